@@ -1,0 +1,134 @@
+//! Debian packages: which are needed, why, and how they are installed without ever waiting for
+//! somebody to type.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::step::Step;
+
+/// One thing that a Debian package provides.
+pub struct Need {
+    package: &'static str,
+    probe: Probe,
+    reason: &'static str,
+}
+
+/// How one sees that the thing is there, from whichever package.
+enum Probe {
+    /// A program on the path.
+    Program(&'static str),
+    /// A file.
+    File(&'static str),
+}
+
+use Probe::{File, Program};
+
+/// What tests, the demo and the benchmarks start.
+pub const TEST_TOOLS: &[Need] = &[
+    need("iproute2", Program("ip"), "namespaces and links of the tests and the demo"),
+    need("util-linux", Program("nsenter"), "enters a namespace without hiding the BPF file system"),
+    need("ethtool", Program("ethtool"), "turns offloads off and on in the tests"),
+    need("tcpdump", Program("tcpdump"), "records what crosses a link"),
+    need("curl", Program("curl"), "the consumer of the demo"),
+    need("python3", Program("python3"), "the web server of the demo"),
+    need("iputils-ping", Program("ping"), "endpoints answer ping"),
+    need("traceroute", Program("traceroute"), "the gateway counts as a hop"),
+    need("iperf3", Program("iperf3"), "throughput through the gateway"),
+    need("nftables", Program("nft"), "what the benchmark compares with"),
+    need("clang", Program("clang"), "compiles the benchmark's reference in C"),
+    need("llvm", Program("llvm-objdump"), "shows the BPF object's code"),
+    need("libbpf-dev", File("/usr/include/bpf/bpf_helpers.h"), "headers of the reference in C"),
+];
+
+/// The compiler that is taken when `core` cannot be compiled from source.
+pub const BPF_COMPILER: &[Need] = &[
+    need("rustc-web", File("/usr/bin/rustc"), "a compiler with BPF and LLVM 22"),
+    need("cargo-web", File("/usr/bin/cargo"), "its cargo"),
+    need(
+        "libstd-rust-web-dev-bpf",
+        File("/usr/lib/rustlib/bpfel-unknown-none/lib"),
+        "`core` for BPF, prebuilt",
+    ),
+    need("llvm-22-dev", File("/usr/lib/llvm-22/lib/libLLVM.so"), "the LLVM of bpf-linker"),
+    need("g++", Program("g++"), "links bpf-linker with LLVM"),
+];
+
+const fn need(package: &'static str, probe: Probe, reason: &'static str) -> Need {
+    Need { package, probe, reason }
+}
+
+/// The command that installs all of `needs`.
+pub fn install_command(needs: &[Need]) -> String {
+    let packages: BTreeSet<_> = needs.iter().map(|need| need.package).collect();
+    let packages: Vec<_> = packages.into_iter().collect();
+    format!("apt-get install --yes --no-install-recommends {}", packages.join(" "))
+}
+
+/// Installs those of `needs` that are absent.
+///
+/// # Errors
+/// When some are still absent afterwards; the message has the command to type.
+pub fn install_missing(needs: &'static [Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !need.is_met()).collect();
+    if missing.is_empty() {
+        println!("setup: all {} system packages are there", needs.len());
+        return Ok(());
+    }
+    for need in &missing {
+        println!("setup: missing {}: {}", need.package, need.reason);
+    }
+    let packages: BTreeSet<_> = missing.iter().map(|need| need.package).collect();
+    let outcome = apt_install(&packages);
+    let still: Vec<_> =
+        missing.iter().filter(|need| !need.is_met()).map(|need| need.package).collect();
+    if still.is_empty() {
+        return Ok(());
+    }
+    let advice = format!("install them as root: apt-get install {}", still.join(" "));
+    match outcome {
+        Err(reason) => Err(reason.context(advice)),
+        Ok(()) => bail!("the packages were installed but do not provide what is needed; {advice}"),
+    }
+}
+
+impl Need {
+    fn is_met(&self) -> bool {
+        match self.probe {
+            Program(name) => is_on_path(name),
+            File(path) => Path::new(path).exists(),
+        }
+    }
+}
+
+/// Whether a program can be started by name, by us or by root.
+fn is_on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(Into::into))
+        .any(|folder| folder.join(name).is_file())
+}
+
+fn apt_install(packages: &BTreeSet<&str>) -> Result<()> {
+    apt(Duration::from_secs(180), &["update"]).context("cannot read the package lists")?;
+    let options = ["install", "--yes", "--no-install-recommends"];
+    let arguments: Vec<&str> = options.iter().chain(packages).copied().collect();
+    apt(Duration::from_secs(900), &arguments).context("cannot install the packages")
+}
+
+/// Runs apt-get as root: as we are, or by sudo where that asks no password.
+fn apt(limit: Duration, arguments: &[&str]) -> Result<()> {
+    let step = if nix::unistd::geteuid().is_root() {
+        Step::limited(limit, "env")
+    } else if Step::new("sudo").args(["-n", "true"]).succeeds() {
+        Step::limited(limit, "sudo").args(["-n", "env"])
+    } else {
+        bail!("installing needs root, and sudo is absent or asks for a password");
+    };
+    step.arg("DEBIAN_FRONTEND=noninteractive")
+        .args(["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"])
+        .args(arguments)
+        .run()
+}
