@@ -1,1 +1,72 @@
-//! privatelink-common
+//! The ABI between the BPF programs and the daemon: types and constants, no decisions.
+//!
+//! Everything here is the layout of a map's key or value, so three rules hold for each type:
+//! `repr(C)` without padding (zerocopy's `IntoBytes` makes a gap a compile error), addresses,
+//! ports and MAC addresses in network order, indices and times in native order.
+//!
+//! The records point at each other by index: a [`Slot`](flow::Slot) names an endpoint, a target
+//! and a source address; changing one of those records changes every flow through it at once.
+#![no_std]
+
+mod address;
+pub mod flow;
+pub mod hash;
+mod reason;
+mod records;
+
+pub mod maps;
+
+pub use address::{Addr, Mac};
+pub use reason::Reason;
+pub use records::{
+    Admission, Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
+    Refusal, Service, Source, Target, TargetState,
+};
+
+/// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
+/// another version replaces them knowingly.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// IP protocol number of TCP.
+pub const TCP: u8 = 6;
+/// IP protocol number of UDP.
+pub const UDP: u8 = 17;
+
+/// One tick of the datapath's clock is 2^24 ns (16.8 ms): no division in the kernel, and a
+/// `u32` of ticks wraps only after two years.
+pub const TICK_SHIFT: u32 = 24;
+
+/// Converts a duration in milliseconds to ticks, rounded up.
+pub const fn ticks_from_millis(millis: u64) -> u32 {
+    let ticks = (millis * 1_000_000).div_ceil(1 << TICK_SHIFT);
+    if ticks > u32::MAX as u64 { u32::MAX } else { ticks as u32 }
+}
+
+/// Marks map types as plain data for aya. Each one derives zerocopy's `IntoBytes` and
+/// `FromBytes`, so it has no padding and any bytes are a valid value.
+#[cfg(all(feature = "user", not(target_arch = "bpf")))]
+mod pod {
+    macro_rules! pod {
+        ($($name:ty),+ $(,)?) => {$(
+            const _: () = {
+                const fn plain<T: zerocopy::IntoBytes + zerocopy::FromBytes>() {}
+                plain::<$name>();
+            };
+            // SAFETY: checked above: no padding, every bit pattern is valid.
+            unsafe impl aya::Pod for $name {}
+        )+};
+    }
+    pod!(
+        crate::Endpoint,
+        crate::EndpointCounters,
+        crate::Listener,
+        crate::ListenerKey,
+        crate::Local,
+        crate::LocalKey,
+        crate::Service,
+        crate::Source,
+        crate::Target,
+        crate::flow::Region,
+        crate::flow::Flow,
+    );
+}

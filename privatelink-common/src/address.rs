@@ -1,0 +1,72 @@
+//! Addresses as the maps hold them.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// An IP address of either family in 16 bytes, IPv4 as `::ffff:a.b.c.d`: one map serves both.
+#[repr(transparent)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+pub struct Addr(pub [u8; 16]);
+
+impl Addr {
+    /// The IPv4-mapped form of four address bytes.
+    #[inline(always)]
+    pub const fn v4(b: [u8; 4]) -> Self {
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, b[0], b[1], b[2], b[3]])
+    }
+
+    /// The last four bytes: the address itself, if it is an IPv4 one.
+    #[inline(always)]
+    pub const fn last4(&self) -> [u8; 4] {
+        [self.0[12], self.0[13], self.0[14], self.0[15]]
+    }
+
+    /// Whether this is an IPv4-mapped address.
+    pub fn is_v4(&self) -> bool {
+        self.0[..12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+    }
+
+    /// The address in the standard library's type, IPv4-mapped ones as IPv4.
+    pub fn to_ip(self) -> IpAddr {
+        Ipv6Addr::from(self.0).to_canonical()
+    }
+}
+
+impl From<IpAddr> for Addr {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::v4(v4.octets()),
+            IpAddr::V6(v6) => Self(v6.octets()),
+        }
+    }
+}
+
+impl From<Ipv4Addr> for Addr {
+    fn from(ip: Ipv4Addr) -> Self {
+        Self::v4(ip.octets())
+    }
+}
+
+impl From<Ipv6Addr> for Addr {
+    fn from(ip: Ipv6Addr) -> Self {
+        Self(ip.octets())
+    }
+}
+
+/// An Ethernet address.
+pub type Mac = [u8; 6];

@@ -1,0 +1,425 @@
+//! The flow table: one 64-byte slot, one cache line, per flow and direction.
+//!
+//! Both slots of a flow hold the same tuple; the direction bit says which side of it a packet is
+//! compared with. Only the client's address is stored: the endpoint's, the target's and the
+//! source address are looked up by index, which is what lets an IPv6 flow fit into the line and
+//! what makes a change of a record take effect on the next packet.
+
+use crate::{Addr, Mac};
+use core::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Slots of a region: probing never leaves it, and one lock guards its insertions and removals.
+pub const REGION_SLOTS: u32 = 256;
+/// Probes before a region counts as full for a tuple.
+pub const MAX_PROBES: u32 = 128;
+/// Slots in use at which a region takes no more: lookups stay short, and a free slot always
+/// ends a search.
+pub const REGION_LIMIT: u32 = 224;
+/// How long a freed slot rests, in ticks: a CPU that found it while it lived may still read it.
+pub const REST_TICKS: u32 = crate::ticks_from_millis(1_000);
+
+/// Bits of [`Slot::word`].
+pub mod word {
+    /// The life of a slot.
+    pub const LIFE: u32 = 0b11;
+    /// Nobody's, and no searched-for slot lies beyond it.
+    pub const FREE: u32 = 0;
+    /// Nobody's, but a search goes on beyond it.
+    pub const TOMB: u32 = 1;
+    /// Claimed and being written.
+    pub const BUSY: u32 = 2;
+    /// In use.
+    pub const LIVE: u32 = 3;
+    /// Target to client; else client to target.
+    pub const REVERSE: u32 = 1 << 2;
+    /// Packets of this direction arrive as IPv6.
+    pub const ARRIVES_V6: u32 = 1 << 3;
+    /// Packets of this direction leave as IPv6.
+    pub const LEAVES_V6: u32 = 1 << 4;
+    /// Where the IP protocol number stands.
+    pub const PROTOCOL_SHIFT: u32 = 8;
+    /// The IP protocol number.
+    pub const PROTOCOL: u32 = 0xff << PROTOCOL_SHIFT;
+    /// Where the phase stands.
+    pub const PHASE_SHIFT: u32 = 16;
+    /// The [`Phase`](super::Phase).
+    pub const PHASE: u32 = 0xf << PHASE_SHIFT;
+    /// What a packet is compared with before anything else.
+    pub const MATCH: u32 = LIFE | ARRIVES_V6 | PROTOCOL;
+}
+
+/// How far a flow has come.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The client has spoken (TCP: SYN).
+    Opening = 0,
+    /// The target has answered (TCP: SYN-ACK).
+    Answered = 1,
+    /// Both have; always so for UDP.
+    Established = 2,
+    /// One end has said FIN.
+    HalfClosed = 3,
+    /// Both ends have said FIN, or one RST.
+    Closing = 4,
+}
+
+impl Phase {
+    /// The phase that a word holds; an unknown number is `Closing`.
+    pub const fn of(word: u32) -> Self {
+        match (word & word::PHASE) >> word::PHASE_SHIFT {
+            0 => Self::Opening,
+            1 => Self::Answered,
+            2 => Self::Established,
+            3 => Self::HalfClosed,
+            _ => Self::Closing,
+        }
+    }
+
+    /// The bits of the phase in a word.
+    pub const fn bits(self) -> u32 {
+        (self as u32) << word::PHASE_SHIFT
+    }
+
+    /// The name in lists.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Answered => "answered",
+            Self::Established => "established",
+            Self::HalfClosed => "half-closed",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+/// One direction of a flow as plain data: what user space reads and the slow path writes.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Flow {
+    /// Bits of [`word`].
+    pub word: u32,
+    /// Tick of the last packet; of the removal, in a freed slot.
+    pub last_seen: u32,
+    /// The client's address.
+    pub client: Addr,
+    /// Client's port and listener's port, as on the wire from the client.
+    pub consumer_ports: [u8; 4],
+    /// Target's port and source port, as on the wire from the target.
+    pub provider_ports: [u8; 4],
+    /// Index of the endpoint.
+    pub endpoint: u32,
+    /// Index of the target.
+    pub target: u32,
+    /// What the IPv4 header checksum gains in this direction, the TTL's step included.
+    pub l3_delta: u16,
+    /// What the transport checksum gains in this direction.
+    pub l4_delta: u16,
+    /// Index of the source address.
+    pub source: u16,
+    /// Where the client's packets come from, and its replies go.
+    pub client_mac: Mac,
+    packets_low: [u8; 4],
+    bytes_low: [u8; 4],
+    packets_high: u16,
+    bytes_high: u16,
+}
+
+impl Flow {
+    /// Packets forwarded in this direction, modulo 2^48.
+    pub fn packets(&self) -> u64 {
+        u64::from(u32::from_ne_bytes(self.packets_low)) | u64::from(self.packets_high) << 32
+    }
+
+    /// IP bytes forwarded in this direction, modulo 2^48.
+    pub fn bytes(&self) -> u64 {
+        u64::from(u32::from_ne_bytes(self.bytes_low)) | u64::from(self.bytes_high) << 32
+    }
+
+    /// The IP protocol number.
+    pub const fn protocol(&self) -> u8 {
+        (self.word >> word::PROTOCOL_SHIFT) as u8
+    }
+
+    /// Whether this is the target-to-client direction.
+    pub const fn is_reverse(&self) -> bool {
+        self.word & word::REVERSE != 0
+    }
+
+    /// Whether the slot is in use.
+    pub const fn is_live(&self) -> bool {
+        self.word & word::LIFE == word::LIVE
+    }
+}
+
+/// A slot as the CPUs share it. Every access is a plain load or store of a machine word; what
+/// must not be torn is written while the slot is `BUSY`.
+#[repr(C, align(64))]
+pub struct Slot {
+    word: AtomicU32,
+    last_seen: AtomicU32,
+    client: [AtomicU32; 4],
+    consumer_ports: AtomicU32,
+    provider_ports: AtomicU32,
+    endpoint: AtomicU32,
+    target: AtomicU32,
+    l3_delta: AtomicU16,
+    l4_delta: AtomicU16,
+    source: AtomicU16,
+    mac_high: AtomicU16,
+    mac_low: AtomicU32,
+    packets_low: AtomicU32,
+    bytes_low: AtomicU32,
+    packets_high: AtomicU16,
+    bytes_high: AtomicU16,
+}
+
+macro_rules! loads {
+    ($($(#[doc = $doc:literal])+ $name:ident: $ty:ty;)+) => {$(
+        $(#[doc = $doc])+
+        #[inline(always)]
+        pub fn $name(&self) -> $ty {
+            self.$name.load(Relaxed)
+        }
+    )+};
+}
+
+impl Slot {
+    loads! {
+        /// Bits of [`word`].
+        word: u32;
+        /// Tick of the last packet; of the removal, in a freed slot.
+        last_seen: u32;
+        /// Client's port and listener's port, as on the wire from the client.
+        consumer_ports: u32;
+        /// Target's port and source port, as on the wire from the target.
+        provider_ports: u32;
+        /// Index of the endpoint.
+        endpoint: u32;
+        /// Index of the target.
+        target: u32;
+        /// What the IPv4 header checksum gains.
+        l3_delta: u16;
+        /// What the transport checksum gains.
+        l4_delta: u16;
+        /// Index of the source address.
+        source: u16;
+    }
+
+    /// The cell that says whose the slot is.
+    #[inline(always)]
+    pub fn word_cell(&self) -> &AtomicU32 {
+        &self.word
+    }
+
+    /// The client's address in native words of its bytes.
+    #[inline(always)]
+    pub fn client(&self) -> [u32; 4] {
+        [
+            self.client[0].load(Relaxed),
+            self.client[1].load(Relaxed),
+            self.client[2].load(Relaxed),
+            self.client[3].load(Relaxed),
+        ]
+    }
+
+    /// The last four bytes of the client's address: the whole of it for IPv4.
+    #[inline(always)]
+    pub fn client_last4(&self) -> u32 {
+        self.client[3].load(Relaxed)
+    }
+
+    /// The client's Ethernet address: two bytes, then four.
+    #[inline(always)]
+    pub fn client_mac(&self) -> (u16, u32) {
+        (self.mac_high.load(Relaxed), self.mac_low.load(Relaxed))
+    }
+
+    /// Follows a client to another Ethernet address.
+    #[inline(always)]
+    pub fn set_client_mac(&self, mac: Mac) {
+        let (high, low) = split_mac(mac);
+        self.mac_high.store(high, Relaxed);
+        self.mac_low.store(low, Relaxed);
+    }
+
+    /// Notes the time of a packet; writes only when it has moved.
+    #[inline(always)]
+    pub fn seen(&self, now: u32) {
+        if self.last_seen.load(Relaxed) != now {
+            self.last_seen.store(now, Relaxed);
+        }
+    }
+
+    /// Counts one packet of `bytes` bytes. Not atomic: one direction of a flow is on one CPU.
+    #[inline(always)]
+    pub fn count(&self, bytes: u32) {
+        let packets = self.packets_low.load(Relaxed).wrapping_add(1);
+        self.packets_low.store(packets, Relaxed);
+        if packets == 0 {
+            self.packets_high.store(self.packets_high.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+        let sum = self.bytes_low.load(Relaxed).wrapping_add(bytes);
+        self.bytes_low.store(sum, Relaxed);
+        if sum < bytes {
+            self.bytes_high.store(self.bytes_high.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+
+    /// Replaces the phase; the caller holds the region, or is content to lose a race.
+    #[inline(always)]
+    pub fn set_phase(&self, phase: Phase) {
+        let word = self.word.load(Relaxed);
+        if word & word::LIFE == word::LIVE {
+            self.word.store(word & !word::PHASE | phase.bits(), Relaxed);
+        }
+    }
+
+    /// Writes everything but the word; the slot is `BUSY` meanwhile.
+    #[inline(always)]
+    pub fn fill(&self, flow: &Flow) {
+        let client = words(&flow.client);
+        self.last_seen.store(flow.last_seen, Relaxed);
+        self.client[0].store(client[0], Relaxed);
+        self.client[1].store(client[1], Relaxed);
+        self.client[2].store(client[2], Relaxed);
+        self.client[3].store(client[3], Relaxed);
+        self.consumer_ports.store(u32::from_ne_bytes(flow.consumer_ports), Relaxed);
+        self.provider_ports.store(u32::from_ne_bytes(flow.provider_ports), Relaxed);
+        self.endpoint.store(flow.endpoint, Relaxed);
+        self.target.store(flow.target, Relaxed);
+        self.l3_delta.store(flow.l3_delta, Relaxed);
+        self.l4_delta.store(flow.l4_delta, Relaxed);
+        self.source.store(flow.source, Relaxed);
+        self.set_client_mac(flow.client_mac);
+        self.packets_low.store(0, Relaxed);
+        self.bytes_low.store(0, Relaxed);
+        self.packets_high.store(0, Relaxed);
+        self.bytes_high.store(0, Relaxed);
+    }
+
+    /// A copy as plain data.
+    #[inline(always)]
+    pub fn load(&self) -> Flow {
+        let c = self.client();
+        let (high, low) = self.client_mac();
+        Flow {
+            word: self.word(),
+            last_seen: self.last_seen(),
+            client: from_words(c),
+            consumer_ports: self.consumer_ports().to_ne_bytes(),
+            provider_ports: self.provider_ports().to_ne_bytes(),
+            endpoint: self.endpoint(),
+            target: self.target(),
+            l3_delta: self.l3_delta(),
+            l4_delta: self.l4_delta(),
+            source: self.source(),
+            client_mac: join_mac(high, low),
+            packets_low: self.packets_low.load(Relaxed).to_ne_bytes(),
+            bytes_low: self.bytes_low.load(Relaxed).to_ne_bytes(),
+            packets_high: self.packets_high.load(Relaxed),
+            bytes_high: self.bytes_high.load(Relaxed),
+        }
+    }
+
+    /// A slot that was never used.
+    pub const fn new() -> Self {
+        Self {
+            word: AtomicU32::new(0),
+            last_seen: AtomicU32::new(0),
+            client: [const { AtomicU32::new(0) }; 4],
+            consumer_ports: AtomicU32::new(0),
+            provider_ports: AtomicU32::new(0),
+            endpoint: AtomicU32::new(0),
+            target: AtomicU32::new(0),
+            l3_delta: AtomicU16::new(0),
+            l4_delta: AtomicU16::new(0),
+            source: AtomicU16::new(0),
+            mac_high: AtomicU16::new(0),
+            mac_low: AtomicU32::new(0),
+            packets_low: AtomicU32::new(0),
+            bytes_low: AtomicU32::new(0),
+            packets_high: AtomicU16::new(0),
+            bytes_high: AtomicU16::new(0),
+        }
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An address as four native words of its bytes.
+#[inline(always)]
+pub const fn words(address: &Addr) -> [u32; 4] {
+    let b = &address.0;
+    [
+        u32::from_ne_bytes([b[0], b[1], b[2], b[3]]),
+        u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
+        u32::from_ne_bytes([b[8], b[9], b[10], b[11]]),
+        u32::from_ne_bytes([b[12], b[13], b[14], b[15]]),
+    ]
+}
+
+/// The inverse of [`words`].
+#[inline(always)]
+pub const fn from_words(w: [u32; 4]) -> Addr {
+    let (a, b, c, d) =
+        (w[0].to_ne_bytes(), w[1].to_ne_bytes(), w[2].to_ne_bytes(), w[3].to_ne_bytes());
+    Addr([
+        a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2],
+        d[3],
+    ])
+}
+
+/// A MAC address in two machine words.
+#[inline(always)]
+pub const fn split_mac(m: Mac) -> (u16, u32) {
+    (u16::from_ne_bytes([m[0], m[1]]), u32::from_ne_bytes([m[2], m[3], m[4], m[5]]))
+}
+
+/// The inverse of [`split_mac`].
+#[inline(always)]
+pub const fn join_mac(high: u16, low: u32) -> Mac {
+    let (h, l) = (high.to_ne_bytes(), low.to_ne_bytes());
+    [h[0], h[1], l[0], l[1], l[2], l[3]]
+}
+
+/// What guards a part of the table.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct RegionCell {
+    /// 1 while a CPU inserts or removes here.
+    pub lock: AtomicU32,
+    /// Slots that are not free.
+    pub used: AtomicU32,
+}
+
+/// A [`RegionCell`] as plain data.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Region {
+    /// 1 while a CPU inserts or removes here.
+    pub lock: u32,
+    /// Slots that are not free.
+    pub used: u32,
+}
+
+/// Regions for a table of `max_flows` flows: two slots each, half of them free at the limit.
+pub const fn regions_for(max_flows: u32) -> u32 {
+    let slots = max_flows as u64 * 4;
+    let regions = slots.div_ceil(REGION_SLOTS as u64);
+    if regions == 0 { 1 } else { regions as u32 }
+}
+
+const _: () = {
+    assert!(size_of::<Slot>() == 64 && size_of::<Flow>() == 64);
+    assert!(size_of::<RegionCell>() == size_of::<Region>());
+};

@@ -1,0 +1,65 @@
+//! The maps by name, written once.
+
+/// Network index + 1 by interface index; 0 is an interface that is not attached.
+pub const ATTACHMENTS: &str = "ATTACHMENTS";
+/// The gateway's own addresses: [`LocalKey`](crate::LocalKey) to [`Local`](crate::Local).
+pub const LOCALS: &str = "LOCALS";
+/// [`Endpoint`](crate::Endpoint) by index.
+pub const ENDPOINTS: &str = "ENDPOINTS";
+/// [`Service`](crate::Service) by index.
+pub const SERVICES: &str = "SERVICES";
+/// [`ListenerKey`](crate::ListenerKey) to [`Listener`](crate::Listener).
+pub const LISTENERS: &str = "LISTENERS";
+/// Target indices: each listener's pool of backends is a range of this table.
+pub const BACKENDS: &str = "BACKENDS";
+/// [`Target`](crate::Target) by index.
+pub const TARGETS: &str = "TARGETS";
+/// [`Source`](crate::Source) by index.
+pub const SOURCES: &str = "SOURCES";
+/// The flow table: [`Slot`](crate::flow::Slot)s, which user space maps into its memory.
+pub const SLOTS: &str = "SLOTS";
+/// One [`Region`](crate::flow::Region) for each 256 slots.
+pub const REGIONS: &str = "REGIONS";
+/// Devices to redirect to, by interface index.
+pub const DEVICES: &str = "DEVICES";
+/// [`EndpointCounters`](crate::EndpointCounters) by endpoint index, per CPU.
+pub const ENDPOINT_COUNTERS: &str = "ENDPOINT_COUNTERS";
+/// Packets not forwarded, by [`Reason`](crate::Reason), per CPU.
+pub const DROPS: &str = "DROPS";
+
+/// Every map, in the order in which a packet meets them.
+pub const ALL: &[&str] = &[
+    ATTACHMENTS,
+    SLOTS,
+    REGIONS,
+    ENDPOINTS,
+    TARGETS,
+    SOURCES,
+    DEVICES,
+    ENDPOINT_COUNTERS,
+    DROPS,
+    LOCALS,
+    SERVICES,
+    LISTENERS,
+    BACKENDS,
+];
+
+/// Interfaces beyond this index cannot be attached.
+pub const MAX_IFINDEX: u32 = 65_536;
+/// Endpoints of one gateway.
+pub const MAX_ENDPOINTS: u32 = 65_536;
+/// Services of one gateway.
+pub const MAX_SERVICES: u32 = 16_384;
+/// Listener ports of all services together.
+pub const MAX_LISTENERS: u32 = 262_144;
+/// Entries of all listeners' backend pools together.
+pub const MAX_BACKENDS: u32 = 1_048_576;
+/// Targets of one gateway.
+pub const MAX_TARGETS: u32 = 65_536;
+/// Source addresses of one gateway; a flow names one in 16 bits.
+pub const MAX_SOURCES: u32 = 65_536;
+/// Endpoint and source addresses together.
+pub const MAX_LOCALS: u32 = 262_144;
+
+/// Name of the program, and of its pin.
+pub const PROGRAM: &str = "privatelink";

@@ -1,0 +1,67 @@
+//! Why a packet was not forwarded.
+
+/// Defines the reasons once: the enum, their names, and what an operator should know.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a packet was not forwarded; each one is a counter.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name in metrics and in messages.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// One line on what it means.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The frame is shorter than its headers say, or a header contradicts itself.
+    Malformed = "malformed",
+    /// The IPv4 header checksum is wrong.
+    BadChecksum = "bad_checksum",
+    /// The time to live, or hop limit, has run out.
+    TtlExpired = "ttl_expired",
+    /// IPv4 options or IPv6 extension headers that are not followed.
+    Options = "options",
+    /// A fragment.
+    Fragment = "fragment",
+    /// A protocol other than TCP, UDP or what the gateway answers itself.
+    Protocol = "protocol",
+    /// The service has no listener on this protocol and port.
+    NoListener = "no_listener",
+    /// A packet in the middle of a conversation that the gateway does not know.
+    NoFlow = "no_flow",
+    /// The connection waits for the provider's decision.
+    Pending = "pending",
+    /// The provider has rejected the connection.
+    Rejected = "rejected",
+    /// The grant of the connection has run out.
+    Expired = "expired",
+    /// The service has no target that can take the flow.
+    NoTarget = "no_target",
+    /// The next hop to the target is not resolved yet.
+    NoNeighbour = "no_neighbour",
+    /// The flow table has no room here.
+    FlowTableFull = "flow_table_full",
+    /// No free port on any source address towards this target.
+    PortsExhausted = "ports_exhausted",
+    /// Another CPU held this part of the flow table for too long.
+    Contended = "contended",
+    /// The packet is larger than the way out carries.
+    TooBig = "too_big",
+    /// A record that the packet's flow names is missing: a bug, or a daemon in the middle of a change.
+    Internal = "internal",
+}

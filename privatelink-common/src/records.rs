@@ -1,0 +1,252 @@
+//! What the daemon writes and the datapath reads: endpoints, services, listeners, targets.
+
+use crate::{Addr, Mac};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Which of the gateway's own addresses a packet is for: a network and an address in it.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+pub struct LocalKey {
+    /// Index of the network.
+    pub network: u32,
+    /// The address.
+    pub address: Addr,
+}
+
+/// What stands behind one of the gateway's own addresses.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Local {
+    /// A [`LocalKind`].
+    pub kind: u32,
+    /// Index of the endpoint or of the source address.
+    pub index: u32,
+    /// The address of the interface, which answers for it.
+    pub mac: Mac,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
+/// What an address of the gateway is.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalKind {
+    /// A consumer's way to a service.
+    Endpoint = 1,
+    /// An address from which the gateway speaks to targets.
+    Source = 2,
+}
+
+/// A consumer's endpoint: its addresses, its service, whether it is admitted, and the way back
+/// to its network.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Endpoint {
+    /// The IPv6 address, or zero.
+    pub v6: [u8; 16],
+    /// The IPv4 address, or zero.
+    pub v4: [u8; 4],
+    /// An [`Admission`]; zero for an index that nobody uses.
+    pub admission: u32,
+    /// What a packet of a connection that is not `available` gets: a [`Refusal`].
+    pub refusal: u32,
+    /// Index of the network that its consumers are in.
+    pub network: u32,
+    /// Index of the service.
+    pub service: u32,
+    /// Interface of that network.
+    pub ifindex: u32,
+    /// The gateway's own address on that interface.
+    pub mac: Mac,
+    /// Largest IP packet that interface carries.
+    pub mtu: u16,
+    /// Zero.
+    pub reserved: [u32; 4],
+}
+
+/// Whether an endpoint's connection lets packets through.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// No such endpoint.
+    Absent = 0,
+    /// Accepted: packets pass.
+    Available = 1,
+    /// Nobody has decided yet.
+    Pending = 2,
+    /// Refused by the provider.
+    Rejected = 3,
+    /// The grant has run out.
+    Expired = 4,
+    /// Refused for new flows; those that run may finish.
+    Draining = 5,
+}
+
+/// How a refused packet is answered.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A TCP reset, or an ICMP message.
+    Reset = 0,
+    /// Nothing.
+    Drop = 1,
+}
+
+/// A range of indices in one of the tables.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Pool {
+    /// First index.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// A service: from which addresses the gateway speaks to its targets.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Service {
+    /// Its IPv4 source addresses.
+    pub sources_v4: Pool,
+    /// Its IPv6 source addresses.
+    pub sources_v6: Pool,
+}
+
+/// On which port of which service a packet arrives.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+pub struct ListenerKey {
+    /// Index of the service.
+    pub service: u32,
+    /// The port, in network order.
+    pub port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// One listener port: where its flows go.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Listener {
+    /// Which part of the backend table holds its IPv4 targets.
+    pub backends_v4: Pool,
+    /// Which part of the backend table holds its IPv6 targets.
+    pub backends_v6: Pool,
+    /// Port of the target, in network order.
+    pub target_port: [u8; 2],
+    /// Zero.
+    pub reserved: [u8; 2],
+    /// How long an established flow may be silent, in ticks.
+    pub idle_ticks: u32,
+}
+
+/// A backend address and the way to it.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Target {
+    /// Its address.
+    pub address: Addr,
+    /// A [`TargetState`]; zero for an index that nobody uses.
+    pub state: u32,
+    /// Index of the provider's network.
+    pub network: u32,
+    /// Interface of that network.
+    pub ifindex: u32,
+    /// Ethernet address of the next hop; all zero while it is not known.
+    pub hop: Mac,
+    /// The gateway's own address on that interface.
+    pub mac: Mac,
+    /// Largest IP packet that interface carries.
+    pub mtu: u16,
+    /// Zero.
+    pub reserved: [u8; 6],
+    /// Zero.
+    pub reserved_end: [u32; 4],
+}
+
+/// Whether a target takes packets.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetState {
+    /// No such target.
+    Absent = 0,
+    /// Flows to it go on.
+    Present = 1,
+}
+
+/// An address in the provider's network from which the gateway speaks to targets.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Source {
+    /// The address.
+    pub address: Addr,
+}
+
+/// What went through an endpoint, counted per CPU.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct EndpointCounters {
+    /// Packets from consumers, forwarded.
+    pub packets_in: u64,
+    /// Their IP bytes.
+    pub bytes_in: u64,
+    /// Packets to consumers, forwarded.
+    pub packets_out: u64,
+    /// Their IP bytes.
+    pub bytes_out: u64,
+    /// Flows opened.
+    pub new_flows: u64,
+    /// Packets refused for whatever reason.
+    pub drops: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Endpoint>() == 64);
+    assert!(size_of::<Target>() == 64);
+    assert!(size_of::<Local>() == 16);
+    assert!(size_of::<Listener>() == 24);
+};

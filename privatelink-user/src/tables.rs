@@ -1,0 +1,32 @@
+//! The content of the BPF maps as plain ordered data.
+//!
+//! What the configuration asks for ([`desired`](crate::desired)) and what the kernel holds
+//! ([`store`](crate::store)) are both a [`Tables`]; the plan is the difference between two.
+
+use privatelink_common::{
+    Endpoint, Listener, ListenerKey, Local, LocalKey, Service, Source, Target,
+};
+use std::collections::BTreeMap;
+
+/// Every entry of every map that the daemon writes. Absent indices are zero in the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Network index + 1 by interface index.
+    pub attachments: BTreeMap<u32, u32>,
+    /// The gateway's own addresses.
+    pub locals: BTreeMap<LocalKey, Local>,
+    /// Endpoints by index.
+    pub endpoints: BTreeMap<u32, Endpoint>,
+    /// Services by index.
+    pub services: BTreeMap<u32, Service>,
+    /// Listener ports.
+    pub listeners: BTreeMap<ListenerKey, Listener>,
+    /// Target indices that listeners' pools refer to.
+    pub backends: BTreeMap<u32, u32>,
+    /// Targets by index.
+    pub targets: BTreeMap<u32, Target>,
+    /// Source addresses by index.
+    pub sources: BTreeMap<u32, Source>,
+    /// Interfaces to redirect to: a set of interface indices.
+    pub devices: BTreeMap<u32, ()>,
+}
