@@ -1,0 +1,108 @@
+//! The demonstration: the README's first command, told step by step.
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+
+mod interrupts;
+mod scenario;
+mod screen;
+
+pub use self::interrupts::Interrupts;
+use self::{scenario::Scenario, screen::Screen};
+use crate::lab::{
+    Daemon, Lab, Provider, client, daemon,
+    provider::{GREETING, HTTP_PORT},
+    tool,
+};
+
+/// How long an answer may take.
+const SOON: Duration = Duration::from_secs(10);
+
+/// How long we listen for an answer that must not come.
+const NEVER: Duration = Duration::from_millis(500);
+
+/// How many steps are announced.
+const STEPS: u32 = 7;
+
+/// Runs the demonstration with the configuration at `config`.
+///
+/// # Errors
+/// When a step fails, above all when the page does not cross, or when interrupted.
+pub fn run(
+    config: &Path,
+    binary: Option<&Path>,
+    keep: bool,
+    interrupts: &Interrupts,
+) -> Result<()> {
+    let text = fs::read_to_string(config)
+        .with_context(|| format!("cannot read the configuration {}", config.display()))?;
+    let scenario = Scenario::read(&text)
+        .with_context(|| format!("{} does not fit the demonstration", config.display()))?;
+    let screen = Screen::new(STEPS, interrupts);
+    screen.diagram(&scenario);
+
+    let lab = screen.step("Laying two networks and a gateway", Lab::quickstart)?;
+    let provider = screen.step("Starting the vendor's web server and echo", || {
+        Provider::start(lab.host("vendor"))
+    })?;
+    screen.step("Making sure that no route joins the two", || no_route(&lab))?;
+    let daemon = screen.step("Starting the gateway's daemon", || {
+        let binary = binary.map_or_else(daemon::find_binary, |path| Ok(path.to_owned()))?;
+        Daemon::start_binary(&binary, lab.gateway(), &text)
+    })?;
+    screen.attachments(&daemon.status()?);
+
+    let page = screen.step("Fetching the page from acme, with curl", || fetch(&lab, &scenario))?;
+    screen.page(&scenario, &page);
+    screen.step("The same over IPv6, and a UDP echo", || the_rest(&lab, &scenario))?;
+    let evidence = screen.step("Asking both sides what they saw", || {
+        Ok((provider.seen(), daemon.ask(&["flows", "--json"]), daemon.status()?))
+    })?;
+    let (seen, flows, status) = evidence;
+    screen.seen(&seen);
+    screen.flows(flows.ok(), &status);
+    screen.drops(&status);
+    screen.conclusion(&scenario);
+    if keep {
+        screen.invitation(&lab, &daemon, &scenario);
+        interrupts.wait();
+    }
+    println!("Cleaning up: the daemon goes down, the networks are removed.");
+    Ok(())
+}
+
+/// Shows that only the endpoint can have carried the page.
+fn no_route(lab: &Lab) -> Result<()> {
+    for address in lab.host("vendor").addresses() {
+        let server = SocketAddr::new(address, HTTP_PORT);
+        if lab.host("acme").run(|| client::connect(server, NEVER)).is_ok() {
+            bail!("acme reaches {server} without a gateway: the networks are not separate");
+        }
+    }
+    Ok(())
+}
+
+/// Fetches the page through the first endpoint address.
+fn fetch(lab: &Lab, scenario: &Scenario) -> Result<String> {
+    let mut curl = lab.host("acme").command("curl");
+    curl.args(["--silent", "--show-error", "--fail", "--max-time", "10"]);
+    let page = tool::run(curl.arg(scenario.url()))?;
+    ensure!(page.contains(GREETING), "another page came: {page}");
+    Ok(page)
+}
+
+/// Fetches the page through the other endpoint addresses, and has datagrams echoed.
+fn the_rest(lab: &Lab, scenario: &Scenario) -> Result<()> {
+    for address in scenario.addresses.iter().skip(1) {
+        let server = SocketAddr::new(*address, scenario.tcp_port);
+        let page = lab.host("acme").run(|| client::http_get(server, SOON))?;
+        ensure!(page.body.contains(GREETING), "another page came from {server}: {}", page.body);
+    }
+    for address in &scenario.addresses {
+        let Some(port) = scenario.udp_port else { break };
+        let echo = SocketAddr::new(*address, port);
+        lab.host("acme").run(|| client::udp_echo(echo, b"hello", SOON))?;
+    }
+    Ok(())
+}

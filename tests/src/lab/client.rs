@@ -1,0 +1,176 @@
+//! What a consumer does: fetch a page, and have bytes echoed. Call these inside a host.
+
+use std::{
+    hash::{DefaultHasher, Hasher},
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::provider::SEEN_FROM;
+
+/// A page as it was fetched.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The status code.
+    pub status: u16,
+    /// The peer that the provider says it saw.
+    pub seen_from: Option<SocketAddr>,
+    /// The page itself.
+    pub body: String,
+}
+
+/// Fetches `/` over one TCP connection.
+///
+/// # Errors
+/// When nobody answers within `timeout`, or not in HTTP.
+pub fn http_get(server: SocketAddr, timeout: Duration) -> Result<Page> {
+    let mut stream = connect(server, timeout)?;
+    write!(stream, "GET / HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .with_context(|| format!("no whole page from {server} within {timeout:?}"))?;
+    page(&answer).with_context(|| format!("{server} answered something that is not HTTP"))
+}
+
+fn page(answer: &str) -> Option<Page> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split_whitespace().nth(1)?.parse().ok()?;
+    let seen_from = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case(SEEN_FROM).then(|| value.parse().ok())?
+    });
+    Some(Page { status, seen_from, body: body.to_owned() })
+}
+
+/// Sends one datagram and returns once the very same comes back.
+///
+/// # Errors
+/// When nothing, or something else, comes back within `timeout`.
+pub fn udp_echo(server: SocketAddr, payload: &[u8], timeout: Duration) -> Result<()> {
+    let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(server).with_context(|| format!("cannot reach {server}"))?;
+    udp_exchange(&socket, payload, timeout)
+}
+
+/// Exchanges one datagram over a connected socket.
+///
+/// # Errors
+/// As [`udp_echo`].
+pub fn udp_exchange(socket: &UdpSocket, payload: &[u8], timeout: Duration) -> Result<()> {
+    let server = socket.peer_addr()?;
+    socket.set_read_timeout(Some(timeout))?;
+    socket.send(payload).with_context(|| format!("cannot send to {server}"))?;
+    let mut buffer = vec![0; 65536];
+    let length = socket
+        .recv(&mut buffer)
+        .with_context(|| format!("no datagram from {server} within {timeout:?}"))?;
+    ensure!(buffer.get(..length) == Some(payload), "{server} answered with another datagram");
+    Ok(())
+}
+
+/// Opens a TCP connection whose reads and writes also give up after `timeout`.
+///
+/// # Errors
+/// When it is refused, or not answered in time.
+pub fn connect(server: SocketAddr, timeout: Duration) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&server, timeout)
+        .with_context(|| format!("cannot connect to {server}"))?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    Ok(stream)
+}
+
+/// What was echoed over a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echoed {
+    /// How many bytes came back.
+    pub bytes: u64,
+    /// The hash of what was sent, and of what came back.
+    pub hash: u64,
+}
+
+/// Has `bytes` bytes, made from `seed`, echoed over a new connection.
+///
+/// # Errors
+/// When the connection fails, or what comes back differs.
+pub fn tcp_echo(server: SocketAddr, bytes: u64, seed: u64, timeout: Duration) -> Result<Echoed> {
+    let stream = connect(server, timeout)?;
+    let echoed = tcp_exchange(&stream, bytes, seed)?;
+    stream.shutdown(Shutdown::Write)?;
+    let rest = (&stream).read(&mut [0; 1]).context("the echo did not close its side")?;
+    ensure!(rest == 0, "{server} sent more than it was sent");
+    Ok(echoed)
+}
+
+/// Has `bytes` bytes, made from `seed`, echoed over an open connection, which stays open.
+///
+/// # Errors
+/// As [`tcp_echo`].
+pub fn tcp_exchange(stream: &TcpStream, bytes: u64, seed: u64) -> Result<Echoed> {
+    // Both directions at once: an echo that cannot write back stops reading.
+    let (sent, received) = thread::scope(|scope| {
+        let sender = scope.spawn(|| send(stream, bytes, seed));
+        let received = receive(stream, bytes);
+        let sent = sender.join();
+        (sent, received)
+    });
+    let received = received?;
+    let Ok(sent) = sent else { bail!("the sending side panicked") };
+    ensure!(sent? == received, "what came back is not what was sent");
+    Ok(Echoed { bytes, hash: received })
+}
+
+fn send(mut stream: &TcpStream, bytes: u64, seed: u64) -> Result<u64> {
+    let mut noise = Noise::new(seed);
+    let mut hasher = DefaultHasher::new();
+    let mut chunk = [0; 8192];
+    let mut left = bytes;
+    while left > 0 {
+        let length = chunk.len().min(usize::try_from(left)?);
+        let part = chunk.get_mut(..length).unwrap_or_default();
+        part.fill_with(|| noise.next());
+        hasher.write(part);
+        stream.write_all(part).context("cannot send")?;
+        left -= u64::try_from(length)?;
+    }
+    Ok(hasher.finish())
+}
+
+fn receive(mut stream: &TcpStream, bytes: u64) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    let mut chunk = [0; 8192];
+    let mut left = bytes;
+    while left > 0 {
+        let length = chunk.len().min(usize::try_from(left)?);
+        let part = chunk.get_mut(..length).unwrap_or_default();
+        stream
+            .read_exact(part)
+            .with_context(|| format!("{left} of {bytes} bytes did not come back"))?;
+        hasher.write(part);
+        left -= u64::try_from(length)?;
+    }
+    Ok(hasher.finish())
+}
+
+/// Reproducible bytes: mixed-up data is told apart by the seed it was made from.
+struct Noise(u64);
+
+impl Noise {
+    fn new(seed: u64) -> Self {
+        // Zero is the one state that a xorshift generator never leaves.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn next(&mut self) -> u8 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.to_be_bytes()[0]
+    }
+}

@@ -1,0 +1,290 @@
+//! The gateway's daemon, run as users run it: the binary, a configuration file, the command line.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Mutex,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    bpffs,
+    namespace::{Namespace, unique},
+    process::Process,
+    tool, wait_until,
+};
+
+/// Names the `privatelink` binary to test; without it, the one beside the test's own build.
+pub const BINARY: &str = "PRIVATELINK_BIN";
+
+/// Verifying the programs takes seconds on a busy machine.
+const READY: Duration = Duration::from_secs(60);
+
+/// A daemon in a gateway's namespace; dropping it takes everything out, pins included.
+#[derive(Debug)]
+pub struct Daemon {
+    gateway: Namespace,
+    binary: PathBuf,
+    files: TempDir,
+    pin_dir: PathBuf,
+    process: Option<Process>,
+    down: bool,
+}
+
+impl Daemon {
+    /// Starts the daemon with this configuration and waits until packets can flow.
+    ///
+    /// Its socket, pin directory and state directory are replaced by ones that nobody else uses.
+    ///
+    /// # Errors
+    /// When there is no binary, or it does not become ready.
+    pub fn start(gateway: &Namespace, config: &str) -> Result<Self> {
+        Self::start_binary(&find_binary()?, gateway, config)
+    }
+
+    /// Starts this very binary (see [`Daemon::start`]).
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_binary(binary: &Path, gateway: &Namespace, config: &str) -> Result<Self> {
+        bpffs::ensure()?;
+        let mut daemon = Self {
+            gateway: gateway.clone(),
+            binary: binary.to_owned(),
+            files: TempDir::new().context("cannot make a directory for the daemon's files")?,
+            pin_dir: Path::new(bpffs::ROOT).join(format!("pl-{}", unique())),
+            process: None,
+            down: false,
+        };
+        daemon.write_config(config)?;
+        daemon.run()?;
+        Ok(daemon)
+    }
+
+    /// Starts the process again, after [`Daemon::kill`] or [`Daemon::terminate`].
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn run(&mut self) -> Result<()> {
+        let mut command = self.gateway.command(&self.binary);
+        command.arg("run").arg("--config").arg(self.config()).arg("--socket").arg(self.socket());
+        let process = self.process.insert(Process::spawn("privatelink run", command)?);
+        let control = control(&self.gateway, &self.binary, &self.files);
+        let mut last = String::new();
+        let ready = wait_until(READY, "the daemon is ready", || {
+            if process.ended().is_some() {
+                return true;
+            }
+            match ask(&control, &["status", "--json"]) {
+                Ok(status) => {
+                    last = status.to_string();
+                    status.get("ready").and_then(Value::as_bool) == Some(true)
+                }
+                Err(error) => {
+                    last = format!("{error:#}");
+                    false
+                }
+            }
+        });
+        if let Some(status) = process.ended() {
+            bail!("the daemon ended at once ({status}):\n{}", process.output());
+        }
+        ready.with_context(|| format!("last status: {last}\nits output:\n{}", process.output()))
+    }
+
+    /// Returns the binary that it runs.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Returns the path of the configuration in force.
+    pub fn config(&self) -> PathBuf {
+        self.files.path().join("privatelink.toml")
+    }
+
+    /// Returns the path of its control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.files.path().join(SOCKET)
+    }
+
+    /// Returns the directory of its pinned objects.
+    pub fn pin_dir(&self) -> &Path {
+        &self.pin_dir
+    }
+
+    /// Returns what the daemon has printed.
+    pub fn output(&self) -> String {
+        self.process.as_ref().map(Process::output).unwrap_or_default()
+    }
+
+    /// Returns the command line that speaks to this daemon: add a subcommand.
+    pub fn cli(&self) -> Command {
+        let control = control(&self.gateway, &self.binary, &self.files);
+        control.command()
+    }
+
+    /// Runs a subcommand with `--json` among its words, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails, or prints something that is not JSON.
+    pub fn ask(&self, words: &[&str]) -> Result<Value> {
+        ask(&control(&self.gateway, &self.binary, &self.files), words)
+    }
+
+    /// Returns `privatelink status --json`.
+    ///
+    /// # Errors
+    /// As [`Daemon::ask`].
+    pub fn status(&self) -> Result<Value> {
+        self.ask(&["status", "--json"])
+    }
+
+    /// Returns how many packets were dropped, for all reasons together.
+    ///
+    /// # Errors
+    /// As [`Daemon::ask`].
+    pub fn drops(&self) -> Result<u64> {
+        let status = self.status()?;
+        let drops = status.get("drops").and_then(Value::as_object);
+        let drops = drops.context("`status --json` has no `drops`")?;
+        Ok(drops.values().filter_map(Value::as_u64).sum())
+    }
+
+    /// Replaces the configuration on disk; the daemon reads it when told to.
+    ///
+    /// # Errors
+    /// When it is not TOML, or the file cannot be written.
+    pub fn write_config(&self, config: &str) -> Result<()> {
+        let mut table: toml::Table = config.parse().context("the configuration is not TOML")?;
+        let gateway = table.entry("gateway").or_insert_with(|| toml::Table::new().into());
+        let gateway = gateway.as_table_mut().context("`gateway` is not a table")?;
+        for (key, path) in [
+            ("socket", self.socket()),
+            ("pin_dir", self.pin_dir.clone()),
+            ("state_dir", self.files.path().join("state")),
+        ] {
+            gateway.insert(key.to_owned(), path.display().to_string().into());
+        }
+        fs::write(self.config(), table.to_string()).context("cannot write the configuration")
+    }
+
+    /// Kills the daemon as `kill -9` does; what it pinned stays.
+    pub fn kill(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.kill();
+        }
+    }
+
+    /// Stops the daemon politely; what it pinned stays.
+    pub fn terminate(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.terminate();
+        }
+    }
+
+    /// Runs `privatelink down`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn down(&mut self) -> Result<()> {
+        let mut command = self.cli();
+        command.arg("down");
+        tool::run(&mut command)?;
+        self.down = true;
+        Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if !self.down
+            && let Err(error) = self.down()
+        {
+            eprintln!("lab: {error:#}");
+        }
+        self.process = None;
+        // A daemon that was killed, or that fails to go down, must not leave pins on the machine.
+        if self.pin_dir.exists()
+            && let Err(error) = fs::remove_dir_all(&self.pin_dir)
+        {
+            eprintln!("lab: cannot remove {}: {error}", self.pin_dir.display());
+        }
+    }
+}
+
+const SOCKET: &str = "privatelink.sock";
+
+/// Where a daemon is spoken to, apart from the process that serves it.
+struct Control {
+    gateway: Namespace,
+    binary: PathBuf,
+    socket: PathBuf,
+}
+
+impl Control {
+    fn command(&self) -> Command {
+        let mut command = self.gateway.command(&self.binary);
+        command.arg("--socket").arg(&self.socket);
+        command
+    }
+}
+
+fn control(gateway: &Namespace, binary: &Path, files: &TempDir) -> Control {
+    Control {
+        gateway: gateway.clone(),
+        binary: binary.to_owned(),
+        socket: files.path().join(SOCKET),
+    }
+}
+
+fn ask(control: &Control, words: &[&str]) -> Result<Value> {
+    let text = tool::run(control.command().args(words))?;
+    serde_json::from_str(&text).with_context(|| format!("{words:?} printed no JSON: {text}"))
+}
+
+/// Finds the `privatelink` binary, and builds it when there is none yet.
+///
+/// # Errors
+/// When it is nowhere and cannot be built.
+pub fn find_binary() -> Result<PathBuf> {
+    static ONE_BUILD: Mutex<()> = Mutex::new(());
+    if let Some(path) = env::var_os(BINARY) {
+        return Ok(path.into());
+    }
+    let own = env::current_exe().context("cannot find this program's own path")?;
+    // Tests live in PROFILE/deps, binaries in PROFILE.
+    let profile = own
+        .ancestors()
+        .skip(1)
+        .find(|directory| directory.file_name().is_some_and(|name| name != "deps"))
+        .context("this program is not in a build directory")?;
+    let binary = profile.join("privatelink");
+    let _one_build = ONE_BUILD.lock();
+    if !binary.exists() {
+        build(profile)?;
+    }
+    if !binary.exists() {
+        bail!("no {}: run `cargo xtask build`, or set {BINARY}", binary.display());
+    }
+    Ok(binary)
+}
+
+fn build(profile: &Path) -> Result<()> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--package", "privatelink-user", "--bin", "privatelink"]);
+    if profile.ends_with("release") {
+        command.arg("--release");
+    }
+    if let Some(target) = profile.parent() {
+        command.arg("--target-dir").arg(target);
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    eprintln!("lab: no privatelink binary yet: {}", tool::line(&command));
+    tool::run(&mut command)?;
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! A child process that ends with the test, and whose output is shown when the test fails.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+use super::{tool, wait_until};
+
+/// How long a process may take to follow a polite request to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A running program; dropping it ends it.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    output: TempDir,
+}
+
+impl Process {
+    /// Starts `command`, with its output kept in a file.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(name: &str, mut command: Command) -> Result<Self> {
+        let output = TempDir::new().context("cannot make a directory for a program's output")?;
+        let log = File::create(output.path().join("output"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // Ctrl-C at the terminal is for us: we end the children in the right order.
+        command.process_group(0);
+        let child = command.spawn().map_err(|source| tool::not_started(&command, source))?;
+        Ok(Self { name: name.to_owned(), child, output })
+    }
+
+    /// Returns the process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns all that it printed so far.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.output.path().join("output")).unwrap_or_default()
+    }
+
+    /// Returns how it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        // An error means that it has ended already.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+
+    /// Asks it to end (SIGTERM), and kills it if it does not.
+    pub fn terminate(&mut self) {
+        if self.ended().is_some() {
+            return;
+        }
+        if let Ok(id) = i32::try_from(self.id()) {
+            let _ended = kill(Pid::from_raw(id), Signal::SIGTERM);
+        }
+        let polite = wait_until(GRACE, "the process ends", || self.ended().is_some());
+        if polite.is_err() {
+            self.kill();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.terminate();
+        if thread::panicking() {
+            eprintln!("--- output of {} ---\n{}---", self.name, self.output());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The scene of the tests: strangers with identical addresses around one gateway.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use ipnet::IpNet;
+use privatelink_tests::lab::{Captures, Daemon, Host, Lab, Network, Provider, client, tool};
+
+/// Enough for anything that is meant to work, on a busy machine.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// Long enough for a packet to cross the lab a thousand times.
+pub const NEVER: Duration = Duration::from_millis(400);
+
+/// The endpoint's addresses, the same in both consumers' networks.
+pub const ENDPOINT: [&str; 2] = ["10.1.0.50", "fd00:1::50"];
+
+/// The provider's server.
+pub const SERVER: [&str; 2] = ["10.0.0.10", "fd00::10"];
+
+/// The client, the same in all consumers' networks.
+pub const CLIENT: [&str; 2] = ["10.1.0.2", "fd00:1::2"];
+
+/// The addresses from which the gateway speaks to the provider.
+pub const SOURCES: [&str; 2] = ["10.0.0.240/29", "fd00::f0/125"];
+
+/// The configuration that every test starts from.
+pub const CONFIG: &str = include_str!("gateway.toml");
+
+/// A running gateway; the fields are in the order in which they must go.
+pub struct Scene {
+    _captures: Captures,
+    pub daemon: Daemon,
+    pub provider: Provider,
+    pub lab: Lab,
+}
+
+impl Scene {
+    /// Lays the networks, and starts provider and daemon.
+    pub fn start() -> Result<Self> {
+        let lab = lay()?;
+        let captures = lab.capture()?;
+        let provider = Provider::start(lab.host("vendor"))?;
+        let daemon = Daemon::start(lab.gateway(), CONFIG)?;
+        Ok(Self { _captures: captures, daemon, provider, lab })
+    }
+
+    /// Returns the consumer that most tests speak from.
+    pub fn acme(&self) -> &Host {
+        self.lab.host("acme")
+    }
+}
+
+/// Lays the networks of `gateway.toml`.
+pub fn lay() -> Result<Lab> {
+    Lab::builder()
+        .network(Network::consumer("acme").gateway(&["10.1.0.1/16", "fd00:1::1/64"]))
+        .network(Network::consumer("globex"))
+        .network(Network::consumer("initech"))
+        .network(Network::provider("vendor").gateway(&["10.0.0.1/16", "fd00::1/64"]))
+        .build()
+}
+
+/// Returns address and port as one.
+pub fn at(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(ip(address), port)
+}
+
+/// Reads an address of the constants above.
+pub fn ip(address: &str) -> IpAddr {
+    address.parse().unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+/// Says whether the provider was spoken to from a source address.
+pub fn is_source(peer: SocketAddr) -> bool {
+    SOURCES.iter().any(|text| text.parse::<IpNet>().is_ok_and(|net| net.contains(&peer.ip())))
+}
+
+/// Fetches the endpoint's page with curl.
+pub fn curl(host: &Host, address: &str, more: &[&str]) -> Result<String> {
+    let url = format!("http://{}/", at(address, 80));
+    let mut command = host.command("curl");
+    command.args(["--silent", "--show-error", "--fail", "--max-time", "10"]).args(more).arg(url);
+    Ok(tool::run(&mut command)?)
+}
+
+/// Exchanges page, TCP bytes and a datagram with the endpoint, over both families.
+pub fn everything_works(host: &Host) -> Result<()> {
+    for endpoint in ENDPOINT {
+        host.run(|| {
+            client::http_get(at(endpoint, 80), SOON)?;
+            client::tcp_echo(at(endpoint, 7), 100_000, 1, SOON)?;
+            client::udp_echo(at(endpoint, 7), b"ping", SOON)
+        })
+        .with_context(|| format!("from {} to endpoint {endpoint}", host.name()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! Real sockets in network namespaces. Needs root; run by `cargo xtask test`.
+
+mod fixture;
+mod isolation;
+mod lab;
+mod life;
+mod service;
