@@ -16,7 +16,7 @@ pub const TARGET: &str = "bpfel-unknown-none";
 /// The package that holds the datapath.
 pub const PACKAGE: &str = "privatelink-ebpf";
 /// The binary target of that package which is loaded into the kernel.
-pub const BINARY: &str = "privatelink";
+pub const BINARY: &str = "privatelink-datapath";
 
 /// The compiler and linker that `cargo xtask setup` chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,26 @@
 //! Build steps of the project: `cargo xtask --help` lists them.
 
+mod bench;
 mod bpf;
+mod build;
+mod check_elf;
+mod ci;
+mod clippy;
+mod doc;
+mod elf;
+mod fmt;
+mod progress;
+mod run;
 mod setup;
 mod step;
+mod test;
+mod tidy;
 mod workspace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 /// Build steps of the project.
@@ -14,24 +28,69 @@ use clap::{Parser, Subcommand};
 #[command(bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
-    command: Task,
+    task: Task,
 }
 
 #[derive(Subcommand)]
 enum Task {
     /// Make this machine able to build and test everything
     Setup,
+    /// Compile the workspace
+    Build {
+        /// Optimise
+        #[arg(long)]
+        release: bool,
+    },
+    /// Show a private link between network namespaces, or start the daemon on this host
+    Run(run::Arguments),
+    /// Run the tests that this process is privileged enough for
+    Test(test::Selection),
+    /// Measure the datapath
+    Bench {
+        /// Arguments of the benchmark
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Check the house rules that no compiler checks
+    Tidy,
+    /// Check that the BPF object is one that the kernel will take
+    CheckElf,
+    /// Lint the host's code and the datapath
+    Clippy,
+    /// Format the code
+    Fmt {
+        /// Only say whether it is formatted
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the crates' documentation
+    Doc,
+    /// Run every check
+    Ci,
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Task::Setup => setup::run(),
-    };
-    match outcome {
+    match perform(&Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn perform(task: &Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::run(),
+        Task::Build { release } => build::run(*release),
+        Task::Run(arguments) => run::run(arguments),
+        Task::Test(selection) => test::run(selection),
+        Task::Bench { arguments } => bench::run(arguments),
+        Task::Tidy => tidy::run(),
+        Task::CheckElf => check_elf::run(),
+        Task::Clippy => clippy::run(),
+        Task::Fmt { check } => fmt::run(*check),
+        Task::Doc => doc::run(),
+        Task::Ci => ci::run(),
     }
 }

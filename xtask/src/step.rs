@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -72,6 +73,28 @@ impl Step {
         println!("$ {self}");
         let status = self.status()?;
         self.check(status)
+    }
+
+    /// Runs it with its output shown, and gives each line of its standard output to `watch` too.
+    /// Returns whether it succeeded.
+    ///
+    /// # Errors
+    /// When it cannot be started or watched.
+    pub fn run_watched(mut self, mut watch: impl FnMut(&str)) -> Result<bool> {
+        println!("$ {self}");
+        let mut child = self
+            .command
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start `{self}`"))?;
+        let output = child.stdout.take().context("its output was asked for")?;
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line.with_context(|| format!("cannot read what `{self}` prints"))?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            watch(&line);
+        }
+        Ok(child.wait()?.success())
     }
 
     /// Runs it without showing it; returns what it wrote to its standard output.

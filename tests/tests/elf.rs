@@ -1,0 +1,38 @@
+//! The BPF object inside the daemon has what the loader and the kernel look for. No privilege.
+
+use std::collections::BTreeSet;
+
+use privatelink_common::maps;
+use privatelink_user::BPF_OBJECT;
+
+#[path = "../../xtask/src/elf.rs"]
+mod elf;
+
+fn shape() -> elf::Shape {
+    elf::Shape::read(BPF_OBJECT).expect("the daemon holds an ELF object")
+}
+
+#[test]
+fn the_object_is_fit_for_the_kernel() {
+    let faults = shape().faults();
+    assert!(faults.is_empty(), "{}", faults.join("; "));
+}
+
+#[test]
+fn every_program_can_be_attached_by_the_daemon() {
+    let programs = shape().programs;
+    assert!(programs.iter().all(|(kind, _)| kind == "xdp"), "{programs:?}");
+}
+
+#[test]
+fn the_maps_are_those_of_the_abi() {
+    let found: BTreeSet<String> = shape().maps.into_iter().collect();
+    let declared: BTreeSet<String> = maps::ALL.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(found, declared);
+}
+
+#[test]
+fn the_object_starts_where_the_loader_can_read_it() {
+    // An ELF header is read in place, so its 8-byte fields must be aligned.
+    assert_eq!(BPF_OBJECT.as_ptr().addr() % 8, 0);
+}

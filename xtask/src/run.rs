@@ -1,0 +1,56 @@
+//! `cargo xtask run`: the demonstration between network namespaces, or a daemon on this host.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::progress;
+use crate::setup;
+use crate::step::Step;
+use crate::workspace;
+
+/// The configuration that the demonstration shows.
+const QUICKSTART: &str = "examples/quickstart.toml";
+
+/// What to start.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Leave the demonstration's networks in place, to look around in them
+    #[arg(long, conflicts_with = "config")]
+    keep: bool,
+    /// Start the daemon on this host with this configuration, instead of the demonstration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Further arguments of the program that is started
+    #[arg(last = true)]
+    rest: Vec<OsString>,
+}
+
+/// # Errors
+/// When the machine cannot be set up or something does not compile.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let release = workspace::target_dir().join("release");
+    let daemon = release.join("privatelink");
+    if let Some(config) = &arguments.config {
+        setup::toolchain()?;
+        progress::build(&["--release", "--package", "privatelink-user"])?;
+        // The caller's path is meant from where the caller is.
+        let config = std::path::absolute(config)?;
+        return Step::new(daemon)
+            .args(["run", "--config"])
+            .arg(config)
+            .args(&arguments.rest)
+            .exec();
+    }
+    setup::run()?;
+    progress::build(&["--release", "--package", "privatelink-user"])?;
+    progress::build(&["--release", "--package", "privatelink-tests", "--bin", "demo"])?;
+    Step::new(release.join("demo"))
+        .args(arguments.keep.then_some("--keep"))
+        .arg("--daemon")
+        .arg(daemon)
+        .args(["--config", QUICKSTART])
+        .args(&arguments.rest)
+        .exec()
+}

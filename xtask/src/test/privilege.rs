@@ -1,0 +1,69 @@
+//! What a suite needs from the kernel, and whether we have it.
+
+use anyhow::{Context as _, Result, bail};
+
+/// What a suite needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// Nothing: any user may run it.
+    None,
+    /// Loading programs and maps.
+    Bpf,
+    /// Network namespaces, and programs on their interfaces.
+    Root,
+}
+
+const NET_ADMIN: u32 = 12;
+const SYS_ADMIN: u32 = 21;
+const BPF: u32 = 39;
+
+impl Privilege {
+    /// # Errors
+    /// When this process lacks something; the error names it.
+    pub fn check(self) -> Result<()> {
+        let status = std::fs::read_to_string("/proc/self/status")
+            .context("cannot read which capabilities this process has")?;
+        self.check_in(&status)
+    }
+
+    fn check_in(self, status: &str) -> Result<()> {
+        let effective = status
+            .lines()
+            .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
+            .context("the kernel does not say which capabilities this process has")?;
+        for (bit, name) in self.capabilities() {
+            if effective >> bit & 1 == 0 {
+                bail!("needs {name}; run it as root");
+            }
+        }
+        Ok(())
+    }
+
+    fn capabilities(self) -> &'static [(u32, &'static str)] {
+        match self {
+            Self::None => &[],
+            Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
+            Self::Root => {
+                &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN"), (SYS_ADMIN, "CAP_SYS_ADMIN")]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lacking_capability_is_named() {
+        let user = "Name:\tcargo\nCapEff:\t0000000000000000\n";
+        let bpf_only = "CapEff:\t0000008000001000\n";
+        let root = "CapEff:\t000001ffffffffff\n";
+        assert!(Privilege::None.check_in(user).is_ok());
+        assert!(Privilege::Bpf.check_in(user).unwrap_err().to_string().contains("CAP_BPF"));
+        assert!(Privilege::Bpf.check_in(bpf_only).is_ok());
+        let lack = Privilege::Root.check_in(bpf_only).unwrap_err().to_string();
+        assert!(lack.contains("CAP_SYS_ADMIN"), "{lack}");
+        assert!(Privilege::Root.check_in(root).is_ok());
+    }
+}

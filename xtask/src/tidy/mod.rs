@@ -1,0 +1,81 @@
+//! `cargo xtask tidy`: the house rules that no compiler checks.
+
+mod manifests;
+mod sources;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::step::Step;
+use crate::test::suites;
+use crate::workspace;
+
+/// One breach of a rule.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    file: String,
+    line: Option<usize>,
+    message: String,
+    severity: Severity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    Warning,
+    Error,
+}
+
+impl Finding {
+    fn error(file: &str, line: Option<usize>, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, message: message.into(), severity: Severity::Error }
+    }
+
+    fn warning(file: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { file: file.to_owned(), line: None, message, severity: Severity::Warning }
+    }
+
+    fn print(&self) {
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
+        println!("{severity}: {}{line}: {}", self.file, self.message);
+    }
+}
+
+/// # Errors
+/// When a rule is broken; each breach has been printed.
+pub fn run() -> Result<()> {
+    let root = workspace::root();
+    let mut findings = manifests::check(&root)?;
+    if let Err(fault) = suites::check_table() {
+        findings.push(Finding::error("tests/Cargo.toml", None, fault.to_string()));
+    }
+    let files = tracked_files()?;
+    for file in &files {
+        // A file that is deleted but not yet committed is still listed.
+        let Ok(text) = std::fs::read_to_string(root.join(file)) else { continue };
+        findings.extend(sources::check(file, &text));
+    }
+    findings.iter().for_each(Finding::print);
+    let errors = findings.iter().filter(|one| one.severity == Severity::Error).count();
+    ensure!(errors == 0, "{errors} breaches of the house rules");
+    println!("tidy: {} files follow the house rules", files.len());
+    Ok(())
+}
+
+/// The text files that git knows or would add.
+fn tracked_files() -> Result<Vec<String>> {
+    const TEXT: [&str; 8] = ["rs", "toml", "md", "c", "h", "sh", "py", "json"];
+    let listing = Step::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .output()
+        .context("cannot list the project's files")?;
+    let is_text = |file: &&str| {
+        Path::new(file).extension().is_some_and(|e| TEXT.iter().any(|text| e == *text))
+    };
+    Ok(listing.lines().filter(is_text).map(str::to_owned).collect())
+}
