@@ -12,7 +12,7 @@ pub use self::interrupts::Interrupts;
 use self::{scenario::Scenario, screen::Screen};
 use crate::lab::{
     Daemon, Lab, Provider, client, daemon,
-    provider::{GREETING, HTTP_PORT},
+    provider::{GREETING, HTTP_PORT, Kind, Seen},
     tool,
 };
 
@@ -51,24 +51,40 @@ pub fn run(
         let binary = binary.map_or_else(daemon::find_binary, |path| Ok(path.to_owned()))?;
         Daemon::start_binary(&binary, lab.gateway(), &text)
     })?;
-    screen.attachments(&daemon.status()?);
-
-    let page = screen.step("Fetching the page from acme, with curl", || fetch(&lab, &scenario))?;
-    screen.page(&scenario, &page);
-    screen.step("The same over IPv6, and a UDP echo", || the_rest(&lab, &scenario))?;
-    let evidence = screen.step("Asking both sides what they saw", || {
-        Ok((provider.seen(), daemon.ask(&["flows", "--json"]), daemon.status()?))
-    })?;
-    let (seen, flows, status) = evidence;
-    screen.seen(&seen);
-    screen.flows(flows.ok(), &status);
-    screen.drops(&status);
-    screen.conclusion(&scenario);
+    if let Err(error) = cross(&screen, &scenario, &lab, &provider, &daemon) {
+        screen.complaint(&daemon);
+        return Err(error);
+    }
     if keep {
         screen.invitation(&lab, &daemon, &scenario);
         interrupts.wait();
     }
     println!("Cleaning up: the daemon goes down, the networks are removed.");
+    Ok(())
+}
+
+/// Carries the page through a gateway that is ready, and shows what everybody saw.
+fn cross(
+    screen: &Screen<'_>,
+    scenario: &Scenario,
+    lab: &Lab,
+    provider: &Provider,
+    daemon: &Daemon,
+) -> Result<()> {
+    screen.attachments(&daemon.status()?);
+
+    let page = screen.step("Fetching the page from acme, with curl", || fetch(lab, scenario))?;
+    screen.page(scenario, &page);
+    screen.step("The same over IPv6, and a UDP echo", || the_rest(lab, scenario))?;
+    let evidence = screen.step("Asking both sides what they saw", || {
+        Ok((provider.seen(), daemon.ask(&["flows", "--json"]), daemon.status()?))
+    })?;
+    let (seen, flows, status) = evidence;
+    screen.seen(&seen);
+    witnessed(&seen, lab)?;
+    screen.flows(flows.ok(), &status);
+    screen.drops(&status);
+    screen.conclusion(scenario);
     Ok(())
 }
 
@@ -79,6 +95,16 @@ fn no_route(lab: &Lab) -> Result<()> {
         if lab.host("acme").run(|| client::connect(server, NEVER)).is_ok() {
             bail!("acme reaches {server} without a gateway: the networks are not separate");
         }
+    }
+    Ok(())
+}
+
+/// Holds the provider's memory against what the consumer was shown.
+fn witnessed(seen: &[Seen], lab: &Lab) -> Result<()> {
+    ensure!(seen.iter().any(|seen| seen.kind == Kind::Http), "the vendor served no page");
+    let clients = lab.host("acme").addresses();
+    if let Some(seen) = seen.iter().find(|seen| clients.contains(&seen.peer.ip())) {
+        bail!("the vendor saw acme's own address {}", seen.peer);
     }
     Ok(())
 }

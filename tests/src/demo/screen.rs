@@ -81,7 +81,7 @@ impl<'a> Screen<'a> {
     pub(super) fn seen(&self, seen: &[Seen]) {
         println!("\n      Who the vendor saw (addresses of its own network, never acme's):");
         for Seen { kind, local, peer } in seen {
-            println!("        {:8} at {local:<18} from {peer}", format!("{kind:?}"));
+            println!("        {kind:8} at {:<18} from {peer}", local.to_string());
         }
     }
 
@@ -116,6 +116,15 @@ impl<'a> Screen<'a> {
              carried by XDP; no kernel route was involved.\n",
             scenario.endpoint
         );
+    }
+
+    /// Prints what helps to find out why nothing crossed.
+    pub(super) fn complaint(&self, daemon: &Daemon) {
+        match daemon.status() {
+            Ok(status) => self.drops(&status),
+            Err(error) => eprintln!("{error:#}"),
+        }
+        eprintln!("\n      What the daemon printed:\n{}", daemon.output());
     }
 
     /// Prints what to try while everything is up.

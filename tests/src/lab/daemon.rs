@@ -53,9 +53,11 @@ impl Daemon {
     /// As [`Daemon::start`].
     pub fn start_binary(binary: &Path, gateway: &Namespace, config: &str) -> Result<Self> {
         bpffs::ensure()?;
+        let binary = fs::canonicalize(binary)
+            .with_context(|| format!("there is no daemon at {}", binary.display()))?;
         let mut daemon = Self {
             gateway: gateway.clone(),
-            binary: binary.to_owned(),
+            binary,
             files: TempDir::new().context("cannot make a directory for the daemon's files")?,
             pin_dir: Path::new(bpffs::ROOT).join(format!("pl-{}", unique())),
             process: None,

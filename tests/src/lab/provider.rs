@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     io::{BufRead, BufReader, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsRawFd,
@@ -42,6 +43,16 @@ pub enum Kind {
     TcpEcho,
     /// Sends every datagram back.
     UdpEcho,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Http => "the page",
+            Self::TcpEcho => "TCP echo",
+            Self::UdpEcho => "UDP echo",
+        })
+    }
 }
 
 /// One conversation, as the provider saw it.
