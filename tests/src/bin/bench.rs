@@ -1,0 +1,130 @@
+//! Measures what a packet costs in the program alone; `docs/benchmarks.md` says how.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use privatelink_tests::bench::host::{Machine, Ports};
+use privatelink_tests::bench::packet::{MAX_FLOWS, Protocol};
+use privatelink_tests::bench::programs::{Reference, Simple};
+use privatelink_tests::bench::report::{Figure, Report};
+use privatelink_tests::bench::subject::Subject;
+use privatelink_tests::bench::{Bench, Plan};
+
+/// Own cost per packet of privatelink's program and of a C reference, side by side.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    /// Interleaved rounds; the figures are their medians.
+    #[arg(long, default_value_t = 9)]
+    rounds: u32,
+    /// Timed packets per program and round.
+    #[arg(long, default_value_t = 1_000_000)]
+    iterations: u32,
+    /// Numbers of flows to cycle through.
+    #[arg(long, value_delimiter = ',', default_value = "1,1024,16384")]
+    flows: Vec<u32>,
+    /// Packet lengths in bytes.
+    #[arg(long, value_delimiter = ',', default_value = "64,1400")]
+    lengths: Vec<usize>,
+    /// Protocols.
+    #[arg(long, value_delimiter = ',', default_value = "tcp")]
+    protocols: Vec<Protocol>,
+    /// Flows that the tables are sized for.
+    #[arg(long, default_value_t = 1_000_000)]
+    capacity: u32,
+    /// Also measure packets each of which opens a flow.
+    #[arg(long)]
+    new_flows: bool,
+    /// The CPU to run on; the last one otherwise.
+    #[arg(long)]
+    cpu: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 if privatelink costs more than this many times the reference anywhere.
+    #[arg(long)]
+    gate: Option<f64>,
+    /// The program that the gate is for.
+    #[arg(long, default_value = "privatelink")]
+    gate_program: String,
+}
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the benchmark, prints it, and tells whether it passes the gate.
+fn measure(arguments: &Arguments) -> Result<bool> {
+    let machine = Machine::pinned(arguments.cpu)?;
+    let ports = Ports::in_private_namespace()?;
+    let mut figures = established(arguments, ports)?;
+    if arguments.new_flows {
+        figures.extend(new_flows(arguments, ports)?);
+    }
+    let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    let report = Report { machine, command: format!("bench {command}"), figures };
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", report.table());
+    }
+    arguments.gate.map_or(Ok(true), |limit| gate(&report, &arguments.gate_program, limit))
+}
+
+fn plan(arguments: &Arguments) -> Result<Plan> {
+    let most = arguments.flows.iter().max().copied().unwrap_or(0);
+    ensure!(arguments.flows.iter().all(|&flows| flows > 0), "--flows: 0 flows have no packet");
+    ensure!(most <= MAX_FLOWS, "--flows: at most {MAX_FLOWS}");
+    ensure!(arguments.rounds > 0 && arguments.iterations > 0, "nothing to measure");
+    let mut protocols = arguments.protocols.clone();
+    protocols.dedup();
+    ensure!(
+        u64::from(most) * protocols.len() as u64 <= u64::from(arguments.capacity),
+        "--capacity {} is less than the flows of all protocols",
+        arguments.capacity
+    );
+    Ok(Plan {
+        flows: arguments.flows.clone(),
+        lengths: arguments.lengths.clone(),
+        protocols,
+        rounds: arguments.rounds,
+        iterations: arguments.iterations,
+    })
+}
+
+fn established(arguments: &Arguments, ports: Ports) -> Result<Vec<Figure>> {
+    let subjects: Vec<Box<dyn Subject>> = vec![
+        Box::new(Simple::drop(&ports)?),
+        Box::new(Simple::redirect(&ports)?),
+        Box::new(Reference::load(arguments.capacity, &ports)?),
+    ];
+    Bench::new(ports, subjects)?.established(&plan(arguments)?)
+}
+
+fn new_flows(arguments: &Arguments, ports: Ports) -> Result<Vec<Figure>> {
+    let subjects: Vec<Box<dyn Subject>> =
+        vec![Box::new(Reference::opening_flows(arguments.capacity, &ports)?)];
+    Bench::new(ports, subjects)?.new_flows(&plan(arguments)?)
+}
+
+fn gate(report: &Report, program: &str, limit: f64) -> Result<bool> {
+    let worst = report
+        .worst(program)
+        .with_context(|| format!("--gate: {program} was not measured beside the reference"))?;
+    let ratio = worst.ratio.unwrap_or(f64::INFINITY);
+    let passes = ratio <= limit;
+    let word = if passes { "within" } else { "beyond" };
+    eprintln!(
+        "gate: {program} is {word} {limit}: at worst {ratio:.2} ({} flows, {} bytes)",
+        worst.flows, worst.length
+    );
+    Ok(passes)
+}
