@@ -144,7 +144,7 @@ impl<'a> Screen<'a> {
         println!("  see the XDP programs:   {gateway} ip link");
         println!("\nCtrl-C here removes all of it.");
         println!("Should this program be killed, remove what it left with:");
-        println!("  {privatelink} --socket {socket} down");
+        println!("  {gateway} {privatelink} down --pin-dir {}", daemon.pin_dir().display());
         for namespace in lab.namespaces() {
             println!("  ip netns del {}", namespace.name());
         }

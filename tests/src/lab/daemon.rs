@@ -195,7 +195,7 @@ impl Daemon {
     /// When it fails.
     pub fn down(&mut self) -> Result<()> {
         let mut command = self.cli();
-        command.arg("down");
+        command.arg("down").arg("--pin-dir").arg(&self.pin_dir);
         tool::run(&mut command)?;
         self.down = true;
         Ok(())
