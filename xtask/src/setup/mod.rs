@@ -2,7 +2,7 @@
 
 mod compiler;
 mod linker;
-mod packages;
+pub mod packages;
 
 use std::fs::File;
 use std::path::PathBuf;

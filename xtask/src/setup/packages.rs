@@ -43,6 +43,13 @@ pub const TEST_TOOLS: &[Need] = &[
     need("libbpf-dev", File("/usr/include/bpf/bpf_helpers.h"), "headers of the reference in C"),
 ];
 
+/// What starts another kernel.
+pub const VIRTUAL_MACHINE: &[Need] = &[
+    need("qemu-system-x86", Program("qemu-system-x86_64"), "runs the kernel"),
+    need("busybox-static", File("/bin/busybox"), "packs and is the system around the suites"),
+    need("binutils", Program("strip"), "makes the test programs small"),
+];
+
 /// The compiler that is taken when `core` cannot be compiled from source.
 pub const BPF_COMPILER: &[Need] = &[
     need("rustc-web", File("/usr/bin/rustc"), "a compiler with BPF and LLVM 22"),
@@ -112,10 +119,18 @@ fn is_on_path(name: &str) -> bool {
 }
 
 fn apt_install(packages: &BTreeSet<&str>) -> Result<()> {
-    apt(Duration::from_secs(180), &["update"]).context("cannot read the package lists")?;
+    update_lists()?;
     let options = ["install", "--yes", "--no-install-recommends"];
     let arguments: Vec<&str> = options.iter().chain(packages).copied().collect();
     apt(Duration::from_secs(900), &arguments).context("cannot install the packages")
+}
+
+/// Reads the package lists.
+///
+/// # Errors
+/// When it cannot, for want of privilege or of a mirror.
+pub fn update_lists() -> Result<()> {
+    apt(Duration::from_secs(180), &["update"]).context("cannot read the package lists")
 }
 
 /// Runs apt-get as root: as we are, or by sudo where that asks no password.
