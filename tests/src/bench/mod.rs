@@ -176,35 +176,25 @@ impl Bench {
 
     /// Times floor and subjects in turn, round after round.
     fn compare(&mut self, situation: &Situation<'_>) -> Result<Vec<Figure>> {
-        let mut figures = Vec::new();
-        let mut samples =
+        let mut groups =
             vec![vec![Sample::default(); self.subjects.len()]; situation.templates.len()];
         for _ in 0..situation.rounds {
-            for (template, samples) in situation.templates.iter().zip(&mut samples) {
-                let floor = self.harness.time(
-                    self.floor.program()?,
-                    self.floor.outcome().action(),
-                    template,
-                    situation.work,
-                )?;
+            for (template, samples) in situation.templates.iter().zip(&mut groups) {
+                let floor = timed(&mut self.harness, &self.floor, template, situation)?;
                 for (subject, sample) in self.subjects.iter().zip(samples) {
                     let total = timed(&mut self.harness, subject.as_ref(), template, situation)?;
-                    sample.own.push(total - floor.median);
+                    sample.floor.push(floor);
                     sample.total.push(total);
                 }
             }
         }
-        for (template, samples) in situation.templates.iter().zip(samples) {
-            let reference = self.subjects.iter().zip(&samples).find_map(|(subject, sample)| {
-                (subject.name() == REFERENCE).then(|| sample.own.clone())
-            });
-            for (subject, sample) in self.subjects.iter().zip(samples) {
-                figures.push(sample.figure(
-                    subject.name(),
-                    template.length(),
-                    situation,
-                    reference.as_deref(),
-                ));
+        let reference = self.subjects.iter().position(|subject| subject.name() == REFERENCE);
+        let mut figures = Vec::new();
+        for (template, samples) in situation.templates.iter().zip(groups) {
+            let reference = reference.and_then(|index| samples.get(index)).map(Sample::own);
+            for (subject, sample) in self.subjects.iter().zip(&samples) {
+                let (name, length) = (subject.name(), template.length());
+                figures.push(sample.figure(name, length, situation, reference.as_deref()));
             }
         }
         Ok(figures)
@@ -238,22 +228,27 @@ fn timed(
 /// One subject's rounds.
 #[derive(Debug, Clone, Default)]
 struct Sample {
-    own: Vec<f64>,
     total: Vec<f64>,
+    floor: Vec<f64>,
 }
 
 impl Sample {
+    fn own(&self) -> Vec<f64> {
+        self.total.iter().zip(&self.floor).map(|(total, floor)| total - floor).collect()
+    }
+
     fn figure(
-        mut self,
+        &self,
         subject: &str,
         length: usize,
         situation: &Situation<'_>,
         reference: Option<&[f64]>,
     ) -> Figure {
+        let (mut own, mut total, mut floor) = (self.own(), self.total.clone(), self.floor.clone());
         let mut ratios: Vec<f64> = reference
             .unwrap_or_default()
             .iter()
-            .zip(&self.own)
+            .zip(&own)
             .map(|(reference, own)| own / reference)
             .collect();
         let measured = !ratios.is_empty();
@@ -263,9 +258,9 @@ impl Sample {
             length,
             flows: situation.work.flows,
             subject: subject.to_owned(),
-            own_ns: median(&mut self.own),
-            own_ns_min: quantile(&mut self.own, 0, 1),
-            total_ns: median(&mut self.total),
+            own_ns: median(&mut own),
+            own_ns_min: quantile(&mut total, 0, 1) - quantile(&mut floor, 0, 1),
+            total_ns: median(&mut total),
             ratio: measured.then(|| median(&mut ratios)),
             ratio_quartiles: measured
                 .then(|| [quantile(&mut ratios, 1, 4), quantile(&mut ratios, 3, 4)]),

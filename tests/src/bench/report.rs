@@ -22,7 +22,7 @@ pub struct Figure {
     pub subject: String,
     /// Nanoseconds per packet beyond the floor, median of the rounds.
     pub own_ns: f64,
-    /// The least of the rounds.
+    /// The fastest round beyond the fastest round of the floor.
     pub own_ns_min: f64,
     /// Nanoseconds per packet with the wrapper and the kernel's loop, median of the rounds.
     pub total_ns: f64,
