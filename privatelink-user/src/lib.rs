@@ -1,1 +1,5 @@
 //! privatelink-user
+
+pub mod cli;
+pub mod config;
+pub mod model;

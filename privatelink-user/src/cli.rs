@@ -1,0 +1,133 @@
+//! The command line: what can be asked of `privatelink`, and how it answers.
+
+use std::{
+    path::PathBuf,
+    process::{ExitCode, Termination},
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config::DEFAULT_PATH, model::Gateway};
+
+/// A private-link gateway: publish a service, not a network.
+#[derive(Debug, Parser)]
+#[command(name = "privatelink", version, max_term_width = 100)]
+pub struct Cli {
+    /// The daemon's control socket [default: the configuration's, or
+    /// /run/privatelink/privatelink.sock]
+    #[arg(long, global = true, value_name = "PATH", env = "PRIVATELINK_SOCKET")]
+    pub socket: Option<PathBuf>,
+
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `privatelink` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon in the foreground
+    Run(RunArgs),
+    /// Validate the configuration, touching nothing
+    Check(CheckArgs),
+    /// Show what the gateway is doing
+    Status,
+    /// Detach from all interfaces and remove everything that is pinned
+    Down(DownArgs),
+}
+
+/// Arguments of `privatelink run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The configuration: a file, or a directory of *.toml
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH)]
+    pub config: PathBuf,
+}
+
+/// Arguments of `privatelink check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration: a file, or a directory of *.toml
+    #[arg(value_name = "PATH", default_value = DEFAULT_PATH)]
+    pub path: PathBuf,
+}
+
+/// Arguments of `privatelink down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// The configuration that names the pin directory [default: /etc/privatelink if it is there]
+    #[arg(long, value_name = "PATH", conflicts_with = "pin_dir")]
+    pub config: Option<PathBuf>,
+
+    /// The pin directory, for when no configuration is at hand
+    #[arg(long, value_name = "PATH")]
+    pub pin_dir: Option<PathBuf>,
+}
+
+impl Cli {
+    /// The socket to reach the daemon by when no configuration is read.
+    pub fn daemon_socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| Gateway::DEFAULT_SOCKET.into())
+    }
+}
+
+/// How a command ended. Scripts rely on these numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It did what was asked.
+    Done = 0,
+    /// It could not.
+    Failed = 1,
+    /// It was asked for something that does not exist.
+    Usage = 2,
+    /// It needs the daemon, which is not running.
+    NotRunning = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        self.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        for line in
+            ["privatelink --json status --socket /s", "privatelink status --json --socket /s"]
+        {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(cli.json && cli.daemon_socket().as_os_str() == "/s", "{line}");
+        }
+    }
+
+    #[test]
+    fn misuse_ends_with_the_usage_code() {
+        for line in ["privatelink", "privatelink fly", "privatelink down --pin-dir /a --config /b"]
+        {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), Exit::Usage as i32, "{line}");
+        }
+    }
+}

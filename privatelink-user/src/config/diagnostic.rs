@@ -1,0 +1,215 @@
+//! What is wrong with a configuration, and how it is shown.
+
+use std::fmt;
+
+use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+
+use super::source::{Location, SourceFile, Sources};
+
+/// Faults beyond this number are counted and not shown.
+const SHOWN: usize = 100;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fault {
+    /// First, so that faults sort by their place.
+    pub at: Option<Location>,
+    pub message: String,
+    pub label: Option<String>,
+    pub related: Option<(Location, String)>,
+    pub help: Option<String>,
+}
+
+impl Fault {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { at: None, message: message.into(), label: None, related: None, help: None }
+    }
+
+    /// Underlines a place.
+    pub fn at(self, at: Location) -> Self {
+        Self { at: Some(at), ..self }
+    }
+
+    /// What is said beside the underlined place.
+    pub fn label(self, label: impl Into<String>) -> Self {
+        Self { label: Some(label.into()), ..self }
+    }
+
+    /// A second place that takes part in the fault.
+    pub fn related(self, at: Location, label: impl Into<String>) -> Self {
+        Self { related: Some((at, label.into())), ..self }
+    }
+
+    /// What to do.
+    pub fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+/// The faults found so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    faults: Vec<Fault>,
+}
+
+impl Report {
+    pub fn push(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of the files.
+#[derive(Debug, Clone)]
+pub struct Diagnostics {
+    faults: Vec<Fault>,
+    sources: Sources,
+}
+
+impl Diagnostics {
+    pub(super) fn new(report: Report, sources: Sources) -> Self {
+        let mut faults = report.faults;
+        faults.sort();
+        Self { faults, sources }
+    }
+
+    /// How many things are wrong.
+    pub fn count(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// Shows every fault with its line, for a terminal if `color`.
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let mut text = String::new();
+        for fault in self.faults.iter().take(SHOWN) {
+            text += &self.render_fault(&renderer, fault);
+            text += "\n\n";
+        }
+        match self.faults.len() {
+            1 => text += "1 error\n",
+            count @ 2..=SHOWN => text += &format!("{count} errors\n"),
+            count => text += &format!("{count} errors, of which the first {SHOWN} are shown\n"),
+        }
+        text
+    }
+
+    /// Every fault as an object with `message`, `file`, `line`, `column`, `text`, `help`.
+    pub fn to_json(&self) -> Value {
+        self.faults.iter().map(|fault| self.fault_json(fault)).collect()
+    }
+
+    fn render_fault(&self, renderer: &Renderer, fault: &Fault) -> String {
+        let title = Level::ERROR.primary_title(printable(&fault.message));
+        let primary = fault
+            .at
+            .map(|at| (AnnotationKind::Primary, at, fault.label.as_deref().unwrap_or_default()));
+        let related =
+            fault.related.as_ref().map(|(at, label)| (AnnotationKind::Context, *at, &**label));
+        let snippets = match (primary, related) {
+            (Some(a), Some(b)) if a.1.file == b.1.file => vec![self.snippet(&[a, b])],
+            _ => primary.iter().chain(&related).map(|place| self.snippet(&[*place])).collect(),
+        };
+        let group = title.elements(snippets.into_iter().flatten());
+        let help = fault.help.as_ref().map(|help| Level::HELP.message(printable(help)));
+        renderer.render(&[group.elements(help)])
+    }
+
+    /// Places of one file with the lines around them.
+    fn snippet<'a>(
+        &'a self,
+        places: &[(AnnotationKind, Location, &str)],
+    ) -> Option<Snippet<'a, Annotation<'a>>> {
+        let locations = || places.iter().map(|(_, at, _)| *at);
+        let (start, end) =
+            (locations().map(|at| at.start).min()?, locations().map(|at| at.end).max()?);
+        let file = self.sources.files.get(locations().next()?.file)?;
+        let excerpt = Excerpt::of(&file.text, start, end)?;
+        let annotations = places.iter().map(|(kind, at, label)| {
+            let span = at.start - excerpt.offset..at.end - excerpt.offset;
+            kind.span(span).label(printable(label))
+        });
+        let annotations: Vec<_> = annotations.collect();
+        Some(
+            Snippet::source(excerpt.text)
+                .line_start(excerpt.line)
+                .path(file.path.display().to_string())
+                .annotations(annotations),
+        )
+    }
+
+    fn fault_json(&self, fault: &Fault) -> Value {
+        let mut object =
+            json!({ "message": fault.message, "label": fault.label, "help": fault.help });
+        if let Some(at) = fault.at {
+            merge(&mut object, self.place_json(at));
+        }
+        if let Some((at, label)) = &fault.related {
+            let mut related = json!({ "label": label });
+            merge(&mut related, self.place_json(*at));
+            merge(&mut object, json!({ "related": related }));
+        }
+        object
+    }
+
+    fn place_json(&self, at: Location) -> Value {
+        let Some(file) = self.sources.files.get(at.file) else { return Value::Null };
+        let (line, column) = position(file, at.start);
+        let (end_line, end_column) = position(file, at.end);
+        json!({
+            "file": file.path,
+            "line": line,
+            "column": column,
+            "end_line": end_line,
+            "end_column": end_column,
+            "text": file.text.get(at.span()),
+        })
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// Whole lines of a file. Rendering all of it for each fault would be slow in large ones.
+struct Excerpt<'a> {
+    text: &'a str,
+    line: usize,
+    offset: usize,
+}
+
+impl<'a> Excerpt<'a> {
+    fn of(text: &'a str, start: usize, end: usize) -> Option<Self> {
+        let (before, after) = (text.get(..start)?, text.get(end..)?);
+        let offset = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let end = after.find('\n').map_or(text.len(), |newline| end + newline);
+        Some(Self { text: text.get(offset..end)?, line: before.matches('\n').count() + 1, offset })
+    }
+}
+
+/// Line and column, counted from 1, columns in characters.
+fn position(file: &SourceFile, offset: usize) -> (usize, usize) {
+    let before = file.text.get(..offset).unwrap_or(&file.text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+/// Escapes what would move the cursor or change colours: file contents end up in messages.
+fn printable(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(escape).collect()
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}

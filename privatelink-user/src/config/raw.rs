@@ -1,0 +1,302 @@
+//! The configuration as it is written: every value well-formed, nothing yet compared.
+
+use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
+
+use ipnet::IpNet;
+
+use super::{
+    decode::{Decode, Entry, List, OneOrMore, Section, Table, address, prefix, section},
+    diagnostic::{Fault, Report},
+    source::Located,
+};
+use crate::model::{
+    AcceptancePolicy, DnsName, Drain, IdleTimeout, Interface, Invalid, MaxFlows, Name, OnPending,
+    OnReject, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity, TargetAddress,
+    Threshold, VlanId, Weight,
+};
+
+section! {
+    /// One file.
+    Document "the file" {
+        optional gateway: Gateway,
+        optional principal: List<Principal>,
+        optional network: List<Network>,
+        optional service: List<Service>,
+        optional endpoint: List<Endpoint>,
+    }
+}
+
+section! {
+    Gateway "[gateway]" {
+        required name: Name = "name = \"gw-a\"",
+        optional domain: DnsName,
+        optional metrics: SocketAddr,
+        optional max_flows: MaxFlows,
+        optional state_dir: PathBuf,
+        optional socket: PathBuf,
+        optional pin_dir: PathBuf,
+    }
+}
+
+section! {
+    Principal "[[principal]]" {
+        required name: Name = "name = \"acme\"",
+        optional users: List<String>,
+        optional groups: List<String>,
+    }
+}
+
+section! {
+    Network "[[network]]" {
+        required name: Name = "name = \"acme\"",
+        required principal: Name = "principal = \"acme\"",
+        required interface: Interface = "interface = \"eth1\"",
+        required subnets: OneOrMore<IpNet> = "subnets = [\"10.1.0.0/24\"]",
+        optional vlan: VlanId,
+        optional gateway: Routers,
+        optional dns: bool,
+    }
+}
+
+section! {
+    Service "[[service]]" {
+        required name: Name = "name = \"payments\"",
+        required principal: Name = "principal = \"vendor\"",
+        required network: Name = "network = \"vendor\"",
+        required source_addresses: OneOrMore<Pool> = "source_addresses = [\"10.0.0.240/29\"]",
+        required listener: OneOrMore<Listener> = "[[service.listener]]",
+        required target: OneOrMore<Target> = "[[service.target]]",
+        optional acceptance: AcceptancePolicy,
+        optional allow: List<Who>,
+        optional accept: List<Who>,
+        optional private_dns: List<DnsName>,
+        optional on_reject: OnReject,
+        optional on_pending: OnPending,
+        optional fail_open: bool,
+        optional drain: Drain,
+        optional health_check: HealthCheck,
+    }
+}
+
+section! {
+    Listener "[[service.listener]]" {
+        required protocol: Protocol = "protocol = \"tcp\"",
+        optional port: Port,
+        optional ports: PortRange,
+        optional target_port: PortRange,
+        optional idle_timeout: IdleTimeout,
+    }
+}
+
+section! {
+    Target "[[service.target]]" {
+        required address: TargetAddress = "address = \"10.0.0.10\"",
+        optional weight: Weight,
+    }
+}
+
+section! {
+    HealthCheck "[service.health_check]" {
+        required protocol: ProbeProtocol = "protocol = \"tcp\"",
+        optional path: String,
+        optional port: Port,
+        optional interval: ProbeInterval,
+        optional timeout: ProbeTimeout,
+        optional healthy_threshold: Threshold,
+        optional unhealthy_threshold: Threshold,
+    }
+}
+
+section! {
+    Endpoint "[[endpoint]]" {
+        required name: Name = "name = \"acme-payments\"",
+        required service: Name = "service = \"payments\"",
+        required network: Name = "network = \"acme\"",
+        optional addresses: Addresses,
+        optional allow: OneOrMore<SecurityRule>,
+        optional limits: Limits,
+    }
+}
+
+section! {
+    SecurityRule "allow = [{ from = … }]" {
+        required from: Pool = "from = \"10.1.0.0/24\"",
+        optional ports: OneOrMore<PortRange>,
+    }
+}
+
+section! {
+    Limits "limits = { … }" {
+        optional flows: Quantity,
+        optional new_flows_per_second: Quantity,
+        optional packets_per_second: Quantity,
+        optional bits_per_second: Quantity,
+    }
+}
+
+/// The keys of every table.
+#[cfg(test)]
+pub(super) const ALL_KEYS: [&[&str]; 10] = [
+    Gateway::KEYS,
+    Principal::KEYS,
+    Network::KEYS,
+    Service::KEYS,
+    Listener::KEYS,
+    Target::KEYS,
+    HealthCheck::KEYS,
+    Endpoint::KEYS,
+    SecurityRule::KEYS,
+    Limits::KEYS,
+];
+
+/// A prefix, or an address as the prefix of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pool(pub IpNet);
+
+impl Decode for Pool {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        let Some(text) = entry.value.as_str() else {
+            return entry.mistyped("an address or a prefix in quotes", report);
+        };
+        let pool = if text.contains('/') { prefix(text) } else { address(text).map(IpNet::from) };
+        entry.accept(pool, report).map(Self)
+    }
+}
+
+/// A network's routers: one, or a list.
+#[derive(Debug)]
+pub(super) struct Routers(pub List<IpAddr>);
+
+impl Decode for Routers {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        if entry.value.is_array() {
+            return List::decode(entry, report).map(Self);
+        }
+        entry.located(report).map(|router| Self(vec![router]))
+    }
+}
+
+/// A principal, or all of them.
+#[derive(Debug, Clone)]
+pub(super) enum Who {
+    Anybody,
+    Principal(Name),
+}
+
+impl Decode for Who {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        if entry.value.as_str() == Some("*") {
+            return Some(Self::Anybody);
+        }
+        Name::decode(entry, report).map(Self::Principal)
+    }
+}
+
+/// An endpoint's addresses: `"auto"` or a list.
+#[derive(Debug)]
+pub(super) enum Addresses {
+    Auto,
+    List(OneOrMore<IpAddr>),
+}
+
+impl Decode for Addresses {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        if entry.value.is_array() {
+            return OneOrMore::decode(entry, report).map(Self::List);
+        }
+        if entry.value.as_str() == Some("auto") {
+            return Some(Self::Auto);
+        }
+        entry.mistyped_or_unknown("\"auto\" or a list in brackets", report)
+    }
+}
+
+impl Entry<'_> {
+    /// Reports a value that is neither the one word nor the other shape that the key takes.
+    fn mistyped_or_unknown<T>(&self, expected: &str, report: &mut Report) -> Option<T> {
+        let Some(text) = self.value.as_str() else { return self.mistyped(expected, report) };
+        report.push(
+            Fault::new(format!("`{}` cannot be `{text}`", self.key))
+                .at(self.at)
+                .help(format!("use {expected}")),
+        );
+        None
+    }
+}
+
+impl Decode for TargetAddress {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        let Some(text) = entry.value.as_str() else {
+            return entry.mistyped("an IP address or a DNS name in quotes", report);
+        };
+        let target = match address(text) {
+            // Whoever mistypes an address is not helped by the rules for names.
+            Err(mistyped @ Invalid::Address(_)) => text.parse().map(Self::Dns).or(Err(mistyped)),
+            address => address.map(Self::Ip),
+        };
+        entry.accept(target, report)
+    }
+}
+
+impl Decode for Protocol {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        entry.choose(&[("tcp", Self::Tcp), ("udp", Self::Udp)], report)
+    }
+}
+
+impl Decode for AcceptancePolicy {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        entry.choose(&[("manual", Self::Manual), ("automatic", Self::Automatic)], report)
+    }
+}
+
+impl Decode for OnPending {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        entry.choose(&[("reset", Self::Reset), ("drop", Self::Drop)], report)
+    }
+}
+
+section! {
+    OnRejectDrain "on_reject = { drain = … }" {
+        required drain: crate::model::RejectDrain = "drain = \"30s\"",
+    }
+}
+
+impl Decode for OnReject {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        if entry.value.is_table() {
+            let drain = OnRejectDrain::decode(entry, report)?.drain?;
+            return Some(Self::Drain(drain.value));
+        }
+        if entry.value.as_str() == Some("drain") {
+            report.push(
+                Fault::new(format!("`{}` drains, but does not say how long", entry.key))
+                    .at(entry.at)
+                    .help("write `on_reject = { drain = \"30s\" }`"),
+            );
+            return None;
+        }
+        entry.choose(&[("reset", Self::Reset), ("drop", Self::Drop)], report)
+    }
+}
+
+/// What a health check speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProbeProtocol {
+    Tcp,
+    Http,
+    Https,
+    Grpc,
+}
+
+impl Decode for ProbeProtocol {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        let choices = [
+            ("tcp", Self::Tcp),
+            ("http", Self::Http),
+            ("https", Self::Https),
+            ("grpc", Self::Grpc),
+        ];
+        entry.choose(&choices, report)
+    }
+}

@@ -1,0 +1,114 @@
+//! Endpoints: addresses and security rules.
+
+use std::net::IpAddr;
+
+use super::{Claims, Scope, claims::Role, is_host, list, reserved};
+use crate::{
+    config::{
+        decode::List,
+        diagnostic::{Fault, Report},
+        raw,
+        source::{Located, Location},
+    },
+    model::{AddressPair, Endpoint, EndpointAddresses, Limits, Name, Network, SecurityRule},
+};
+
+/// Validates one endpoint.
+pub(super) fn validate(
+    name: &Name,
+    raw: Located<raw::Endpoint>,
+    scope: &Scope,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Option<Endpoint> {
+    let raw = raw.value;
+    let service = raw.service.and_then(|service| scope.services.resolve(service, report));
+    let network = raw.network.and_then(|network| scope.networks.resolve(network, report));
+    let attached = network.as_ref().and_then(|network| scope.attached.get(network));
+    let addresses = match raw.addresses.map(|addresses| addresses.value) {
+        None | Some(raw::Addresses::Auto) => Some(EndpointAddresses::Auto),
+        Some(raw::Addresses::List(addresses)) => {
+            fixed(name, addresses.0, attached, claims, report).map(EndpointAddresses::Fixed)
+        }
+    };
+    let allow = raw.allow.map_or_else(List::new, |rules| rules.value.0);
+    Some(Endpoint {
+        name: name.clone(),
+        service: service?,
+        network: network?,
+        addresses: addresses?,
+        allow: allow.into_iter().filter_map(|rule| security_rule(rule.value)).collect(),
+        limits: raw.limits.map_or_else(Limits::default, |limits| self::limits(limits.value)),
+    })
+}
+
+fn fixed(
+    name: &Name,
+    addresses: List<IpAddr>,
+    network: Option<&Network>,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Option<AddressPair> {
+    let (mut v4, mut v6) = (None, None);
+    let mut first: [Option<Location>; 2] = [None; 2];
+    for Located { value: address, at } in addresses {
+        let family = &mut first[usize::from(address.is_ipv6())];
+        if let Some(first) = family {
+            report.push(
+                Fault::new(format!("the endpoint `{name}` has two addresses of one family"))
+                    .at(at)
+                    .related(*first, "the first of this family")
+                    .help("keep one, and define another endpoint if two are needed"),
+            );
+            continue;
+        }
+        *family = Some(at);
+        match address {
+            IpAddr::V4(address) => v4 = Some(address),
+            IpAddr::V6(address) => v6 = Some(address),
+        }
+        if is_host(address, at, report)
+            && let Some(network) = network
+        {
+            belongs(address, at, network, report);
+            claims.address(&network.name, address, Role::Endpoint, name, at);
+        }
+    }
+    AddressPair::new(v4, v6)
+}
+
+/// Reports an address that hosts of the network would not look for on their segment.
+fn belongs(address: IpAddr, at: Location, network: &Network, report: &mut Report) {
+    let Some(subnet) = network.subnet_of(address) else {
+        report.push(
+            Fault::new(format!("{address} is not in a subnet of `{}`", network.name))
+                .at(at)
+                .help(format!("choose an address within {}", list(&network.subnets))),
+        );
+        return;
+    };
+    if reserved(subnet).is_some_and(|reserved| reserved.contains(&address)) {
+        report.push(
+            Fault::new(format!("{address} is the network or broadcast address of {subnet}"))
+                .at(at)
+                .help("choose an address between the two"),
+        );
+    }
+}
+
+fn security_rule(raw: raw::SecurityRule) -> Option<SecurityRule> {
+    let ports = raw.ports.map_or_else(List::new, |ports| ports.value.0);
+    Some(SecurityRule {
+        from: raw.from?.value.0,
+        ports: ports.into_iter().map(|range| range.value).collect(),
+    })
+}
+
+fn limits(raw: raw::Limits) -> Limits {
+    Limits {
+        flows: raw.flows.map(|limit| limit.value),
+        new_flows_per_second: raw.new_flows_per_second.map(|limit| limit.value),
+        packets_per_second: raw.packets_per_second.map(|limit| limit.value),
+        bits_per_second: raw.bits_per_second.map(|limit| limit.value),
+    }
+}

@@ -1,0 +1,148 @@
+//! Networks: attachments, subnets and routers.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+
+use super::{Claims, claims::Role, is_host, list, or_default};
+use crate::{
+    config::{
+        decode::{List, OneOrMore},
+        diagnostic::{Fault, Report},
+        raw,
+        source::{Located, Location},
+    },
+    model::{Attachment, Name, Network},
+};
+
+/// Validates all networks, alone and against each other.
+pub(super) fn validate(
+    raw: BTreeMap<Name, Located<raw::Network>>,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> BTreeMap<Name, Network> {
+    let mut attachments: BTreeMap<Attachment, (Name, Location)> = BTreeMap::new();
+    let mut networks = BTreeMap::new();
+    // In the order of the files, so that the later of two is the one to be blamed.
+    let mut raw: Vec<_> = raw.into_iter().collect();
+    raw.sort_by_key(|(_, network)| network.at);
+    for (name, network) in raw {
+        let raw = network.value;
+        let attachment = raw.interface.map(|interface| {
+            let vlan = raw.vlan.map(|vlan| vlan.value);
+            Located { value: Attachment { interface: interface.value, vlan }, at: interface.at }
+        });
+        if let Some(attachment) = &attachment {
+            attach(&name, attachment, &mut attachments, report);
+        }
+        let subnets = raw.subnets.map(|subnets| separate(subnets.value, report));
+        let routers = raw.gateway.map_or_else(List::new, |routers| routers.value.0);
+        let gateways = match &subnets {
+            Some(subnets) => reachable(&name, routers, subnets, claims, report),
+            None => Vec::new(),
+        };
+        let (Some(principal), Some(attachment), Some(subnets)) =
+            (raw.principal, attachment, subnets)
+        else {
+            continue;
+        };
+        let network = Network {
+            name: name.clone(),
+            principal: principal.value,
+            attachment: attachment.value,
+            subnets,
+            gateways,
+            dns: or_default(raw.dns, false),
+        };
+        networks.insert(name, network);
+    }
+    networks
+}
+
+fn attach(
+    name: &Name,
+    attachment: &Located<Attachment>,
+    attachments: &mut BTreeMap<Attachment, (Name, Location)>,
+    report: &mut Report,
+) {
+    let Some((other, first)) = attachments.get(&attachment.value) else {
+        attachments.insert(attachment.value.clone(), (name.clone(), attachment.at));
+        return;
+    };
+    report.push(
+        Fault::new(format!(
+            "the networks `{other}` and `{name}` are both attached to {}",
+            attachment.value
+        ))
+        .at(attachment.at)
+        .related(*first, "first used here")
+        .help("give each network an interface of its own, or a `vlan` of its own on it"),
+    );
+}
+
+/// The subnets in order, after a look at each and at each pair that could overlap.
+fn separate(subnets: OneOrMore<IpNet>, report: &mut Report) -> Vec<IpNet> {
+    let mut subnets = subnets.0;
+    for subnet in &subnets {
+        let first = subnet.value.network();
+        if first.is_multicast() || first.is_loopback() || subnet.value.prefix_len() == 0 {
+            report.push(
+                Fault::new(format!("`{}` is not a subnet that hosts can be in", subnet.value))
+                    .at(subnet.at)
+                    .help("write the network's own address range, such as \"10.1.0.0/24\""),
+            );
+        }
+    }
+    // Sorted, a prefix stands right before those that lie inside of it.
+    subnets.sort_by_key(|subnet| (subnet.value, subnet.at));
+    let mut outer: Option<&Located<IpNet>> = None;
+    for subnet in &subnets {
+        match outer {
+            Some(outer) if outer.value.contains(&subnet.value) => report.push(
+                Fault::new(format!("the subnets {} and {} overlap", outer.value, subnet.value))
+                    .at(subnet.at)
+                    .related(outer.at, "overlaps with this one")
+                    .help("remove one of the two"),
+            ),
+            _ => outer = Some(subnet),
+        }
+    }
+    subnets.into_iter().map(|subnet| subnet.value).collect()
+}
+
+fn reachable(
+    name: &Name,
+    routers: List<IpAddr>,
+    subnets: &[IpNet],
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Vec<IpAddr> {
+    let mut families: [Option<Location>; 2] = [None; 2];
+    for Located { value: router, at } in &routers {
+        if !is_host(*router, *at, report) {
+            continue;
+        }
+        let link_local = matches!(router, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        if !link_local && !subnets.iter().any(|subnet| subnet.contains(router)) {
+            report.push(
+                Fault::new(format!("the gateway {router} is not in a subnet of `{name}`"))
+                    .at(*at)
+                    .help(format!("name a router within {}", list(subnets))),
+            );
+        }
+        let family = &mut families[usize::from(router.is_ipv6())];
+        if let Some(first) = family {
+            report.push(
+                Fault::new("a network has at most one gateway per address family")
+                    .at(*at)
+                    .related(*first, "the first of this family")
+                    .help("keep one of the two"),
+            );
+        }
+        *family = family.or(Some(*at));
+        claims.address(name, *router, Role::Gateway, name, *at);
+    }
+    let mut routers: Vec<_> = routers.into_iter().map(|router| router.value).collect();
+    routers.sort();
+    routers
+}

@@ -1,0 +1,112 @@
+//! Services: who may connect, from where the gateway speaks, and what is offered.
+
+use std::collections::BTreeSet;
+
+use super::{Claims, Scope, addresses, health_check, listener, or_default};
+use crate::{
+    config::{
+        decode::{List, Table, suggestion},
+        diagnostic::{Fault, Report},
+        raw,
+        source::Located,
+    },
+    model::{AcceptancePolicy, Drain, Name, OnPending, OnReject, Principals, Service},
+};
+
+const DEFAULT_DRAIN: Drain = Drain::constant::<300_000>();
+
+/// Validates one service.
+pub(super) fn validate(
+    name: &Name,
+    raw: Located<raw::Service>,
+    scope: &Scope,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Option<Service> {
+    let raw = raw.value;
+    let allow_refused = raw.refused("allow");
+    let network = raw.network.and_then(|network| scope.networks.resolve(network, report));
+    let attached = network.as_ref().and_then(|network| scope.attached.get(network));
+    let sources = raw
+        .source_addresses
+        .map(|pools| addresses::sources(name, pools.value.0, attached, claims, report));
+    let targets = raw.target.map(|targets| {
+        addresses::targets(name, targets.value.0, sources.as_ref(), attached, claims, report)
+    });
+    let listeners = raw.listener.map(|listeners| listener::validate(listeners.value.0, report));
+    let health_check = raw.health_check.map(|raw| health_check::validate(raw, report));
+
+    let allow_list = or_default(raw.allow, List::new());
+    let accept_list = or_default(raw.accept, List::new());
+    let allow = principals("allow", &allow_list, report);
+    let accept = principals("accept", &accept_list, report);
+    if !allow_refused {
+        subset(&accept_list, &allow, report);
+    }
+
+    Some(Service {
+        name: name.clone(),
+        principal: raw.principal?.value,
+        network: network?,
+        acceptance: or_default(raw.acceptance, AcceptancePolicy::Manual),
+        allow,
+        accept,
+        source_addresses: sources?.into_iter().collect(),
+        private_dns: or_default(raw.private_dns, List::new())
+            .into_iter()
+            .map(|name| name.value)
+            .collect(),
+        on_reject: or_default(raw.on_reject, OnReject::Reset),
+        on_pending: or_default(raw.on_pending, OnPending::Reset),
+        fail_open: or_default(raw.fail_open, false),
+        drain: or_default(raw.drain, DEFAULT_DRAIN),
+        listeners: listeners?,
+        targets: targets?,
+        // A health check that is written but has a fault must not turn into none at all.
+        health_check: match health_check {
+            Some(health_check) => Some(health_check?),
+            None => None,
+        },
+    })
+}
+
+fn principals(key: &str, list: &List<raw::Who>, report: &mut Report) -> Principals {
+    let anybody = list.iter().find(|who| matches!(who.value, raw::Who::Anybody));
+    let Some(anybody) = anybody else {
+        return Principals::Only(names(list).map(|name| name.value.clone()).collect());
+    };
+    if list.len() > 1 {
+        report.push(
+            Fault::new(format!("`{key}` names anybody and more"))
+                .at(anybody.at)
+                .label("anybody")
+                .help("remove `*` to admit only the others, or the others to admit anybody"),
+        );
+    }
+    Principals::Anybody
+}
+
+fn names(list: &List<raw::Who>) -> impl Iterator<Item = Located<&Name>> {
+    list.iter().filter_map(|who| match &who.value {
+        raw::Who::Principal(name) => Some(Located { value: name, at: who.at }),
+        raw::Who::Anybody => None,
+    })
+}
+
+/// Reports whoever would be accepted but may not connect.
+fn subset(accept: &List<raw::Who>, allow: &Principals, report: &mut Report) {
+    let Principals::Only(allowed) = allow else { return };
+    for name in names(accept).filter(|name| !allowed.contains(name.value)) {
+        report.push(
+            Fault::new(format!("`accept` names `{}`, which `allow` does not", name.value))
+                .at(name.at)
+                .label("may not connect")
+                .help(accept_help(name.value, allowed)),
+        );
+    }
+}
+
+fn accept_help(name: &Name, allowed: &BTreeSet<Name>) -> String {
+    suggestion(name.as_str(), allowed.iter().map(Name::as_str))
+        .unwrap_or_else(|| format!("add \"{name}\" to `allow`, or remove it here"))
+}

@@ -1,0 +1,91 @@
+//! Endpoints: where consumers reach a service.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use super::{Name, PortRange, Quantity};
+
+/// A consumer's private way to one service.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The endpoint.
+    pub name: Name,
+    /// The service that it leads to.
+    pub service: Name,
+    /// The consumer's network.
+    pub network: Name,
+    /// Its addresses in that network.
+    pub addresses: EndpointAddresses,
+    /// Who may use it; empty is the whole network.
+    pub allow: Vec<SecurityRule>,
+    /// What it may take of the gateway.
+    pub limits: Limits,
+}
+
+/// How an endpoint comes by its addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointAddresses {
+    /// Taken from the network's subnets when the endpoint is made, and kept.
+    Auto,
+    /// As written.
+    Fixed(AddressPair),
+}
+
+/// An IPv4 address, an IPv6 address, or one of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressPair {
+    /// IPv4 only.
+    V4(Ipv4Addr),
+    /// IPv6 only.
+    V6(Ipv6Addr),
+    /// Both.
+    Both(Ipv4Addr, Ipv6Addr),
+}
+
+impl AddressPair {
+    /// Pairs what there is; `None` if there is nothing.
+    pub fn new(v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) -> Option<Self> {
+        match (v4, v6) {
+            (Some(v4), Some(v6)) => Some(Self::Both(v4, v6)),
+            (Some(v4), None) => Some(Self::V4(v4)),
+            (None, Some(v6)) => Some(Self::V6(v6)),
+            (None, None) => None,
+        }
+    }
+
+    /// The addresses, IPv4 first.
+    pub fn iter(self) -> impl Iterator<Item = IpAddr> {
+        let (v4, v6) = match self {
+            Self::V4(v4) => (Some(v4), None),
+            Self::V6(v6) => (None, Some(v6)),
+            Self::Both(v4, v6) => (Some(v4), Some(v6)),
+        };
+        v4.map(IpAddr::V4).into_iter().chain(v6.map(IpAddr::V6))
+    }
+}
+
+/// One of an endpoint's security rules: who may reach which of its ports.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityRule {
+    /// The clients.
+    pub from: IpNet,
+    /// The ports of the endpoint; empty is all of them.
+    pub ports: Vec<PortRange>,
+}
+
+/// What one endpoint may take of the gateway; `None` is no limit.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Flows at a time.
+    pub flows: Option<Quantity>,
+    /// New flows in a second.
+    pub new_flows_per_second: Option<Quantity>,
+    /// Packets in a second, both directions together.
+    pub packets_per_second: Option<Quantity>,
+    /// Bits in a second, both directions together.
+    pub bits_per_second: Option<Quantity>,
+}

@@ -1,0 +1,41 @@
+//! The gateway's own settings.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{DnsName, Name, Number};
+
+/// How many flows the gateway has room for.
+pub type MaxFlows = Number<1, { 64 << 20 }>;
+
+/// Settings of the host that runs privatelink.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// The name of the zone.
+    pub name: Name,
+    /// The suffix of generated DNS names.
+    pub domain: DnsName,
+    /// Where metrics are served; `None` serves none.
+    pub metrics: Option<SocketAddr>,
+    /// The capacity of the flow table.
+    pub max_flows: MaxFlows,
+    /// Where decisions and allocated addresses are kept.
+    pub state_dir: PathBuf,
+    /// The daemon's control socket.
+    pub socket: PathBuf,
+    /// Where maps, programs and links are pinned.
+    pub pin_dir: PathBuf,
+}
+
+impl Gateway {
+    /// The suffix of generated DNS names unless the configuration names another.
+    pub const DEFAULT_DOMAIN: &str = "privatelink.internal";
+    /// The capacity of the flow table unless the configuration names another.
+    pub const DEFAULT_MAX_FLOWS: MaxFlows = MaxFlows::constant::<1_000_000>();
+    /// The state directory unless the configuration names another.
+    pub const DEFAULT_STATE_DIR: &str = "/var/lib/privatelink";
+    /// The control socket unless the configuration names another.
+    pub const DEFAULT_SOCKET: &str = "/run/privatelink/privatelink.sock";
+    /// The pin directory unless the configuration names another.
+    pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/privatelink";
+}

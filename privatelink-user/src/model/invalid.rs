@@ -1,0 +1,122 @@
+//! Why one value was refused.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// A single value that no configuration may contain, whatever stands around it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// A name with characters that cannot be part of a DNS name.
+    #[error("`{0}` is not a name")]
+    Name(String),
+    /// Text that the kernel would refuse as the name of an interface.
+    #[error("`{0}` is not an interface name")]
+    Interface(String),
+    /// Text that is not a host name.
+    #[error("`{0}` is not a DNS name")]
+    DnsName(String),
+    /// A number beyond the bounds of its key.
+    #[error("{value} is out of range")]
+    OutOfRange {
+        /// What was written.
+        value: i64,
+        /// The least that is possible.
+        min: i64,
+        /// The most that is possible.
+        max: i64,
+    },
+    /// Text that is neither a port nor a range of ports.
+    #[error("`{0}` is not a port or a range of ports")]
+    PortRange(String),
+    /// A range of ports that ends before it begins.
+    #[error("the range {0}-{1} ends before it begins")]
+    ReversedPorts(u16, u16),
+    /// Text that is not a length of time.
+    #[error("`{0}` is not a duration")]
+    Duration(String),
+    /// A length of time beyond the bounds of its key.
+    #[error("{} is out of range", humantime::format_duration(*.value))]
+    DurationOutOfRange {
+        /// What was written.
+        value: Duration,
+        /// The shortest that is possible.
+        min: Duration,
+        /// The longest that is possible.
+        max: Duration,
+    },
+    /// Text that is not a positive number with an optional unit.
+    #[error("`{0}` is not a positive number")]
+    Quantity(String),
+    /// Text that is not an IP address.
+    #[error("`{0}` is not an IP address")]
+    Address(String),
+    /// An IPv4 address in the clothes of an IPv6 address.
+    #[error("`{0}` is an IPv4 address written as IPv6")]
+    MappedAddress(std::net::Ipv6Addr),
+    /// Text that is not an address prefix.
+    #[error("`{0}` is not an address prefix")]
+    Prefix(String),
+    /// A prefix whose address has bits set beyond its length.
+    #[error("`{0}` has bits set beyond its prefix length")]
+    HostBits(IpNet),
+    /// Text that is not an address with a port.
+    #[error("`{0}` is not an address with a port")]
+    SocketAddress(String),
+    /// A path that depends on the directory in which the daemon was started.
+    #[error("`{0}` is not an absolute path")]
+    RelativePath(String),
+}
+
+impl Invalid {
+    /// What to write instead.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Name(_) => {
+                "use 1 to 63 lower-case letters, digits, `-`, `_` and `.`, with a letter or a \
+                 digit at both ends"
+                    .into()
+            }
+            Self::Interface(_) => {
+                "use the name that `ip link` shows: 1 to 15 characters, without `/`, `:` and \
+                 spaces"
+                    .into()
+            }
+            Self::DnsName(_) => {
+                "use labels of letters, digits and `-` with dots between them, such as \
+                 \"payments.internal\""
+                    .into()
+            }
+            Self::OutOfRange { min, max, .. } => format!("use a number from {min} to {max}"),
+            Self::PortRange(_) => {
+                "use a port from 1 to 65535, such as \"80\", or a range, such as \"9092-9099\""
+                    .into()
+            }
+            Self::ReversedPorts(first, last) => format!("write \"{last}-{first}\""),
+            Self::Duration(_) => {
+                "use a number and a unit, such as \"350s\", \"5m\" or \"7d\"".into()
+            }
+            Self::DurationOutOfRange { min, max, .. } => format!(
+                "use {} to {}",
+                humantime::format_duration(*min),
+                humantime::format_duration(*max)
+            ),
+            Self::Quantity(_) => {
+                "use a whole number above 0, with k, M, G or T for powers of 1000, such as \
+                 5_000 or \"10G\""
+                    .into()
+            }
+            Self::Address(_) => "use an address such as \"10.1.0.50\" or \"fd00:1::50\"".into(),
+            Self::MappedAddress(address) => match address.to_ipv4_mapped() {
+                Some(plain) => format!("write \"{plain}\""),
+                None => "write it in dotted form".into(),
+            },
+            Self::Prefix(_) => "use a prefix such as \"10.1.0.0/24\" or \"fd00:1::/64\"".into(),
+            Self::HostBits(prefix) => format!("write \"{}\"", prefix.trunc()),
+            Self::SocketAddress(_) => {
+                "use an address and a port, such as \"127.0.0.1:9469\"".into()
+            }
+            Self::RelativePath(_) => "begin the path with `/`".into(),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Networks, and the principals who own them.
+
+use std::{fmt, net::IpAddr};
+
+use ipnet::IpNet;
+
+use super::{Interface, Name, Number};
+
+/// The number of an 802.1Q VLAN.
+pub type VlanId = Number<1, 4094>;
+
+/// Who acts for a principal on this host.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The principal.
+    pub name: Name,
+    /// Unix users who act for it.
+    pub users: Vec<String>,
+    /// Unix groups whose members act for it.
+    pub groups: Vec<String>,
+}
+
+/// Where a network meets the gateway. No two networks share an attachment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attachment {
+    /// The interface.
+    pub interface: Interface,
+    /// The VLAN on it; `None` is untagged.
+    pub vlan: Option<VlanId>,
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.vlan {
+            Some(vlan) => write!(f, "interface {}, vlan {vlan}", self.interface),
+            None => write!(f, "interface {}", self.interface),
+        }
+    }
+}
+
+/// A segment that the gateway is attached to.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The network.
+    pub name: Name,
+    /// Its owner.
+    pub principal: Name,
+    /// Where it meets the gateway.
+    pub attachment: Attachment,
+    /// Its address ranges, in order and without overlap; never empty.
+    pub subnets: Vec<IpNet>,
+    /// The routers behind which its targets may be: at most one per address family.
+    pub gateways: Vec<IpAddr>,
+    /// Whether private names are served on this network.
+    pub dns: bool,
+}
+
+impl Network {
+    /// The subnet that `address` lies in.
+    pub fn subnet_of(&self, address: IpAddr) -> Option<IpNet> {
+        self.subnets.iter().copied().find(|subnet| subnet.contains(&address))
+    }
+
+    /// The router through which `address` is reached when no subnet holds it.
+    pub fn gateway_for(&self, address: IpAddr) -> Option<IpAddr> {
+        self.gateways.iter().copied().find(|router| router.is_ipv4() == address.is_ipv4())
+    }
+}

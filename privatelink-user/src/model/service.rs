@@ -1,0 +1,186 @@
+//! Services: what providers publish.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use super::{DnsName, Name, Number, Period, Port, PortRange, Protocol};
+
+const SECOND: u64 = 1_000;
+const DAY: u64 = 86_400 * SECOND;
+
+/// How long an idle flow is kept.
+pub type IdleTimeout = Period<{ 60 * SECOND }, { 7 * DAY }>;
+/// How long the flows of a removed target live on.
+pub type Drain = Period<0, { 7 * DAY }>;
+/// How long the flows of a rejected connection live on.
+pub type RejectDrain = Period<SECOND, { 7 * DAY }>;
+/// The time from one health check to the next.
+pub type ProbeInterval = Period<100, { 3600 * SECOND }>;
+/// The time a health check may take.
+pub type ProbeTimeout = Period<10, { 3600 * SECOND }>;
+/// How many health checks in a row change a target's health.
+pub type Threshold = Number<1, 100>;
+/// A target's share of new flows; 0 drains it.
+pub type Weight = Number<0, 65_535>;
+
+/// What a provider publishes.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The service.
+    pub name: Name,
+    /// Its provider.
+    pub principal: Name,
+    /// The network that its targets are in.
+    pub network: Name,
+    /// Who decides about a connection that no rule decides.
+    pub acceptance: AcceptancePolicy,
+    /// Who may connect.
+    pub allow: Principals,
+    /// Of those, who is accepted without asking.
+    pub accept: Principals,
+    /// The addresses from which the gateway speaks to targets, in order, each once.
+    pub source_addresses: Vec<IpAddr>,
+    /// Names under which consumers find the service, besides the generated ones.
+    pub private_dns: Vec<DnsName>,
+    /// What the two ends see when the connection is not available any more.
+    pub on_reject: OnReject,
+    /// What a consumer sees before the connection is accepted.
+    pub on_pending: OnPending,
+    /// Whether new flows go to unhealthy targets when no healthy one is left.
+    pub fail_open: bool,
+    /// How long the flows of a removed target live on.
+    pub drain: Drain,
+    /// Where the service is offered; never empty and without overlap.
+    pub listeners: Vec<Listener>,
+    /// The backends; never empty.
+    pub targets: Vec<Target>,
+    /// How targets are checked; `None` takes every target for healthy.
+    pub health_check: Option<HealthCheck>,
+}
+
+/// Who decides about a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptancePolicy {
+    /// The provider, one by one.
+    Manual,
+    /// Everybody who may connect is accepted.
+    Automatic,
+}
+
+/// A set of principals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principals {
+    /// Everybody, written `["*"]`.
+    Anybody,
+    /// These and no others; possibly none.
+    Only(BTreeSet<Name>),
+}
+
+impl Principals {
+    /// Whether `principal` belongs to the set.
+    pub fn contains(&self, principal: &Name) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Only(names) => names.contains(principal),
+        }
+    }
+}
+
+/// What both ends of a flow see once its connection is rejected, expired or deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReject {
+    /// A TCP reset, or ICMP administratively prohibited.
+    Reset,
+    /// Nothing.
+    Drop,
+    /// New flows are refused at once, and flows that exist are reset after this time.
+    Drain(RejectDrain),
+}
+
+/// What a consumer sees while its connection waits for a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnPending {
+    /// A TCP reset, or ICMP administratively prohibited.
+    Reset,
+    /// Nothing.
+    Drop,
+}
+
+/// Ports on which a service is offered.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// The ports at the endpoint.
+    pub ports: PortRange,
+    /// The ports at the target: as many, in the same order.
+    pub target_ports: PortRange,
+    /// How long an idle flow is kept.
+    pub idle_timeout: IdleTimeout,
+}
+
+/// A backend of a service.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where it is.
+    pub address: TargetAddress,
+    /// Its share of new flows.
+    pub weight: Weight,
+}
+
+/// Where a target is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TargetAddress {
+    /// At this address.
+    Ip(IpAddr),
+    /// At whatever addresses this name has from time to time.
+    Dns(DnsName),
+}
+
+impl std::fmt::Display for TargetAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Dns(name) => name.fmt(f),
+        }
+    }
+}
+
+/// How a service's targets are checked.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is sent, and what counts as an answer.
+    pub probe: Probe,
+    /// The port; `None` checks the target's own port.
+    pub port: Option<Port>,
+    /// The time from one check to the next.
+    pub interval: ProbeInterval,
+    /// The time a check may take, less than the interval.
+    pub timeout: ProbeTimeout,
+    /// Passing checks in a row that make a target healthy.
+    pub healthy_threshold: Threshold,
+    /// Failing checks in a row that make it unhealthy.
+    pub unhealthy_threshold: Threshold,
+}
+
+/// What a health check does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Opens a TCP connection.
+    Tcp,
+    /// Fetches a path over HTTP.
+    Http {
+        /// The path, beginning with `/`.
+        path: String,
+    },
+    /// Fetches a path over HTTPS.
+    Https {
+        /// The path, beginning with `/`.
+        path: String,
+    },
+    /// Asks the gRPC health service.
+    Grpc,
+}
