@@ -6,6 +6,8 @@
 //! mean, and which traps they avoid, is in `docs/benchmarks.md`.
 
 pub mod compile;
+pub mod conversation;
+pub mod gateway;
 pub mod harness;
 pub mod host;
 pub mod packet;
@@ -118,6 +120,14 @@ impl Bench {
         let mut figures = Vec::new();
         for &protocol in &plan.protocols {
             let templates = self.templates(protocol, Segment::Syn, &plan.lengths)?;
+            let opened: Vec<FlowTuple> = (0..CHECKED_FLOWS).map(FlowTuple::nth).collect();
+            for subject in &mut self.subjects {
+                let name = subject.name();
+                subject
+                    .prepare(&opened, protocol, &self.ports)
+                    .with_context(|| format!("{name}: opening flows"))?;
+                subject.forget(&self.ports)?;
+            }
             for template in &templates {
                 self.check(template, protocol, Segment::Syn, packet::MAX_FLOWS)?;
             }
@@ -181,7 +191,10 @@ impl Bench {
         for _ in 0..situation.rounds {
             for (template, samples) in situation.templates.iter().zip(&mut groups) {
                 let floor = timed(&mut self.harness, &self.floor, template, situation)?;
-                for (subject, sample) in self.subjects.iter().zip(samples) {
+                for (subject, sample) in self.subjects.iter_mut().zip(samples) {
+                    if situation.new_flows {
+                        subject.forget(&self.ports)?;
+                    }
                     let total = timed(&mut self.harness, subject.as_ref(), template, situation)?;
                     sample.floor.push(floor);
                     sample.total.push(total);

@@ -7,7 +7,9 @@ use aya::maps::{Array, DevMap, HashMap, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 
+use super::REFERENCE;
 use super::compile::{Source, object};
+use super::conversation;
 use super::host::Ports;
 use super::packet::{FIRST_SOURCE, FlowTuple, Protocol, TARGET, ones_sum, words};
 use super::subject::{Outcome, Subject, xdp};
@@ -84,8 +86,8 @@ impl Subject for Simple {
 
 /// `reference.bpf.c`.
 pub struct Reference {
-    name: &'static str,
     ebpf: Ebpf,
+    opens_flows: bool,
     flows: HashMap<MapData, [u32; 4], [u32; 16]>,
     counters: PerCpuArray<MapData, [u64; 2]>,
 }
@@ -97,7 +99,7 @@ impl Reference {
     ///
     /// When the compiler or the kernel refuses it.
     pub fn load(capacity: u32, ports: &Ports) -> Result<Self> {
-        Self::of("reference", Source::Reference, capacity, ports)
+        Self::of(Source::Reference, capacity, ports)
     }
 
     /// Loads the variant that opens a flow for every packet that has none.
@@ -106,7 +108,7 @@ impl Reference {
     ///
     /// When the compiler or the kernel refuses it.
     pub fn opening_flows(capacity: u32, ports: &Ports) -> Result<Self> {
-        let mut this = Self::of("reference", Source::ReferenceNew, capacity, ports)?;
+        let mut this = Self::of(Source::ReferenceNew, capacity, ports)?;
         let map = this.ebpf.map_mut("SERVICE").context("no SERVICE")?;
         let mut service: Array<_, [u32; 12]> = map.try_into()?;
         let target = u32::from_ne_bytes(TARGET.ip().octets());
@@ -117,7 +119,7 @@ impl Reference {
         Ok(this)
     }
 
-    fn of(name: &'static str, source: Source, capacity: u32, ports: &Ports) -> Result<Self> {
+    fn of(source: Source, capacity: u32, ports: &Ports) -> Result<Self> {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS", capacity * 2)
             .load(&object(source)?)
@@ -126,13 +128,14 @@ impl Reference {
         fill_ports(&mut ebpf, ports)?;
         let flows = ebpf.take_map("FLOWS").context("no FLOWS")?.try_into()?;
         let counters = ebpf.take_map("COUNTERS").context("no COUNTERS")?.try_into()?;
-        Ok(Self { name, ebpf, flows, counters })
+        let opens_flows = matches!(source, Source::ReferenceNew);
+        Ok(Self { ebpf, opens_flows, flows, counters })
     }
 }
 
 impl Subject for Reference {
     fn name(&self) -> &'static str {
-        self.name
+        REFERENCE
     }
 
     fn outcome(&self) -> Outcome {
@@ -144,6 +147,13 @@ impl Subject for Reference {
     }
 
     fn prepare(&mut self, flows: &[FlowTuple], protocol: Protocol, ports: &Ports) -> Result<()> {
+        if self.opens_flows {
+            let program = self.program()?;
+            for flow in flows {
+                conversation::open(program, flow, protocol, ports)?;
+            }
+            return Ok(());
+        }
         let macs = &ports.macs;
         let there = mac_words(macs.target, macs.provider_port);
         let back = mac_words(macs.client, macs.consumer_port);

@@ -92,7 +92,17 @@ pub trait Subject {
     /// When a table refuses.
     fn prepare(&mut self, flows: &[FlowTuple], protocol: Protocol, ports: &Ports) -> Result<()>;
 
-    /// Packets that it counted as forwarded since it was loaded, if it counts. A run whose count
+    /// Empties its flow table, where it does not do that by itself; called before each run in which
+    /// every packet opens a flow.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be emptied.
+    fn forget(&mut self, _ports: &Ports) -> Result<()> {
+        Ok(())
+    }
+
+    /// Packets that it counted as forwarded since it was emptied, if it counts. A run whose count
     /// falls short is refused: its packets took a shorter way than the one that is timed.
     ///
     /// # Errors

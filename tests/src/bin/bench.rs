@@ -1,9 +1,11 @@
 //! Measures what a packet costs in the program alone; `docs/benchmarks.md` says how.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use privatelink_tests::bench::gateway::Gateway;
 use privatelink_tests::bench::host::{Machine, Ports};
 use privatelink_tests::bench::packet::{MAX_FLOWS, Protocol};
 use privatelink_tests::bench::programs::{Reference, Simple};
@@ -36,6 +38,12 @@ struct Arguments {
     /// Also measure packets each of which opens a flow.
     #[arg(long)]
     new_flows: bool,
+    /// Measure the programs in C only.
+    #[arg(long)]
+    c_only: bool,
+    /// The compiled datapath.
+    #[arg(long, default_value = "target/bpf/bpfel-unknown-none/release/privatelink-datapath")]
+    object: PathBuf,
     /// The CPU to run on; the last one otherwise.
     #[arg(long)]
     cpu: Option<usize>,
@@ -101,18 +109,33 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
 }
 
 fn established(arguments: &Arguments, ports: Ports) -> Result<Vec<Figure>> {
-    let subjects: Vec<Box<dyn Subject>> = vec![
+    let mut subjects: Vec<Box<dyn Subject>> = vec![
         Box::new(Simple::drop(&ports)?),
         Box::new(Simple::redirect(&ports)?),
         Box::new(Reference::load(arguments.capacity, &ports)?),
     ];
+    subjects.extend(datapath(arguments, ports)?);
     Bench::new(ports, subjects)?.established(&plan(arguments)?)
 }
 
 fn new_flows(arguments: &Arguments, ports: Ports) -> Result<Vec<Figure>> {
-    let subjects: Vec<Box<dyn Subject>> =
+    let mut subjects: Vec<Box<dyn Subject>> =
         vec![Box::new(Reference::opening_flows(arguments.capacity, &ports)?)];
+    subjects.extend(datapath(arguments, ports)?);
     Bench::new(ports, subjects)?.new_flows(&plan(arguments)?)
+}
+
+fn datapath(arguments: &Arguments, ports: Ports) -> Result<Option<Box<dyn Subject>>> {
+    if arguments.c_only {
+        return Ok(None);
+    }
+    let object = &arguments.object;
+    ensure!(
+        object.exists(),
+        "no datapath at {}: run `cargo xtask build`, or name it by --object, or give --c-only",
+        object.display()
+    );
+    Ok(Some(Box::new(Gateway::load(object, arguments.capacity, &ports)?)))
 }
 
 fn gate(report: &Report, program: &str, limit: f64) -> Result<bool> {

@@ -1,0 +1,178 @@
+//! Our own program under test, with one endpoint in front of one target.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use aya::maps::{Array, DevMap, HashMap, Map, PerCpuArray};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
+use privatelink_common::flow::{REGION_SLOTS, regions_for};
+use privatelink_common::hash::HashKeys;
+use privatelink_common::{
+    Admission, Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
+    Service, Source, TCP, Target, TargetState, UDP, maps, ticks_from_millis,
+};
+
+use super::conversation;
+use super::host::Ports;
+use super::packet::{ENDPOINT, FIRST_SOURCE, FlowTuple, Protocol, TARGET};
+use super::subject::{Outcome, Subject, xdp};
+
+const CONSUMER_NETWORK: u32 = 0;
+const PROVIDER_NETWORK: u32 = 1;
+const SOURCES: u32 = 64;
+const MTU: u16 = 1500;
+/// Longer than any run.
+const IDLE_MILLIS: u64 = 24 * 3600 * 1000;
+
+/// The datapath as the daemon would load it.
+pub struct Gateway {
+    ebpf: Ebpf,
+    object: PathBuf,
+    capacity: u32,
+}
+
+impl Gateway {
+    /// Loads the object at `path`, with a flow table for `capacity` flows.
+    ///
+    /// # Errors
+    ///
+    /// When there is no object, or the kernel refuses it.
+    pub fn load(path: &Path, capacity: u32, ports: &Ports) -> Result<Self> {
+        let regions = regions_for(capacity);
+        let keys: [u32; HashKeys::LEN] =
+            std::array::from_fn(|index| (index as u32 + 1).wrapping_mul(0x9e37_79b9));
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(maps::SLOTS, regions * REGION_SLOTS)
+            .map_max_entries(maps::REGIONS, regions)
+            .override_global("REGION_COUNT", &regions, true)
+            .override_global("HASH_KEYS", keys.as_slice(), true)
+            .load_file(path)
+            .with_context(|| format!("loading the datapath from {}", path.display()))?;
+        let program = ebpf.program_mut(maps::PROGRAM).context("the object has no program")?;
+        let program: &mut Xdp = program.try_into()?;
+        program.load().context("the kernel refused the datapath")?;
+        let mut this = Self { ebpf, object: path.to_owned(), capacity };
+        this.attach(ports)?;
+        this.publish(ports)?;
+        Ok(this)
+    }
+
+    fn map(&mut self, name: &str) -> Result<&mut Map> {
+        self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
+    }
+
+    /// The two networks and the addresses that are ours in them.
+    fn attach(&mut self, ports: &Ports) -> Result<()> {
+        let mut networks: Array<_, u32> = self.map(maps::ATTACHMENTS)?.try_into()?;
+        networks.set(ports.consumer, CONSUMER_NETWORK + 1, 0)?;
+        networks.set(ports.provider, PROVIDER_NETWORK + 1, 0)?;
+        let mut devices: DevMap<_> = self.map(maps::DEVICES)?.try_into()?;
+        for port in [ports.consumer, ports.provider] {
+            devices.set(port, port, None, 0)?;
+        }
+        let mut sources: Array<_, Source> = self.map(maps::SOURCES)?.try_into()?;
+        let first = u32::from(FIRST_SOURCE);
+        let pool: Vec<_> =
+            (0..SOURCES).map(|index| std::net::Ipv4Addr::from(first + index).into()).collect();
+        for (index, &address) in (0..).zip(&pool) {
+            sources.set(index, Source { address }, 0)?;
+        }
+        let mut locals: HashMap<_, LocalKey, Local> = self.map(maps::LOCALS)?.try_into()?;
+        let key = LocalKey { network: CONSUMER_NETWORK, address: (*ENDPOINT.ip()).into() };
+        let kind = LocalKind::Endpoint as u32;
+        let mac = ports.macs.consumer_port;
+        locals.insert(key, Local { kind, index: 0, mac, ..Local::default() }, 0)?;
+        for (index, address) in (0..).zip(pool) {
+            let key = LocalKey { network: PROVIDER_NETWORK, address };
+            let kind = LocalKind::Source as u32;
+            let mac = ports.macs.provider_port;
+            locals.insert(key, Local { kind, index, mac, ..Local::default() }, 0)?;
+        }
+        Ok(())
+    }
+
+    /// One service with one target, and the endpoint in front of it.
+    fn publish(&mut self, ports: &Ports) -> Result<()> {
+        let mut services: Array<_, Service> = self.map(maps::SERVICES)?.try_into()?;
+        let sources_v4 = Pool { first: 0, count: SOURCES };
+        services.set(0, Service { sources_v4, ..Service::default() }, 0)?;
+        let mut backends: Array<_, u32> = self.map(maps::BACKENDS)?.try_into()?;
+        backends.set(0, 0, 0)?;
+        let mut listeners: HashMap<_, ListenerKey, Listener> =
+            self.map(maps::LISTENERS)?.try_into()?;
+        for protocol in [TCP, UDP] {
+            let port = ENDPOINT.port().to_be();
+            let listener = Listener {
+                backends_v4: Pool { first: 0, count: 1 },
+                target_port: TARGET.port().to_be(),
+                idle_ticks: ticks_from_millis(IDLE_MILLIS),
+                ..Listener::default()
+            };
+            listeners.insert(
+                ListenerKey { service: 0, port, protocol: protocol.into() },
+                listener,
+                0,
+            )?;
+        }
+        let target = Target {
+            address: (*TARGET.ip()).into(),
+            state: TargetState::Present as u32,
+            network: PROVIDER_NETWORK,
+            ifindex: ports.provider,
+            hop: ports.macs.target,
+            mac: ports.macs.provider_port,
+            mtu: MTU,
+            ..Target::default()
+        };
+        let mut targets: Array<_, Target> = self.map(maps::TARGETS)?.try_into()?;
+        targets.set(0, target, 0)?;
+        let endpoint = Endpoint {
+            v4: u32::from_ne_bytes(ENDPOINT.ip().octets()),
+            admission: Admission::Available as u32,
+            network: CONSUMER_NETWORK,
+            service: 0,
+            ifindex: ports.consumer,
+            mac: ports.macs.consumer_port,
+            mtu: MTU,
+            ..Endpoint::default()
+        };
+        let mut endpoints: Array<_, Endpoint> = self.map(maps::ENDPOINTS)?.try_into()?;
+        endpoints.set(0, endpoint, 0)?;
+        Ok(())
+    }
+}
+
+impl Subject for Gateway {
+    fn name(&self) -> &'static str {
+        "privatelink"
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome::Translate
+    }
+
+    fn program(&self) -> Result<&Xdp> {
+        xdp(&self.ebpf, maps::PROGRAM)
+    }
+
+    fn prepare(&mut self, flows: &[FlowTuple], protocol: Protocol, ports: &Ports) -> Result<()> {
+        let program = self.program()?;
+        for flow in flows {
+            conversation::open(program, flow, protocol, ports)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, ports: &Ports) -> Result<()> {
+        *self = Self::load(&self.object, self.capacity, ports)?;
+        Ok(())
+    }
+
+    fn forwarded(&self) -> Result<Option<u64>> {
+        let map = self.ebpf.map(maps::ENDPOINT_COUNTERS).context("the object has no counters")?;
+        let counters: PerCpuArray<_, EndpointCounters> = map.try_into()?;
+        let counters = counters.get(&0, 0)?;
+        Ok(Some(counters.iter().map(|counters| counters.packets_in).sum()))
+    }
+}
