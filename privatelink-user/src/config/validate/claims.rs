@@ -12,6 +12,9 @@ use crate::{
     model::Name,
 };
 
+/// A pool laid over a whole subnet is one mistake, not thousands.
+const CONFLICTS_PER_POOL: usize = 8;
+
 /// What an address is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -131,7 +134,8 @@ fn source_conflicts(
     addresses: &BTreeMap<IpAddr, Vec<Claim>>,
     report: &mut Report,
 ) {
-    for (address, users) in addresses.range(pool.prefix.network()..=pool.prefix.broadcast()) {
+    let taken = addresses.range(pool.prefix.network()..=pool.prefix.broadcast());
+    for (address, users) in taken.take(CONFLICTS_PER_POOL) {
         for user in users {
             report.push(
                 Fault::new(format!(
