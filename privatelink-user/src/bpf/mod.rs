@@ -1,0 +1,229 @@
+//! The BPF object in the kernel: loading, pinning, attaching, reading.
+//!
+//! Everything that outlives the daemon is pinned, and nothing pinned is used unchecked: the
+//! loader library takes whatever map it finds under a name, and a map of another size would be
+//! written past the end of a value. All unsafe code of this crate is below here.
+
+mod attach;
+pub(crate) mod batch;
+mod error;
+mod fdinfo;
+mod flows;
+mod maps;
+mod netlink;
+mod pins;
+mod read;
+mod settings;
+mod sys;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Mutex;
+
+use aya::programs::{ProgramFd, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use nix::fcntl::Flock;
+use privatelink_common::flow::regions_for;
+use privatelink_common::hash::HashKeys;
+use privatelink_common::maps::PROGRAM;
+
+pub use attach::{Attached, Mode};
+pub use error::Error;
+pub use flows::now_ticks;
+pub(crate) use maps::Maps;
+pub use settings::Adoption;
+
+use crate::store::Kernel;
+use flows::FlowTable;
+use pins::Pins;
+use read::Counters;
+use settings::Settings;
+
+/// The compiled programs.
+pub static BPF_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/privatelink.bpf.o"));
+
+/// How many bytes an answer may be longer than the packet that caused it.
+const GROWTH: usize = 512;
+
+/// The loaded programs and their maps.
+///
+/// Dropping it leaves everything that is pinned as it is: packets are forwarded without it.
+pub struct Datapath {
+    ebpf: Ebpf,
+    program: OwnedFd,
+    maps: Maps,
+    counters: Counters,
+    flow_table: FlowTable,
+    pins: Option<Held>,
+    links: Mutex<BTreeMap<u32, OwnedFd>>,
+}
+
+/// A pin directory that is ours as long as this lives.
+struct Held {
+    pins: Pins,
+    _lock: Flock<File>,
+}
+
+impl Datapath {
+    /// Loads the programs with a flow table for `max_flows`, on the maps that are pinned in
+    /// `pin_dir` where those fit, and pins what is new. The interfaces keep the programs that
+    /// they have until [`attach`](Self::attach).
+    ///
+    /// # Errors
+    /// When the directory is not on a BPF file system, holds something of somebody else or is in
+    /// use, or when the kernel does not take the object; in all of these cases nothing that was
+    /// pinned has changed.
+    pub fn open(pin_dir: &Path, max_flows: u32) -> Result<(Self, Adoption), Error> {
+        let pins = Pins::at(pin_dir);
+        let lock = pins.prepare()?;
+        let mut survey = pins.survey()?;
+        if let Some((path, what)) = survey.foreign.pop() {
+            return Err(Error::Foreign { path, what });
+        }
+        let regions = regions_for(max_flows);
+        let wanted = maps::shapes(BPF_OBJECT, regions)?;
+        let adoption = Adoption::decide(&survey.maps, survey.settings.as_ref(), &wanted);
+        let kept = survey.settings.filter(|_| adoption.keeps_flows());
+        let settings = match kept {
+            Some(settings) => settings,
+            None => Settings::new(regions, None).map_err(Error::load("keys of the hash"))?,
+        };
+        let mut loaded = Self::load(&settings, Some((&pins, &adoption)))?;
+        loaded.pin(&pins, &adoption, &settings, kept.is_some())?;
+        loaded.pins = Some(Held { pins, _lock: lock });
+        loaded.remove_dead_links()?;
+        Ok((loaded, adoption))
+    }
+
+    /// Loads the programs with maps of their own that vanish with the result; for measurements
+    /// and tests. Without `keys`, the hash gets keys that nobody can guess.
+    ///
+    /// # Errors
+    /// When the kernel does not take the object.
+    pub fn unpinned(
+        max_flows: u32,
+        keys: Option<[u32; HashKeys::LEN]>,
+    ) -> Result<Self, Error> {
+        let settings = Settings::new(regions_for(max_flows), keys.map(HashKeys))
+            .map_err(Error::load("keys of the hash"))?;
+        Self::load(&settings, None)
+    }
+
+    /// Takes everything off the interfaces and out of `pin_dir`, and removes that. Needs no
+    /// daemon and no object; what is gone already is no failure.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or when something of somebody else remains in the directory.
+    pub fn down(pin_dir: &Path) -> Result<(), Error> {
+        Pins::at(pin_dir).remove_all()
+    }
+
+    /// The maps that the daemon writes.
+    ///
+    /// # Errors
+    /// When the process has too many open files.
+    pub fn store(&self) -> Result<Kernel, Error> {
+        Ok(Kernel::of(&self.maps)?)
+    }
+
+    /// The XDP program, for those who run it themselves.
+    pub fn program_fd(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
+    }
+
+    /// Runs the program `repeat` times on a packet that comes in on an interface of the calling
+    /// thread's network namespace, and returns its verdict and the packet after the last run.
+    ///
+    /// # Errors
+    /// When the kernel refuses: too long or too short a packet, or no such interface.
+    pub fn test_run(
+        &self,
+        packet: &[u8],
+        ifindex: u32,
+        repeat: u32,
+    ) -> Result<(u32, Vec<u8>), Error> {
+        let length = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let context = [0, length, 0, ifindex, 0, 0].map(u32::to_ne_bytes);
+        let mut out = vec![0; packet.len() + GROWTH];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        options.data_out = Some(&mut out);
+        options.ctx_in = Some(context.as_flattened());
+        options.repeat = repeat;
+        let fail = |error| Error::TestRun { bytes: packet.len(), source: Box::new(error) };
+        let result = xdp(&self.ebpf)?.test_run(options).map_err(fail)?;
+        out.truncate(result.data_size_out as usize);
+        Ok((result.return_value, out))
+    }
+
+    /// Loads the object: on pinned maps where `adopted` keeps them, else on new ones that are
+    /// not pinned yet.
+    fn load(settings: &Settings, adopted: Option<(&Pins, &Adoption)>) -> Result<Self, Error> {
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("REGION_COUNT", &settings.regions, true)
+            .override_global("HASH_KEYS", &settings.keys.0, true);
+        for (map, entries) in maps::sized(settings.regions) {
+            loader.map_max_entries(map, entries);
+        }
+        if let Some((pins, adoption)) = adopted {
+            for map in &adoption.kept {
+                loader.map_pin_path(map, pins.path(map));
+            }
+        }
+        let mut ebpf = loader.load(BPF_OBJECT).map_err(Error::load("maps"))?;
+        let program = load_program(&mut ebpf)?;
+        let maps = Maps::take(&mut ebpf)?;
+        let table = maps.get(privatelink_common::maps::SLOTS)?;
+        let flow_table = FlowTable::map(table)
+            .map_err(|source| Error::Read { what: "the flow table", source })?;
+        let counters = Counters::open(&maps)?;
+        let links = Mutex::default();
+        Ok(Self { ebpf, program, maps, counters, flow_table, pins: None, links })
+    }
+
+    /// Pins what is not pinned yet. The settings go first and come last: if the daemon dies in
+    /// between, the next one finds maps of an unknown version and replaces them.
+    fn pin(
+        &self,
+        pins: &Pins,
+        adoption: &Adoption,
+        settings: &Settings,
+        settings_kept: bool,
+    ) -> Result<(), Error> {
+        let settings_path = pins.path(settings::NAME);
+        if !settings_kept {
+            pins::remove_file(&settings_path)?;
+        }
+        for map in privatelink_common::maps::ALL {
+            if !adoption.kept.contains(map) {
+                let path = pins.path(map);
+                pins::remove_file(&path)?;
+                let fd = self.maps.get(map)?.fd().as_fd();
+                sys::pin(fd, &path).map_err(Error::path("pin", &path))?;
+            }
+        }
+        let program_path = pins.path(PROGRAM);
+        pins::remove_file(&program_path)?;
+        sys::pin(self.program_fd(), &program_path).map_err(Error::path("pin", &program_path))?;
+        if settings_kept { Ok(()) } else { settings.pin(&settings_path) }
+    }
+}
+
+fn load_program(ebpf: &mut Ebpf) -> Result<OwnedFd, Error> {
+    let missing = || Error::Object { what: format!("it has no XDP program {PROGRAM}") };
+    let program = ebpf.program_mut(PROGRAM).ok_or_else(missing)?;
+    let program: &mut Xdp = program.try_into().map_err(|_| missing())?;
+    program.load().map_err(Error::load("program"))?;
+    let fd: &ProgramFd = program.fd().map_err(Error::load("program"))?;
+    fd.as_fd().try_clone_to_owned().map_err(Error::load("program"))
+}
+
+fn xdp(ebpf: &Ebpf) -> Result<&Xdp, Error> {
+    let missing = || Error::Object { what: format!("it has no XDP program {PROGRAM}") };
+    ebpf.program(PROGRAM).and_then(|program| program.try_into().ok()).ok_or_else(missing)
+}

@@ -1,0 +1,237 @@
+//! The pin directory: what keeps forwarding while no daemon runs.
+//!
+//! `SETTINGS` and the maps by name, the program, and in `links` one attachment per interface by
+//! interface index. An index does not change with the name, and the kernel says which
+//! interface a link is on, so a reused index cannot be mistaken for the interface that was.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use aya::maps::MapData;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use privatelink_common::maps;
+
+use super::error::Error;
+use super::fdinfo::{self, Object, Shape};
+use super::settings::{self, Settings};
+use super::sys;
+
+/// The directory of the attachments.
+const LINKS: &str = "links";
+/// The kernel keeps this much of a map's name.
+const NAME_LENGTH: usize = 15;
+
+/// A pin directory.
+#[derive(Debug)]
+pub(super) struct Pins {
+    root: PathBuf,
+}
+
+/// What a pin directory holds.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// Our maps.
+    pub maps: BTreeMap<&'static str, Shape>,
+    /// What the flow table was made with.
+    pub settings: Option<Settings>,
+    /// What is not ours, and what it is.
+    pub foreign: Vec<(PathBuf, &'static str)>,
+}
+
+/// A pinned attachment.
+pub(super) struct PinnedLink {
+    /// Index of the interface, 0 once it is gone.
+    pub ifindex: u32,
+    /// The attachment.
+    pub link: OwnedFd,
+    /// Where it is pinned.
+    pub path: PathBuf,
+}
+
+impl Pins {
+    pub(super) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Makes the directory, and keeps other daemons out of it for as long as the result lives.
+    pub(super) fn prepare(&self) -> Result<Flock<fs::File>, Error> {
+        let mut ancestors = self.root.ancestors();
+        let existing = ancestors.find(|path| path.exists()).unwrap_or(Path::new("/"));
+        let kind = statfs(existing)
+            .map_err(io::Error::from)
+            .map_err(Error::path("look at", existing))?;
+        if kind.filesystem_type() != BPF_FS_MAGIC {
+            return Err(Error::NotBpffs { path: self.root.clone() });
+        }
+        let links = self.links_directory();
+        fs::create_dir_all(&links).map_err(Error::path("create", &links))?;
+        let directory =
+            fs::File::open(&self.root).map_err(Error::path("open", &self.root))?;
+        Flock::lock(directory, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| Error::InUse { path: self.root.clone() })
+    }
+
+    /// Looks at everything in the directory but the links.
+    pub(super) fn survey(&self) -> Result<Survey, Error> {
+        let mut survey = Survey::default();
+        for path in list(&self.root)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let map = maps::ALL.iter().copied().find(|map| *map == name);
+            if name == LINKS && path.is_dir() {
+                continue;
+            }
+            match (open(&path)?, map) {
+                (Some((_, Object::Program)), _) if name == maps::PROGRAM => {}
+                (Some((fd, Object::Map(shape))), _) if name == settings::NAME => {
+                    survey.settings = Settings::read(fd, &shape);
+                }
+                (Some((fd, Object::Map(shape))), Some(map)) if is_named(&fd, map) => {
+                    survey.maps.insert(map, shape);
+                }
+                (found, _) => survey.foreign.push((path, describe(found))),
+            }
+        }
+        self.survey_links(&mut survey)?;
+        Ok(survey)
+    }
+
+    fn survey_links(&self, survey: &mut Survey) -> Result<(), Error> {
+        for path in list(&self.links_directory())? {
+            let found = open(&path)?;
+            let is_link = matches!(found, Some((_, Object::XdpLink { .. })));
+            if !is_link || !is_link_name(&path) {
+                survey.foreign.push((path, describe(found)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The attachments, dead ones included.
+    pub(super) fn links(&self) -> Result<Vec<PinnedLink>, Error> {
+        let mut links = Vec::new();
+        for path in list(&self.links_directory())? {
+            if let Some((link, Object::XdpLink { ifindex })) = open(&path)?
+                && is_link_name(&path)
+            {
+                links.push(PinnedLink { ifindex, link, path });
+            }
+        }
+        Ok(links)
+    }
+
+    /// Takes everything of ours off the interfaces and out of the file system.
+    pub(super) fn remove_all(&self) -> Result<(), Error> {
+        if !self.root.exists() {
+            return Ok(());
+        }
+        let survey = self.survey()?;
+        for link in self.links()? {
+            link.remove()?;
+        }
+        for name in maps::ALL.iter().copied().chain([maps::PROGRAM, settings::NAME]) {
+            let path = self.root.join(name);
+            if !survey.foreign.iter().any(|(foreign, _)| *foreign == path) {
+                remove_file(&path)?;
+            }
+        }
+        if let Some((path, what)) = survey.foreign.into_iter().next() {
+            return Err(Error::Foreign { path, what });
+        }
+        for directory in [&self.links_directory(), &self.root] {
+            absent_is_fine(fs::remove_dir(directory)).map_err(Error::path("remove", directory))?;
+        }
+        Ok(())
+    }
+
+    /// Where an object of this name is pinned.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Where the attachment to an interface is pinned.
+    pub(super) fn link_path(&self, ifindex: u32) -> PathBuf {
+        self.links_directory().join(ifindex.to_string())
+    }
+
+    fn links_directory(&self) -> PathBuf {
+        self.root.join(LINKS)
+    }
+}
+
+impl PinnedLink {
+    /// Detaches and unpins.
+    pub(super) fn remove(&self) -> Result<(), Error> {
+        if self.ifindex != 0 {
+            let ifindex = self.ifindex;
+            // Removing the file alone would detach some time later.
+            match sys::detach_link(self.link.as_fd()) {
+                // The interface went in the meantime.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                done => done.map_err(|source| Error::Detach { ifindex, source })?,
+            }
+        }
+        remove_file(&self.path)
+    }
+}
+
+/// Removes a pin that may be absent.
+pub(super) fn remove_file(path: &Path) -> Result<(), Error> {
+    absent_is_fine(fs::remove_file(path)).map_err(Error::path("remove", path))
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn list(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::path("read", directory))?,
+    };
+    entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()
+        .map_err(Error::path("read", directory))
+}
+
+/// Opens a pin; `None` if it is nothing of BPF.
+fn open(path: &Path) -> Result<Option<(OwnedFd, Object)>, Error> {
+    match sys::open(path) {
+        Ok(fd) => {
+            let object = fdinfo::read(fd.as_fd()).map_err(Error::path("look at", path))?;
+            Ok(Some((fd, object)))
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(Error::path("open", path)(error))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_named(fd: &OwnedFd, name: &str) -> bool {
+    let copy = fd.try_clone().ok().and_then(|fd| MapData::from_fd(fd).ok());
+    let info = copy.and_then(|map| map.info().ok());
+    let kept = name.get(..NAME_LENGTH).unwrap_or(name);
+    info.is_some_and(|info| info.name() == kept.as_bytes())
+}
+
+fn is_link_name(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok())
+}
+
+fn describe(found: Option<(OwnedFd, Object)>) -> &'static str {
+    match found {
+        None => "no pinned object",
+        Some((_, Object::Map(_))) => "a map of another name",
+        Some((_, Object::Program)) => "a program",
+        Some((_, Object::XdpLink { .. })) => "an attachment",
+        Some((_, Object::Other)) => "some other BPF object",
+    }
+}
