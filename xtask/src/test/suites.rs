@@ -29,6 +29,7 @@ pub const SUITES: &[Suite] = &[
     suite("docs", Privilege::None, false),
     suite("verifier", Privilege::Bpf, true),
     suite("prog_run", Privilege::Bpf, true),
+    suite("reconcile", Privilege::Root, false),
     suite("netns", Privilege::Root, false),
 ];
 
