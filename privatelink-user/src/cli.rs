@@ -36,8 +36,20 @@ pub enum Command {
     Check(CheckArgs),
     /// Show what the gateway is doing
     Status,
+    /// List the endpoints
+    Endpoints,
+    /// List the flows
+    Flows(FlowsArgs),
     /// Detach from all interfaces and remove everything that is pinned
     Down(DownArgs),
+}
+
+/// Arguments of `privatelink flows`.
+#[derive(Debug, Args)]
+pub struct FlowsArgs {
+    /// Only those through this endpoint
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
 }
 
 /// Arguments of `privatelink run`.

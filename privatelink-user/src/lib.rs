@@ -1,5 +1,29 @@
-//! privatelink-user
+//! The gateway's daemon and its command line.
+//!
+//! ```text
+//! files ─config─► Model ─desired─► Tables ─plan─► maps
+//!                  ids ─┘    └─ host      └─ store (what the maps hold now)
+//! ```
+//!
+//! Control flows one way: nothing on the right decides about anything on the left. Up to the
+//! plan all is computed from values, without a look at the outside.
 
+pub mod api;
+pub mod bpf;
 pub mod cli;
+pub mod client;
+pub mod commands;
 pub mod config;
+pub mod daemon;
+pub mod desired;
+pub mod flows;
+pub mod host;
+pub mod ids;
 pub mod model;
+pub mod plan;
+pub mod status;
+pub mod store;
+pub mod supported;
+pub mod tables;
+
+pub use bpf::BPF_OBJECT;

@@ -8,7 +8,10 @@ use std::{
 use serde_json::json;
 
 use super::{Loaded, load};
-use crate::cli::Exit;
+use crate::{
+    cli::Exit,
+    supported::{self, Unsupported},
+};
 
 /// Validates the configuration at `path`.
 ///
@@ -25,11 +28,15 @@ pub fn check(
     faults: &mut dyn Write,
     color: bool,
 ) -> io::Result<Exit> {
-    match load(path) {
-        Ok(loaded) => {
+    let reviewed = load(path).and_then(|loaded| Ok((supported::review(&loaded)?, loaded)));
+    match reviewed {
+        Ok((warnings, loaded)) => {
             if json {
-                writeln!(out, "{}", summary_json(&loaded))?;
+                writeln!(out, "{}", summary_json(&loaded, &warnings))?;
             } else {
+                for warning in warnings {
+                    writeln!(faults, "warning: {}; {}", warning.message(), warning.help)?;
+                }
                 writeln!(out, "{}: {}: ok", path.display(), summary(&loaded))?;
             }
             Ok(Exit::Done)
@@ -55,9 +62,16 @@ fn summary(loaded: &Loaded) -> String {
         .join(", ")
 }
 
-fn summary_json(loaded: &Loaded) -> serde_json::Value {
+fn summary_json(loaded: &Loaded, warnings: &[Unsupported]) -> serde_json::Value {
     let [networks, services, endpoints] = counts(loaded).map(|(_, count)| count);
-    json!({ "ok": true, "networks": networks, "services": services, "endpoints": endpoints })
+    let warnings: Vec<_> = warnings.iter().map(Unsupported::message).collect();
+    json!({
+        "ok": true,
+        "networks": networks,
+        "services": services,
+        "endpoints": endpoints,
+        "warnings": warnings,
+    })
 }
 
 fn counts(loaded: &Loaded) -> [(&'static str, usize); 3] {

@@ -77,6 +77,13 @@ impl Diagnostics {
         Self { faults, sources }
     }
 
+    /// Joins what two stages have found in the same files.
+    pub fn and(mut self, other: Self) -> Self {
+        self.faults.extend(other.faults);
+        self.faults.sort();
+        self
+    }
+
     /// How many things are wrong.
     pub fn count(&self) -> usize {
         self.faults.len()

@@ -207,7 +207,8 @@ fn check_answers_for_people_and_for_scripts() {
         let exit = check(&path, json, &mut out, &mut faults, false).unwrap();
         (exit, String::from_utf8(out).unwrap(), String::from_utf8(faults).unwrap())
     };
-    fs::write(&path, VALID).unwrap();
+    let valid = include_str!("../../../../examples/quickstart.toml");
+    fs::write(&path, valid).unwrap();
     let (exit, out, _) = run(false);
     assert_eq!(
         (exit, out.ends_with("gw.toml: 2 networks, 1 service, 1 endpoint: ok\n")),
@@ -216,13 +217,13 @@ fn check_answers_for_people_and_for_scripts() {
     let (exit, out, _) = run(true);
     assert_eq!(
         (exit, out.trim()),
-        (Exit::Done, r#"{"endpoints":1,"networks":2,"ok":true,"services":1}"#)
+        (Exit::Done, r#"{"endpoints":1,"networks":2,"ok":true,"services":1,"warnings":[]}"#)
     );
-    fs::write(&path, VALID.replace("eth2", "eth1")).unwrap();
+    fs::write(&path, valid.replace("veth-vendor", "veth-acme")).unwrap();
     let (exit, out, faults) = run(false);
     assert!(exit == Exit::Failed && out.is_empty() && faults.contains("1 error"));
     let (exit, out, faults) = run(true);
-    assert!(exit == Exit::Failed && out.contains(r#""line":14"#) && faults.is_empty(), "{out}");
+    assert!(exit == Exit::Failed && out.contains(r#""line":16"#) && faults.is_empty(), "{out}");
 }
 
 proptest! {

@@ -1,0 +1,152 @@
+//! What goes over the socket. Fields may be added; those that are here keep their meaning.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What the gateway is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The zone's name.
+    pub gateway: String,
+    /// The release of the daemon.
+    pub version: String,
+    /// Whether packets can flow.
+    pub ready: bool,
+    /// How long the daemon has been running.
+    pub uptime_seconds: u64,
+    /// The networks, by name.
+    pub networks: Vec<Network>,
+    /// The services, by name.
+    pub services: Vec<Service>,
+    /// The endpoints, by name.
+    pub endpoints: Vec<Endpoint>,
+    /// The flow table.
+    pub flows: FlowTable,
+    /// Packets not forwarded since the maps were made, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// What does not work, each with what to do about it.
+    pub problems: Vec<String>,
+}
+
+/// A network and its attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// The interface that it is attached by.
+    pub interface: String,
+    /// Index of the interface; absent while the host has none of that name.
+    pub ifindex: Option<u32>,
+    /// Where packets are forwarded: `native` or `generic`; absent while they are not.
+    pub xdp_mode: Option<String>,
+    /// The largest IP packet that the interface carries.
+    pub mtu: Option<u32>,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Its provider.
+    pub principal: String,
+    /// The provider's network.
+    pub network: String,
+    /// Where it is offered, as `tcp/80`.
+    pub listeners: Vec<String>,
+    /// Its backends.
+    pub targets: Vec<Target>,
+}
+
+/// A backend of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its address.
+    pub address: String,
+    /// Its share of new flows.
+    pub weight: u32,
+    /// To whom packets for it are handed on; absent if no network says.
+    pub next_hop: Option<String>,
+    /// The Ethernet address of the next hop; absent while nobody answers for it.
+    pub mac: Option<String>,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its name.
+    pub name: String,
+    /// The service that it leads to.
+    pub service: String,
+    /// The consumer's network.
+    pub network: String,
+    /// Its addresses there.
+    pub addresses: Vec<String>,
+    /// The state of its connection: `available`, `pending-acceptance`, `rejected` or `expired`.
+    pub state: String,
+    /// Names under which consumers find it.
+    pub dns_names: Vec<String>,
+    /// Flows through it now.
+    pub active_flows: u64,
+    /// Flows opened through it since the maps were made.
+    pub new_flows: u64,
+    /// Packets from consumers, forwarded.
+    pub packets_in: u64,
+    /// Their IP bytes.
+    pub bytes_in: u64,
+    /// Packets to consumers, forwarded.
+    pub packets_out: u64,
+    /// Their IP bytes.
+    pub bytes_out: u64,
+    /// Packets not forwarded.
+    pub drops: u64,
+}
+
+/// How full the flow table is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowTable {
+    /// Flows now.
+    pub active: u64,
+    /// Flows that there is room for.
+    pub capacity: u64,
+}
+
+/// A transport conversation through an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Flow {
+    /// The endpoint.
+    pub endpoint: String,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The client, `IP:PORT`.
+    pub client: String,
+    /// The endpoint's address and the listener's port.
+    pub address: String,
+    /// From where the gateway speaks to the target.
+    pub source: String,
+    /// The target.
+    pub target: String,
+    /// How far the conversation has come.
+    pub state: String,
+    /// Packets forwarded, both directions together.
+    pub packets: u64,
+    /// Their IP bytes.
+    pub bytes: u64,
+    /// Time since the last packet.
+    pub idle_seconds: u64,
+}
+
+/// Why a request was not fulfilled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The reason, for people.
+    pub error: String,
+}
+
+/// Which flows are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowQuery {
+    /// Only those through this endpoint.
+    pub endpoint: Option<String>,
+}

@@ -1,0 +1,194 @@
+//! Answers of the daemon for people.
+
+use std::{fmt::Write as _, time::Duration};
+
+use privatelink_common::Reason;
+
+use super::table::Table;
+use crate::api::types::{Endpoint, Flow, Network, Service, Status};
+
+/// One screen about the gateway.
+pub(super) fn status(status: &Status) -> String {
+    let readiness = if status.ready { "ready" } else { "not ready yet" };
+    let up = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
+    let mut text = format!(
+        "gateway {}: {readiness}, privatelink {}, up {up}\n",
+        status.gateway, status.version
+    );
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "flows: {} of {}", status.flows.active, status.flows.capacity);
+    section(&mut text, "networks", networks(&status.networks));
+    section(&mut text, "services", services(&status.services));
+    section(&mut text, "endpoints", endpoint_table(&status.endpoints).render(2));
+    if let Some(drops) = drops(status) {
+        section(&mut text, "packets not forwarded", drops);
+    }
+    if !status.problems.is_empty() {
+        let lines: String =
+            status.problems.iter().map(|problem| format!("  {problem}\n")).collect();
+        section(&mut text, "problems", lines);
+    }
+    text
+}
+
+/// The endpoints as a table.
+pub(super) fn endpoints(endpoints: &[Endpoint]) -> String {
+    endpoint_table(endpoints).render(0)
+}
+
+/// The flows as a table.
+pub(super) fn flows(flows: &[Flow]) -> String {
+    let heading = [
+        "ENDPOINT", "PROTO", "CLIENT", "ADDRESS", "SOURCE", "TARGET", "STATE", "PACKETS", "BYTES",
+        "IDLE",
+    ];
+    let mut table = Table::new(&heading, &[7, 8, 9]);
+    for flow in flows {
+        table.row([
+            flow.endpoint.clone(),
+            flow.protocol.clone(),
+            flow.client.clone(),
+            flow.address.clone(),
+            flow.source.clone(),
+            flow.target.clone(),
+            flow.state.clone(),
+            flow.packets.to_string(),
+            flow.bytes.to_string(),
+            format!("{}s", flow.idle_seconds),
+        ]);
+    }
+    table.render(0)
+}
+
+fn section(text: &mut String, title: &str, content: String) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "\n{title}\n{content}");
+}
+
+fn networks(networks: &[Network]) -> String {
+    let mut table = Table::new(&["NAME", "INTERFACE", "XDP", "MTU"], &[3]);
+    for network in networks {
+        let missing = if network.ifindex.is_some() { "not attached" } else { "no interface" };
+        table.row([
+            network.name.clone(),
+            network.interface.clone(),
+            network.xdp_mode.clone().unwrap_or_else(|| missing.into()),
+            network.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
+        ]);
+    }
+    table.render(2)
+}
+
+fn services(services: &[Service]) -> String {
+    let mut table = Table::new(&["NAME", "PROVIDER", "NETWORK", "LISTENERS", "TARGETS"], &[]);
+    for service in services {
+        let resolved = service.targets.iter().filter(|target| target.mac.is_some()).count();
+        table.row([
+            service.name.clone(),
+            service.principal.clone(),
+            service.network.clone(),
+            service.listeners.join(" "),
+            format!("{resolved} of {} resolved", service.targets.len()),
+        ]);
+    }
+    table.render(2)
+}
+
+fn endpoint_table(endpoints: &[Endpoint]) -> Table {
+    let heading =
+        ["NAME", "SERVICE", "NETWORK", "ADDRESSES", "STATE", "FLOWS", "IN", "OUT", "DROPS"];
+    let mut table = Table::new(&heading, &[5, 6, 7, 8]);
+    for endpoint in endpoints {
+        table.row([
+            endpoint.name.clone(),
+            endpoint.service.clone(),
+            endpoint.network.clone(),
+            endpoint.addresses.join(" "),
+            endpoint.state.clone(),
+            endpoint.active_flows.to_string(),
+            amount(endpoint.bytes_in),
+            amount(endpoint.bytes_out),
+            endpoint.drops.to_string(),
+        ]);
+    }
+    table
+}
+
+/// The drop counters that are not zero, with what they mean; `None` if all are.
+fn drops(status: &Status) -> Option<String> {
+    let mut table = Table::new(&["REASON", "PACKETS", "MEANING"], &[1]);
+    let mut any = false;
+    for (name, count) in status.drops.iter().filter(|(_, count)| **count > 0) {
+        let reason = Reason::ALL.iter().find(|reason| reason.name() == name);
+        let meaning = reason.map_or("", |reason| reason.meaning()).trim();
+        table.row([name.clone(), count.to_string(), meaning.to_owned()]);
+        any = true;
+    }
+    any.then(|| table.render(2))
+}
+
+/// Bytes in three or four characters.
+fn amount(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut rest = bytes;
+    let mut unit = 0;
+    while rest >= 10_000 && unit + 1 < units.len() {
+        rest /= 1_000;
+        unit += 1;
+    }
+    format!("{rest} {}", units.get(unit).copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::types::FlowTable;
+
+    #[test]
+    fn the_status_shows_modes_and_what_drops_mean() {
+        let network = |name: &str, ifindex, xdp_mode: Option<&str>| Network {
+            name: name.into(),
+            interface: format!("veth-{name}"),
+            ifindex,
+            xdp_mode: xdp_mode.map(ToOwned::to_owned),
+            mtu: None,
+        };
+        let status = Status {
+            gateway: "gw-a".into(),
+            version: "1.2.3".into(),
+            ready: true,
+            uptime_seconds: 61,
+            networks: vec![
+                network("acme", Some(3), Some("generic")),
+                network("globex", Some(4), None),
+                network("vendor", None, None),
+            ],
+            services: Vec::new(),
+            endpoints: Vec::new(),
+            flows: FlowTable { active: 5, capacity: 100 },
+            drops: [("malformed".to_owned(), 0), ("no_flow".to_owned(), 3)].into(),
+            problems: vec!["something".into()],
+        };
+        let text = super::status(&status);
+        for line in [
+            "gateway gw-a: ready, privatelink 1.2.3, up 1m 1s",
+            "flows: 5 of 100",
+            "  acme    veth-acme    generic",
+            "  globex  veth-globex  not attached",
+            "  vendor  veth-vendor  no interface",
+            "  no_flow        3  A packet in the middle of a conversation that the gateway does not know.",
+            "  something",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
+        }
+        assert!(!text.contains("malformed"), "{text}");
+    }
+
+    #[test]
+    fn amounts_are_short() {
+        for (bytes, text) in [(0, "0 B"), (9_999, "9999 B"), (10_000, "10 kB"), (u64::MAX, "18 EB")]
+        {
+            assert_eq!(amount(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Why a daemon cannot start or go on.
+
+use std::io;
+
+use super::lock::InUse;
+use crate::{api::server::SocketError, bpf, config::Diagnostics, host, ids, store::StoreError};
+
+/// Why a daemon cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is faulty.
+    #[error("the configuration has {} fault(s):\n\n{}", .0.count(), .0.render(false).trim_end())]
+    Config(#[from] Diagnostics),
+    /// The configuration asks for more than the maps hold.
+    #[error(transparent)]
+    Exhausted(#[from] ids::Exhausted),
+    /// Another daemon has what this one needs.
+    #[error(transparent)]
+    InUse(#[from] InUse),
+    /// The indices cannot be kept.
+    #[error(transparent)]
+    Indices(#[from] ids::FileError),
+    /// The kernel cannot be asked about the host.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// The BPF side fails.
+    #[error(transparent)]
+    Datapath(#[from] bpf::Error),
+    /// The maps cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The control socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// Signals cannot be received.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// The control socket broke.
+    #[error("the control socket has failed")]
+    ServerEnded,
+    /// The kernel's messages stopped.
+    #[error("the kernel tells no more about interfaces and neighbours")]
+    EventsEnded,
+}

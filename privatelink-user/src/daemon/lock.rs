@@ -1,0 +1,122 @@
+//! One daemon for each socket, state directory and pin directory.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+
+/// Another process has what a daemon needs for itself, or it cannot be reserved.
+#[derive(Debug, thiserror::Error)]
+pub enum InUse {
+    /// Another daemon has it.
+    #[error(
+        "another privatelink runs with {what} {}: stop it, or give this one a {what} of its own",
+        path.display()
+    )]
+    Taken {
+        /// What kind of thing it is.
+        what: &'static str,
+        /// Which one.
+        path: PathBuf,
+    },
+    /// It cannot be reserved.
+    #[error("cannot reserve the {what} {}", path.display())]
+    Failed {
+        /// What kind of thing it is.
+        what: &'static str,
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What belongs to this daemon alone while it lives. The datapath guards the pin directory.
+pub(super) struct Locks {
+    _socket: Flock<File>,
+    _state: Flock<File>,
+}
+
+/// Reserves socket and state directory, and notes beside the socket where the pins are.
+pub(super) fn instance(socket: &Path, pin_dir: &Path, state_dir: &Path) -> Result<Locks, InUse> {
+    let file = lock_file(socket);
+    let what = "socket";
+    let fail = |source| InUse::Failed { what, path: socket.to_owned(), source };
+    let lock = reserve(what, socket, create(&file).map_err(fail)?)?;
+    // Whoever finds no daemon on this socket can still take out what it left.
+    note(&lock, pin_dir).map_err(fail)?;
+    let what = "state_dir";
+    let fail = |source| InUse::Failed { what, path: state_dir.to_owned(), source };
+    let state = create(&state_dir.join("lock")).map_err(fail)?;
+    Ok(Locks { _socket: lock, _state: reserve(what, state_dir, state)? })
+}
+
+/// The pin directory of the daemon that last had this socket.
+pub fn pin_dir_of(socket: &Path) -> Option<PathBuf> {
+    let bytes = fs::read(lock_file(socket)).ok()?;
+    let path = PathBuf::from(OsString::from_vec(bytes));
+    path.is_absolute().then_some(path)
+}
+
+/// Locks an open file or directory that stands for `path`.
+///
+/// # Errors
+/// When somebody else has done so.
+pub fn reserve(what: &'static str, path: &Path, file: File) -> Result<Flock<File>, InUse> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        let path = path.to_owned();
+        if errno == Errno::EWOULDBLOCK {
+            InUse::Taken { what, path }
+        } else {
+            InUse::Failed { what, path, source: errno.into() }
+        }
+    })
+}
+
+fn lock_file(socket: &Path) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+fn note(mut file: &File, pin_dir: &Path) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all(pin_dir.as_os_str().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_instance_is_told_what_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let first = instance(&path("run/a.sock"), &path("pins"), &path("state")).unwrap();
+        assert_eq!(pin_dir_of(&path("run/a.sock")), Some(path("pins")));
+        let second = instance(&path("run/a.sock"), &path("pins"), &path("state2")).err().unwrap();
+        assert!(second.to_string().contains("with socket "), "{second}");
+        let third = instance(&path("run/b.sock"), &path("pins"), &path("state")).err().unwrap();
+        assert!(third.to_string().contains("with state_dir "), "{third}");
+        drop(first);
+        instance(&path("run/a.sock"), &path("other"), &path("state")).unwrap();
+        assert_eq!(pin_dir_of(&path("run/a.sock")), Some(path("other")));
+        assert_eq!(pin_dir_of(&path("run/c.sock")), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! The daemon: one loop that owns all state, and brings the maps after whatever changes.
+
+mod error;
+mod lock;
+mod running;
+
+use std::{path::PathBuf, time::Duration};
+
+use log::{error, info, warn};
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    api::server::{self, Request},
+    config::{self, Loaded},
+    host::{Event, Events},
+};
+
+pub use error::Error;
+pub use lock::{InUse, pin_dir_of, reserve};
+use running::Running;
+
+/// Events come in bursts; what comes within this time is answered by one change of the maps.
+const BURST: Duration = Duration::from_millis(10);
+/// How often the maps and interfaces are compared with what was written, in case somebody else
+/// writes there.
+const VERIFY: Duration = Duration::from_secs(30);
+/// How often a daemon that is not ready yet looks again.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long answers that were begun may take when the daemon ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What `privatelink run` is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The control socket, instead of the configuration's.
+    pub socket: Option<PathBuf>,
+}
+
+/// Runs until told to end. Forwarding goes on afterwards, unless it was told to stop that.
+///
+/// # Errors
+/// When it cannot start, or loses the kernel.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let loaded = config::load(&options.config)?;
+    running::check(&loaded)?;
+    let gateway = loaded.model.gateway();
+    let socket = options.socket.clone().unwrap_or_else(|| gateway.socket.clone());
+    let _locks = lock::instance(&socket, &gateway.pin_dir, &gateway.state_dir)?;
+    let signals = Signals::listen().map_err(Error::Signals)?;
+    let (requests, asked) = mpsc::channel(16);
+    let (end, ended) = oneshot::channel();
+    let listener = server::listen(&socket)?;
+    let server = tokio::spawn(server::serve(listener, requests, ended));
+    let result = drive(&options, loaded, signals, asked, &server).await;
+    notify(&[NotifyState::Stopping]);
+    let _ = end.send(());
+    if timeout(FAREWELL, server).await.is_err() {
+        warn!("a client did not take its answer in time");
+    }
+    if let Err(error) = std::fs::remove_file(&socket) {
+        warn!("cannot remove {}: {error}", socket.display());
+    }
+    result
+}
+
+/// The signals that mean something to the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn drive(
+    options: &Options,
+    loaded: Loaded,
+    mut signals: Signals,
+    mut asked: mpsc::Receiver<Request>,
+    server: &JoinHandle<std::io::Result<()>>,
+) -> Result<(), Error> {
+    let (mut running, mut events) = Running::open(&options.config, loaded).await?;
+    running.converge().await?;
+    let mut verify = Instant::now() + VERIFY;
+    let mut due = None;
+    loop {
+        if server.is_finished() {
+            return Err(Error::ServerEnded);
+        }
+        let look = if running.is_ready() { verify } else { verify.min(Instant::now() + LOOK) };
+        tokio::select! {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => reload(&mut running).await?,
+            event = events.next() => {
+                if take_in(&mut running, &mut events, event).await? {
+                    due.get_or_insert(Instant::now() + BURST);
+                }
+            }
+            Some(request) = asked.recv() => {
+                if running.answer(request) {
+                    info!("forwarding has been stopped; ending");
+                    return Ok(());
+                }
+            }
+            () = sleep_until(due.unwrap_or(look)) => {
+                if Instant::now() >= verify {
+                    running.verify();
+                    verify = Instant::now() + VERIFY;
+                }
+                due = None;
+                if let Err(error) = running.converge().await {
+                    error!("{}", Chain(&error));
+                }
+            }
+        }
+    }
+    info!("ending; packets are forwarded as before");
+    Ok(())
+}
+
+/// Takes in an event and those that wait behind it; says whether there is anything to do.
+async fn take_in(running: &mut Running, events: &mut Events, event: Event) -> Result<bool, Error> {
+    let mut changed = false;
+    let mut next = Some(event);
+    while let Some(event) = next {
+        changed |= match event {
+            Event::Message(message) => running.host.apply(&message),
+            Event::Lost => {
+                info!("the kernel's messages came too fast; listing everything again");
+                running.host.learn().await?
+            }
+            Event::Closed => return Err(Error::EventsEnded),
+        };
+        next = events.waiting();
+    }
+    Ok(changed)
+}
+
+async fn reload(running: &mut Running) -> Result<(), Error> {
+    let started = NotifyState::monotonic_usec_now().map_err(Error::Signals)?;
+    notify(&[NotifyState::Reloading, started]);
+    match running.reload() {
+        Ok(()) => running.converge().await?,
+        Err(error) => error!("the configuration stays as it was: {}", Chain(&error)),
+    }
+    notify(&[NotifyState::Ready]);
+    Ok(())
+}
+
+/// Tells the service manager, if there is one.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!("cannot notify the service manager: {error}");
+    }
+}
+
+/// An error with its causes on one line.
+pub(crate) struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

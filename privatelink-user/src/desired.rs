@@ -1,0 +1,239 @@
+//! What the maps should hold: a function of configuration, indices and host, and of nothing else.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use privatelink_common::{
+    Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Mac, Pool, Refusal,
+    Service, Source, TCP, Target, TargetState, UDP, ticks_from_millis,
+};
+
+use crate::{
+    host::{HostFacts, Link},
+    ids::{Family, Ids, addresses},
+    model::{self, AcceptancePolicy, EndpointAddresses, Model, OnPending, OnReject, Protocol},
+    tables::Tables,
+};
+
+/// Computes the content of every map.
+///
+/// What needs an interface that the host does not have is left out.
+pub fn desired(model: &Model, ids: &Ids, facts: &HostFacts) -> Tables {
+    let mut view = View { model, ids, facts, tables: Tables::default() };
+    view.networks();
+    view.sources();
+    for service in model.services().values() {
+        view.service(service);
+    }
+    for endpoint in model.endpoints().values() {
+        view.endpoint(endpoint);
+    }
+    view.tables
+}
+
+/// The next hops that the gateway speaks to, by interface.
+pub fn next_hops(model: &Model, facts: &HostFacts) -> BTreeSet<(u32, IpAddr)> {
+    let services = model.services().values();
+    let hops = services.flat_map(|service| {
+        let network = model.networks().get(&service.network);
+        let attachment = network.and_then(|network| Some((network, interface(network, facts)?)));
+        addresses(service).filter_map(move |(address, _)| {
+            let (network, attached) = attachment?;
+            let hop = next_hop(network, address)?;
+            attached.link.up.then_some((attached.link.index, hop))
+        })
+    });
+    hops.collect()
+}
+
+/// To whom a packet for `address` is handed on: the address itself if it is on the link.
+pub fn next_hop(network: &model::Network, address: IpAddr) -> Option<IpAddr> {
+    match network.subnet_of(address) {
+        Some(_) => Some(address),
+        None => network.gateway_for(address),
+    }
+}
+
+/// Where the connection of an endpoint stands.
+pub fn admission(model: &Model, endpoint: &model::Endpoint) -> Admission {
+    let service = model.services().get(&endpoint.service);
+    let network = model.networks().get(&endpoint.network);
+    let (Some(service), Some(network)) = (service, network) else { return Admission::Rejected };
+    let principal = &network.principal;
+    if !service.allow.contains(principal) {
+        return Admission::Rejected;
+    }
+    match service.acceptance {
+        AcceptancePolicy::Automatic => Admission::Available,
+        AcceptancePolicy::Manual if service.accept.contains(principal) => Admission::Available,
+        AcceptancePolicy::Manual => Admission::Pending,
+    }
+}
+
+/// An interface that packets can be forwarded on.
+#[derive(Clone, Copy)]
+struct Attached<'a> {
+    link: &'a Link,
+    mac: Mac,
+    mtu: u16,
+}
+
+fn interface<'a>(network: &model::Network, facts: &'a HostFacts) -> Option<Attached<'a>> {
+    let link = facts.link(network.attachment.interface.as_str())?;
+    let mtu = u16::try_from(link.mtu).unwrap_or(u16::MAX);
+    link.mac.map(|mac| Attached { link, mac, mtu })
+}
+
+struct View<'a> {
+    model: &'a Model,
+    ids: &'a Ids,
+    facts: &'a HostFacts,
+    tables: Tables,
+}
+
+impl<'a> View<'a> {
+    /// A network's index and interface, if it has both.
+    fn attached(&self, name: &model::Name) -> Option<(&'a model::Network, u32, Attached<'a>)> {
+        let network = self.model.networks().get(name)?;
+        Some((network, self.ids.network(network)?, interface(network, self.facts)?))
+    }
+
+    fn networks(&mut self) {
+        for name in self.model.networks().keys() {
+            if let Some((_, index, attached)) = self.attached(name) {
+                self.tables.attachments.insert(attached.link.index, index + 1);
+                self.tables.devices.insert(attached.link.index, ());
+            }
+        }
+    }
+
+    fn sources(&mut self) {
+        for (index, network, address) in self.ids.sources() {
+            self.tables.sources.insert(index, Source { address: address.into() });
+            let network = self.model.networks().get_key_value(network).map(|(name, _)| name);
+            let attached = network.and_then(|name| self.attached(name));
+            if let Some((_, network, attached)) = attached {
+                let key = LocalKey { network, address: address.into() };
+                let local = local(LocalKind::Source, index, attached.mac);
+                // Of several indices of one address, the first stands for it.
+                self.tables.locals.entry(key).or_insert(local);
+            }
+        }
+    }
+
+    fn service(&mut self, service: &model::Service) {
+        let Some(index) = self.ids.service(service) else { return };
+        let record = Service {
+            sources_v4: self.ids.source_pool(service, Family::V4),
+            sources_v6: self.ids.source_pool(service, Family::V6),
+        };
+        self.tables.services.insert(index, record);
+        // Without an interface there are no targets, and the listeners answer that.
+        let mut pools = [Pool::default(); 2];
+        if let Some((network, network_index, attached)) = self.attached(&service.network) {
+            self.targets(service, network, network_index, attached);
+            pools = Family::BOTH.map(|family| self.backends(service, family));
+        }
+        for listener in &service.listeners {
+            self.listener(index, listener, pools);
+        }
+    }
+
+    fn targets(
+        &mut self,
+        service: &model::Service,
+        network: &model::Network,
+        network_index: u32,
+        attached: Attached<'_>,
+    ) {
+        for (address, _) in addresses(service) {
+            let Some(index) = self.ids.target(service, address) else { continue };
+            let hop = next_hop(network, address);
+            let hop = hop.and_then(|hop| self.facts.neighbour(attached.link.index, hop));
+            let target = Target {
+                address: address.into(),
+                state: TargetState::Present as u32,
+                network: network_index,
+                ifindex: attached.link.index,
+                hop: hop.map_or(Mac::default(), |neighbour| neighbour.mac),
+                mac: attached.mac,
+                mtu: attached.mtu,
+                ..Target::default()
+            };
+            self.tables.targets.insert(index, target);
+        }
+    }
+
+    fn backends(&mut self, service: &model::Service, family: Family) -> Pool {
+        let (pool, targets) = self.ids.backend_pool(service, family);
+        self.tables.backends.extend((pool.first..).zip(targets.iter().copied()));
+        pool
+    }
+
+    fn listener(&mut self, service: u32, listener: &model::Listener, pools: [Pool; 2]) {
+        let [backends_v4, backends_v6] = pools;
+        let protocol = match listener.protocol {
+            Protocol::Tcp => TCP.into(),
+            Protocol::Udp => UDP.into(),
+        };
+        let millis = listener.idle_timeout.get().as_millis();
+        let idle_ticks = ticks_from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        let ports = listener.ports.first().get()..=listener.ports.last().get();
+        let target_ports = listener.target_ports.first().get()..=listener.target_ports.last().get();
+        for (port, target_port) in ports.zip(target_ports) {
+            let key = ListenerKey { service, port: port.to_be(), protocol };
+            let target_port = target_port.to_be();
+            let record =
+                Listener { backends_v4, backends_v6, target_port, reserved: 0, idle_ticks };
+            self.tables.listeners.insert(key, record);
+        }
+    }
+
+    fn endpoint(&mut self, endpoint: &model::Endpoint) {
+        let Some(service) = self.model.services().get(&endpoint.service) else { return };
+        let indices = (self.ids.endpoint(endpoint), self.ids.service(service));
+        let (Some(index), Some(service_index)) = indices else { return };
+        let Some((_, network, attached)) = self.attached(&endpoint.network) else { return };
+        let EndpointAddresses::Fixed(addresses) = endpoint.addresses else { return };
+        let admission = admission(self.model, endpoint);
+        let mut record = Endpoint {
+            admission: admission as u32,
+            refusal: refusal(service, admission) as u32,
+            network,
+            service: service_index,
+            ifindex: attached.link.index,
+            mac: attached.mac,
+            mtu: attached.mtu,
+            ..Endpoint::default()
+        };
+        for address in addresses.iter() {
+            match address {
+                IpAddr::V4(v4) => record.v4 = u32::from_ne_bytes(v4.octets()),
+                IpAddr::V6(v6) => record.v6 = v6.into(),
+            }
+            let key = LocalKey { network, address: address.into() };
+            self.tables.locals.insert(key, local(LocalKind::Endpoint, index, attached.mac));
+        }
+        self.tables.endpoints.insert(index, record);
+    }
+}
+
+/// What packets of a connection that is not available get.
+fn refusal(service: &model::Service, admission: Admission) -> Refusal {
+    if admission == Admission::Pending {
+        return match service.on_pending {
+            OnPending::Reset => Refusal::Reset,
+            OnPending::Drop => Refusal::Drop,
+        };
+    }
+    match service.on_reject {
+        OnReject::Reset | OnReject::Drain(_) => Refusal::Reset,
+        OnReject::Drop => Refusal::Drop,
+    }
+}
+
+fn local(kind: LocalKind, index: u32, mac: Mac) -> Local {
+    Local { kind: kind as u32, index, mac, reserved: 0 }
+}
+
+#[cfg(test)]
+mod tests;

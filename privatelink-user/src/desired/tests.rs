@@ -1,0 +1,223 @@
+use std::collections::BTreeMap;
+
+use privatelink_common::Addr;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{config, host::Neighbour};
+
+const PARTS: &str = include_str!("tests.toml");
+
+fn model(text: &str) -> Model {
+    config::from_text("test.toml", text).unwrap_or_else(|wrong| panic!("{wrong}")).model
+}
+
+fn ids(model: &Model) -> Ids {
+    let mut ids = Ids::default();
+    ids.assign(model).unwrap();
+    ids
+}
+
+fn link(index: u32, name: &str) -> Link {
+    Link {
+        index,
+        name: name.into(),
+        mac: Some([2, 0, 0, 0, 0, index.to_be_bytes()[3]]),
+        mtu: 1500,
+        up: true,
+        allmulti: false,
+    }
+}
+
+fn host() -> HostFacts {
+    let mut facts = HostFacts::default();
+    facts.insert_link(link(11, "veth-acme"));
+    facts.insert_link(link(12, "veth-globex"));
+    facts.insert_link(link(13, "veth-vendor"));
+    let neighbour = Neighbour { mac: [6; 6], fixed: false };
+    facts.insert_neighbour(13, ip("10.0.0.10"), neighbour);
+    facts
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn compute(text: &str, facts: &HostFacts) -> Tables {
+    let model = model(text);
+    desired(&model, &ids(&model), facts)
+}
+
+fn endpoint_of(tables: &Tables, network: u32, address: &str) -> Endpoint {
+    let key = LocalKey { network, address: Addr::from(ip(address)) };
+    let local = tables.locals[&key];
+    assert_eq!(local.kind, LocalKind::Endpoint as u32);
+    tables.endpoints[&local.index]
+}
+
+/// Fails unless every index that a record names exists.
+fn nothing_dangles(tables: &Tables) {
+    let within = |table: &BTreeMap<u32, _>, pool: Pool| {
+        (pool.first..pool.first + pool.count).all(|index| table.contains_key(&index))
+    };
+    for service in tables.services.values() {
+        for pool in [service.sources_v4, service.sources_v6] {
+            assert!((pool.first..pool.first + pool.count).all(|i| tables.sources.contains_key(&i)));
+        }
+    }
+    for (key, listener) in &tables.listeners {
+        assert!(tables.services.contains_key(&key.service));
+        assert!(within(&tables.backends, listener.backends_v4));
+        assert!(within(&tables.backends, listener.backends_v6));
+    }
+    for target in tables.backends.values() {
+        assert!(tables.targets.contains_key(target));
+    }
+    for (key, local) in &tables.locals {
+        assert!(tables.attachments.values().any(|network| *network == key.network + 1));
+        if local.kind == LocalKind::Endpoint as u32 {
+            assert_eq!(tables.endpoints[&local.index].network, key.network);
+        } else {
+            assert_eq!(tables.sources[&local.index].address, key.address);
+        }
+    }
+    for endpoint in tables.endpoints.values() {
+        assert!(tables.services.contains_key(&endpoint.service));
+        assert_eq!(tables.attachments[&endpoint.ifindex], endpoint.network + 1);
+    }
+    for target in tables.targets.values() {
+        assert_eq!(tables.attachments[&target.ifindex], target.network + 1);
+    }
+    assert!(tables.attachments.keys().eq(tables.devices.keys()));
+}
+
+#[test]
+fn the_quickstart_becomes_records() {
+    let tables = compute(include_str!("../../../examples/quickstart.toml"), &host());
+    nothing_dangles(&tables);
+    assert_eq!(tables.attachments.keys().copied().collect::<Vec<_>>(), [11, 13]);
+    let acme = tables.attachments[&11] - 1;
+    let endpoint = endpoint_of(&tables, acme, "fd00:1::50");
+    assert_eq!(endpoint.v4.to_ne_bytes(), [10, 1, 0, 50]);
+    assert_eq!(endpoint.admission, Admission::Available as u32);
+    assert_eq!((endpoint.ifindex, endpoint.mtu, endpoint.mac), (11, 1500, [2, 0, 0, 0, 0, 11]));
+    let service = tables.services[&endpoint.service];
+    assert_eq!((service.sources_v4.count, service.sources_v6.count), (8, 8));
+    let key = ListenerKey { service: endpoint.service, port: 80u16.to_be(), protocol: TCP.into() };
+    let listener = tables.listeners[&key];
+    assert_eq!(u16::from_be(listener.target_port), 8080);
+    assert_eq!(listener.idle_ticks, ticks_from_millis(350_000));
+    let target = tables.targets[&tables.backends[&listener.backends_v4.first]];
+    assert_eq!((target.address, target.hop), (ip("10.0.0.10").into(), [6; 6]));
+    let unresolved = tables.targets[&tables.backends[&listener.backends_v6.first]];
+    assert_eq!((unresolved.address, unresolved.hop), (ip("fd00::10").into(), [0; 6]));
+}
+
+#[test]
+fn who_may_connect_is_admitted() {
+    for (rules, expected) in [
+        (r#"acceptance = "automatic"; allow = ["acme"]"#, Admission::Available),
+        (r#"acceptance = "automatic"; allow = ["*"]"#, Admission::Available),
+        (r#"acceptance = "automatic"; allow = ["globex"]"#, Admission::Rejected),
+        (r#"acceptance = "manual"; allow = ["acme"]"#, Admission::Pending),
+        (r#"acceptance = "manual"; allow = ["acme"]; accept = ["acme"]"#, Admission::Available),
+    ] {
+        let text = PARTS.replace("# rules", &rules.replace(';', "\n"));
+        let tables = compute(&text, &host());
+        let endpoint = endpoint_of(&tables, tables.attachments[&11] - 1, "10.1.0.50");
+        assert_eq!(endpoint.admission, expected as u32, "{rules}");
+    }
+}
+
+#[test]
+fn a_refusal_is_as_declared_for_the_state() {
+    for (rules, expected) in [
+        (r#"allow = ["acme"]; on_pending = "drop"; on_reject = "reset""#, Refusal::Drop),
+        (r#"allow = ["acme"]; on_pending = "reset"; on_reject = "drop""#, Refusal::Reset),
+        (r#"allow = ["globex"]; on_pending = "drop"; on_reject = "reset""#, Refusal::Reset),
+        (r#"allow = ["globex"]; on_pending = "reset"; on_reject = "drop""#, Refusal::Drop),
+    ] {
+        let text = PARTS.replace("# rules", &rules.replace(';', "\n"));
+        let tables = compute(&text, &host());
+        let endpoint = endpoint_of(&tables, tables.attachments[&11] - 1, "10.1.0.50");
+        assert_eq!(endpoint.refusal, expected as u32, "{rules}");
+    }
+}
+
+#[test]
+fn a_target_beyond_the_subnets_is_reached_through_the_router() {
+    let text = PARTS
+        .replace("# router", r#"gateway = "10.0.0.1""#)
+        .replace(r#"address = "10.0.0.10""#, r#"address = "192.0.2.9""#);
+    let model = model(&text);
+    let mut facts = host();
+    assert!(next_hops(&model, &facts).contains(&(13, ip("10.0.0.1"))));
+    facts.insert_neighbour(13, ip("10.0.0.1"), Neighbour { mac: [8; 6], fixed: false });
+    let tables = desired(&model, &ids(&model), &facts);
+    let target = tables.targets.values().find(|t| t.address == ip("192.0.2.9").into()).unwrap();
+    assert_eq!(target.hop, [8; 6]);
+}
+
+#[test]
+fn an_interface_that_is_missing_takes_only_its_own_out() {
+    let mut facts = HostFacts::default();
+    facts.insert_link(link(11, "veth-acme"));
+    let tables = compute(include_str!("../../../examples/quickstart.toml"), &facts);
+    nothing_dangles(&tables);
+    assert_eq!((tables.endpoints.len(), tables.targets.len()), (1, 0));
+    let tables = compute(include_str!("../../../examples/quickstart.toml"), &HostFacts::default());
+    nothing_dangles(&tables);
+    assert_eq!((tables.endpoints.len(), tables.attachments.len()), (0, 0));
+}
+
+#[test]
+fn a_range_of_ports_is_a_listener_each() {
+    let text = PARTS.replace("port = 80", "ports = \"9092-9099\"\ntarget_port = \"19092-19099\"");
+    let tables = compute(&text, &host());
+    let ports = tables.listeners.iter().filter(|(key, _)| key.protocol == u16::from(TCP));
+    let ports: Vec<_> =
+        ports.map(|(key, l)| (u16::from_be(key.port), u16::from_be(l.target_port))).collect();
+    assert_eq!(ports, (0..8).map(|n| (9092 + n, 19092 + n)).collect::<Vec<_>>());
+}
+
+/// One thing that an operator may have changed.
+fn variant() -> impl Strategy<Value = String> {
+    let word = |words: &'static [&'static str]| proptest::sample::select(words);
+    (
+        word(&["100", "1", "0", "7"]),
+        word(&["10.0.0.10", "10.0.0.11", "fd00::10"]),
+        word(&["10.0.0.240/29", "10.0.0.248/30", "10.0.0.244"]),
+        word(&["acme-web", "other"]),
+        word(&[r#"allow = ["acme"]"#, "allow = []\non_reject = \"drop\""]),
+    )
+        .prop_map(|(weight, target, source, endpoint, rules)| {
+            PARTS
+                .replace("weight = 100", &format!("weight = {weight}"))
+                .replace(r#"address = "10.0.0.10""#, &format!("address = \"{target}\""))
+                .replace("10.0.0.240/29", source)
+                .replace("acme-web", endpoint)
+                .replace("# rules", rules)
+        })
+}
+
+proptest! {
+    #[test]
+    fn every_history_is_consistent_and_keeps_indices(texts in prop::collection::vec(variant(), 1..6)) {
+        let mut ids = Ids::default();
+        for text in texts {
+            let model = model(&text);
+            let before = ids.clone();
+            ids.assign(&model).unwrap();
+            let tables = desired(&model, &ids, &host());
+            nothing_dangles(&tables);
+            for endpoint in model.endpoints().values() {
+                let index = before.endpoint(endpoint);
+                prop_assert!(index.is_none() || index == ids.endpoint(endpoint));
+            }
+            let mut again = ids.clone();
+            again.assign(&model).unwrap();
+            prop_assert_eq!(&again, &ids);
+            prop_assert_eq!(desired(&model, &again, &host()), tables);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Interfaces and neighbours as plain data, kept up to date message by message.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{LinkAttribute, LinkFlags, LinkMessage},
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
+};
+use privatelink_common::Mac;
+
+/// What the daemon knows about its host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    links: BTreeMap<u32, Link>,
+    neighbours: BTreeMap<(u32, IpAddr), Neighbour>,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its Ethernet address; `None` if it is no Ethernet interface.
+    pub mac: Option<Mac>,
+    /// The largest IP packet that it carries.
+    pub mtu: u32,
+    /// Whether it has been set up.
+    pub up: bool,
+    /// Whether it takes every multicast frame.
+    pub allmulti: bool,
+}
+
+/// What the kernel knows about a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Whether an operator set it by hand, so that the kernel does not ask for it.
+    pub fixed: bool,
+}
+
+impl HostFacts {
+    /// The interface of this name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.values().find(|link| link.name == name)
+    }
+
+    /// The neighbour with this address, if its Ethernet address is known.
+    pub fn neighbour(&self, ifindex: u32, address: IpAddr) -> Option<Neighbour> {
+        self.neighbours.get(&(ifindex, address)).copied()
+    }
+
+    /// Adds or replaces an interface.
+    pub fn insert_link(&mut self, link: Link) -> bool {
+        let index = link.index;
+        self.links.insert(index, link.clone()) != Some(link)
+    }
+
+    /// Adds or replaces a neighbour.
+    pub fn insert_neighbour(
+        &mut self,
+        ifindex: u32,
+        address: IpAddr,
+        neighbour: Neighbour,
+    ) -> bool {
+        self.neighbours.insert((ifindex, address), neighbour) != Some(neighbour)
+    }
+
+    /// Takes in one message of the kernel, and says whether it changed anything.
+    pub fn apply(&mut self, message: &RouteNetlinkMessage) -> bool {
+        // The messages about everything else are many, and none of ours.
+        #[expect(clippy::wildcard_enum_match_arm, reason = "four kinds of fifty matter here")]
+        match message {
+            RouteNetlinkMessage::NewLink(link) => {
+                read_link(link).is_some_and(|link| self.insert_link(link))
+            }
+            RouteNetlinkMessage::DelLink(link) => self.remove_link(link.header.index),
+            RouteNetlinkMessage::NewNeighbour(message) => self.apply_neighbour(message),
+            RouteNetlinkMessage::DelNeighbour(message) => destination(message)
+                .is_some_and(|address| self.remove_neighbour(message.header.ifindex, address)),
+            _ => false,
+        }
+    }
+
+    fn remove_link(&mut self, index: u32) -> bool {
+        self.neighbours.retain(|(ifindex, _), _| *ifindex != index);
+        self.links.remove(&index).is_some()
+    }
+
+    fn remove_neighbour(&mut self, ifindex: u32, address: IpAddr) -> bool {
+        self.neighbours.remove(&(ifindex, address)).is_some()
+    }
+
+    fn apply_neighbour(&mut self, message: &NeighbourMessage) -> bool {
+        let Some(address) = destination(message) else { return false };
+        let ifindex = message.header.ifindex;
+        match read_neighbour(message) {
+            Some(neighbour) => self.insert_neighbour(ifindex, address, neighbour),
+            None => self.remove_neighbour(ifindex, address),
+        }
+    }
+}
+
+fn read_link(message: &LinkMessage) -> Option<Link> {
+    let flags = message.header.flags;
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        mac: None,
+        mtu: 0,
+        up: flags.contains(LinkFlags::Up),
+        allmulti: flags.contains(LinkFlags::Allmulti),
+    };
+    for attribute in &message.attributes {
+        if let LinkAttribute::IfName(name) = attribute {
+            link.name.clone_from(name);
+        } else if let LinkAttribute::Address(bytes) = attribute {
+            link.mac = Mac::try_from(bytes.as_slice()).ok();
+        } else if let LinkAttribute::Mtu(mtu) = attribute {
+            link.mtu = *mtu;
+        }
+    }
+    // Bridges send messages about their ports in another family, without most attributes.
+    (!link.name.is_empty() && link.mtu != 0).then_some(link)
+}
+
+/// The neighbour that a message says the kernel has forgotten.
+pub(super) fn deleted_neighbour(message: &RouteNetlinkMessage) -> Option<(u32, IpAddr)> {
+    let RouteNetlinkMessage::DelNeighbour(message) = message else { return None };
+    destination(message).map(|address| (message.header.ifindex, address))
+}
+
+fn destination(message: &NeighbourMessage) -> Option<IpAddr> {
+    message.attributes.iter().find_map(|attribute| {
+        if let NeighbourAttribute::Destination(address) = attribute {
+            if let NeighbourAddress::Inet(v4) = address {
+                return Some(IpAddr::V4(*v4));
+            }
+            if let NeighbourAddress::Inet6(v6) = address {
+                return Some(IpAddr::V6(*v6));
+            }
+        }
+        None
+    })
+}
+
+/// The neighbour, if its Ethernet address can be relied on now.
+fn read_neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
+    let state = message.header.state;
+    let fixed = state == NeighbourState::Permanent;
+    let learnt = matches!(
+        state,
+        NeighbourState::Reachable
+            | NeighbourState::Stale
+            | NeighbourState::Delay
+            | NeighbourState::Probe
+    );
+    if !fixed && !learnt {
+        return None;
+    }
+    message.attributes.iter().find_map(|attribute| {
+        let NeighbourAttribute::LinkLayerAddress(bytes) = attribute else { return None };
+        Some(Neighbour { mac: Mac::try_from(bytes.as_slice()).ok()?, fixed })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 10));
+
+    fn neighbour(state: NeighbourState, mac: Option<[u8; 6]>) -> NeighbourMessage {
+        let mut message = NeighbourMessage::default();
+        message.header.ifindex = 3;
+        message.header.state = state;
+        let IpAddr::V4(v4) = HOP else { unreachable!() };
+        message.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)));
+        if let Some(mac) = mac {
+            message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
+        }
+        message
+    }
+
+    fn link(name: &str, mtu: u32) -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = 3;
+        message.attributes.push(LinkAttribute::IfName(name.into()));
+        message.attributes.push(LinkAttribute::Mtu(mtu));
+        message.attributes.push(LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]));
+        message
+    }
+
+    #[test]
+    fn a_neighbour_counts_while_its_address_is_valid() {
+        let mut facts = HostFacts::default();
+        let mac = [2, 0, 0, 0, 0, 9];
+        for (state, mac, changed, known) in [
+            (NeighbourState::Incomplete, None, false, false),
+            (NeighbourState::Reachable, Some(mac), true, true),
+            (NeighbourState::Stale, Some(mac), false, true),
+            (NeighbourState::Probe, Some(mac), false, true),
+            (NeighbourState::Failed, None, true, false),
+        ] {
+            let message = RouteNetlinkMessage::NewNeighbour(neighbour(state, mac));
+            assert_eq!(facts.apply(&message), changed, "{state}");
+            assert_eq!(facts.neighbour(3, HOP).is_some(), known, "{state}");
+        }
+        facts
+            .apply(&RouteNetlinkMessage::NewNeighbour(neighbour(NeighbourState::Stale, Some(mac))));
+        let gone = RouteNetlinkMessage::DelNeighbour(neighbour(NeighbourState::Stale, Some(mac)));
+        assert!(facts.apply(&gone));
+        assert_eq!(facts.neighbour(3, HOP), None);
+    }
+
+    #[test]
+    fn an_interface_may_be_renamed_and_go_with_its_neighbours() {
+        let mut facts = HostFacts::default();
+        assert!(facts.apply(&RouteNetlinkMessage::NewLink(link("a", 1500))));
+        assert!(!facts.apply(&RouteNetlinkMessage::NewLink(link("a", 1500))));
+        assert!(facts.apply(&RouteNetlinkMessage::NewLink(link("a", 9000))));
+        assert!(facts.apply(&RouteNetlinkMessage::NewLink(link("b", 9000))));
+        assert_eq!(facts.link("a"), None);
+        assert_eq!(facts.link("b").map(|link| link.mtu), Some(9000));
+        facts.insert_neighbour(3, HOP, Neighbour { mac: [2; 6], fixed: false });
+        assert!(facts.apply(&RouteNetlinkMessage::DelLink(link("b", 9000))));
+        assert_eq!(facts, HostFacts::default());
+    }
+}

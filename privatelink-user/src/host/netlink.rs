@@ -1,0 +1,203 @@
+//! The conversation with the kernel: dumps, requests and the stream of changes.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use netlink_packet_core::NetlinkPayload;
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    neighbour::{NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourState},
+};
+use rtnetlink::{Handle, LinkUnspec, MulticastGroup, new_connection, new_multicast_connection};
+
+use super::{HostFacts, facts};
+
+/// Why the kernel could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No netlink socket.
+    #[error("cannot open a netlink socket")]
+    Open(#[source] std::io::Error),
+    /// The interfaces or neighbours cannot be listed.
+    #[error("cannot list {what}")]
+    Dump {
+        /// What was asked for.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// A next hop cannot be watched.
+    #[error("cannot have the kernel resolve {address} on interface {ifindex}")]
+    Neighbour {
+        /// The next hop.
+        address: IpAddr,
+        /// The interface that it is on.
+        ifindex: u32,
+        /// What the kernel said.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// An interface cannot be told to take all multicast.
+    #[error("cannot have interface {ifindex} take all multicast frames")]
+    Allmulti {
+        /// The interface.
+        ifindex: u32,
+        /// What the kernel said.
+        #[source]
+        source: rtnetlink::Error,
+    },
+}
+
+/// The host's kernel.
+#[derive(Debug)]
+pub struct Host {
+    handle: Handle,
+    facts: HostFacts,
+    watched: BTreeSet<(u32, IpAddr)>,
+}
+
+/// The kernel's messages about changes.
+pub struct Events(Messages);
+
+type Messages =
+    std::pin::Pin<Box<dyn futures_util::Stream<Item = NetlinkPayload<RouteNetlinkMessage>> + Send>>;
+
+/// What an event asks for.
+#[derive(Debug)]
+pub enum Event {
+    /// Take this in.
+    Message(Box<RouteNetlinkMessage>),
+    /// Messages were lost: list everything again.
+    Lost,
+    /// There will be no more.
+    Closed,
+}
+
+impl Events {
+    /// Waits for the next one. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Event {
+        while let Some(payload) = self.0.next().await {
+            if let NetlinkPayload::InnerMessage(message) = payload {
+                return Event::Message(Box::new(message));
+            }
+            if let NetlinkPayload::Overrun(_) = payload {
+                return Event::Lost;
+            }
+        }
+        Event::Closed
+    }
+
+    /// The next one, if it is there already.
+    pub fn waiting(&mut self) -> Option<Event> {
+        self.next().now_or_never()
+    }
+}
+
+impl Host {
+    /// Begins to listen, then learns what is there: what changes in between is told twice.
+    ///
+    /// # Errors
+    /// When the kernel refuses a socket or a listing.
+    pub async fn open() -> Result<(Self, Events), Error> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Neigh];
+        // Two sockets: an overrun of the events must not take answers with it.
+        let (listener, _, events) = new_multicast_connection(&groups).map_err(Error::Open)?;
+        tokio::spawn(listener);
+        let (connection, handle, _) = new_connection().map_err(Error::Open)?;
+        tokio::spawn(connection);
+        let mut host = Self { handle, facts: HostFacts::default(), watched: BTreeSet::new() };
+        host.learn().await?;
+        let payloads = events.map(|(message, _)| message.payload);
+        Ok((host, Events(Box::pin(payloads))))
+    }
+
+    /// What was learnt so far.
+    pub fn facts(&self) -> &HostFacts {
+        &self.facts
+    }
+
+    /// Lists everything anew; says whether anything is other than known.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn learn(&mut self) -> Result<bool, Error> {
+        let mut facts = HostFacts::default();
+        let mut links = std::pin::pin!(self.handle.link().get().execute());
+        let failed = |source| Error::Dump { what: "the interfaces", source };
+        while let Some(link) = links.try_next().await.map_err(failed)? {
+            facts.apply(&RouteNetlinkMessage::NewLink(link));
+        }
+        let mut neighbours = std::pin::pin!(self.handle.neighbours().get().execute());
+        let failed = |source| Error::Dump { what: "the neighbours", source };
+        while let Some(neighbour) = neighbours.try_next().await.map_err(failed)? {
+            facts.apply(&RouteNetlinkMessage::NewNeighbour(neighbour));
+        }
+        let changed = facts != self.facts;
+        self.facts = facts;
+        // A lost message may have been the one that a neighbour was forgotten.
+        self.watched
+            .retain(|(ifindex, address)| self.facts.neighbour(*ifindex, *address).is_some());
+        Ok(changed)
+    }
+
+    /// Has an interface take every multicast frame.
+    ///
+    /// Consumers ask for an endpoint's IPv6 address by a multicast to the group of that address.
+    /// The gateway's stack has not joined it, so a NIC would filter the frame out, and XDP sees
+    /// only what the NIC lets through.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn take_all_multicast(&self, ifindex: u32) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(ifindex).allmulticast(true).build();
+        let set = self.handle.link().set(message).execute().await;
+        set.map_err(|source| Error::Allmulti { ifindex, source })
+    }
+
+    /// Takes in one change, and says whether there is anything to do about it.
+    pub fn apply(&mut self, message: &RouteNetlinkMessage) -> bool {
+        // The kernel forgets all neighbours of an interface that goes down, watched or not.
+        let forgotten = facts::deleted_neighbour(message)
+            .is_some_and(|neighbour| self.watched.remove(&neighbour));
+        self.facts.apply(message) || forgotten
+    }
+
+    /// Has the kernel resolve those next hops that it was not asked for yet.
+    ///
+    /// Returns what went wrong; it is tried again the next time.
+    pub async fn watch(&mut self, wanted: &BTreeSet<(u32, IpAddr)>) -> Vec<Error> {
+        self.watched.retain(|hop| wanted.contains(hop));
+        let mut errors = Vec::new();
+        for &(ifindex, address) in wanted {
+            // To manage an entry that an operator has set would unset it.
+            let fixed = self.facts.neighbour(ifindex, address).is_some_and(|n| n.fixed);
+            if fixed || self.watched.contains(&(ifindex, address)) {
+                continue;
+            }
+            match self.watch_one(ifindex, address).await {
+                Ok(()) => {
+                    self.watched.insert((ifindex, address));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        errors
+    }
+
+    async fn watch_one(&self, ifindex: u32, address: IpAddr) -> Result<(), Error> {
+        let request = || {
+            let request = self.handle.neighbours().add(ifindex, address).replace();
+            request.state(NeighbourState::None)
+        };
+        let mut managed = request();
+        let flag = NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed);
+        managed.message_mut().attributes.push(flag);
+        if managed.execute().await.is_ok() {
+            return Ok(());
+        }
+        // A kernel that knows no managed neighbours resolves one that it is told to use.
+        let used = request().flags(NeighbourFlags::Use).execute().await;
+        used.map_err(|source| Error::Neighbour { address, ifindex, source })
+    }
+}

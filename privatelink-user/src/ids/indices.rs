@@ -1,0 +1,100 @@
+//! One index for each thing of a kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::Exhausted;
+
+/// The indices of one kind of thing.
+///
+/// None is 0: that is what a map entry reads as which nobody has written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Indices {
+    used: BTreeMap<String, u32>,
+    /// The least index that was never given out.
+    next: u32,
+    /// Those that were given back, the longest free first.
+    freed: Vec<u32>,
+}
+
+impl Default for Indices {
+    fn default() -> Self {
+        Self { used: BTreeMap::new(), next: 1, freed: Vec::new() }
+    }
+}
+
+impl Indices {
+    pub fn get(&self, key: &str) -> Option<u32> {
+        self.used.get(key).copied()
+    }
+
+    pub fn assign(
+        &mut self,
+        keys: impl Iterator<Item = String>,
+        what: &'static str,
+        limit: u32,
+    ) -> Result<(), Exhausted> {
+        let keys: BTreeSet<String> = keys.collect();
+        let mut freed: Vec<u32> = Vec::new();
+        self.used.retain(|key, index| {
+            let kept = keys.contains(key);
+            if !kept {
+                freed.push(*index);
+            }
+            kept
+        });
+        for key in keys {
+            if self.used.contains_key(&key) {
+                continue;
+            }
+            let index = self.take(limit, &mut freed).ok_or(Exhausted { what, limit })?;
+            self.used.insert(key, index);
+        }
+        self.freed.append(&mut freed);
+        Ok(())
+    }
+
+    fn take(&mut self, limit: u32, just_freed: &mut Vec<u32>) -> Option<u32> {
+        if self.next < limit {
+            self.next += 1;
+            return Some(self.next - 1);
+        }
+        if self.freed.is_empty() { just_freed.pop() } else { Some(self.freed.remove(0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assign(indices: &mut Indices, keys: &[&str], limit: u32) -> Result<Vec<u32>, Exhausted> {
+        indices.assign(keys.iter().map(ToString::to_string), "things", limit)?;
+        Ok(keys.iter().filter_map(|key| indices.get(key)).collect())
+    }
+
+    #[test]
+    fn an_index_is_kept_and_not_used_again() {
+        let mut indices = Indices::default();
+        assert_eq!(assign(&mut indices, &["a", "b"], 9), Ok(vec![1, 2]));
+        assert_eq!(assign(&mut indices, &["b", "c"], 9), Ok(vec![2, 3]));
+        assert_eq!(assign(&mut indices, &["a", "b"], 9), Ok(vec![4, 2]));
+    }
+
+    #[test]
+    fn with_none_left_the_longest_free_is_used_first() {
+        let mut indices = Indices::default();
+        assert_eq!(assign(&mut indices, &["a", "b", "c"], 4), Ok(vec![1, 2, 3]));
+        assert_eq!(assign(&mut indices, &["a", "c"], 4), Ok(vec![1, 3]));
+        assert_eq!(assign(&mut indices, &["c"], 4), Ok(vec![3]));
+        assert_eq!(assign(&mut indices, &["c", "d"], 4), Ok(vec![3, 2]));
+        assert_eq!(assign(&mut indices, &["e", "f", "g"], 4), Ok(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_an_error() {
+        let mut indices = Indices::default();
+        let error = Exhausted { what: "things", limit: 2 };
+        assert_eq!(assign(&mut indices, &["a", "b", "c"], 2), Err(error));
+    }
+}

@@ -1,0 +1,187 @@
+//! Indices: the numbers by which maps and flows name networks, endpoints, services and addresses.
+//!
+//! A flow in the kernel outlives the daemon and holds nothing but indices, so an index that meant
+//! one thing must not come to mean another while such a flow may exist. Therefore indices are
+//! kept on disk, grow, and are used a second time only when no others are left.
+
+mod backends;
+mod file;
+mod indices;
+mod sources;
+
+use std::net::IpAddr;
+
+use privatelink_common::{Pool, maps};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Endpoint, Model, Name, Network, Service, Target, TargetAddress};
+
+pub use file::{FileError, IdFile};
+
+use backends::Backends;
+use indices::Indices;
+use sources::Sources;
+
+/// More of a kind than the maps have room for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the gateway has room for {limit} {what}, and the configuration asks for more")]
+pub struct Exhausted {
+    /// The kind.
+    pub what: &'static str,
+    /// How many there can be.
+    pub limit: u32,
+}
+
+/// Every index that is given out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    networks: Indices,
+    endpoints: Indices,
+    services: Indices,
+    targets: Indices,
+    sources: Sources,
+    backends: Backends,
+}
+
+/// The address families apart, as pools are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Whether an address is of this family.
+    pub fn holds(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V6 => "v6",
+        }
+    }
+}
+
+impl Ids {
+    /// Gives an index to everything in the model, and frees those of what is not in it.
+    ///
+    /// What was in it before keeps its own.
+    ///
+    /// # Errors
+    /// When there are more things than indices; nothing is changed then.
+    pub fn assign(&mut self, model: &Model) -> Result<(), Exhausted> {
+        let mut next = self.clone();
+        // A network's index shares a word with "not attached".
+        let networks = model.networks().keys().map(ToString::to_string);
+        next.networks.assign(networks, "networks", maps::MAX_IFINDEX)?;
+        let endpoints = model.endpoints().values().map(endpoint_key);
+        next.endpoints.assign(endpoints, "endpoints", maps::MAX_ENDPOINTS)?;
+        let services = model.services().keys().map(ToString::to_string);
+        next.services.assign(services, "services", maps::MAX_SERVICES)?;
+        let targets = model.services().values().flat_map(|service| {
+            addresses(service).map(|(address, _)| target_key(service, address))
+        });
+        next.targets.assign(targets, "targets", maps::MAX_TARGETS)?;
+        next.sources.assign(&source_pools(model))?;
+        let backends = model.services().values().flat_map(|service| {
+            Family::BOTH
+                .map(|family| (backend_key(service, family), next.backends_of(service, family)))
+        });
+        let backends = backends.collect();
+        next.backends.assign(backends)?;
+        *self = next;
+        Ok(())
+    }
+
+    /// Whether nothing has an index yet.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The index of a network.
+    pub fn network(&self, network: &Network) -> Option<u32> {
+        self.networks.get(network.name.as_str())
+    }
+
+    /// The index of an endpoint.
+    pub fn endpoint(&self, endpoint: &Endpoint) -> Option<u32> {
+        self.endpoints.get(&endpoint_key(endpoint))
+    }
+
+    /// The index of a service.
+    pub fn service(&self, service: &Service) -> Option<u32> {
+        self.services.get(service.name.as_str())
+    }
+
+    /// The index of a target.
+    pub fn target(&self, service: &Service, address: IpAddr) -> Option<u32> {
+        self.targets.get(&target_key(service, address))
+    }
+
+    /// The range of a service's source addresses.
+    pub fn source_pool(&self, service: &Service, family: Family) -> Pool {
+        self.sources.pool(&service.network, &sources_of(service, family))
+    }
+
+    /// Every source index that may be in use, by flows as well, with its network and address.
+    pub fn sources(&self) -> impl Iterator<Item = (u32, &str, IpAddr)> {
+        self.sources.entries()
+    }
+
+    /// The range of a service's backends, and the target indices to put there.
+    pub fn backend_pool(&self, service: &Service, family: Family) -> (Pool, &[u32]) {
+        self.backends.pool(&backend_key(service, family))
+    }
+
+    fn backends_of(&self, service: &Service, family: Family) -> Vec<u32> {
+        let of_family = addresses(service).filter(|(address, _)| family.holds(*address));
+        let weighted = of_family.filter_map(|(address, target)| {
+            self.target(service, address).map(|index| (index, target.weight.get()))
+        });
+        backends::repeat_by_weight(&weighted.collect::<Vec<_>>())
+    }
+}
+
+/// The targets whose address is known, each with that address.
+pub fn addresses(service: &Service) -> impl Iterator<Item = (IpAddr, &Target)> {
+    service.targets.iter().filter_map(|target| match target.address {
+        TargetAddress::Ip(address) => Some((address, target)),
+        TargetAddress::Dns(_) => None,
+    })
+}
+
+/// A service's source addresses of one family, in order.
+fn sources_of(service: &Service, family: Family) -> Vec<IpAddr> {
+    let mut addresses = service.source_addresses.clone();
+    addresses.retain(|address| family.holds(*address));
+    addresses.sort_unstable();
+    addresses
+}
+
+fn source_pools(model: &Model) -> Vec<(Name, Vec<IpAddr>)> {
+    let services = model.services().values();
+    let pools = services.flat_map(|service| {
+        Family::BOTH.map(|family| (service.network.clone(), sources_of(service, family)))
+    });
+    pools.filter(|(_, addresses)| !addresses.is_empty()).collect()
+}
+
+/// An endpoint that is moved to another service or network is another endpoint: its flows end.
+fn endpoint_key(endpoint: &Endpoint) -> String {
+    format!("{} {} {}", endpoint.name, endpoint.service, endpoint.network)
+}
+
+fn target_key(service: &Service, address: IpAddr) -> String {
+    format!("{} {} {address}", service.name, service.network)
+}
+
+fn backend_key(service: &Service, family: Family) -> String {
+    format!("{} {}", service.name, family.suffix())
+}

@@ -1,0 +1,197 @@
+//! What this release does not do yet, of what a configuration can say.
+//!
+//! Nothing is ignored in silence: what bears on who may reach what is refused, and of the rest
+//! the daemon warns.
+
+use crate::{
+    config::{Diagnostics, Kind, Loaded},
+    model::{
+        Endpoint, EndpointAddresses, Limits, Model, Name, Network, OnReject, Service, TargetAddress,
+    },
+};
+
+/// A key that is without effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// What kind of thing it belongs to.
+    pub kind: Kind,
+    /// Which one.
+    pub name: Name,
+    /// The key.
+    pub key: String,
+    /// Whether the configuration cannot be applied.
+    pub fatal: bool,
+    /// What to do.
+    pub help: &'static str,
+}
+
+impl Unsupported {
+    /// What is wrong.
+    pub fn message(&self) -> String {
+        let word = self.kind.word();
+        let (key, name) = (&self.key, &self.name);
+        if self.fatal {
+            format!("`{key}` of the {word} `{name}` is not in this release")
+        } else {
+            format!("`{key}` of the {word} `{name}` has no effect in this release")
+        }
+    }
+}
+
+/// Refuses a configuration that this release cannot carry out, and returns what to warn of.
+///
+/// # Errors
+/// Everything that is refused.
+pub fn review(loaded: &Loaded) -> Result<Vec<Unsupported>, Diagnostics> {
+    let (refused, warned): (Vec<_>, Vec<_>) =
+        unsupported(&loaded.model).into_iter().partition(|item| item.fatal);
+    let refused = refused.into_iter().map(|item| {
+        loaded.sources.refuse(item.kind, &item.name, &item.key, item.message(), item.help)
+    });
+    refused.reduce(Diagnostics::and).map_or(Ok(warned), Err)
+}
+
+/// Everything in a configuration that this release does not do.
+pub fn unsupported(model: &Model) -> Vec<Unsupported> {
+    let mut found = Vec::new();
+    gateway(model, &mut found);
+    for network in model.networks().values() {
+        self::network(network, &mut found);
+    }
+    for service in model.services().values() {
+        self::service(service, &mut found);
+    }
+    for endpoint in model.endpoints().values() {
+        self::endpoint(endpoint, &mut found);
+    }
+    found
+}
+
+/// Collects what is found about one thing.
+struct Finder<'a> {
+    kind: Kind,
+    name: &'a Name,
+    found: &'a mut Vec<Unsupported>,
+}
+
+impl Finder<'_> {
+    fn refuse(&mut self, given: bool, key: impl Into<String>, help: &'static str) {
+        self.add(given, key, true, help);
+    }
+
+    fn warn(&mut self, given: bool, key: impl Into<String>, help: &'static str) {
+        self.add(given, key, false, help);
+    }
+
+    fn add(&mut self, given: bool, key: impl Into<String>, fatal: bool, help: &'static str) {
+        if given {
+            let (kind, name, key) = (self.kind, self.name.clone(), key.into());
+            self.found.push(Unsupported { kind, name, key, fatal, help });
+        }
+    }
+}
+
+fn gateway(model: &Model, found: &mut Vec<Unsupported>) {
+    let gateway = model.gateway();
+    let mut finder = Finder { kind: Kind::Gateway, name: &gateway.name, found };
+    let help = "read the counters with `privatelink status --json`";
+    finder.warn(gateway.metrics.is_some(), "metrics", help);
+    for principal in model.principals().values() {
+        let mut finder =
+            Finder { kind: Kind::Principal, name: &principal.name, found: finder.found };
+        let help = "only root and the socket's group may speak to the daemon";
+        finder.warn(!principal.users.is_empty(), "users", help);
+        finder.warn(!principal.groups.is_empty(), "groups", help);
+    }
+}
+
+fn network(network: &Network, found: &mut Vec<Unsupported>) {
+    let mut finder = Finder { kind: Kind::Network, name: &network.name, found };
+    let help = "make a VLAN interface with `ip link add`, and name that";
+    finder.refuse(network.attachment.vlan.is_some(), "vlan", help);
+    finder.warn(network.dns, "dns", "have consumers use the endpoints' addresses");
+}
+
+fn service(service: &Service, found: &mut Vec<Unsupported>) {
+    let mut finder = Finder { kind: Kind::Service, name: &service.name, found };
+    for (number, target) in service.targets.iter().enumerate() {
+        let named = matches!(target.address, TargetAddress::Dns(_));
+        finder.refuse(named, format!("target.{number}.address"), "write the target's IP address");
+    }
+    let drains = matches!(service.on_reject, OnReject::Drain(_));
+    finder.refuse(drains, "on_reject", "use \"reset\" or \"drop\"");
+    finder.warn(
+        service.health_check.is_some(),
+        "health_check",
+        "every target is taken for healthy",
+    );
+    let help = "have consumers use the endpoints' addresses";
+    finder.warn(!service.private_dns.is_empty(), "private_dns", help);
+}
+
+fn endpoint(endpoint: &Endpoint, found: &mut Vec<Unsupported>) {
+    let mut finder = Finder { kind: Kind::Endpoint, name: &endpoint.name, found };
+    let auto = endpoint.addresses == EndpointAddresses::Auto;
+    finder.refuse(auto, "addresses", "write an address of the network's subnets");
+    let help = "leave the key out only if the whole network may use the endpoint";
+    finder.refuse(!endpoint.allow.is_empty(), "allow", help);
+    let help = "leave the key out only if the endpoint may take what it can";
+    finder.refuse(endpoint.limits != Limits::default(), "limits", help);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn find(text: &str) -> Vec<(String, bool)> {
+        let model = config::from_text("test.toml", text).unwrap_or_else(|wrong| panic!("{wrong}"));
+        unsupported(&model.model).into_iter().map(|item| (item.key, item.fatal)).collect()
+    }
+
+    const PARTS: &str = include_str!("desired/tests.toml");
+
+    #[test]
+    fn the_examples_are_supported() {
+        assert_eq!(find(include_str!("../../examples/quickstart.toml")), []);
+        assert_eq!(find(PARTS), []);
+    }
+
+    #[test]
+    fn all_that_is_refused_is_shown_at_once() {
+        let text = PARTS
+            .replace("# router", "vlan = 7\ndns = true")
+            .replace("# rules", "on_reject = { drain = \"30s\" }");
+        let refused = review(&config::from_text("test.toml", &text).unwrap()).unwrap_err();
+        assert_eq!(refused.count(), 2);
+        assert!(refused.render(false).contains("`vlan` of the network `vendor`"), "{refused}");
+    }
+
+    #[test]
+    fn isolation_and_limits_are_refused_and_the_rest_is_warned_of() {
+        for (place, line, key, fatal) in [
+            ("# router", "dns = true", "dns", false),
+            ("# router", "vlan = 7", "vlan", true),
+            ("# rules", "on_reject = { drain = \"30s\" }", "on_reject", true),
+            ("# rules", "private_dns = [\"a.b\"]", "private_dns", false),
+            ("# rules", "health_check = { protocol = \"tcp\" }", "health_check", false),
+            (r#"addresses = ["10.1.0.50"]"#, "addresses = \"auto\"", "addresses", true),
+            (
+                r#"addresses = ["10.1.0.50"]"#,
+                "addresses = [\"10.1.0.50\"]\nallow = [{ from = \"10.1.0.0/24\" }]",
+                "allow",
+                true,
+            ),
+            (
+                r#"addresses = ["10.1.0.50"]"#,
+                "addresses = [\"10.1.0.50\"]\nlimits = { flows = 5 }",
+                "limits",
+                true,
+            ),
+            (r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true),
+        ] {
+            let text = PARTS.replace(place, line);
+            assert_eq!(find(&text), [(key.to_owned(), fatal)], "{line}");
+        }
+    }
+}
