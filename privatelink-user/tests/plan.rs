@@ -94,10 +94,8 @@ fn a_zero_in_an_array_is_no_entry() {
     };
     assert!(Plan::between(&Tables::default(), &zero).is_empty());
     assert!(Plan::between(&zero, &Tables::default()).is_empty());
-    let mut store = Memory::holding(Tables {
-        backends: BTreeMap::from([(5, 9)]),
-        ..Tables::default()
-    });
+    let mut store =
+        Memory::holding(Tables { backends: BTreeMap::from([(5, 9)]), ..Tables::default() });
     Plan::between(&loaded(&store), &zero).apply(&mut store).unwrap();
     assert_eq!(store.tables(), &Tables::default());
 }
@@ -158,7 +156,8 @@ fn fault(content: &Tables) -> Option<String> {
             }
         }
     }
-    let dangling = content.backends.iter().find(|(_, target)| !content.targets.contains_key(target));
+    let dangling =
+        content.backends.iter().find(|(_, target)| !content.targets.contains_key(target));
     dangling.map(|(index, _)| format!("backend {index} refers to an absent target"))
 }
 

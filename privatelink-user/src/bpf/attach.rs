@@ -60,6 +60,7 @@ impl Datapath {
         let program = self.program_fd();
         if let Some(link) = replaced {
             sys::update_link(link.link.as_fd(), program).map_err(|error| refused(name, error))?;
+            self.retire_stages()?;
             return self.mode_of(ifindex).map(|mode| Attached { ifindex, mode });
         }
         let (link, mode) = match sys::create_link(program, ifindex, Mode::Native) {
@@ -82,7 +83,8 @@ impl Datapath {
         self.remove_dead_links()?;
         self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(&ifindex);
         let pinned = self.pinned_links()?;
-        pinned.iter().filter(|link| link.ifindex == ifindex).try_for_each(PinnedLink::remove)
+        pinned.iter().filter(|link| link.ifindex == ifindex).try_for_each(PinnedLink::remove)?;
+        self.retire_stages()
     }
 
     /// The interfaces that have our program, also those to which an earlier daemon attached it.
@@ -109,6 +111,11 @@ impl Datapath {
         links.iter().filter(|link| link.ifindex == 0).try_for_each(PinnedLink::remove)
     }
 
+    /// Lets go of what programs before this one called, once no interface runs them.
+    pub(super) fn retire_stages(&self) -> Result<(), Error> {
+        self.pins.as_ref().map_or(Ok(()), |held| held.pins.retire_stages(Some(self.program_id)))
+    }
+
     fn pinned_links(&self) -> Result<Vec<PinnedLink>, Error> {
         self.pins.as_ref().map_or_else(|| Ok(Vec::new()), |held| held.pins.links())
     }
@@ -123,8 +130,8 @@ impl Datapath {
     }
 
     fn mode_of(&self, ifindex: u32) -> Result<Mode, Error> {
-        let occupant = netlink::occupant(ifindex)
-            .map_err(|source| Error::Netlink { ifindex, source })?;
+        let occupant =
+            netlink::occupant(ifindex).map_err(|source| Error::Netlink { ifindex, source })?;
         let missing = || Error::Netlink {
             ifindex,
             source: io::Error::other("it has no XDP program, though it is attached"),
@@ -135,11 +142,16 @@ impl Datapath {
 
 /// Looks for the culprit: the error number alone does not name it.
 fn refused_at(ifindex: u32, name: &str, error: io::Error) -> Error {
-    if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) {
-        let program = netlink::occupant(ifindex).ok().and_then(|occupant| occupant.program);
-        return Error::Occupied { interface: name.to_owned(), program };
+    let occupant = netlink::occupant(ifindex);
+    match (error.raw_os_error(), occupant) {
+        (Some(libc::EBUSY | libc::EEXIST), occupant) => {
+            let program = occupant.ok().and_then(|occupant| occupant.program);
+            Error::Occupied { interface: name.to_owned(), program }
+        }
+        // The kernel says "invalid argument" of an interface that is not there.
+        (Some(libc::EINVAL), Err(absent)) => refused(name, absent),
+        _ => refused(name, error),
     }
-    refused(name, error)
 }
 
 fn refused(name: &str, source: io::Error) -> Error {

@@ -6,10 +6,18 @@ use aya::Pod;
 use aya::maps::MapData;
 use zerocopy::FromBytes;
 
-use super::sys;
+use super::{mapping, sys};
 
 /// Entries of the first call; a hash with a larger bucket asks for more.
 const ENTRIES: usize = 8_192;
+
+/// Calls `visit` for each entry of an array.
+pub(crate) fn for_each_index<V: Pod + FromBytes>(
+    map: &MapData,
+    mut visit: impl FnMut(u32, V),
+) -> io::Result<()> {
+    if mapping::for_each(map, &mut visit)? { Ok(()) } else { for_each(map, visit) }
+}
 
 /// Calls `visit` for each entry of an array or a hash.
 pub(crate) fn for_each<K: Pod + FromBytes, V: Pod + FromBytes>(

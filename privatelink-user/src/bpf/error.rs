@@ -44,7 +44,9 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process works on the same pins.
-    #[error("another privatelink uses {path}: stop it, or give this one a gateway.pin_dir of its own")]
+    #[error(
+        "another privatelink uses {path}: stop it, or give this one a gateway.pin_dir of its own"
+    )]
     InUse {
         /// The pin directory.
         path: PathBuf,

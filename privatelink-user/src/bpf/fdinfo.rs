@@ -14,12 +14,14 @@ use aya_obj::generated::{BPF_F_RDONLY_PROG, bpf_map_type};
 pub(super) enum Object {
     /// A map.
     Map(Shape),
-    /// A program.
-    Program,
+    /// A program, by its id.
+    Program(u32),
     /// A program's attachment to an interface, which is 0 once the interface is gone.
     XdpLink {
         /// The interface.
         ifindex: u32,
+        /// Id of the program.
+        program: u32,
     },
     /// Something else.
     Other,
@@ -84,9 +86,9 @@ fn parse(text: &str) -> Object {
         });
     }
     match field("link_type") {
-        Some("xdp") => Object::XdpLink { ifindex: number("ifindex") },
+        Some("xdp") => Object::XdpLink { ifindex: number("ifindex"), program: number("prog_id") },
         Some(_) => Object::Other,
-        None if field("prog_type").is_some() => Object::Program,
+        None if field("prog_type").is_some() => Object::Program(number("prog_id")),
         None => Object::Other,
     }
 }
@@ -106,12 +108,12 @@ mod tests {
     fn a_map_a_link_and_a_program_are_told_apart() {
         let map = "pos:\t0\nmap_type:\t2\nkey_size:\t4\nvalue_size:\t64\nmax_entries:\t256\n\
                    map_flags:\t0x400\nmemlock:\t16700\n";
-        let shape =
-            Shape { kind: 2, key_size: 4, value_size: 64, max_entries: 256, flags: 0x400 };
+        let shape = Shape { kind: 2, key_size: 4, value_size: 64, max_entries: 256, flags: 0x400 };
         assert_eq!(parse(map), Object::Map(shape));
-        let link = "pos:\t0\nlink_type:\txdp\nlink_id:\t3\nprog_tag:\tab\nprog_id:\t9\nifindex:\t7\n";
-        assert_eq!(parse(link), Object::XdpLink { ifindex: 7 });
-        assert_eq!(parse("pos:\t0\nprog_type:\t6\nprog_jited:\t1\n"), Object::Program);
+        let link =
+            "pos:\t0\nlink_type:\txdp\nlink_id:\t3\nprog_tag:\tab\nprog_id:\t9\nifindex:\t7\n";
+        assert_eq!(parse(link), Object::XdpLink { ifindex: 7, program: 9 });
+        assert_eq!(parse("pos:\t0\nprog_type:\t6\nprog_id:\t12\n"), Object::Program(12));
         assert_eq!(parse("pos:\t0\nlink_type:\ttcx\n"), Object::Other);
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use aya::Ebpf;
-use aya::maps::{Map, MapData};
+use aya::maps::{Map, MapData, ProgramArray};
+use aya::programs::ProgramFd;
 use privatelink_common::flow::REGION_SLOTS;
 use privatelink_common::maps;
 
@@ -32,6 +33,15 @@ impl Maps {
         self.0.get(name).ok_or(StoreError::Missing { map: name })
     }
 
+    /// Makes `program` the second stage.
+    pub(super) fn enter_slow_stage(&self, program: &ProgramFd) -> Result<(), Error> {
+        let stages = Map::from_map_data(self.duplicate(maps::STAGES)?);
+        stages
+            .and_then(ProgramArray::try_from)
+            .and_then(|mut stages| stages.set(maps::SLOW_STAGE, program, 0))
+            .map_err(Error::load("second stage"))
+    }
+
     /// A map with a file descriptor of its own.
     pub(crate) fn duplicate(&self, map: &'static str) -> Result<MapData, StoreError> {
         let fd = self
@@ -46,7 +56,11 @@ impl Maps {
 
 /// The kinds of maps that the object has.
 fn data(map: Map) -> Option<MapData> {
-    if let Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::DevMap(data) = map
+    if let Map::Array(data)
+    | Map::PerCpuArray(data)
+    | Map::HashMap(data)
+    | Map::DevMap(data)
+    | Map::ProgramArray(data) = map
     {
         Some(data)
     } else {
@@ -54,18 +68,21 @@ fn data(map: Map) -> Option<MapData> {
     }
 }
 
-/// What an object's maps will look like in the kernel, for a flow table of `regions`.
-pub(super) fn shapes(
-    object: &[u8],
-    regions: u32,
-) -> Result<BTreeMap<&'static str, Shape>, Error> {
+/// The maps that a new program may take over from the one before. Not so the programs of the
+/// second stage: each program calls its own.
+pub(super) fn adoptable() -> impl Iterator<Item = &'static str> {
+    maps::ALL.iter().copied().filter(|map| *map != maps::STAGES)
+}
+
+/// What an object's adoptable maps will look like in the kernel, for a flow table of `regions`.
+pub(super) fn shapes(object: &[u8], regions: u32) -> Result<BTreeMap<&'static str, Shape>, Error> {
     let parsed = aya_obj::Object::parse(object)
         .map_err(|error| Error::Object { what: error.to_string() })?;
     let mut shapes = BTreeMap::new();
-    for name in maps::ALL {
+    for name in adoptable() {
         let missing = || Error::Object { what: format!("it has no map {name}") };
-        let map = parsed.maps.get(*name).ok_or_else(missing)?;
-        let chosen = sized(regions).into_iter().find(|(map, _)| map == name);
+        let map = parsed.maps.get(name).ok_or_else(missing)?;
+        let chosen = sized(regions).into_iter().find(|(map, _)| *map == name);
         let max_entries = chosen.map_or(map.max_entries(), |(_, entries)| entries);
         let shape = Shape {
             kind: map.map_type(),
@@ -74,7 +91,7 @@ pub(super) fn shapes(
             max_entries,
             flags: map.map_flags(),
         };
-        shapes.insert(*name, shape);
+        shapes.insert(name, shape);
     }
     Ok(shapes)
 }

@@ -9,6 +9,7 @@ pub(crate) mod batch;
 mod error;
 mod fdinfo;
 mod flows;
+mod mapping;
 mod maps;
 mod netlink;
 mod pins;
@@ -27,7 +28,7 @@ use aya::{Ebpf, EbpfLoader};
 use nix::fcntl::Flock;
 use privatelink_common::flow::regions_for;
 use privatelink_common::hash::HashKeys;
-use privatelink_common::maps::PROGRAM;
+use privatelink_common::maps::{PROGRAM, SLOTS, SLOW_PROGRAM, STAGES};
 
 pub use attach::{Attached, Mode};
 pub use error::Error;
@@ -53,7 +54,8 @@ const GROWTH: usize = 512;
 /// Dropping it leaves everything that is pinned as it is: packets are forwarded without it.
 pub struct Datapath {
     ebpf: Ebpf,
-    program: OwnedFd,
+    program: ProgramFd,
+    program_id: u32,
     maps: Maps,
     counters: Counters,
     flow_table: FlowTable,
@@ -95,6 +97,7 @@ impl Datapath {
         loaded.pin(&pins, &adoption, &settings, kept.is_some())?;
         loaded.pins = Some(Held { pins, _lock: lock });
         loaded.remove_dead_links()?;
+        loaded.retire_stages()?;
         Ok((loaded, adoption))
     }
 
@@ -103,10 +106,7 @@ impl Datapath {
     ///
     /// # Errors
     /// When the kernel does not take the object.
-    pub fn unpinned(
-        max_flows: u32,
-        keys: Option<[u32; HashKeys::LEN]>,
-    ) -> Result<Self, Error> {
+    pub fn unpinned(max_flows: u32, keys: Option<[u32; HashKeys::LEN]>) -> Result<Self, Error> {
         let settings = Settings::new(regions_for(max_flows), keys.map(HashKeys))
             .map_err(Error::load("keys of the hash"))?;
         Self::load(&settings, None)
@@ -155,7 +155,7 @@ impl Datapath {
         options.ctx_in = Some(context.as_flattened());
         options.repeat = repeat;
         let fail = |error| Error::TestRun { bytes: packet.len(), source: Box::new(error) };
-        let result = xdp(&self.ebpf)?.test_run(options).map_err(fail)?;
+        let result = xdp(&self.ebpf, PROGRAM)?.test_run(options).map_err(fail)?;
         out.truncate(result.data_size_out as usize);
         Ok((result.return_value, out))
     }
@@ -164,9 +164,11 @@ impl Datapath {
     /// not pinned yet.
     fn load(settings: &Settings, adopted: Option<(&Pins, &Adoption)>) -> Result<Self, Error> {
         let mut loader = EbpfLoader::new();
-        loader
-            .override_global("REGION_COUNT", &settings.regions, true)
-            .override_global("HASH_KEYS", &settings.keys.0, true);
+        loader.override_global("REGION_COUNT", &settings.regions, true).override_global(
+            "HASH_KEYS",
+            &settings.keys.0,
+            true,
+        );
         for (map, entries) in maps::sized(settings.regions) {
             loader.map_max_entries(map, entries);
         }
@@ -176,14 +178,17 @@ impl Datapath {
             }
         }
         let mut ebpf = loader.load(BPF_OBJECT).map_err(Error::load("maps"))?;
-        let program = load_program(&mut ebpf)?;
+        let program = load_program(&mut ebpf, PROGRAM)?;
+        let slow = load_program(&mut ebpf, SLOW_PROGRAM)?;
         let maps = Maps::take(&mut ebpf)?;
-        let table = maps.get(privatelink_common::maps::SLOTS)?;
+        maps.enter_slow_stage(&slow)?;
+        let program_id = program_id(program.as_fd())?;
+        let table = maps.get(SLOTS)?;
         let flow_table = FlowTable::map(table)
             .map_err(|source| Error::Read { what: "the flow table", source })?;
         let counters = Counters::open(&maps)?;
         let links = Mutex::default();
-        Ok(Self { ebpf, program, maps, counters, flow_table, pins: None, links })
+        Ok(Self { ebpf, program, program_id, maps, counters, flow_table, pins: None, links })
     }
 
     /// Pins what is not pinned yet. The settings go first and come last: if the daemon dies in
@@ -199,31 +204,46 @@ impl Datapath {
         if !settings_kept {
             pins::remove_file(&settings_path)?;
         }
-        for map in privatelink_common::maps::ALL {
-            if !adoption.kept.contains(map) {
-                let path = pins.path(map);
-                pins::remove_file(&path)?;
-                let fd = self.maps.get(map)?.fd().as_fd();
-                sys::pin(fd, &path).map_err(Error::path("pin", &path))?;
-            }
+        for map in maps::adoptable().filter(|map| !adoption.kept.contains(map)) {
+            self.pin_map(map, &pins.path(map))?;
         }
-        let program_path = pins.path(PROGRAM);
-        pins::remove_file(&program_path)?;
-        sys::pin(self.program_fd(), &program_path).map_err(Error::path("pin", &program_path))?;
+        self.pin_map(STAGES, &pins.stage_path(self.program_id))?;
+        for name in [PROGRAM, SLOW_PROGRAM] {
+            let path = pins.path(name);
+            pins::remove_file(&path)?;
+            let fd = xdp(&self.ebpf, name)?.fd().map_err(Error::load("program"))?;
+            sys::pin(fd.as_fd(), &path).map_err(Error::path("pin", &path))?;
+        }
         if settings_kept { Ok(()) } else { settings.pin(&settings_path) }
+    }
+
+    fn pin_map(&self, map: &'static str, path: &Path) -> Result<(), Error> {
+        pins::remove_file(path)?;
+        let fd = self.maps.get(map)?.fd().as_fd();
+        sys::pin(fd, path).map_err(Error::path("pin", path))
     }
 }
 
-fn load_program(ebpf: &mut Ebpf) -> Result<OwnedFd, Error> {
-    let missing = || Error::Object { what: format!("it has no XDP program {PROGRAM}") };
-    let program = ebpf.program_mut(PROGRAM).ok_or_else(missing)?;
-    let program: &mut Xdp = program.try_into().map_err(|_| missing())?;
+fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {
+    let program = ebpf.program_mut(name).ok_or_else(|| no_program(name))?;
+    let program: &mut Xdp = program.try_into().map_err(|_| no_program(name))?;
     program.load().map_err(Error::load("program"))?;
-    let fd: &ProgramFd = program.fd().map_err(Error::load("program"))?;
-    fd.as_fd().try_clone_to_owned().map_err(Error::load("program"))
+    let fd = program.fd().map_err(Error::load("program"))?;
+    fd.try_clone().map_err(Error::load("program"))
 }
 
-fn xdp(ebpf: &Ebpf) -> Result<&Xdp, Error> {
-    let missing = || Error::Object { what: format!("it has no XDP program {PROGRAM}") };
-    ebpf.program(PROGRAM).and_then(|program| program.try_into().ok()).ok_or_else(missing)
+fn xdp<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp, Error> {
+    let program = ebpf.program(name).and_then(|program| program.try_into().ok());
+    program.ok_or_else(|| no_program(name))
+}
+
+fn no_program(name: &str) -> Error {
+    Error::Object { what: format!("it has no XDP program {name}") }
+}
+
+fn program_id(program: BorrowedFd<'_>) -> Result<u32, Error> {
+    match fdinfo::read(program).map_err(Error::load("program"))? {
+        fdinfo::Object::Program(id) => Ok(id),
+        _ => Err(no_program(PROGRAM)),
+    }
 }

@@ -46,8 +46,8 @@ pub(super) fn occupant(ifindex: u32) -> io::Result<Occupant> {
     let mut answer = vec![0; ANSWER];
     let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
     answer.truncate(length);
-    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
-        .map_err(io::Error::other)?;
+    let answer =
+        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
     if let NetlinkPayload::Error(error) = &answer.payload {
         return Err(error.to_io());
     }

@@ -1,8 +1,13 @@
 //! The pin directory: what keeps forwarding while no daemon runs.
 //!
-//! `SETTINGS` and the maps by name, the program, and in `links` one attachment per interface by
-//! interface index. An index does not change with the name, and the kernel says which
-//! interface a link is on, so a reused index cannot be mistaken for the interface that was.
+//! It holds `SETTINGS`, the maps and the programs by name, and two directories:
+//!
+//! - `links`: one attachment per interface, by interface index. An index does not change with the
+//!   name, and the kernel says which interface a link is on, so a reused index cannot be mistaken
+//!   for the interface that was.
+//! - `stages`: the map through which a program calls its second stage, by the id of the program.
+//!   The kernel empties such a map when its last pin and descriptor go, so each stays until no
+//!   interface runs its program any more.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,13 +22,19 @@ use privatelink_common::maps;
 
 use super::error::Error;
 use super::fdinfo::{self, Object, Shape};
+use super::maps::adoptable;
 use super::settings::{self, Settings};
 use super::sys;
 
 /// The directory of the attachments.
 const LINKS: &str = "links";
+/// The directory of the second stages.
+const STAGES: &str = "stages";
 /// The kernel keeps this much of a map's name.
 const NAME_LENGTH: usize = 15;
+
+/// The programs, by the names of their pins.
+const PROGRAMS: [&str; 2] = [maps::PROGRAM, maps::SLOW_PROGRAM];
 
 /// A pin directory.
 #[derive(Debug)]
@@ -46,6 +57,8 @@ pub(super) struct Survey {
 pub(super) struct PinnedLink {
     /// Index of the interface, 0 once it is gone.
     pub ifindex: u32,
+    /// Id of the program.
+    pub program: u32,
     /// The attachment.
     pub link: OwnedFd,
     /// Where it is pinned.
@@ -61,31 +74,30 @@ impl Pins {
     pub(super) fn prepare(&self) -> Result<Flock<fs::File>, Error> {
         let mut ancestors = self.root.ancestors();
         let existing = ancestors.find(|path| path.exists()).unwrap_or(Path::new("/"));
-        let kind = statfs(existing)
-            .map_err(io::Error::from)
-            .map_err(Error::path("look at", existing))?;
+        let kind =
+            statfs(existing).map_err(io::Error::from).map_err(Error::path("look at", existing))?;
         if kind.filesystem_type() != BPF_FS_MAGIC {
             return Err(Error::NotBpffs { path: self.root.clone() });
         }
-        let links = self.links_directory();
-        fs::create_dir_all(&links).map_err(Error::path("create", &links))?;
-        let directory =
-            fs::File::open(&self.root).map_err(Error::path("open", &self.root))?;
+        for directory in [self.path(LINKS), self.path(STAGES)] {
+            fs::create_dir_all(&directory).map_err(Error::path("create", &directory))?;
+        }
+        let directory = fs::File::open(&self.root).map_err(Error::path("open", &self.root))?;
         Flock::lock(directory, FlockArg::LockExclusiveNonblock)
             .map_err(|_| Error::InUse { path: self.root.clone() })
     }
 
-    /// Looks at everything in the directory but the links.
+    /// Looks at everything in the directory.
     pub(super) fn survey(&self) -> Result<Survey, Error> {
         let mut survey = Survey::default();
         for path in list(&self.root)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let map = maps::ALL.iter().copied().find(|map| *map == name);
-            if name == LINKS && path.is_dir() {
+            if [LINKS, STAGES].contains(&name) && path.is_dir() {
                 continue;
             }
+            let map = adoptable().find(|map| *map == name);
             match (open(&path)?, map) {
-                (Some((_, Object::Program)), _) if name == maps::PROGRAM => {}
+                (Some((_, Object::Program(_))), _) if PROGRAMS.contains(&name) => {}
                 (Some((fd, Object::Map(shape))), _) if name == settings::NAME => {
                     survey.settings = Settings::read(fd, &shape);
                 }
@@ -95,15 +107,22 @@ impl Pins {
                 (found, _) => survey.foreign.push((path, describe(found))),
             }
         }
-        self.survey_links(&mut survey)?;
+        let link = |object| matches!(object, Object::XdpLink { .. });
+        self.survey_numbered(LINKS, link, &mut survey)?;
+        self.survey_numbered(STAGES, |object| matches!(object, Object::Map(_)), &mut survey)?;
         Ok(survey)
     }
 
-    fn survey_links(&self, survey: &mut Survey) -> Result<(), Error> {
-        for path in list(&self.links_directory())? {
+    fn survey_numbered(
+        &self,
+        directory: &str,
+        belongs: impl Fn(Object) -> bool,
+        survey: &mut Survey,
+    ) -> Result<(), Error> {
+        for path in list(&self.path(directory))? {
             let found = open(&path)?;
-            let is_link = matches!(found, Some((_, Object::XdpLink { .. })));
-            if !is_link || !is_link_name(&path) {
+            let ours = found.as_ref().is_some_and(|(_, object)| belongs(*object));
+            if !ours || number_of(&path).is_none() {
                 survey.foreign.push((path, describe(found)));
             }
         }
@@ -113,14 +132,26 @@ impl Pins {
     /// The attachments, dead ones included.
     pub(super) fn links(&self) -> Result<Vec<PinnedLink>, Error> {
         let mut links = Vec::new();
-        for path in list(&self.links_directory())? {
-            if let Some((link, Object::XdpLink { ifindex })) = open(&path)?
-                && is_link_name(&path)
+        for path in list(&self.path(LINKS))? {
+            if let Some((link, Object::XdpLink { ifindex, program })) = open(&path)?
+                && number_of(&path).is_some()
             {
-                links.push(PinnedLink { ifindex, link, path });
+                links.push(PinnedLink { ifindex, program, link, path });
             }
         }
         Ok(links)
+    }
+
+    /// Lets go of the second stages of programs that no interface runs, but for `current`.
+    pub(super) fn retire_stages(&self, current: Option<u32>) -> Result<(), Error> {
+        let links = self.links()?;
+        let is_used = |id| current == Some(id) || links.iter().any(|link| link.program == id);
+        for path in list(&self.path(STAGES))? {
+            if number_of(&path).is_some_and(|id| !is_used(id)) {
+                remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes everything of ours off the interfaces and out of the file system.
@@ -132,8 +163,9 @@ impl Pins {
         for link in self.links()? {
             link.remove()?;
         }
-        for name in maps::ALL.iter().copied().chain([maps::PROGRAM, settings::NAME]) {
-            let path = self.root.join(name);
+        self.retire_stages(None)?;
+        for name in adoptable().chain(PROGRAMS).chain([settings::NAME]) {
+            let path = self.path(name);
             if !survey.foreign.iter().any(|(foreign, _)| *foreign == path) {
                 remove_file(&path)?;
             }
@@ -141,8 +173,9 @@ impl Pins {
         if let Some((path, what)) = survey.foreign.into_iter().next() {
             return Err(Error::Foreign { path, what });
         }
-        for directory in [&self.links_directory(), &self.root] {
-            absent_is_fine(fs::remove_dir(directory)).map_err(Error::path("remove", directory))?;
+        for directory in [self.path(LINKS), self.path(STAGES), self.root.clone()] {
+            absent_is_fine(fs::remove_dir(&directory))
+                .map_err(Error::path("remove", &directory))?;
         }
         Ok(())
     }
@@ -154,11 +187,12 @@ impl Pins {
 
     /// Where the attachment to an interface is pinned.
     pub(super) fn link_path(&self, ifindex: u32) -> PathBuf {
-        self.links_directory().join(ifindex.to_string())
+        self.path(LINKS).join(ifindex.to_string())
     }
 
-    fn links_directory(&self) -> PathBuf {
-        self.root.join(LINKS)
+    /// Where the second stage of a program is pinned.
+    pub(super) fn stage_path(&self, program: u32) -> PathBuf {
+        self.path(STAGES).join(program.to_string())
     }
 }
 
@@ -222,15 +256,15 @@ fn is_named(fd: &OwnedFd, name: &str) -> bool {
     info.is_some_and(|info| info.name() == kept.as_bytes())
 }
 
-fn is_link_name(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok())
+fn number_of(path: &Path) -> Option<u32> {
+    path.file_name()?.to_str()?.parse().ok()
 }
 
 fn describe(found: Option<(OwnedFd, Object)>) -> &'static str {
     match found {
         None => "no pinned object",
         Some((_, Object::Map(_))) => "a map of another name",
-        Some((_, Object::Program)) => "a program",
+        Some((_, Object::Program(_))) => "a program",
         Some((_, Object::XdpLink { .. })) => "an attachment",
         Some((_, Object::Other)) => "some other BPF object",
     }

@@ -130,9 +130,7 @@ impl Adoption {
         };
         let table = FLOW_TABLE.iter().find_map(|map| match pinned.get(map) {
             None => Some(format!("{map} is missing")),
-            Some(shape) => {
-                shape.difference(wanted.get(map)?).map(|what| format!("{map}: {what}"))
-            }
+            Some(shape) => shape.difference(wanted.get(map)?).map(|what| format!("{map}: {what}")),
         });
         let mut adoption = Self::default();
         for (map, shape) in pinned {

@@ -64,8 +64,7 @@ struct LookupBatch {
 /// Opens what is pinned at `path`: a map, a program or a link.
 pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     let name = CString::new(path.as_os_str().as_bytes())?;
-    let mut arguments =
-        PathArguments { pathname: name.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
+    let mut arguments = PathArguments { pathname: name.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
     // SAFETY: the path is a string that lives until the call returns.
     let fd = unsafe { call(bpf_cmd::BPF_OBJ_GET, &mut arguments) }?;
     owned(fd)
@@ -74,11 +73,8 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
 /// Makes `object` visible at `path`, which keeps it alive.
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_bytes())?;
-    let mut arguments = PathArguments {
-        pathname: name.as_ptr() as u64,
-        bpf_fd: number(object),
-        file_flags: 0,
-    };
+    let mut arguments =
+        PathArguments { pathname: name.as_ptr() as u64, bpf_fd: number(object), file_flags: 0 };
     // SAFETY: the path is a string that lives until the call returns.
     unsafe { call(bpf_cmd::BPF_OBJ_PIN, &mut arguments) }.map(drop)
 }

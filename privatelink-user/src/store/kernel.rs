@@ -104,16 +104,7 @@ fn typed<M: TryFrom<Map, Error = MapError>>(
     opened: &Maps,
     map: &'static str,
 ) -> Result<M, StoreError> {
-    opened
-        .duplicate(map)
-        .and_then(|data| typed_map(map, data))
-}
-
-fn typed_map<M: TryFrom<Map, Error = MapError>>(
-    map: &'static str,
-    data: MapData,
-) -> Result<M, StoreError> {
-    Map::from_map_data(data)
+    Map::from_map_data(opened.duplicate(map)?)
         .and_then(M::try_from)
         .map_err(|error| StoreError::Mismatch { map, source: Box::new(error) })
 }
@@ -123,7 +114,7 @@ where
     V: Pod + FromBytes + Default + PartialEq,
 {
     let mut found = BTreeMap::new();
-    batch::for_each(map.map(), |index: u32, value: V| {
+    batch::for_each_index(map.map(), |index, value: V| {
         if value != V::default() {
             found.insert(index, value);
         }

@@ -1,0 +1,384 @@
+//! The maps in the kernel against the same writes in memory, and what outlives the daemon.
+
+use std::cell::RefCell;
+use std::fs;
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Array, Map, MapData};
+use privatelink_common::{
+    Endpoint, Listener, ListenerKey, Local, LocalKey, Pool, Reason, Service, Source, Target, maps,
+};
+use privatelink_tests::lab::{Namespace, bpffs, namespace};
+use privatelink_user::bpf::{Attached, Datapath, Error, Mode};
+use privatelink_user::plan::Plan;
+use privatelink_user::store::{Kernel, MapStore, Memory};
+use privatelink_user::tables::Tables;
+use proptest::collection::{btree_map, btree_set};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+const FLOWS: u32 = 1_000;
+
+#[test]
+fn the_kernel_does_what_memory_does() {
+    let gateway = Gateway::with(&["veth0", "veth1"]);
+    gateway.run(|| {
+        let devices: Vec<u32> = ["lo", "veth0", "veth1"].map(index_of).into();
+        let datapath = Datapath::unpinned(FLOWS, None).unwrap();
+        let stores = RefCell::new((datapath.store().unwrap(), Memory::default()));
+        let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
+        let both = (content(devices.clone()), content(devices));
+        TestRunner::new(config)
+            .run(&both, |contents| {
+                let (kernel, memory) = &mut *stores.borrow_mut();
+                for desired in [&contents.0, &contents.1] {
+                    let plan = Plan::between(&memory.load().unwrap(), desired);
+                    plan.apply(memory).unwrap();
+                    plan.apply(kernel).unwrap();
+                    prop_assert_eq!(&kernel.load().unwrap(), memory.tables());
+                    // Once more: removing what is gone is no failure.
+                    plan.apply(memory).unwrap();
+                    plan.apply(kernel).unwrap();
+                    prop_assert_eq!(&kernel.load().unwrap(), memory.tables());
+                }
+                Ok(())
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn a_restart_adopts_the_maps_with_what_they_hold() {
+    let pins = PinDirectory::new();
+    let (first, adoption) = Datapath::open(&pins.path, FLOWS).unwrap();
+    assert!(adoption.is_fresh());
+    fill(&mut first.store().unwrap());
+    let settings = settings(&pins.path);
+    drop(first);
+
+    let (second, adoption) = Datapath::open(&pins.path, FLOWS).unwrap();
+    assert_eq!(adoption.kept.len(), maps::ALL.len() - 1, "all but the second stage");
+    assert!(adoption.replaced.is_empty());
+    assert_eq!(second.store().unwrap().load().unwrap(), example());
+    assert_eq!(self::settings(&pins.path), settings, "the table has other keys");
+}
+
+#[test]
+fn another_capacity_replaces_the_flow_table_alone() {
+    let pins = PinDirectory::new();
+    let (first, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+    fill(&mut first.store().unwrap());
+    let before = settings(&pins.path);
+    drop(first);
+
+    let (second, adoption) = Datapath::open(&pins.path, FLOWS * 4).unwrap();
+    assert!(adoption.lost_flows());
+    let replaced: Vec<_> = adoption.replaced.keys().copied().collect();
+    assert_eq!(replaced, [maps::REGIONS, maps::SLOTS]);
+    assert_eq!(second.store().unwrap().load().unwrap(), example());
+    assert_ne!(settings(&pins.path), before);
+    drop(second);
+
+    let (_third, adoption) = Datapath::open(&pins.path, FLOWS * 4).unwrap();
+    assert!(adoption.replaced.is_empty(), "{adoption}");
+}
+
+#[test]
+fn a_map_of_another_layout_is_replaced_knowingly() {
+    let pins = PinDirectory::new();
+    drop(Datapath::open(&pins.path, FLOWS).unwrap());
+    let path = pins.path.join(maps::TARGETS);
+    fs::remove_file(&path).unwrap();
+    array(maps::TARGETS, 4096).pin(&path).unwrap();
+
+    let (datapath, adoption) = Datapath::open(&pins.path, FLOWS).unwrap();
+    let why = adoption.replaced.get(maps::TARGETS).unwrap();
+    assert!(why.starts_with("value size 4096 instead of"), "{why}");
+    assert_eq!(adoption.replaced.len(), 1);
+    fill(&mut datapath.store().unwrap());
+    assert_eq!(datapath.store().unwrap().load().unwrap(), example());
+}
+
+#[test]
+fn maps_of_an_unknown_version_are_replaced() {
+    let pins = PinDirectory::new();
+    drop(Datapath::open(&pins.path, FLOWS).unwrap());
+    fs::remove_file(pins.path.join("SETTINGS")).unwrap();
+    let (_datapath, adoption) = Datapath::open(&pins.path, FLOWS).unwrap();
+    assert_eq!((adoption.kept.len(), adoption.replaced.len()), (0, maps::ALL.len() - 1));
+}
+
+#[test]
+fn what_is_not_ours_is_named_and_left_alone() {
+    let pins = PinDirectory::new();
+    drop(Datapath::open(&pins.path, FLOWS).unwrap());
+    let foreign = pins.path.join("somebody");
+    array("somebody", 8).pin(&foreign).unwrap();
+    let before = entries(&pins.path);
+
+    let error = Datapath::open(&pins.path, FLOWS).err().unwrap();
+    assert!(matches!(&error, Error::Foreign { path, .. } if *path == foreign), "{error}");
+    assert_eq!(entries(&pins.path), before);
+
+    let error = Datapath::down(&pins.path).unwrap_err();
+    assert!(matches!(&error, Error::Foreign { path, .. } if *path == foreign), "{error}");
+    assert_eq!(entries(&pins.path), ["links", "somebody", "stages"]);
+    fs::remove_file(foreign).unwrap();
+}
+
+#[test]
+fn a_second_daemon_is_turned_away() {
+    let pins = PinDirectory::new();
+    let _first = Datapath::open(&pins.path, FLOWS).unwrap();
+    let error = Datapath::open(&pins.path, FLOWS).err().unwrap();
+    assert!(matches!(error, Error::InUse { .. }), "{error}");
+}
+
+#[test]
+fn elsewhere_than_on_bpffs_the_mount_command_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = Datapath::open(&directory.path().join("pins"), FLOWS).err().unwrap();
+    assert!(error.to_string().contains("mount -t bpf bpf /sys/fs/bpf"), "{error}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn attachments_outlive_the_daemon_and_get_the_next_ones_program() {
+    let pins = PinDirectory::new();
+    let gateway = Gateway::with(&["veth0"]);
+    gateway.run(|| {
+        let (veth, lo) = (index_of("veth0"), index_of("lo"));
+        let native = Attached { ifindex: veth, mode: Mode::Native };
+        let generic = Attached { ifindex: lo, mode: Mode::Generic };
+        let (first, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        assert_eq!(first.attach(veth, "veth0").unwrap(), native);
+        assert_eq!(first.attach(lo, "lo").unwrap(), generic);
+        let program = gateway.program("veth0");
+        assert!(program.is_some());
+        drop(first);
+        assert_eq!(gateway.program("veth0"), program);
+
+        let (second, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        assert_eq!(gateway.program("veth0"), program, "attached before its time");
+        assert_eq!(second.attached().unwrap(), [generic, native]);
+        assert_eq!(second.attach(veth, "veth0").unwrap(), native);
+        assert_ne!(gateway.program("veth0"), program);
+        assert!(gateway.program("veth0").is_some());
+
+        let stages = pins.path.join("stages");
+        assert_eq!(entries(&stages).len(), 2, "lo still runs the first program");
+        assert_eq!(second.attach(lo, "lo").unwrap(), generic);
+        assert_eq!(entries(&stages), [gateway.program("lo").unwrap().to_string()]);
+
+        second.detach(veth).unwrap();
+        second.detach(veth).unwrap();
+        assert_eq!(gateway.program("veth0"), None);
+        assert_eq!(second.attached().unwrap(), [generic]);
+    });
+}
+
+#[test]
+fn an_interface_that_goes_takes_its_attachment_along() {
+    let pins = PinDirectory::new();
+    let gateway = Gateway::with(&["veth0"]);
+    gateway.run(|| {
+        let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        datapath.attach(index_of("veth0"), "veth0").unwrap();
+        assert_eq!(entries(&pins.path.join("links")).len(), 1);
+        gateway.ip("link del veth0");
+        assert_eq!(datapath.attached().unwrap(), []);
+        assert_eq!(entries(&pins.path.join("links")).len(), 0);
+        let error = datapath.attach(4_000_000, "veth0").unwrap_err();
+        assert!(error.to_string().contains("no such interface"), "{error}");
+    });
+}
+
+#[test]
+fn somebody_elses_program_is_named_and_left_alone() {
+    let pins = PinDirectory::new();
+    let gateway = Gateway::with(&["veth0"]);
+    gateway.run(|| {
+        let veth = index_of("veth0");
+        let other = Datapath::unpinned(FLOWS, None).unwrap();
+        other.attach(veth, "veth0").unwrap();
+        let program = gateway.program("veth0").unwrap();
+
+        let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        let error = datapath.attach(veth, "veth0").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("veth0 has XDP program {program}")), "{text}");
+        assert_eq!(gateway.program("veth0"), Some(program));
+        assert_eq!(datapath.attached().unwrap(), []);
+    });
+}
+
+#[test]
+fn down_leaves_nothing() {
+    let pins = PinDirectory::new();
+    let gateway = Gateway::with(&["veth0"]);
+    gateway.run(|| {
+        let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        datapath.attach(index_of("veth0"), "veth0").unwrap();
+        // A daemon that still holds everything open does not keep it attached.
+        Datapath::down(&pins.path).unwrap();
+        assert_eq!(gateway.program("veth0"), None);
+        assert!(!pins.path.exists());
+        Datapath::down(&pins.path).unwrap();
+    });
+}
+
+#[test]
+fn a_fresh_table_holds_nothing_and_packets_of_others_pass() {
+    bpffs::ensure().unwrap();
+    let datapath = Datapath::unpinned(FLOWS, Some([1; 10])).unwrap();
+    assert_eq!(datapath.flow_count().unwrap(), 0);
+    assert_eq!(datapath.flows().count(), 0);
+    assert_eq!(datapath.counters(&[0, 7]).unwrap(), [Default::default(); 2]);
+    let drops = datapath.drops().unwrap();
+    assert_eq!(drops.len(), Reason::ALL.len());
+    assert!(drops.iter().all(|(_, count)| *count == 0), "{drops:?}");
+    let packet = [0x5a; 64];
+    let (action, after) = datapath.test_run(&packet, 1, 3).unwrap();
+    assert_eq!((action, &after[..]), (2, &packet[..]), "XDP_PASS, untouched");
+}
+
+/// A directory of pins that is taken down with the test.
+struct PinDirectory {
+    path: PathBuf,
+}
+
+impl PinDirectory {
+    fn new() -> Self {
+        bpffs::ensure().unwrap();
+        let name = format!("privatelink-test-{}", namespace::unique());
+        Self { path: Path::new(bpffs::ROOT).join(name) }
+    }
+}
+
+impl Drop for PinDirectory {
+    fn drop(&mut self) {
+        // A failing test may leave what is not ours behind.
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            fs::remove_file(entry.path()).ok();
+        }
+        Datapath::down(&self.path).ok();
+        assert!(!self.path.exists() || std::thread::panicking(), "{:?} is left", self.path);
+    }
+}
+
+/// A namespace with interfaces.
+struct Gateway(Namespace);
+
+impl Gateway {
+    fn with(interfaces: &[&str]) -> Self {
+        bpffs::ensure().unwrap();
+        let gateway = Self(Namespace::create("gateway").unwrap());
+        for name in interfaces {
+            gateway.ip(&format!("link add {name} type veth peer name {name}-peer"));
+        }
+        gateway
+    }
+
+    fn ip(&self, words: &str) -> String {
+        self.0.ip(words).unwrap()
+    }
+
+    fn run(&self, work: impl FnOnce() + Send) {
+        self.0.run(|| Ok(work())).unwrap();
+    }
+
+    /// Id of the XDP program of an interface.
+    fn program(&self, interface: &str) -> Option<u64> {
+        let links: serde_json::Value =
+            serde_json::from_str(&self.ip(&format!("-json link show dev {interface}"))).unwrap();
+        links[0]["xdp"]["prog"]["id"].as_u64()
+    }
+}
+
+fn index_of(interface: &str) -> u32 {
+    nix::net::if_::if_nametoindex(interface).unwrap()
+}
+
+fn entries(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn settings(pins: &Path) -> [u32; 12] {
+    let map = Map::from_map_data(MapData::from_pin(pins.join("SETTINGS")).unwrap()).unwrap();
+    Array::<_, [u32; 12]>::try_from(map).unwrap().get(&0, 0).unwrap()
+}
+
+/// A standalone array with values of `value_size` bytes.
+fn array(name: &str, value_size: u32) -> MapData {
+    const ARRAY: u32 = 2;
+    MapData::create(aya_obj::Map::new_from_params(ARRAY, 4, value_size, 4, 0), name, None).unwrap()
+}
+
+fn fill(store: &mut Kernel) {
+    Plan::between(&Tables::default(), &example()).apply(store).unwrap();
+}
+
+fn example() -> Tables {
+    let mut content = Tables::default();
+    content.targets.insert(3, Target { state: 1, ..Target::default() });
+    content.backends.insert(maps::MAX_BACKENDS - 1, 3);
+    content.attachments.insert(2, 1);
+    content.endpoints.insert(0, Endpoint { admission: 1, ..Endpoint::default() });
+    content
+}
+
+/// Any content that the maps can hold, zero values included; the devices are interfaces.
+fn content(devices: Vec<u32>) -> impl Strategy<Value = Tables> {
+    let arrays = (
+        btree_map(0..maps::MAX_IFINDEX, any::<u32>(), 0..20),
+        btree_map(0..maps::MAX_ENDPOINTS, 0..3u32, 0..20),
+        btree_map(0..maps::MAX_SERVICES, 0..3u32, 0..20),
+        btree_map(0..maps::MAX_BACKENDS, 0..3u32, 0..200),
+        btree_map(0..maps::MAX_TARGETS, 0..3u32, 0..20),
+        btree_map(0..maps::MAX_SOURCES, 0..3u128, 0..20),
+    );
+    let sparse = (
+        btree_map((any::<u32>(), 0..3u16), any::<u32>(), 0..200),
+        btree_map((0..3u32, 0..50u128), any::<u32>(), 0..200),
+        btree_set(proptest::sample::select(devices), 0..=3),
+    );
+    (arrays, sparse).prop_map(|(arrays, (listeners, locals, devices))| {
+        let (attachments, endpoints, services, backends, targets, sources) = arrays;
+        let pool = |count| Pool { first: 0, count };
+        Tables {
+            attachments,
+            locals: locals
+                .into_iter()
+                .map(|((network, address), index)| {
+                    let address = Ipv6Addr::from_bits(address).into();
+                    (LocalKey { network, address }, Local { index, ..Local::default() })
+                })
+                .collect(),
+            endpoints: mapped(endpoints, |service| Endpoint { service, ..Endpoint::default() }),
+            services: mapped(services, |n| Service { sources_v4: pool(n), ..Service::default() }),
+            listeners: listeners
+                .into_iter()
+                .map(|((service, port), idle_ticks)| {
+                    let key = ListenerKey { service, port, protocol: 6 };
+                    (key, Listener { idle_ticks, ..Listener::default() })
+                })
+                .collect(),
+            backends,
+            targets: mapped(targets, |state| Target { state, ..Target::default() }),
+            sources: mapped(sources, |n| Source { address: Ipv6Addr::from_bits(n).into() }),
+            devices: devices.into_iter().map(|device| (device, ())).collect(),
+        }
+    })
+}
+
+fn mapped<V, W>(
+    table: std::collections::BTreeMap<u32, V>,
+    into: impl Fn(V) -> W,
+) -> std::collections::BTreeMap<u32, W> {
+    table.into_iter().map(|(index, value)| (index, into(value))).collect()
+}
