@@ -43,8 +43,10 @@ pub(super) struct Running {
     /// What the maps hold, while that is known.
     actual: Option<Tables>,
     attached: BTreeMap<u32, Mode>,
-    /// What went wrong the last time, so that it is said once.
+    /// What does not work now.
     problems: Vec<String>,
+    /// What was said of it, so that it is said once.
+    reported: Vec<String>,
     started: Instant,
     ready: bool,
 }
@@ -80,6 +82,7 @@ impl Running {
             actual: None,
             attached: BTreeMap::new(),
             problems: Vec::new(),
+            reported: Vec::new(),
             started: Instant::now(),
             ready: false,
         };
@@ -108,7 +111,6 @@ impl Running {
         problems.extend(self.detach());
         let hops = next_hops(&self.loaded.model, self.host.facts());
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
-        self.report(problems);
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
         let settled = hops.iter().all(|hop| resolved(hop).is_some());
         if !self.ready && (settled || self.started.elapsed() >= SETTLE) {
@@ -116,6 +118,7 @@ impl Running {
             info!("ready: {} interfaces attached", self.attached.len());
             notify(&[NotifyState::Ready]);
         }
+        self.report(problems);
         Ok(())
     }
 
@@ -224,8 +227,12 @@ impl Running {
     fn report(&mut self, problems: Vec<String>) {
         let missing = self.view().problems();
         let all: Vec<String> = missing.into_iter().chain(problems).collect();
-        for problem in all.iter().filter(|problem| !self.problems.contains(problem)) {
-            warn!("{problem}");
+        // Next hops that do not answer at once are nothing to warn of.
+        if self.ready {
+            for problem in all.iter().filter(|problem| !self.reported.contains(problem)) {
+                warn!("{problem}");
+            }
+            self.reported.clone_from(&all);
         }
         self.problems = all;
     }
