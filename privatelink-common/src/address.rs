@@ -1,10 +1,10 @@
 //! Addresses as the maps hold them.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// An IP address of either family in 16 bytes, IPv4 as `::ffff:a.b.c.d`: one map serves both.
-#[repr(transparent)]
+#[repr(C, align(4))]
 #[derive(
     Clone,
     Copy,
@@ -19,7 +19,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
     IntoBytes,
     Immutable,
     KnownLayout,
-    Unaligned,
 )]
 pub struct Addr(pub [u8; 16]);
 
@@ -30,10 +29,22 @@ impl Addr {
         Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, b[0], b[1], b[2], b[3]])
     }
 
-    /// The last four bytes: the address itself, if it is an IPv4 one.
+    /// The IPv4-mapped form of four address bytes in one machine word.
     #[inline(always)]
-    pub const fn last4(&self) -> [u8; 4] {
-        [self.0[12], self.0[13], self.0[14], self.0[15]]
+    pub fn from_v4_word(word: u32) -> Self {
+        Self::from_words([0, 0, 0xffff_u32.to_be(), word])
+    }
+
+    /// The address from four machine words of its bytes.
+    #[inline(always)]
+    pub fn from_words(words: [u32; 4]) -> Self {
+        zerocopy::transmute!(words)
+    }
+
+    /// The address as four machine words of its bytes.
+    #[inline(always)]
+    pub fn words(&self) -> [u32; 4] {
+        zerocopy::transmute!(*self)
     }
 
     /// Whether this is an IPv4-mapped address.

@@ -5,8 +5,10 @@
 //! source address are looked up by index, which is what lets an IPv6 flow fit into the line and
 //! what makes a change of a record take effect on the next packet.
 
-use crate::{Addr, Mac};
-use core::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
+use crate::{
+    Addr, Mac,
+    cell::{Word16, Word32},
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Slots of a region: probing never leaves it, and one lock guards its insertions and removals.
@@ -37,6 +39,12 @@ pub mod word {
     pub const ARRIVES_V6: u32 = 1 << 3;
     /// Packets of this direction leave as IPv6.
     pub const LEAVES_V6: u32 = 1 << 4;
+    /// A free slot that was in use before, and may have to rest.
+    pub const RESTING: u32 = 1 << 5;
+    /// The client has said FIN.
+    pub const FIN_IN: u32 = 1 << 6;
+    /// The target has said FIN.
+    pub const FIN_OUT: u32 = 1 << 7;
     /// Where the IP protocol number stands.
     pub const PROTOCOL_SHIFT: u32 = 8;
     /// The IP protocol number.
@@ -106,10 +114,10 @@ pub struct Flow {
     pub last_seen: u32,
     /// The client's address.
     pub client: Addr,
-    /// Client's port and listener's port, as on the wire from the client.
-    pub consumer_ports: [u8; 4],
-    /// Target's port and source port, as on the wire from the target.
-    pub provider_ports: [u8; 4],
+    /// Client's port and listener's port: the bytes from the client, as the machine loads them.
+    pub consumer_ports: u32,
+    /// Target's port and source port: the bytes from the target, as the machine loads them.
+    pub provider_ports: u32,
     /// Index of the endpoint.
     pub endpoint: u32,
     /// Index of the target.
@@ -122,21 +130,35 @@ pub struct Flow {
     pub source: u16,
     /// Where the client's packets come from, and its replies go.
     pub client_mac: Mac,
-    packets_low: [u8; 4],
-    bytes_low: [u8; 4],
-    packets_high: u16,
-    bytes_high: u16,
+    /// Lower part of [`Flow::packets`].
+    pub packets_low: u32,
+    /// Lower part of [`Flow::bytes`].
+    pub bytes_low: u32,
+    /// Upper part of [`Flow::packets`].
+    pub packets_high: u16,
+    /// Upper part of [`Flow::bytes`].
+    pub bytes_high: u16,
 }
 
 impl Flow {
     /// Packets forwarded in this direction, modulo 2^48.
     pub fn packets(&self) -> u64 {
-        u64::from(u32::from_ne_bytes(self.packets_low)) | u64::from(self.packets_high) << 32
+        u64::from(self.packets_low) | u64::from(self.packets_high) << 32
     }
 
     /// IP bytes forwarded in this direction, modulo 2^48.
     pub fn bytes(&self) -> u64 {
-        u64::from(u32::from_ne_bytes(self.bytes_low)) | u64::from(self.bytes_high) << 32
+        u64::from(self.bytes_low) | u64::from(self.bytes_high) << 32
+    }
+
+    /// The client's port and the listener's.
+    pub fn consumer_port_pair(&self) -> [u16; 2] {
+        port_pair(self.consumer_ports)
+    }
+
+    /// The target's port and the source port.
+    pub fn provider_port_pair(&self) -> [u16; 2] {
+        port_pair(self.provider_ports)
     }
 
     /// The IP protocol number.
@@ -155,26 +177,57 @@ impl Flow {
     }
 }
 
+/// What a new slot is filled with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Content {
+    /// The time.
+    pub now: u32,
+    /// The client's address in machine words.
+    pub client: [u32; 4],
+    /// Client's port and listener's port.
+    pub consumer_ports: u32,
+    /// Target's port and source port.
+    pub provider_ports: u32,
+    /// Index of the endpoint.
+    pub endpoint: u32,
+    /// Index of the target.
+    pub target: u32,
+    /// Index of the source address.
+    pub source: u32,
+    /// The last four bytes of the client's Ethernet address.
+    pub client_mac_low: u32,
+    /// Its first two bytes.
+    pub client_mac_high: u16,
+    /// What the IPv4 header checksum gains.
+    pub l3_delta: u16,
+    /// What the transport checksum gains.
+    pub l4_delta: u16,
+    /// Zero.
+    pub reserved: u16,
+}
+
 /// A slot as the CPUs share it. Every access is a plain load or store of a machine word; what
 /// must not be torn is written while the slot is `BUSY`.
 #[repr(C, align(64))]
+#[derive(Debug, Default)]
 pub struct Slot {
-    word: AtomicU32,
-    last_seen: AtomicU32,
-    client: [AtomicU32; 4],
-    consumer_ports: AtomicU32,
-    provider_ports: AtomicU32,
-    endpoint: AtomicU32,
-    target: AtomicU32,
-    l3_delta: AtomicU16,
-    l4_delta: AtomicU16,
-    source: AtomicU16,
-    mac_high: AtomicU16,
-    mac_low: AtomicU32,
-    packets_low: AtomicU32,
-    bytes_low: AtomicU32,
-    packets_high: AtomicU16,
-    bytes_high: AtomicU16,
+    word: Word32,
+    last_seen: Word32,
+    client: [Word32; 4],
+    consumer_ports: Word32,
+    provider_ports: Word32,
+    endpoint: Word32,
+    target: Word32,
+    l3_delta: Word16,
+    l4_delta: Word16,
+    source: Word16,
+    mac_high: Word16,
+    mac_low: Word32,
+    packets_low: Word32,
+    bytes_low: Word32,
+    packets_high: Word16,
+    bytes_high: Word16,
 }
 
 macro_rules! loads {
@@ -182,7 +235,7 @@ macro_rules! loads {
         $(#[doc = $doc])+
         #[inline(always)]
         pub fn $name(&self) -> $ty {
-            self.$name.load(Relaxed)
+            self.$name.load()
         }
     )+};
 }
@@ -211,94 +264,79 @@ impl Slot {
 
     /// The cell that says whose the slot is.
     #[inline(always)]
-    pub fn word_cell(&self) -> &AtomicU32 {
+    pub fn word_cell(&self) -> &Word32 {
         &self.word
     }
 
     /// The client's address in native words of its bytes.
     #[inline(always)]
     pub fn client(&self) -> [u32; 4] {
-        [
-            self.client[0].load(Relaxed),
-            self.client[1].load(Relaxed),
-            self.client[2].load(Relaxed),
-            self.client[3].load(Relaxed),
-        ]
+        [self.client[0].load(), self.client[1].load(), self.client[2].load(), self.client[3].load()]
     }
 
     /// The last four bytes of the client's address: the whole of it for IPv4.
     #[inline(always)]
     pub fn client_last4(&self) -> u32 {
-        self.client[3].load(Relaxed)
+        self.client[3].load()
     }
 
     /// The client's Ethernet address: two bytes, then four.
     #[inline(always)]
     pub fn client_mac(&self) -> (u16, u32) {
-        (self.mac_high.load(Relaxed), self.mac_low.load(Relaxed))
+        (self.mac_high.load(), self.mac_low.load())
     }
 
     /// Follows a client to another Ethernet address.
     #[inline(always)]
-    pub fn set_client_mac(&self, mac: Mac) {
-        let (high, low) = split_mac(mac);
-        self.mac_high.store(high, Relaxed);
-        self.mac_low.store(low, Relaxed);
+    pub fn set_client_mac(&self, high: u16, low: u32) {
+        self.mac_high.store(high);
+        self.mac_low.store(low);
     }
 
     /// Notes the time of a packet; writes only when it has moved.
     #[inline(always)]
     pub fn seen(&self, now: u32) {
-        if self.last_seen.load(Relaxed) != now {
-            self.last_seen.store(now, Relaxed);
+        if self.last_seen.load() != now {
+            self.last_seen.store(now);
         }
     }
 
     /// Counts one packet of `bytes` bytes. Not atomic: one direction of a flow is on one CPU.
     #[inline(always)]
     pub fn count(&self, bytes: u32) {
-        let packets = self.packets_low.load(Relaxed).wrapping_add(1);
-        self.packets_low.store(packets, Relaxed);
+        let packets = self.packets_low.load().wrapping_add(1);
+        self.packets_low.store(packets);
         if packets == 0 {
-            self.packets_high.store(self.packets_high.load(Relaxed).wrapping_add(1), Relaxed);
+            self.packets_high.store(self.packets_high.load().wrapping_add(1));
         }
-        let sum = self.bytes_low.load(Relaxed).wrapping_add(bytes);
-        self.bytes_low.store(sum, Relaxed);
+        let sum = self.bytes_low.load().wrapping_add(bytes);
+        self.bytes_low.store(sum);
         if sum < bytes {
-            self.bytes_high.store(self.bytes_high.load(Relaxed).wrapping_add(1), Relaxed);
-        }
-    }
-
-    /// Replaces the phase; the caller holds the region, or is content to lose a race.
-    #[inline(always)]
-    pub fn set_phase(&self, phase: Phase) {
-        let word = self.word.load(Relaxed);
-        if word & word::LIFE == word::LIVE {
-            self.word.store(word & !word::PHASE | phase.bits(), Relaxed);
+            self.bytes_high.store(self.bytes_high.load().wrapping_add(1));
         }
     }
 
     /// Writes everything but the word; the slot is `BUSY` meanwhile.
     #[inline(always)]
-    pub fn fill(&self, flow: &Flow) {
-        let client = words(&flow.client);
-        self.last_seen.store(flow.last_seen, Relaxed);
-        self.client[0].store(client[0], Relaxed);
-        self.client[1].store(client[1], Relaxed);
-        self.client[2].store(client[2], Relaxed);
-        self.client[3].store(client[3], Relaxed);
-        self.consumer_ports.store(u32::from_ne_bytes(flow.consumer_ports), Relaxed);
-        self.provider_ports.store(u32::from_ne_bytes(flow.provider_ports), Relaxed);
-        self.endpoint.store(flow.endpoint, Relaxed);
-        self.target.store(flow.target, Relaxed);
-        self.l3_delta.store(flow.l3_delta, Relaxed);
-        self.l4_delta.store(flow.l4_delta, Relaxed);
-        self.source.store(flow.source, Relaxed);
-        self.set_client_mac(flow.client_mac);
-        self.packets_low.store(0, Relaxed);
-        self.bytes_low.store(0, Relaxed);
-        self.packets_high.store(0, Relaxed);
-        self.bytes_high.store(0, Relaxed);
+    pub fn fill(&self, content: &Content) {
+        let [a, b, c, d] = content.client;
+        self.last_seen.store(content.now);
+        self.client[0].store(a);
+        self.client[1].store(b);
+        self.client[2].store(c);
+        self.client[3].store(d);
+        self.consumer_ports.store(content.consumer_ports);
+        self.provider_ports.store(content.provider_ports);
+        self.endpoint.store(content.endpoint);
+        self.target.store(content.target);
+        self.l3_delta.store(content.l3_delta);
+        self.l4_delta.store(content.l4_delta);
+        self.source.store(content.source as u16);
+        self.set_client_mac(content.client_mac_high, content.client_mac_low);
+        self.packets_low.store(0);
+        self.bytes_low.store(0);
+        self.packets_high.store(0);
+        self.bytes_high.store(0);
     }
 
     /// A copy as plain data.
@@ -309,72 +347,26 @@ impl Slot {
         Flow {
             word: self.word(),
             last_seen: self.last_seen(),
-            client: from_words(c),
-            consumer_ports: self.consumer_ports().to_ne_bytes(),
-            provider_ports: self.provider_ports().to_ne_bytes(),
+            client: Addr::from_words(c),
+            consumer_ports: self.consumer_ports(),
+            provider_ports: self.provider_ports(),
             endpoint: self.endpoint(),
             target: self.target(),
             l3_delta: self.l3_delta(),
             l4_delta: self.l4_delta(),
             source: self.source(),
             client_mac: join_mac(high, low),
-            packets_low: self.packets_low.load(Relaxed).to_ne_bytes(),
-            bytes_low: self.bytes_low.load(Relaxed).to_ne_bytes(),
-            packets_high: self.packets_high.load(Relaxed),
-            bytes_high: self.bytes_high.load(Relaxed),
-        }
-    }
-
-    /// A slot that was never used.
-    pub const fn new() -> Self {
-        Self {
-            word: AtomicU32::new(0),
-            last_seen: AtomicU32::new(0),
-            client: [const { AtomicU32::new(0) }; 4],
-            consumer_ports: AtomicU32::new(0),
-            provider_ports: AtomicU32::new(0),
-            endpoint: AtomicU32::new(0),
-            target: AtomicU32::new(0),
-            l3_delta: AtomicU16::new(0),
-            l4_delta: AtomicU16::new(0),
-            source: AtomicU16::new(0),
-            mac_high: AtomicU16::new(0),
-            mac_low: AtomicU32::new(0),
-            packets_low: AtomicU32::new(0),
-            bytes_low: AtomicU32::new(0),
-            packets_high: AtomicU16::new(0),
-            bytes_high: AtomicU16::new(0),
+            packets_low: self.packets_low.load(),
+            bytes_low: self.bytes_low.load(),
+            packets_high: self.packets_high.load(),
+            bytes_high: self.bytes_high.load(),
         }
     }
 }
 
-impl Default for Slot {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// An address as four native words of its bytes.
-#[inline(always)]
-pub const fn words(address: &Addr) -> [u32; 4] {
-    let b = &address.0;
-    [
-        u32::from_ne_bytes([b[0], b[1], b[2], b[3]]),
-        u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
-        u32::from_ne_bytes([b[8], b[9], b[10], b[11]]),
-        u32::from_ne_bytes([b[12], b[13], b[14], b[15]]),
-    ]
-}
-
-/// The inverse of [`words`].
-#[inline(always)]
-pub const fn from_words(w: [u32; 4]) -> Addr {
-    let (a, b, c, d) =
-        (w[0].to_ne_bytes(), w[1].to_ne_bytes(), w[2].to_ne_bytes(), w[3].to_ne_bytes());
-    Addr([
-        a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2],
-        d[3],
-    ])
+fn port_pair(ports: u32) -> [u16; 2] {
+    let [a, b, c, d] = ports.to_ne_bytes();
+    [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]
 }
 
 /// A MAC address in two machine words.
@@ -395,9 +387,9 @@ pub const fn join_mac(high: u16, low: u32) -> Mac {
 #[derive(Debug, Default)]
 pub struct RegionCell {
     /// 1 while a CPU inserts or removes here.
-    pub lock: AtomicU32,
+    pub lock: Word32,
     /// Slots that are not free.
-    pub used: AtomicU32,
+    pub used: Word32,
 }
 
 /// A [`RegionCell`] as plain data.

@@ -9,6 +9,7 @@
 #![no_std]
 
 mod address;
+pub mod cell;
 pub mod flow;
 pub mod hash;
 mod reason;

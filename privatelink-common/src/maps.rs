@@ -27,6 +27,9 @@ pub const ENDPOINT_COUNTERS: &str = "ENDPOINT_COUNTERS";
 /// Packets not forwarded, by [`Reason`](crate::Reason), per CPU.
 pub const DROPS: &str = "DROPS";
 
+/// The program of the second stage, at [`SLOW_STAGE`].
+pub const STAGES: &str = "STAGES";
+
 /// Every map, in the order in which a packet meets them.
 pub const ALL: &[&str] = &[
     ATTACHMENTS,
@@ -42,6 +45,7 @@ pub const ALL: &[&str] = &[
     SERVICES,
     LISTENERS,
     BACKENDS,
+    STAGES,
 ];
 
 /// Interfaces beyond this index cannot be attached.
@@ -61,5 +65,9 @@ pub const MAX_SOURCES: u32 = 65_536;
 /// Endpoint and source addresses together.
 pub const MAX_LOCALS: u32 = 262_144;
 
-/// Name of the program, and of its pin.
+/// Name of the program that is attached, and of its pin.
 pub const PROGRAM: &str = "privatelink";
+/// Name of the program of the second stage, and of its pin.
+pub const SLOW_PROGRAM: &str = "privatelink_slow";
+/// Where the program of the second stage stands in [`STAGES`].
+pub const SLOW_STAGE: u32 = 0;

@@ -62,6 +62,8 @@ reasons! {
     Contended = "contended",
     /// The packet is larger than the way out carries.
     TooBig = "too_big",
+    /// The interface on the way out is not in the device map.
+    NoDevice = "no_device",
     /// A record that the packet's flow names is missing: a bug, or a daemon in the middle of a change.
     Internal = "internal",
 }

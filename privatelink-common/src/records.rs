@@ -39,7 +39,7 @@ pub struct Local {
     /// The address of the interface, which answers for it.
     pub mac: Mac,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: u16,
 }
 
 /// What an address of the gateway is.
@@ -60,9 +60,9 @@ pub enum LocalKind {
 )]
 pub struct Endpoint {
     /// The IPv6 address, or zero.
-    pub v6: [u8; 16],
-    /// The IPv4 address, or zero.
-    pub v4: [u8; 4],
+    pub v6: Addr,
+    /// The IPv4 address as the machine loads its bytes, or zero.
+    pub v4: u32,
     /// An [`Admission`]; zero for an index that nobody uses.
     pub admission: u32,
     /// What a packet of a connection that is not `available` gets: a [`Refusal`].
@@ -153,11 +153,9 @@ pub struct ListenerKey {
     /// Index of the service.
     pub service: u32,
     /// The port, in network order.
-    pub port: [u8; 2],
+    pub port: u16,
     /// IP protocol number.
-    pub protocol: u8,
-    /// Zero.
-    pub reserved: u8,
+    pub protocol: u16,
 }
 
 /// One listener port: where its flows go.
@@ -171,9 +169,9 @@ pub struct Listener {
     /// Which part of the backend table holds its IPv6 targets.
     pub backends_v6: Pool,
     /// Port of the target, in network order.
-    pub target_port: [u8; 2],
+    pub target_port: u16,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: u16,
     /// How long an established flow may be silent, in ticks.
     pub idle_ticks: u32,
 }
@@ -250,3 +248,17 @@ const _: () = {
     assert!(size_of::<Local>() == 16);
     assert!(size_of::<Listener>() == 24);
 };
+
+impl EndpointCounters {
+    /// Counts one forwarded packet, from a consumer or to one.
+    #[inline(always)]
+    pub fn add(&mut self, from_consumer: bool, bytes: u32) {
+        let (packets, all) = if from_consumer {
+            (&mut self.packets_in, &mut self.bytes_in)
+        } else {
+            (&mut self.packets_out, &mut self.bytes_out)
+        };
+        *packets = packets.wrapping_add(1);
+        *all = all.wrapping_add(u64::from(bytes));
+    }
+}

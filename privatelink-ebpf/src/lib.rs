@@ -1,1 +1,78 @@
-//! privatelink-ebpf
+//! The packet path: one pure function from a frame and the gateway's state to a verdict.
+//!
+//! A frame is walked in two stages, which are two programs in the kernel:
+//!
+//! 1. [`fast`] carries packets of established flows: parse, one lookup, checks, rewrite by
+//!    precomputed differences. It is straight-line code; whatever is unusual it leaves, untouched,
+//!    to the second stage.
+//! 2. [`slow`] does everything: opens flows, follows TCP's phases, answers for the gateway's
+//!    addresses, refuses with a reason.
+//!
+//! The same code runs in the kernel, in tests and in the fuzzer: nothing here knows of maps,
+//! helpers or contexts. [`Frame`] and [`Tables`] are the only ways out.
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![deny(unsafe_code)]
+
+#[cfg(feature = "memory")]
+extern crate alloc;
+#[cfg(feature = "memory")]
+extern crate std;
+
+mod carry;
+pub mod checksum;
+pub mod flow_table;
+mod frame;
+#[cfg(feature = "memory")]
+pub mod memory;
+mod neighbour;
+mod open;
+mod packet;
+mod phase;
+mod slow;
+mod tables;
+mod verdict;
+pub mod wire;
+
+pub use frame::Frame;
+#[cfg(feature = "memory")]
+pub use frame::MemoryFrame;
+pub use slow::slow;
+pub use tables::{Direction, Tables, Walk};
+pub use verdict::{Refused, Verdict};
+
+use flow_table::NEAR;
+use packet::Packet;
+use wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6};
+
+/// Decides about one frame, and rewrites it where it goes on.
+pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    fast(frame, tables).unwrap_or_else(|| slow(frame, tables))
+}
+
+/// Carries a packet of an established flow; `None` leaves it, untouched, to [`slow`].
+#[inline(always)]
+pub fn fast<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
+    let Some(network) = tables.network(frame.ingress()) else { return Some(Verdict::Pass) };
+    let ethernet = frame.view::<Ethernet>(0)?;
+    match ethernet.ethertype.get() {
+        EtherType::IPV4 => fast_ip::<F, T, Ipv4>(frame, tables, network),
+        EtherType::IPV6 => fast_ip::<F, T, Ipv6>(frame, tables, network),
+        EtherType::ARP => None,
+        _ => Some(Verdict::Pass),
+    }
+}
+
+#[inline(always)]
+fn fast_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, network: u32) -> Option<Verdict> {
+    let packet = Packet::<I>::read(frame, network).ok()?;
+    let found = packet.arrival.find(tables, NEAR)?;
+    let way = carry::Way::of(&found);
+    carry::is_smooth(frame, &packet, &found, &way)
+        .then(|| carry::send(frame, tables, &packet, &found, &way))
+}
+
+/// Where the transport header of a plain packet begins.
+const fn transport_offset<I: Ip>() -> usize {
+    ETHERNET_LEN + I::LEN
+}

@@ -1,0 +1,73 @@
+//! Machine words that several CPUs read and write.
+//!
+//! `core` has no atomics for BPF. A volatile access of an aligned word is one instruction there,
+//! which is all that a relaxed atomic would be; what needs more than a load or a store goes
+//! through the datapath's compare-and-exchange.
+
+macro_rules! word {
+    ($(#[doc = $doc:literal])+ $name:ident, $value:ty, $atomic:ident) => {
+        $(#[doc = $doc])+
+        #[repr(transparent)]
+        #[derive(Debug, Default)]
+        pub struct $name(
+            #[cfg(target_arch = "bpf")] core::cell::Cell<$value>,
+            #[cfg(not(target_arch = "bpf"))] core::sync::atomic::$atomic,
+        );
+
+        impl $name {
+            /// A word with this value.
+            pub const fn new(value: $value) -> Self {
+                #[cfg(target_arch = "bpf")]
+                return Self(core::cell::Cell::new(value));
+                #[cfg(not(target_arch = "bpf"))]
+                return Self(core::sync::atomic::$atomic::new(value));
+            }
+
+            /// The value.
+            #[inline(always)]
+            pub fn load(&self) -> $value {
+                // SAFETY: the cell is a live, aligned word.
+                #[cfg(target_arch = "bpf")]
+                return unsafe { self.0.as_ptr().read_volatile() };
+                #[cfg(not(target_arch = "bpf"))]
+                return self.0.load(core::sync::atomic::Ordering::Relaxed);
+            }
+
+            /// Replaces the value.
+            #[inline(always)]
+            pub fn store(&self, value: $value) {
+                // SAFETY: the cell is a live, aligned word.
+                #[cfg(target_arch = "bpf")]
+                unsafe {
+                    self.0.as_ptr().write_volatile(value);
+                }
+                #[cfg(not(target_arch = "bpf"))]
+                self.0.store(value, core::sync::atomic::Ordering::Relaxed);
+            }
+
+            /// Where the word lies, for the atomic instructions of BPF.
+            #[inline(always)]
+            pub fn as_ptr(&self) -> *mut $value {
+                self.0.as_ptr()
+            }
+        }
+    };
+}
+
+word!(
+    /// A 32-bit word.
+    Word32, u32, AtomicU32
+);
+word!(
+    /// A 16-bit word.
+    Word16, u16, AtomicU16
+);
+
+#[cfg(not(target_arch = "bpf"))]
+impl Word32 {
+    /// Puts `new` where `old` stands and says whether it stood there; a full barrier.
+    pub fn exchange(&self, old: u32, new: u32) -> bool {
+        use core::sync::atomic::Ordering::SeqCst;
+        self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
+    }
+}

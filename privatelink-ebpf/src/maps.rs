@@ -1,0 +1,301 @@
+//! The gateway's state in BPF maps.
+
+use aya_ebpf::{
+    Global,
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, DevMap, HashMap, PerCpuArray, ProgramArray},
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_loop},
+    macros::btf_map,
+    programs::XdpContext,
+};
+use core::{ffi::c_void, intrinsics};
+use privatelink_common::{
+    Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, Reason, Service, Source,
+    TICK_SHIFT, Target,
+    cell::Word32,
+    flow::{Content, REGION_SLOTS, RegionCell, Slot},
+    hash::HashKeys,
+    maps::{
+        MAX_BACKENDS, MAX_ENDPOINTS, MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES,
+        MAX_SOURCES, MAX_TARGETS, SLOW_STAGE,
+    },
+};
+use privatelink_ebpf::{
+    Direction, Tables, Walk,
+    flow_table::{self, Arrival, Taken},
+    wire::{Ip, Ipv4, Ipv6},
+};
+
+/// Set by the loader to the size of the flow table.
+#[unsafe(no_mangle)]
+static REGION_COUNT: Global<u32> = Global::new(1);
+/// Set by the loader to the secret keys of the flow table.
+#[unsafe(no_mangle)]
+static HASH_KEYS: [Global<u32>; HashKeys::LEN] = [const { Global::new(0) }; HashKeys::LEN];
+
+#[btf_map]
+static ATTACHMENTS: Array<u32, { MAX_IFINDEX as usize }> = Array::new();
+#[btf_map]
+static LOCALS: HashMap<LocalKey, Local, { MAX_LOCALS as usize }, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static ENDPOINTS: Array<Endpoint, { MAX_ENDPOINTS as usize }> = Array::new();
+#[btf_map]
+static SERVICES: Array<Service, { MAX_SERVICES as usize }> = Array::new();
+#[btf_map]
+static LISTENERS: HashMap<ListenerKey, Listener, { MAX_LISTENERS as usize }, NO_PREALLOC> =
+    HashMap::new();
+#[btf_map]
+static BACKENDS: Array<u32, { MAX_BACKENDS as usize }> = Array::new();
+#[btf_map]
+static TARGETS: Array<Target, { MAX_TARGETS as usize }> = Array::new();
+#[btf_map]
+static SOURCES: Array<Source, { MAX_SOURCES as usize }> = Array::new();
+/// Sized by the loader, as is [`REGIONS`]; user space maps it into its memory.
+#[btf_map]
+static SLOTS: Array<Slot, { REGION_SLOTS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
+#[btf_map]
+static REGIONS: Array<RegionCell, 1> = Array::new();
+#[btf_map]
+static DEVICES: DevMap<{ MAX_IFINDEX as usize }> = DevMap::new();
+#[btf_map]
+static ENDPOINT_COUNTERS: PerCpuArray<EndpointCounters, { MAX_ENDPOINTS as usize }> =
+    PerCpuArray::new();
+#[btf_map]
+static DROPS: PerCpuArray<u64, { Reason::ALL.len() }> = PerCpuArray::new();
+
+/// Program of the second stage, entered by the loader.
+#[btf_map]
+static STAGES: ProgramArray<1> = ProgramArray::new();
+
+/// Small tables that are rarely full: memory is taken by what is in them.
+const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;
+
+/// The maps of this object.
+pub struct Maps;
+
+impl Maps {
+    /// Counts a packet that was not forwarded.
+    #[inline(always)]
+    pub fn count_drop(&self, reason: Reason, endpoint: Option<u32>) {
+        if let Some(count) = DROPS.get_ptr_mut(reason as u32) {
+            // SAFETY: this CPU's own value of an array that lives as long as the program.
+            unsafe { *count += 1 };
+        }
+        if let Some(counters) = endpoint.and_then(|index| ENDPOINT_COUNTERS.get_ptr_mut(index)) {
+            // SAFETY: as above.
+            unsafe { (*counters).drops += 1 };
+        }
+    }
+
+    /// Goes on with the second stage; returns only if there is none.
+    #[inline(always)]
+    pub fn to_slow_stage(&self, context: &XdpContext) {
+        // SAFETY: the programs of the map take the same context as this one.
+        let _failed = unsafe { STAGES.tail_call(context, SLOW_STAGE) };
+    }
+
+    /// Hands the frame to an interface.
+    #[inline(always)]
+    pub fn redirect(&self, ifindex: u32) -> Result<u32, u32> {
+        DEVICES.redirect(ifindex, 0)
+    }
+}
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn now(&self) -> u32 {
+        // SAFETY: the helper takes no arguments.
+        let nanoseconds = unsafe { bpf_ktime_get_coarse_ns() };
+        (nanoseconds >> TICK_SHIFT) as u32
+    }
+
+    #[inline(always)]
+    fn network(&self, ifindex: u32) -> Option<u32> {
+        ATTACHMENTS.get(ifindex)?.checked_sub(1)
+    }
+
+    #[inline(always)]
+    fn local(&self, key: &LocalKey) -> Option<Local> {
+        // SAFETY: copied before anything else can happen to the entry but an update in place.
+        unsafe { LOCALS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, index: u32) -> Option<&Endpoint> {
+        ENDPOINTS.get(index)
+    }
+
+    #[inline(always)]
+    fn service(&self, index: u32) -> Option<&Service> {
+        SERVICES.get(index)
+    }
+
+    #[inline(always)]
+    fn listener(&self, key: &ListenerKey) -> Option<Listener> {
+        // SAFETY: copied before anything else can happen to the entry but an update in place.
+        unsafe { LISTENERS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn backend(&self, index: u32) -> Option<u32> {
+        BACKENDS.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn target(&self, index: u32) -> Option<&Target> {
+        TARGETS.get(index)
+    }
+
+    #[inline(always)]
+    fn source(&self, index: u32) -> Option<&Source> {
+        SOURCES.get(index)
+    }
+
+    #[inline(always)]
+    fn regions(&self) -> u32 {
+        REGION_COUNT.load()
+    }
+
+    #[inline(always)]
+    fn region(&self, index: u32) -> Option<&RegionCell> {
+        REGIONS.get(index)
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<&Slot> {
+        SLOTS.get(index)
+    }
+
+    #[inline(always)]
+    fn hash_key(&self, index: usize) -> u32 {
+        HASH_KEYS.get(index).map_or(0, Global::load)
+    }
+
+    #[inline(always)]
+    fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32> {
+        let arrival = core::ptr::from_ref(arrival);
+        let found = if I::ARRIVES == Ipv4::ARRIVES {
+            flow_search_v4(arrival.cast())
+        } else {
+            flow_search_v6(arrival.cast())
+        };
+        (found <= u64::from(u32::MAX)).then_some(found as u32)
+    }
+
+    #[inline(always)]
+    fn insert<I: Ip>(
+        &self,
+        arrival: &Arrival<I>,
+        word: u32,
+        content: &Content,
+    ) -> Result<u32, Taken> {
+        let arrival = core::ptr::from_ref(arrival);
+        let entered = if I::ARRIVES == Ipv4::ARRIVES {
+            flow_insert_v4(arrival.cast(), word, content)
+        } else {
+            flow_insert_v6(arrival.cast(), word, content)
+        };
+        match entered >> 32 {
+            0 => Ok(entered as u32),
+            EXISTS => Err(Taken::Exists),
+            FULL => Err(Taken::Full),
+            _ => Err(Taken::Contended),
+        }
+    }
+
+    #[inline(always)]
+    fn remove(&self, index: u32, word: u32) -> bool {
+        flow_remove(index, word) != 0
+    }
+
+    #[inline(always)]
+    fn count_packet(&self, endpoint: u32, direction: Direction, bytes: u32) {
+        if let Some(counters) = ENDPOINT_COUNTERS.get_ptr_mut(endpoint) {
+            // SAFETY: this CPU's own value of an array that lives as long as the program.
+            unsafe { (*counters).add(direction == Direction::In, bytes) };
+        }
+    }
+
+    #[inline(always)]
+    fn count_flow(&self, endpoint: u32) {
+        if let Some(counters) = ENDPOINT_COUNTERS.get_ptr_mut(endpoint) {
+            // SAFETY: as above.
+            unsafe { (*counters).new_flows += 1 };
+        }
+    }
+
+    #[inline(always)]
+    fn exchange(&self, cell: &Word32, old: u32, new: u32) -> bool {
+        use intrinsics::AtomicOrdering::SeqCst;
+        // SAFETY: the cell is a live, aligned word that is only accessed atomically.
+        // The orderings are the strongest: LLVM drops the result of relaxed ones on BPF.
+        let (_, exchanged) = unsafe {
+            intrinsics::atomic_cxchg::<u32, { SeqCst }, { SeqCst }>(cell.as_ptr(), old, new)
+        };
+        exchanged
+    }
+
+    #[inline(always)]
+    fn walk<W: Walk>(&self, limit: u32, walk: &mut W) {
+        let step = step::<W> as extern "C" fn(u64, *mut W) -> i64;
+        // SAFETY: the helper calls `step` with the walk, which outlives the call, and with
+        // nobody else using it.
+        unsafe { bpf_loop(limit, step as *mut c_void, core::ptr::from_mut(walk).cast(), 0) };
+    }
+}
+
+/// One step of a walk, as the kernel calls it: 1 ends the loop.
+extern "C" fn step<W: Walk>(number: u64, walk: *mut W) -> i64 {
+    // SAFETY: `walk` is what `Maps::walk` handed to the helper.
+    let walk = unsafe { &mut *walk };
+    i64::from(walk.step(&Maps, number as u32))
+}
+
+const EXISTS: u64 = 1;
+const FULL: u64 = 2;
+const CONTENDED: u64 = 3;
+
+/// The table operations as functions of their own: the verifier looks at a global function once,
+/// however often it is called, and lets only numbers and plain memory across.
+macro_rules! table_operations {
+    ($search:ident, $insert:ident, $ip:ty) => {
+        /// The slot of a tuple, or more than 32 bits.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $search(arrival: *const Arrival<$ip>) -> u64 {
+            // SAFETY: either null or a whole tuple: the verifier makes sure of it.
+            let Some(arrival) = (unsafe { arrival.as_ref() }) else { return u64::MAX };
+            arrival.search(&Maps).map_or(u64::MAX, u64::from)
+        }
+
+        /// The slot that was entered, or why not in the upper half.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $insert(
+            arrival: *const Arrival<$ip>,
+            word: u32,
+            content: *const Content,
+        ) -> u64 {
+            // SAFETY: either null or a whole tuple: the verifier makes sure of it.
+            let Some(arrival) = (unsafe { arrival.as_ref() }) else { return FULL << 32 };
+            // SAFETY: as above.
+            let Some(content) = (unsafe { content.as_ref() }) else { return FULL << 32 };
+            match arrival.insert(&Maps, word, content) {
+                Ok(index) => u64::from(index),
+                Err(Taken::Exists) => EXISTS << 32,
+                Err(Taken::Full) => FULL << 32,
+                Err(Taken::Contended) => CONTENDED << 32,
+            }
+        }
+    };
+}
+
+table_operations!(flow_search_v4, flow_insert_v4, Ipv4);
+table_operations!(flow_search_v6, flow_insert_v6, Ipv6);
+
+/// Whether the slot was taken out of use.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_remove(index: u32, word: u32) -> u64 {
+    u64::from(flow_table::remove(&Maps, index, word))
+}

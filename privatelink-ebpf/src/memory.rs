@@ -1,0 +1,145 @@
+//! The gateway's state in plain memory: the packet function outside of the kernel.
+
+use crate::tables::{Direction, Tables, Walk};
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use privatelink_common::{
+    Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, Service, Source, Target,
+    cell::Word32,
+    flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
+    hash::HashKeys,
+};
+use std::sync::Mutex;
+
+/// All tables, filled by the caller.
+pub struct MemoryTables {
+    /// The time in ticks.
+    pub now: AtomicU32,
+    /// Network index by interface index.
+    pub networks: BTreeMap<u32, u32>,
+    /// The gateway's own addresses.
+    pub locals: BTreeMap<LocalKey, Local>,
+    /// Endpoints by index.
+    pub endpoints: BTreeMap<u32, Endpoint>,
+    /// Services by index.
+    pub services: BTreeMap<u32, Service>,
+    /// Listener ports.
+    pub listeners: BTreeMap<ListenerKey, Listener>,
+    /// Target indices.
+    pub backends: BTreeMap<u32, u32>,
+    /// Targets by index.
+    pub targets: BTreeMap<u32, Target>,
+    /// Source addresses by index.
+    pub sources: BTreeMap<u32, Source>,
+    /// What went through, by endpoint.
+    pub counters: Mutex<BTreeMap<u32, EndpointCounters>>,
+    keys: HashKeys,
+    regions: Vec<RegionCell>,
+    slots: Vec<Slot>,
+}
+
+impl MemoryTables {
+    /// Empty tables with room for this many flows.
+    pub fn new(max_flows: u32, keys: HashKeys) -> Self {
+        let regions = regions_for(max_flows);
+        Self {
+            now: AtomicU32::new(1_000_000),
+            networks: BTreeMap::new(),
+            locals: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            services: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            counters: Mutex::new(BTreeMap::new()),
+            keys,
+            regions: (0..regions).map(|_| RegionCell::default()).collect(),
+            slots: (0..regions * REGION_SLOTS).map(|_| Slot::default()).collect(),
+        }
+    }
+
+    /// Every slot of the flow table.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    fn count(&self, endpoint: u32, count: impl FnOnce(&mut EndpointCounters)) {
+        let mut counters = self.counters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        count(counters.entry(endpoint).or_default());
+    }
+}
+
+impl Tables for MemoryTables {
+    fn now(&self) -> u32 {
+        self.now.load(SeqCst)
+    }
+
+    fn network(&self, ifindex: u32) -> Option<u32> {
+        self.networks.get(&ifindex).copied()
+    }
+
+    fn local(&self, key: &LocalKey) -> Option<Local> {
+        self.locals.get(key).copied()
+    }
+
+    fn endpoint(&self, index: u32) -> Option<&Endpoint> {
+        self.endpoints.get(&index)
+    }
+
+    fn service(&self, index: u32) -> Option<&Service> {
+        self.services.get(&index)
+    }
+
+    fn listener(&self, key: &ListenerKey) -> Option<Listener> {
+        self.listeners.get(key).copied()
+    }
+
+    fn backend(&self, index: u32) -> Option<u32> {
+        self.backends.get(&index).copied()
+    }
+
+    fn target(&self, index: u32) -> Option<&Target> {
+        self.targets.get(&index)
+    }
+
+    fn source(&self, index: u32) -> Option<&Source> {
+        self.sources.get(&index)
+    }
+
+    fn regions(&self) -> u32 {
+        self.regions.len() as u32
+    }
+
+    fn region(&self, index: u32) -> Option<&RegionCell> {
+        self.regions.get(index as usize)
+    }
+
+    fn slot(&self, index: u32) -> Option<&Slot> {
+        self.slots.get(index as usize)
+    }
+
+    fn hash_key(&self, index: usize) -> u32 {
+        self.keys.0.get(index).copied().unwrap_or_default()
+    }
+
+    fn count_packet(&self, endpoint: u32, direction: Direction, bytes: u32) {
+        self.count(endpoint, |counters| counters.add(direction == Direction::In, bytes));
+    }
+
+    fn count_flow(&self, endpoint: u32) {
+        self.count(endpoint, |counters| counters.new_flows += 1);
+    }
+
+    fn exchange(&self, cell: &Word32, old: u32, new: u32) -> bool {
+        cell.exchange(old, new)
+    }
+
+    fn walk<W: Walk>(&self, limit: u32, walk: &mut W) {
+        for number in 0..limit {
+            if walk.step(self, number) {
+                break;
+            }
+        }
+    }
+}

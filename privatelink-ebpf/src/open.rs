@@ -1,0 +1,267 @@
+//! Opens a flow: whether there may be one, to which target, from which source address and port.
+
+use crate::{
+    checksum,
+    flow_table::{Arrival, Taken},
+    frame::Frame,
+    packet::Packet,
+    slow::refused_admission,
+    tables::{Tables, Walk},
+    verdict::Verdict,
+    wire::{Ethernet, Ip, tcp_flags},
+};
+use privatelink_common::{
+    Admission, Endpoint, ListenerKey, LocalKey, LocalKind, Pool, Reason, TCP, TargetState,
+    flow::{Content, Phase, split_mac, word},
+};
+
+/// First port that a flow may be given.
+const FIRST_PORT: u32 = 1024;
+/// Ports of one source address.
+const PORTS: u32 = 65_536 - FIRST_PORT;
+/// Ports tried before a flow is refused: with one in twenty free, all of these are taken once
+/// in half a million.
+const PORT_ATTEMPTS: u32 = 256;
+/// How often another CPU may take the very port that looked free.
+const CLAIM_ATTEMPTS: u32 = 3;
+
+/// Makes the flow that this packet opens, or says what becomes of a packet without a flow.
+#[inline(never)]
+pub fn open<F: Frame, T: Tables, I: Ip>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+) -> Result<u32, Verdict> {
+    let key = LocalKey {
+        network: packet.arrival.network,
+        address: I::to_addr(packet.arrival.destination),
+    };
+    let local = tables.local(&key).ok_or(Verdict::Pass)?;
+    let ethernet = frame.view::<Ethernet>(0).ok_or(Verdict::Pass)?;
+    if ethernet.destination.words() != split_mac(local.mac) {
+        return Err(Verdict::Pass);
+    }
+    let client_mac = ethernet.source.words();
+    if local.kind != LocalKind::Endpoint as u32 {
+        return Err(Verdict::drop(Reason::NoFlow));
+    }
+    let index = local.index;
+    let refuse = |reason| Err(Verdict::drop_at(reason, index));
+    let Some(endpoint) = tables.endpoint(index) else { return refuse(Reason::Internal) };
+    let mut claim = match choose(tables, packet, client_mac, index, endpoint) {
+        Ok(claim) => claim,
+        Err(reason) => return refuse(reason),
+    };
+    match enter(tables, &mut claim) {
+        Ok(slot) => {
+            tables.count_flow(index);
+            Ok(slot)
+        }
+        Err(reason) => refuse(reason),
+    }
+}
+
+/// Checks that there may be a flow, and picks its target.
+#[inline(always)]
+fn choose<'p, T: Tables, I: Ip>(
+    tables: &T,
+    packet: &'p Packet<I>,
+    client_mac: (u16, u32),
+    index: u32,
+    endpoint: &Endpoint,
+) -> Result<Claim<'p, I>, Reason> {
+    if endpoint.admission != Admission::Available as u32 {
+        return Err(refused_admission(endpoint.admission).unwrap_or(Reason::Rejected));
+    }
+    let arrival = &packet.arrival;
+    let key = ListenerKey {
+        service: endpoint.service,
+        port: second(arrival.ports),
+        protocol: arrival.protocol as u16,
+    };
+    let listener = tables.listener(&key).ok_or(Reason::NoListener)?;
+    let opens = u32::from(tcp_flags::SYN);
+    let does_not = u32::from(tcp_flags::ACK | tcp_flags::RST | tcp_flags::FIN);
+    if arrival.protocol == u32::from(TCP) && packet.flags & (opens | does_not) != opens {
+        return Err(Reason::NoFlow);
+    }
+
+    let hash = arrival.hash_slowly(tables);
+    let backends = I::backends(&listener);
+    let target_index = pick(backends, hash as u32)
+        .and_then(|index| tables.backend(index))
+        .ok_or(Reason::NoTarget)?;
+    let target = tables.target(target_index).ok_or(Reason::Internal)?;
+    if target.state != TargetState::Present as u32 {
+        return Err(Reason::NoTarget);
+    }
+    if split_mac(target.hop) == (0, 0) {
+        return Err(Reason::NoNeighbour);
+    }
+    let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;
+    let sources = I::sources(service);
+    if sources.count == 0 {
+        return Err(Reason::NoTarget);
+    }
+
+    let phase =
+        if arrival.protocol == u32::from(TCP) { Phase::Opening } else { Phase::Established };
+    let content = Content {
+        now: tables.now(),
+        client: I::to_addr(arrival.source).words(),
+        consumer_ports: arrival.ports,
+        provider_ports: pair(listener.target_port, 0),
+        endpoint: index,
+        target: target_index,
+        source: sources.first,
+        client_mac_low: client_mac.1,
+        client_mac_high: client_mac.0,
+        l3_delta: checksum::TTL_STEP,
+        l4_delta: 0,
+        reserved: 0,
+    };
+    Ok(Claim {
+        arrival,
+        word: arrival.protocol << word::PROTOCOL_SHIFT | phase.bits() | I::ARRIVES | I::LEAVES,
+        sources,
+        start: (hash >> 32) as u32,
+        stride: hash as u32 | 1,
+        number: 0,
+        content,
+    })
+}
+
+/// Two ports in network order as they lie side by side on the wire.
+#[inline(always)]
+fn pair(first: u16, second: u16) -> u32 {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u32::from_ne_bytes([a, b, c, d])
+}
+
+/// The first of two ports that lie side by side.
+#[inline(always)]
+fn first(ports: u32) -> u16 {
+    let [a, b, _, _] = ports.to_ne_bytes();
+    u16::from_ne_bytes([a, b])
+}
+
+/// The second of two ports that lie side by side.
+#[inline(always)]
+fn second(ports: u32) -> u16 {
+    let [_, _, c, d] = ports.to_ne_bytes();
+    u16::from_ne_bytes([c, d])
+}
+
+/// An index of a pool, evenly by hash.
+#[inline(always)]
+fn pick(pool: Pool, hash: u32) -> Option<u32> {
+    let offset = (u64::from(hash) * u64::from(pool.count)) >> 32;
+    (pool.count != 0).then(|| pool.first.wrapping_add(offset as u32))
+}
+
+/// Enters both directions, or neither.
+#[inline(always)]
+fn enter<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, Reason> {
+    let reverse = claim_port(tables, claim)?;
+    let taken = match enter_direction(tables, claim, false) {
+        Ok(index) => return Ok(index),
+        Err(taken) => taken,
+    };
+    tables.remove(reverse, claim.word | word::REVERSE | word::LIVE);
+    match taken {
+        // Another CPU made the same flow at the same time: this packet goes with it.
+        Taken::Exists => tables.search(claim.arrival).ok_or(Reason::Contended),
+        Taken::Full => Err(Reason::FlowTableFull),
+        Taken::Contended => Err(Reason::Contended),
+    }
+}
+
+/// Enters the direction from the target under a source address and port that nobody uses
+/// towards it: this is what allocates them.
+#[inline(always)]
+fn claim_port<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, Reason> {
+    claim.propose(0);
+    for _ in 0..CLAIM_ATTEMPTS {
+        match enter_direction(tables, claim, true) {
+            Ok(index) => return Ok(index),
+            Err(Taken::Full) => return Err(Reason::FlowTableFull),
+            Err(Taken::Contended) => return Err(Reason::Contended),
+            Err(Taken::Exists) => {}
+        }
+        tables.walk(PORT_ATTEMPTS, claim);
+    }
+    Err(Reason::PortsExhausted)
+}
+
+/// Enters one direction of the flow to be.
+#[inline(never)]
+fn enter_direction<T: Tables, I: Ip>(
+    tables: &T,
+    claim: &mut Claim<'_, I>,
+    reverse: bool,
+) -> Result<u32, Taken> {
+    let reply = claim.reply(tables).ok_or(Taken::Full)?;
+    let (from, to) = if reverse { (&reply, claim.arrival) } else { (claim.arrival, &reply) };
+    let (from_sum, to_sum) = (from.address_sum(), to.address_sum());
+    let l3 = checksum::difference(from_sum, to_sum);
+    let l4 = checksum::difference(from_sum + from.port_sum(), to_sum + to.port_sum());
+    let word = if reverse { claim.word | word::REVERSE } else { claim.word };
+    claim.content.l3_delta = checksum::fold(u32::from(l3) + u32::from(checksum::TTL_STEP));
+    claim.content.l4_delta = l4;
+    tables.insert(from, word, &claim.content)
+}
+
+/// A flow to be, and the search for a source address and port for it.
+struct Claim<'p, I: Ip> {
+    /// The tuple from the client.
+    arrival: &'p Arrival<I>,
+    /// The word of the direction from the client.
+    word: u32,
+    sources: Pool,
+    /// Where the search starts, secret to everybody else.
+    start: u32,
+    stride: u32,
+    /// Which step of the search the source address and port of the content are.
+    number: u32,
+    /// What the slots are filled with.
+    content: Content,
+}
+
+impl<I: Ip> Walk for Claim<'_, I> {
+    /// Goes on to the next source address and port that looks free.
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, tables: &T, _number: u32) -> bool {
+        let next = self.number.wrapping_add(1);
+        self.propose(next);
+        self.reply(tables).is_none_or(|arrival| tables.search(&arrival).is_none())
+    }
+}
+
+impl<I: Ip> Claim<'_, I> {
+    /// Puts the source address and port of a step of the search.
+    #[inline(always)]
+    fn propose(&mut self, number: u32) {
+        let places = u64::from(self.sources.count) * u64::from(PORTS);
+        let place = u64::from(self.start) + u64::from(number) * u64::from(self.stride);
+        let place = place.checked_rem(places).unwrap_or(0);
+        let (source, port) = (place / u64::from(PORTS), place % u64::from(PORTS));
+        self.number = number;
+        self.content.source = self.sources.first + source as u32;
+        let target_port = first(self.content.provider_ports);
+        let port = ((FIRST_PORT + port as u32) as u16).to_be();
+        self.content.provider_ports = pair(target_port, port);
+    }
+
+    /// The tuple of the target's packets.
+    #[inline(always)]
+    fn reply<T: Tables>(&self, tables: &T) -> Option<Arrival<I>> {
+        let target = tables.target(self.content.target)?;
+        Some(Arrival {
+            network: target.network,
+            source: I::from_addr(&target.address),
+            destination: I::from_addr(&tables.source(self.content.source)?.address),
+            ports: self.content.provider_ports,
+            protocol: self.arrival.protocol,
+        })
+    }
+}

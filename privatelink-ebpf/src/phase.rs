@@ -1,0 +1,124 @@
+//! TCP's phases, followed from flags; and clients that change their Ethernet address.
+//!
+//! Both slots of a flow carry the phase, so that the fast path looks at one only. A change is
+//! rare, and this is where the other slot is looked up.
+
+use crate::{
+    flow_table::{Found, opposite},
+    tables::Tables,
+    wire::{Ip, tcp_flags},
+};
+use privatelink_common::flow::{Phase, word};
+
+/// Notes what a packet's flags mean for its flow.
+#[inline(never)]
+pub fn follow<T: Tables, I: Ip>(tables: &T, index: u32, flags: u32) {
+    let Some(found) = Found::at(tables, index) else { return };
+    let marks = word::PHASE | word::FIN_IN | word::FIN_OUT;
+    let next = advance(found.word, flags as u8);
+    if next == found.word & marks {
+        return;
+    }
+    let put = |slot: &privatelink_common::flow::Slot, word: u32| {
+        // Whoever changed the word meanwhile knows better: the next packet sees it.
+        let _won = tables.exchange(slot.word_cell(), word, word & !marks | next);
+    };
+    put(found.slot, found.word);
+    let other = opposite::<I>(&found);
+    if let Some(other) = tables.search(&other).and_then(|index| tables.slot(index)) {
+        put(other, other.word());
+    }
+}
+
+/// Phase and FIN marks after a packet with these flags.
+#[inline(always)]
+fn advance(word: u32, flags: u8) -> u32 {
+    let reverse = word & word::REVERSE != 0;
+    let phase = Phase::of(word);
+    let mut fins = word & (word::FIN_IN | word::FIN_OUT);
+    let set = |mask| flags & mask == mask;
+    let next = if set(tcp_flags::RST) {
+        Phase::Closing
+    } else if set(tcp_flags::FIN) {
+        fins |= if reverse { word::FIN_OUT } else { word::FIN_IN };
+        if fins == word::FIN_IN | word::FIN_OUT { Phase::Closing } else { Phase::HalfClosed }
+    } else {
+        match phase {
+            Phase::Opening if reverse && set(tcp_flags::SYN | tcp_flags::ACK) => Phase::Answered,
+            Phase::Answered if !reverse && set(tcp_flags::ACK) && !set(tcp_flags::SYN) => {
+                Phase::Established
+            }
+            // The client uses the tuple anew.
+            Phase::Closing if !reverse && set(tcp_flags::SYN) && !set(tcp_flags::ACK) => {
+                fins = 0;
+                Phase::Opening
+            }
+            Phase::Opening
+            | Phase::Answered
+            | Phase::Established
+            | Phase::HalfClosed
+            | Phase::Closing => phase,
+        }
+    };
+    next.bits() | fins
+}
+
+/// Sends a flow's replies to another Ethernet address from now on.
+#[inline(never)]
+pub fn follow_client<T: Tables, I: Ip>(tables: &T, index: u32, high: u16, low: u32) {
+    let Some(found) = Found::at(tables, index) else { return };
+    found.slot.set_client_mac(high, low);
+    let other = opposite::<I>(&found);
+    if let Some(other) = tables.search(&other).and_then(|index| tables.slot(index)) {
+        other.set_client_mac(high, low);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tcp_flags::{ACK, FIN, RST, SYN};
+
+    const IN: u32 = 0;
+    const OUT: u32 = word::REVERSE;
+
+    /// Runs flags through the phases, each from one side.
+    fn run(packets: &[(u32, u8)]) -> Phase {
+        let mut marks = Phase::Opening.bits();
+        for &(side, flags) in packets {
+            marks = advance(side | marks, flags);
+        }
+        Phase::of(marks)
+    }
+
+    #[test]
+    fn three_way_handshake_establishes() {
+        assert_eq!(run(&[(IN, SYN)]), Phase::Opening);
+        assert_eq!(run(&[(IN, SYN), (OUT, SYN | ACK)]), Phase::Answered);
+        assert_eq!(run(&[(IN, SYN), (OUT, SYN | ACK), (IN, ACK)]), Phase::Established);
+    }
+
+    #[test]
+    fn an_ack_from_the_target_alone_establishes_nothing() {
+        assert_eq!(run(&[(IN, SYN), (OUT, ACK)]), Phase::Opening);
+        assert_eq!(run(&[(IN, SYN), (OUT, SYN | ACK), (OUT, ACK)]), Phase::Answered);
+    }
+
+    #[test]
+    fn both_fins_close_one_does_not() {
+        let open = [(IN, SYN), (OUT, SYN | ACK), (IN, ACK)];
+        let with = |more: &[(u32, u8)]| run(&[&open[..], more].concat());
+        assert_eq!(with(&[(IN, FIN | ACK)]), Phase::HalfClosed);
+        assert_eq!(with(&[(IN, FIN | ACK), (IN, FIN | ACK)]), Phase::HalfClosed);
+        assert_eq!(with(&[(IN, FIN | ACK), (OUT, FIN | ACK)]), Phase::Closing);
+        assert_eq!(with(&[(IN, FIN | ACK), (OUT, FIN | ACK), (IN, ACK)]), Phase::Closing);
+    }
+
+    #[test]
+    fn rst_closes_and_syn_reopens() {
+        let closed = [(IN, SYN), (OUT, RST | ACK)];
+        assert_eq!(run(&closed), Phase::Closing);
+        assert_eq!(run(&[&closed[..], &[(IN, SYN)]].concat()), Phase::Opening);
+        assert_eq!(run(&[&closed[..], &[(OUT, SYN | ACK)]].concat()), Phase::Closing);
+    }
+}

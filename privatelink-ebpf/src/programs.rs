@@ -1,0 +1,59 @@
+//! The programs: they call the packet function, count, and turn its verdict into an action.
+
+use crate::{context::XdpFrame, maps::Maps};
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
+    macros::xdp,
+    programs::XdpContext,
+};
+use privatelink_common::Reason;
+use privatelink_ebpf::{Frame as _, Refused, Verdict, fast, slow};
+
+/// Carries the packets of one interface; what is unusual goes on to [`privatelink_slow`].
+#[xdp(frags)]
+pub fn privatelink(context: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(context);
+    match fast(&mut frame, &Maps) {
+        Some(verdict) => act(&frame, verdict),
+        None => {
+            Maps.to_slow_stage(frame.context());
+            // The call returns only if the loader has not entered the program.
+            act(&frame, Verdict::drop(Reason::Internal))
+        }
+    }
+}
+
+/// The second stage.
+#[xdp(frags)]
+pub fn privatelink_slow(context: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(context);
+    let verdict = slow(&mut frame, &Maps);
+    act(&frame, verdict)
+}
+
+/// Turns a verdict into the kernel's action.
+#[inline(always)]
+fn act(frame: &XdpFrame, verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Pass => XDP_PASS,
+        Verdict::Drop(Refused { reason, endpoint }) => {
+            Maps.count_drop(reason, endpoint);
+            XDP_DROP
+        }
+        Verdict::Send { ifindex } if ifindex == frame.ingress() => XDP_TX,
+        Verdict::Send { ifindex } => Maps.redirect(ifindex).unwrap_or_else(|_| {
+            Maps.count_drop(Reason::NoDevice, None);
+            XDP_DROP
+        }),
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing in the object can panic, and a test looks for what would.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,91 @@
+//! Access to the gateway's state.
+
+use crate::{
+    flow_table::{self, Arrival, Taken},
+    wire::Ip,
+};
+use privatelink_common::{
+    Endpoint, Listener, ListenerKey, Local, LocalKey, Service, Source, Target,
+    cell::Word32,
+    flow::{Content, RegionCell, Slot},
+};
+
+/// What the packet function knows of the world: the maps, a coarse clock, and two primitives
+/// that the kernel has and plain code lacks.
+pub trait Tables: Sized {
+    /// The time in ticks.
+    fn now(&self) -> u32;
+    /// Index of the network that an interface is attached to.
+    fn network(&self, ifindex: u32) -> Option<u32>;
+    /// Which of the gateway's own addresses this is.
+    fn local(&self, key: &LocalKey) -> Option<Local>;
+    /// An endpoint by index.
+    fn endpoint(&self, index: u32) -> Option<&Endpoint>;
+    /// A service by index.
+    fn service(&self, index: u32) -> Option<&Service>;
+    /// A listener port.
+    fn listener(&self, key: &ListenerKey) -> Option<Listener>;
+    /// An entry of the backend table: the index of a target.
+    fn backend(&self, index: u32) -> Option<u32>;
+    /// A target by index.
+    fn target(&self, index: u32) -> Option<&Target>;
+    /// A source address by index.
+    fn source(&self, index: u32) -> Option<&Source>;
+
+    /// How many regions the flow table has.
+    fn regions(&self) -> u32;
+    /// A part of the flow table by index.
+    fn region(&self, index: u32) -> Option<&RegionCell>;
+    /// A slot of the flow table by index.
+    fn slot(&self, index: u32) -> Option<&Slot>;
+    /// One of the secret keys of the flow table's hash.
+    fn hash_key(&self, index: usize) -> u32;
+
+    /// [`Arrival::search`]; an environment may have it out of line.
+    fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32> {
+        arrival.search(self)
+    }
+
+    /// [`Arrival::insert`]; an environment may have it out of line.
+    ///
+    /// # Errors
+    /// Why the tuple could not be entered.
+    fn insert<I: Ip>(
+        &self,
+        arrival: &Arrival<I>,
+        word: u32,
+        content: &Content,
+    ) -> Result<u32, Taken> {
+        arrival.insert(self, word, content)
+    }
+
+    /// [`flow_table::remove`]; an environment may have it out of line.
+    fn remove(&self, index: u32, word: u32) -> bool {
+        flow_table::remove(self, index, word)
+    }
+
+    /// Counts a forwarded packet.
+    fn count_packet(&self, endpoint: u32, direction: Direction, bytes: u32);
+    /// Counts a new flow.
+    fn count_flow(&self, endpoint: u32);
+
+    /// Puts `new` where `old` stands and says whether it stood there; a full barrier.
+    fn exchange(&self, cell: &Word32, old: u32, new: u32) -> bool;
+    /// Takes steps until one says stop or `limit` is reached.
+    fn walk<W: Walk>(&self, limit: u32, walk: &mut W);
+}
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Client to target.
+    In,
+    /// Target to client.
+    Out,
+}
+
+/// A loop whose body the verifier looks at once.
+pub trait Walk {
+    /// The step of this number; `true` ends the walk.
+    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool;
+}

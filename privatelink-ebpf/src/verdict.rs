@@ -1,0 +1,41 @@
+//! What becomes of a packet.
+
+use privatelink_common::Reason;
+
+/// The datapath's decision about a packet.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not ours: the host's stack sees it as it came.
+    Pass,
+    /// Refused.
+    Drop(Refused),
+    /// Rewritten, and out by this interface; by the one it came from too.
+    Send {
+        /// Index of the interface.
+        ifindex: u32,
+    },
+}
+
+/// Why a packet was refused, and whose it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+    /// The endpoint that it was for, where one is known.
+    pub endpoint: Option<u32>,
+}
+
+impl Verdict {
+    /// Refused for a reason, at no endpoint that is known.
+    #[inline(always)]
+    pub const fn drop(reason: Reason) -> Self {
+        Self::Drop(Refused { reason, endpoint: None })
+    }
+
+    /// Refused for a reason, at an endpoint.
+    #[inline(always)]
+    pub const fn drop_at(reason: Reason, endpoint: u32) -> Self {
+        Self::Drop(Refused { reason, endpoint: Some(endpoint) })
+    }
+}
