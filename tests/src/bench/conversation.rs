@@ -45,7 +45,8 @@ impl Conversation<'_> {
         let ends = (macs.client, macs.consumer_port);
         let FlowTuple { client, endpoint, .. } = *self.flow;
         let before = frame(ends, client, endpoint, self.protocol, segment, 64)?;
-        let after = self.forwarded(self.ports.consumer, &before)?;
+        let after =
+            self.forwarded(self.ports.consumer, &before).with_context(|| format!("{segment:?}"))?;
         check_translation(&before, &after, self.flow, macs)
             .with_context(|| format!("{segment:?} from {client}"))
     }
@@ -55,7 +56,7 @@ impl Conversation<'_> {
         let ends = (macs.target, macs.provider_port);
         let FlowTuple { client, endpoint, target, .. } = *self.flow;
         let before = frame(ends, target, source, self.protocol, Segment::SynAck, 64)?;
-        let after = self.forwarded(self.ports.provider, &before)?;
+        let after = self.forwarded(self.ports.provider, &before).context("the answer")?;
         // Seen from the target, the roles and the ends of the cable are swapped.
         let back = FlowTuple { client: target, endpoint: source, source: endpoint, target: client };
         let reversed = super::packet::Macs {

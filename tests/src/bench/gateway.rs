@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use aya::maps::{Array, DevMap, HashMap, Map, PerCpuArray};
+use aya::maps::{Array, DevMap, HashMap, Map, MapData, PerCpuArray, ProgramArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use privatelink_common::flow::{REGION_SLOTS, regions_for};
 use privatelink_common::hash::HashKeys;
 use privatelink_common::{
     Admission, Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
-    Service, Source, TCP, Target, TargetState, UDP, maps, ticks_from_millis,
+    Reason, Service, Source, TCP, Target, TargetState, UDP, maps, ticks_from_millis,
 };
 
 use super::conversation;
@@ -30,6 +30,8 @@ pub struct Gateway {
     ebpf: Ebpf,
     object: PathBuf,
     capacity: u32,
+    /// A program array is emptied when the last process lets go of it.
+    _stages: ProgramArray<MapData>,
 }
 
 impl Gateway {
@@ -49,13 +51,32 @@ impl Gateway {
             .override_global("HASH_KEYS", keys.as_slice(), true)
             .load_file(path)
             .with_context(|| format!("loading the datapath from {}", path.display()))?;
-        let program = ebpf.program_mut(maps::PROGRAM).context("the object has no program")?;
-        let program: &mut Xdp = program.try_into()?;
-        program.load().context("the kernel refused the datapath")?;
-        let mut this = Self { ebpf, object: path.to_owned(), capacity };
+        for name in [maps::PROGRAM, maps::SLOW_PROGRAM] {
+            let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
+            let program: &mut Xdp = program.try_into()?;
+            program.load().with_context(|| format!("the kernel refused the program {name}"))?;
+        }
+        let mut stages: ProgramArray<_> =
+            ebpf.take_map(maps::STAGES).context("the object has no stages")?.try_into()?;
+        stages.set(maps::SLOW_STAGE, xdp(&ebpf, maps::SLOW_PROGRAM)?.fd()?, 0)?;
+        let mut this = Self { ebpf, object: path.to_owned(), capacity, _stages: stages };
         this.attach(ports)?;
         this.publish(ports)?;
         Ok(this)
+    }
+
+    /// Packets not forwarded, by reason.
+    fn drops(&self) -> Result<Vec<(Reason, u64)>> {
+        let map = self.ebpf.map(maps::DROPS).context("the object counts no drops")?;
+        let drops: PerCpuArray<_, u64> = map.try_into()?;
+        let mut found = Vec::new();
+        for &reason in Reason::ALL {
+            let count = drops.get(&(reason as u32), 0)?.iter().sum();
+            if count > 0 {
+                found.push((reason, count));
+            }
+        }
+        Ok(found)
     }
 
     fn map(&mut self, name: &str) -> Result<&mut Map> {
@@ -159,7 +180,8 @@ impl Subject for Gateway {
     fn prepare(&mut self, flows: &[FlowTuple], protocol: Protocol, ports: &Ports) -> Result<()> {
         let program = self.program()?;
         for flow in flows {
-            conversation::open(program, flow, protocol, ports)?;
+            conversation::open(program, flow, protocol, ports)
+                .with_context(|| format!("drops counted: {:?}", self.drops()))?;
         }
         Ok(())
     }

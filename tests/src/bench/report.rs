@@ -55,8 +55,10 @@ impl Report {
     /// The table.
     pub fn table(&self) -> String {
         let mut text = format!("{}\n{}\n", self.machine, self.command);
+        let mut figures: Vec<&Figure> = self.figures.iter().collect();
+        figures.sort_by_key(|figure| (figure.new_flows, figure.protocol.number(), figure.length));
         let mut before = None;
-        for figure in &self.figures {
+        for figure in figures {
             let group = (figure.protocol, figure.length, figure.new_flows);
             if before != Some(group) {
                 before = Some(group);
