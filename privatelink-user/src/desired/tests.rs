@@ -221,3 +221,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ten_thousand_endpoints_are_computed_quickly() {
+    let mut text = PARTS.replace("# rules", r#"allow = ["*"]"#);
+    for service in 0..1_000u32 {
+        text += &format!(
+            "\n[[service]]\nname = \"s{service}\"\nprincipal = \"vendor\"\nnetwork = \"vendor\"\n\
+             acceptance = \"automatic\"\nallow = [\"*\"]\n\
+             source_addresses = [\"10.0.{}.{}/29\"]\n\
+             [[service.listener]]\nprotocol = \"tcp\"\nport = 80\n\
+             [[service.target]]\naddress = \"10.0.200.{}\"\n",
+            service / 30 + 1,
+            service % 30 * 8,
+            service % 250 + 1,
+        );
+    }
+    for endpoint in 0..10_000u32 {
+        text += &format!(
+            "\n[[endpoint]]\nname = \"e{endpoint}\"\nservice = \"s{}\"\nnetwork = \"acme\"\n\
+             addresses = [\"10.1.{}.{}\"]\n",
+            endpoint % 1_000,
+            endpoint / 250 + 1,
+            endpoint % 250 + 1,
+        );
+    }
+    let model = model(&text);
+    let start = std::time::Instant::now();
+    let mut ids = ids(&model);
+    let tables = desired(&model, &ids, &host());
+    let first = start.elapsed();
+    nothing_dangles(&tables);
+    let start = std::time::Instant::now();
+    ids.assign(&model).unwrap();
+    assert_eq!(desired(&model, &ids, &host()), tables);
+    // Minutes, if anything is quadratic; this is far more than an unoptimised build needs.
+    let again = start.elapsed();
+    eprintln!("first {first:?}, again {again:?}");
+    assert!(again.as_secs() < 5 && first.as_secs() < 5, "{first:?}, then {again:?}");
+}

@@ -14,13 +14,13 @@ use std::net::IpAddr;
 use privatelink_common::{Pool, maps};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Model, Name, Network, Service, Target, TargetAddress};
+use crate::model::{Endpoint, Model, Network, Service, Target, TargetAddress};
 
 pub use file::{FileError, IdFile};
 
 use backends::Backends;
 use indices::Indices;
-use sources::Sources;
+use sources::{Sources, Wanted};
 
 /// More of a kind than the maps have room for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,10 +89,10 @@ impl Ids {
             addresses(service).map(|(address, _)| target_key(service, address))
         });
         next.targets.assign(targets, "targets", maps::MAX_TARGETS)?;
-        next.sources.assign(&source_pools(model))?;
+        next.sources.assign(source_pools(model))?;
         let backends = model.services().values().flat_map(|service| {
             Family::BOTH
-                .map(|family| (backend_key(service, family), next.backends_of(service, family)))
+                .map(|family| (pool_key(service, family), next.backends_of(service, family)))
         });
         let backends = backends.collect();
         next.backends.assign(backends)?;
@@ -127,7 +127,7 @@ impl Ids {
 
     /// The range of a service's source addresses.
     pub fn source_pool(&self, service: &Service, family: Family) -> Pool {
-        self.sources.pool(&service.network, &sources_of(service, family))
+        self.sources.pool(&pool_key(service, family))
     }
 
     /// Every source index that may be in use, by flows as well, with its network and address.
@@ -137,7 +137,7 @@ impl Ids {
 
     /// The range of a service's backends, and the target indices to put there.
     pub fn backend_pool(&self, service: &Service, family: Family) -> (Pool, &[u32]) {
-        self.backends.pool(&backend_key(service, family))
+        self.backends.pool(&pool_key(service, family))
     }
 
     fn backends_of(&self, service: &Service, family: Family) -> Vec<u32> {
@@ -165,12 +165,15 @@ fn sources_of(service: &Service, family: Family) -> Vec<IpAddr> {
     addresses
 }
 
-fn source_pools(model: &Model) -> Vec<(Name, Vec<IpAddr>)> {
-    let services = model.services().values();
-    let pools = services.flat_map(|service| {
-        Family::BOTH.map(|family| (service.network.clone(), sources_of(service, family)))
-    });
-    pools.filter(|(_, addresses)| !addresses.is_empty()).collect()
+fn source_pools(model: &Model) -> Vec<Wanted> {
+    let of = |service: &Service| {
+        Family::BOTH.map(|family| Wanted {
+            key: pool_key(service, family),
+            network: service.network.clone(),
+            addresses: sources_of(service, family),
+        })
+    };
+    model.services().values().flat_map(of).collect()
 }
 
 /// An endpoint that is moved to another service or network is another endpoint: its flows end.
@@ -182,6 +185,6 @@ fn target_key(service: &Service, address: IpAddr) -> String {
     format!("{} {} {address}", service.name, service.network)
 }
 
-fn backend_key(service: &Service, family: Family) -> String {
+fn pool_key(service: &Service, family: Family) -> String {
     format!("{} {}", service.name, family.suffix())
 }

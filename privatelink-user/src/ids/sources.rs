@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use super::Exhausted;
 use crate::model::Name;
 
-/// The table of source addresses by index.
+/// The table of source addresses by index, and the ranges in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sources {
     entries: Vec<Option<Entry>>,
+    pools: BTreeMap<String, Range>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,11 +27,30 @@ struct Entry {
     address: IpAddr,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Range {
+    first: u32,
+    count: u32,
+}
+
+/// Addresses of one network that want a range of indices.
+pub(super) struct Wanted {
+    /// Whose they are.
+    pub key: String,
+    /// The network.
+    pub network: Name,
+    /// The addresses, in the order of the range.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Where each address has an index.
+type Places = BTreeMap<(String, IpAddr), Vec<u32>>;
+
 impl Sources {
-    /// The range that holds exactly these addresses in this order.
-    pub fn pool(&self, network: &Name, addresses: &[IpAddr]) -> Pool {
-        let first = self.find(network, addresses);
-        first.map_or_else(Pool::default, |first| Pool { first, count: len(addresses) })
+    /// The range of these addresses.
+    pub fn pool(&self, key: &str) -> Pool {
+        let range = self.pools.get(key).copied().unwrap_or_default();
+        Pool { first: range.first, count: range.count }
     }
 
     /// Every index that stands for an address.
@@ -43,42 +63,40 @@ impl Sources {
     /// Makes a range for each pool that has none.
     ///
     /// Other indices of an address that is still in some pool stay: flows may name them.
-    pub fn assign(&mut self, pools: &[(Name, Vec<IpAddr>)]) -> Result<(), Exhausted> {
-        let wanted = pools.iter().flat_map(|(network, addresses)| {
-            addresses.iter().map(|address| (network.as_str(), *address))
-        });
-        let wanted: BTreeSet<(&str, IpAddr)> = wanted.collect();
-        let unwanted: Vec<u32> = self
-            .entries()
-            .filter(|(_, network, address)| !wanted.contains(&(*network, *address)))
-            .map(|(index, ..)| index)
-            .collect();
+    pub fn assign(&mut self, mut wanted: Vec<Wanted>) -> Result<(), Exhausted> {
+        wanted.retain(|pool| !pool.addresses.is_empty());
         // The longest first: a shorter one may be part of it.
-        let mut longest_first: Vec<_> = pools.iter().collect();
-        longest_first.sort_by_key(|(_, addresses)| std::cmp::Reverse(addresses.len()));
-        let mut starts = self.starts();
-        for (network, addresses) in longest_first {
-            if self.find_among(&starts, network, addresses).is_some() {
-                continue;
+        wanted.sort_by_key(|pool| std::cmp::Reverse(pool.addresses.len()));
+        let mut places = self.places();
+        let mut pools = BTreeMap::new();
+        let mut missing = Vec::new();
+        for pool in &wanted {
+            match self.find(&places, pool) {
+                Some(first) => drop(pools.insert(pool.key.clone(), range(first, pool))),
+                None => missing.push(pool),
             }
-            let first = match self.append(network, addresses) {
+        }
+        for pool in missing {
+            // One that was made a moment ago may hold it.
+            let first = match self.find(&places, pool).or_else(|| self.append(pool)) {
                 Some(first) => first,
-                None => self.squeeze_in(pools, network, addresses)?,
+                None => self.squeeze_in(&pools, pool)?,
             };
-            for (index, address) in (first..).zip(addresses) {
-                starts.entry((network.to_string(), *address)).or_default().push(index);
+            for (index, address) in (first..).zip(&pool.addresses) {
+                places.entry((pool.network.to_string(), *address)).or_default().push(index);
             }
+            pools.insert(pool.key.clone(), range(first, pool));
         }
-        for index in unwanted {
-            self.free(index, &wanted);
-        }
+        self.pools = pools;
+        self.free_all_but(&wanted);
         Ok(())
     }
 
-    fn append(&mut self, network: &Name, addresses: &[IpAddr]) -> Option<u32> {
+    fn append(&mut self, pool: &Wanted) -> Option<u32> {
         let first = len(&self.entries);
-        (first + len(addresses) <= maps::MAX_SOURCES).then(|| {
-            self.entries.extend(addresses.iter().map(|address| Some(entry(network, *address))));
+        (first + len(&pool.addresses) <= maps::MAX_SOURCES).then(|| {
+            let entries = pool.addresses.iter().map(|address| Some(entry(&pool.network, *address)));
+            self.entries.extend(entries);
             first
         })
     }
@@ -87,23 +105,19 @@ impl Sources {
     /// cost of indices that no pool needs, though a flow may.
     fn squeeze_in(
         &mut self,
-        pools: &[(Name, Vec<IpAddr>)],
-        network: &Name,
-        addresses: &[IpAddr],
+        pools: &BTreeMap<String, Range>,
+        pool: &Wanted,
     ) -> Result<u32, Exhausted> {
-        let mut needed = BTreeSet::new();
-        for (network, addresses) in pools {
-            let pool = self.pool(network, addresses);
-            needed.extend(pool.first..pool.first + pool.count);
-        }
+        let needed: BTreeSet<u32> =
+            pools.values().flat_map(|range| range.first..range.first + range.count).collect();
         let mut run = 0;
         for index in 0..len(&self.entries) {
             run = if needed.contains(&index) { 0 } else { run + 1 };
-            if run == len(addresses) {
+            if run == len(&pool.addresses) {
                 let first = index + 1 - run;
                 let slots = self.entries.iter_mut().skip(first as usize);
-                for (slot, address) in slots.zip(addresses) {
-                    *slot = Some(entry(network, *address));
+                for (slot, address) in slots.zip(&pool.addresses) {
+                    *slot = Some(entry(&pool.network, *address));
                 }
                 return Ok(first);
             }
@@ -111,48 +125,43 @@ impl Sources {
         Err(Exhausted { what: "source addresses", limit: maps::MAX_SOURCES })
     }
 
-    /// Clears an index, unless it has come to stand for a wanted address meanwhile.
-    fn free(&mut self, index: u32, wanted: &BTreeSet<(&str, IpAddr)>) {
-        if let Some(slot) = self.entries.get_mut(index as usize) {
+    fn free_all_but(&mut self, wanted: &[Wanted]) {
+        let wanted: BTreeSet<(&str, IpAddr)> = wanted
+            .iter()
+            .flat_map(|pool| pool.addresses.iter().map(|a| (pool.network.as_str(), *a)))
+            .collect();
+        for slot in &mut self.entries {
             slot.take_if(|entry| !wanted.contains(&(entry.network.as_str(), entry.address)));
         }
     }
 
-    fn starts(&self) -> BTreeMap<(String, IpAddr), Vec<u32>> {
-        let mut starts: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+    fn places(&self) -> Places {
+        let mut places = Places::new();
         for (index, network, address) in self.entries() {
-            starts.entry((network.to_owned(), address)).or_default().push(index);
+            places.entry((network.to_owned(), address)).or_default().push(index);
         }
-        starts
+        places
     }
 
-    fn find(&self, network: &Name, addresses: &[IpAddr]) -> Option<u32> {
-        let first = addresses.first()?;
-        let candidates =
-            self.entries().filter(|(_, of, address)| *of == network.as_str() && address == first);
-        candidates.map(|(index, ..)| index).find(|index| self.holds(*index, network, addresses))
+    fn find(&self, places: &Places, pool: &Wanted) -> Option<u32> {
+        let candidates = places.get(&(pool.network.to_string(), *pool.addresses.first()?))?;
+        candidates.iter().copied().find(|index| self.holds(*index, pool))
     }
 
-    fn find_among(
-        &self,
-        starts: &BTreeMap<(String, IpAddr), Vec<u32>>,
-        network: &Name,
-        addresses: &[IpAddr],
-    ) -> Option<u32> {
-        let candidates = starts.get(&(network.to_string(), *addresses.first()?))?;
-        candidates.iter().copied().find(|index| self.holds(*index, network, addresses))
-    }
-
-    fn holds(&self, first: u32, network: &Name, addresses: &[IpAddr]) -> bool {
+    fn holds(&self, first: u32, pool: &Wanted) -> bool {
         let first = first as usize;
-        self.entries.get(first..first + addresses.len()).is_some_and(|slots| {
-            slots.iter().zip(addresses).all(|(slot, address)| {
+        self.entries.get(first..first + pool.addresses.len()).is_some_and(|slots| {
+            slots.iter().zip(&pool.addresses).all(|(slot, address)| {
                 slot.as_ref().is_some_and(|entry| {
-                    entry.address == *address && entry.network == network.as_str()
+                    entry.address == *address && entry.network == pool.network.as_str()
                 })
             })
         })
     }
+}
+
+fn range(first: u32, pool: &Wanted) -> Range {
+    Range { first, count: len(&pool.addresses) }
 }
 
 fn entry(network: &Name, address: IpAddr) -> Entry {
@@ -168,33 +177,33 @@ fn len<T>(slice: &[T]) -> u32 {
 mod tests {
     use super::*;
 
-    fn pool(network: &str, range: std::ops::Range<u16>) -> (Name, Vec<IpAddr>) {
+    fn pool(network: &str, range: std::ops::Range<u16>) -> Wanted {
         let address = |n: u16| IpAddr::from([10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]);
-        (network.parse().unwrap(), range.map(address).collect())
+        let key = format!("{network} {range:?}");
+        Wanted { key, network: network.parse().unwrap(), addresses: range.map(address).collect() }
     }
 
-    fn ranges(sources: &Sources, pools: &[(Name, Vec<IpAddr>)]) -> Vec<(u32, u32)> {
-        pools.iter().map(|(n, a)| sources.pool(n, a)).map(|p| (p.first, p.count)).collect()
+    fn assign(sources: &mut Sources, pools: Vec<Wanted>) -> Result<Vec<(u32, u32)>, Exhausted> {
+        let keys: Vec<String> = pools.iter().map(|pool| pool.key.clone()).collect();
+        sources.assign(pools)?;
+        let pools = keys.iter().map(|key| sources.pool(key));
+        Ok(pools.map(|pool| (pool.first, pool.count)).collect())
     }
 
     #[test]
     fn equal_and_contained_pools_share_and_others_do_not() {
         let mut sources = Sources::default();
-        let pools = [pool("a", 0..8), pool("a", 0..8), pool("a", 2..4), pool("b", 0..8)];
-        sources.assign(&pools).unwrap();
-        assert_eq!(ranges(&sources, &pools), [(0, 8), (0, 8), (2, 2), (8, 8)]);
-        let more = [pool("a", 0..8), pool("a", 6..10)];
-        sources.assign(&more).unwrap();
-        assert_eq!(ranges(&sources, &more), [(0, 8), (16, 4)]);
+        let pools = vec![pool("a", 2..4), pool("a", 0..8), pool("a", 0..8), pool("b", 0..8)];
+        assert_eq!(assign(&mut sources, pools).unwrap(), [(2, 2), (0, 8), (0, 8), (8, 8)]);
+        let more = vec![pool("a", 0..8), pool("a", 6..10)];
+        assert_eq!(assign(&mut sources, more).unwrap(), [(0, 8), (16, 4)]);
     }
 
     #[test]
     fn a_pool_that_grows_keeps_the_old_indices_for_flows() {
         let mut sources = Sources::default();
-        sources.assign(&[pool("a", 0..4)]).unwrap();
-        let grown = [pool("a", 1..5)];
-        sources.assign(&grown).unwrap();
-        assert_eq!(ranges(&sources, &grown), [(4, 4)]);
+        assign(&mut sources, vec![pool("a", 0..4)]).unwrap();
+        assert_eq!(assign(&mut sources, vec![pool("a", 1..5)]).unwrap(), [(4, 4)]);
         let kept: Vec<u32> = sources.entries().map(|(index, ..)| index).collect();
         assert_eq!(kept, [1, 2, 3, 4, 5, 6, 7], "only address 0 is gone");
     }
@@ -202,14 +211,12 @@ mod tests {
     #[test]
     fn a_full_table_gives_up_what_no_pool_needs() {
         let mut sources = Sources::default();
-        sources.assign(&[pool("a", 0..40_000)]).unwrap();
-        let moved = [pool("a", 1..40_000)];
-        sources.assign(&moved).unwrap();
-        assert_eq!(ranges(&sources, &moved), [(1, 39_999)], "contained in the old one");
-        let other = [pool("b", 0..30_000)];
-        sources.assign(&other).unwrap();
-        assert_eq!(ranges(&sources, &other), [(0, 30_000)]);
-        let both = [pool("b", 0..30_000), pool("c", 0..60_000)];
-        assert!(sources.assign(&both).is_err());
+        assign(&mut sources, vec![pool("a", 0..40_000)]).unwrap();
+        let moved = assign(&mut sources, vec![pool("a", 1..40_000)]).unwrap();
+        assert_eq!(moved, [(1, 39_999)], "contained in the old one");
+        let other = assign(&mut sources, vec![pool("b", 0..30_000)]).unwrap();
+        assert_eq!(other, [(0, 30_000)]);
+        let both = vec![pool("b", 0..30_000), pool("c", 0..60_000)];
+        assert!(assign(&mut sources, both).is_err());
     }
 }
