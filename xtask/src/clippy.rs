@@ -31,5 +31,5 @@ pub fn host() -> Result<()> {
 pub fn datapath() -> Result<()> {
     let toolchain = setup::toolchain()?;
     let step = Step::from(toolchain.cargo(&workspace::root(), "clippy")).args(DENY);
-    step.run().context("clippy for the BPF target; `rustup component add clippy` if it is absent")
+    step.run().context("for the BPF target")
 }
