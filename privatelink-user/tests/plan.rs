@@ -124,7 +124,7 @@ fn example() -> Tables {
 }
 
 fn loaded(store: &Memory) -> Tables {
-    store.load().unwrap()
+    store.tables().clone()
 }
 
 /// Says what refers to nothing, or to what another service owns.

@@ -1,5 +1,7 @@
 //! The maps in the kernel against the same writes in memory, and what outlives the daemon.
 
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
 use std::cell::RefCell;
 use std::fs;
 use std::net::Ipv6Addr;
@@ -285,7 +287,12 @@ impl Gateway {
     }
 
     fn run(&self, work: impl FnOnce() + Send) {
-        self.0.run(|| Ok(work())).unwrap();
+        self.0
+            .run(|| {
+                work();
+                Ok(())
+            })
+            .unwrap();
     }
 
     /// Id of the XDP program of an interface.

@@ -242,8 +242,6 @@ fn no_program(name: &str) -> Error {
 }
 
 fn program_id(program: BorrowedFd<'_>) -> Result<u32, Error> {
-    match fdinfo::read(program).map_err(Error::load("program"))? {
-        fdinfo::Object::Program(id) => Ok(id),
-        _ => Err(no_program(PROGRAM)),
-    }
+    let object = fdinfo::read(program).map_err(Error::load("program"))?;
+    if let fdinfo::Object::Program(id) = object { Ok(id) } else { Err(no_program(PROGRAM)) }
 }

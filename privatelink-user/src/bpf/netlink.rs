@@ -64,14 +64,20 @@ fn of(link: &LinkMessage) -> Occupant {
     });
     for attribute in attributes.flatten() {
         if let LinkXdp::Attached(attached) = attribute {
-            occupant.mode = match *attached {
-                XdpAttached::SocketBuffer => Some(Mode::Generic),
-                XdpAttached::None => None,
-                _ => Some(Mode::Native),
-            };
+            occupant.mode = mode(*attached);
         } else if let LinkXdp::ProgId(id) = attribute {
             occupant.program = Some(*id).filter(|id| *id != 0);
         }
     }
     occupant
+}
+
+fn mode(attached: XdpAttached) -> Option<Mode> {
+    if attached == XdpAttached::None {
+        None
+    } else if attached == XdpAttached::SocketBuffer {
+        Some(Mode::Generic)
+    } else {
+        Some(Mode::Native)
+    }
 }
