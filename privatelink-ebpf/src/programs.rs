@@ -2,23 +2,23 @@
 
 use crate::{context::XdpFrame, maps::Maps};
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
+    bindings::xdp_action::{XDP_DROP, XDP_PASS},
     macros::xdp,
     programs::XdpContext,
 };
 use privatelink_common::Reason;
-use privatelink_ebpf::{Frame as _, Refused, Verdict, fast, slow};
+use privatelink_ebpf::{Refused, Verdict, fast, slow};
 
 /// Carries the packets of one interface; what is unusual goes on to [`privatelink_slow`].
 #[xdp(frags)]
 pub fn privatelink(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(context);
     match fast(&mut frame, &Maps) {
-        Some(verdict) => act(&frame, verdict),
+        Some(verdict) => act(verdict),
         None => {
             Maps.to_slow_stage(frame.context());
             // The call returns only if the loader has not entered the program.
-            act(&frame, Verdict::drop(Reason::Internal))
+            act(Verdict::drop(Reason::Internal))
         }
     }
 }
@@ -28,19 +28,20 @@ pub fn privatelink(context: XdpContext) -> u32 {
 pub fn privatelink_slow(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(context);
     let verdict = slow(&mut frame, &Maps);
-    act(&frame, verdict)
+    act(verdict)
 }
 
 /// Turns a verdict into the kernel's action.
 #[inline(always)]
-fn act(frame: &XdpFrame, verdict: Verdict) -> u32 {
+fn act(verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Pass => XDP_PASS,
         Verdict::Drop(Refused { reason, endpoint }) => {
             Maps.count_drop(reason, endpoint);
             XDP_DROP
         }
-        Verdict::Send { ifindex } if ifindex == frame.ingress() => XDP_TX,
+        // Also back to where the packet came from: on veth, a frame of XDP_TX does not reach a
+        // peer without an XDP program, and a redirected one does (with GRO on there).
         Verdict::Send { ifindex } => Maps.redirect(ifindex).unwrap_or_else(|_| {
             Maps.count_drop(Reason::NoDevice, None);
             XDP_DROP
