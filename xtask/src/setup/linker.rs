@@ -20,7 +20,7 @@ pub fn install(compiler: &Compiler, folder: &Path) -> Result<()> {
     let runtime = library.canonicalize().unwrap_or(library);
     let runtime = runtime.parent().context("a library lies in a folder")?;
     let build = folder.join("build");
-    Step::limited(Duration::from_secs(900), &compiler.cargo)
+    Step::limited(Duration::from_secs(1800), &compiler.cargo)
         .args(["install", "bpf-linker", "--version", VERSION, "--locked", "--force"])
         .args(["--no-default-features", "--features", &format!("llvm-{}", compiler.llvm)])
         .arg("--root")
