@@ -26,7 +26,9 @@ impl Step {
 
     /// A command that is ended when it takes longer than `limit`.
     pub fn limited(limit: Duration, program: impl AsRef<OsStr>) -> Self {
-        Self::new("timeout").arg("--kill-after=10").arg(limit.as_secs().to_string()).arg(program)
+        // In the foreground it stays in our process group, so that Ctrl-C ends it with us.
+        let timeout = Self::new("timeout").args(["--foreground", "--kill-after=10"]);
+        timeout.arg(limit.as_secs().to_string()).arg(program)
     }
 
     /// The cargo that started us.
