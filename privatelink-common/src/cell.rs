@@ -59,6 +59,10 @@ word!(
     Word32, u32, AtomicU32
 );
 word!(
+    /// A 64-bit word.
+    Word64, u64, AtomicU64
+);
+word!(
     /// A 16-bit word.
     Word16, u16, AtomicU16
 );

@@ -7,7 +7,7 @@
 
 use crate::{
     Addr, Mac,
-    cell::{Word16, Word32},
+    cell::{Word16, Word32, Word64},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -130,27 +130,13 @@ pub struct Flow {
     pub source: u16,
     /// Where the client's packets come from, and its replies go.
     pub client_mac: Mac,
-    /// Lower part of [`Flow::packets`].
-    pub packets_low: u32,
-    /// Lower part of [`Flow::bytes`].
-    pub bytes_low: u32,
-    /// Upper part of [`Flow::packets`].
-    pub packets_high: u16,
-    /// Upper part of [`Flow::bytes`].
-    pub bytes_high: u16,
+    /// Packets forwarded in this direction, modulo 2^32.
+    pub packets: u32,
+    /// IP bytes forwarded in this direction.
+    pub bytes: u64,
 }
 
 impl Flow {
-    /// Packets forwarded in this direction, modulo 2^48.
-    pub fn packets(&self) -> u64 {
-        u64::from(self.packets_low) | u64::from(self.packets_high) << 32
-    }
-
-    /// IP bytes forwarded in this direction, modulo 2^48.
-    pub fn bytes(&self) -> u64 {
-        u64::from(self.bytes_low) | u64::from(self.bytes_high) << 32
-    }
-
     /// The client's port and the listener's.
     pub fn consumer_port_pair(&self) -> [u16; 2] {
         port_pair(self.consumer_ports)
@@ -224,10 +210,8 @@ pub struct Slot {
     source: Word16,
     mac_high: Word16,
     mac_low: Word32,
-    packets_low: Word32,
-    bytes_low: Word32,
-    packets_high: Word16,
-    bytes_high: Word16,
+    packets: Word32,
+    bytes: Word64,
 }
 
 macro_rules! loads {
@@ -304,16 +288,8 @@ impl Slot {
     /// Counts one packet of `bytes` bytes. Not atomic: one direction of a flow is on one CPU.
     #[inline(always)]
     pub fn count(&self, bytes: u32) {
-        let packets = self.packets_low.load().wrapping_add(1);
-        self.packets_low.store(packets);
-        if packets == 0 {
-            self.packets_high.store(self.packets_high.load().wrapping_add(1));
-        }
-        let sum = self.bytes_low.load().wrapping_add(bytes);
-        self.bytes_low.store(sum);
-        if sum < bytes {
-            self.bytes_high.store(self.bytes_high.load().wrapping_add(1));
-        }
+        self.packets.store(self.packets.load().wrapping_add(1));
+        self.bytes.store(self.bytes.load().wrapping_add(u64::from(bytes)));
     }
 
     /// Writes everything but the word; the slot is `BUSY` meanwhile.
@@ -333,10 +309,8 @@ impl Slot {
         self.l4_delta.store(content.l4_delta);
         self.source.store(content.source as u16);
         self.set_client_mac(content.client_mac_high, content.client_mac_low);
-        self.packets_low.store(0);
-        self.bytes_low.store(0);
-        self.packets_high.store(0);
-        self.bytes_high.store(0);
+        self.packets.store(0);
+        self.bytes.store(0);
     }
 
     /// A copy as plain data.
@@ -356,10 +330,8 @@ impl Slot {
             l4_delta: self.l4_delta(),
             source: self.source(),
             client_mac: join_mac(high, low),
-            packets_low: self.packets_low.load(),
-            bytes_low: self.bytes_low.load(),
-            packets_high: self.packets_high.load(),
-            bytes_high: self.bytes_high.load(),
+            packets: self.packets.load(),
+            bytes: self.bytes.load(),
         }
     }
 }

@@ -10,12 +10,15 @@ pub const fn fold(sum: u32) -> u16 {
     ((sum & 0xffff) + (sum >> 16)) as u16
 }
 
-/// Folds a sum of 32-bit words to 16 bits.
+/// Whether a sum of a few 32-bit words, checksum included, is that of sound data.
+///
+/// It is if the sum is a multiple of 0xffff: folded once to 33 bits and once more to 17, that
+/// leaves two values.
 #[inline(always)]
-pub const fn fold64(sum: u64) -> u32 {
+pub const fn is_whole(sum: u64) -> bool {
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-    fold(sum as u32) as u32
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum == 0xffff || sum == 0x1_fffe
 }
 
 /// The checksum after its data changed by `delta`.

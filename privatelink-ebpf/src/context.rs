@@ -68,7 +68,10 @@ impl Frame for XdpFrame {
         }
         // SAFETY: the bytes lie within the frame (the verifier checks the comparison above), any
         // bytes at any address are an `H`, and the exclusive borrow of the frame lasts as long.
-        Some(unsafe { &mut *(start as *mut H) })
+        Some(unsafe {
+            core::hint::assert_unchecked(start != 0);
+            &mut *(start as *mut H)
+        })
     }
 
     #[inline(always)]

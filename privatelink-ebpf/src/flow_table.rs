@@ -176,7 +176,7 @@ impl<I: Ip> Arrival<I> {
     #[inline(always)]
     pub fn search<T: Tables>(&self, tables: &T) -> Option<u32> {
         let home = Self::home(tables, self.hash(tables));
-        let mut probe = Probe::new(self, home, 0);
+        let mut probe = Probe::new(self, home, 0, 0);
         tables.walk(MAX_PROBES, &mut probe);
         (probe.found != NOWHERE).then_some(probe.found)
     }
@@ -207,15 +207,18 @@ impl<I: Ip> Arrival<I> {
         word: u32,
         content: &Content,
     ) -> Result<u32, Taken> {
-        let mut probe = Probe::new(self, home, tables.now());
+        let used = region.used.load();
+        let spare = REGION_LIMIT.saturating_sub(used);
+        let mut probe = Probe::new(self, home, tables.now(), spare);
         tables.walk(MAX_PROBES, &mut probe);
+        let used = used + (spare - probe.spare);
+        region.used.store(used);
         if probe.found != NOWHERE {
             return Err(Taken::Exists);
         }
         let room = probe.room;
         let slot = tables.slot(room).ok_or(Taken::Full)?;
         let old = slot.word();
-        let used = region.used.load();
         let fresh = old & word::LIFE == word::FREE;
         if fresh && used >= REGION_LIMIT {
             return Err(Taken::Full);
@@ -348,12 +351,14 @@ struct Probe<'k, I: Ip> {
     found: u32,
     /// Index of the first slot that may be used.
     room: u32,
+    /// How many free slots may be made tombs to get past them; none in a search.
+    spare: u32,
 }
 
 impl<'k, I: Ip> Probe<'k, I> {
     #[inline(always)]
-    fn new(key: &'k Arrival<I>, home: Home, now: u32) -> Self {
-        Self { key, home, now, found: NOWHERE, room: NOWHERE }
+    fn new(key: &'k Arrival<I>, home: Home, now: u32, spare: u32) -> Self {
+        Self { key, home, now, found: NOWHERE, room: NOWHERE, spare }
     }
 }
 
@@ -368,7 +373,16 @@ impl<I: Ip> Walk for Probe<'_, I> {
             if rested && self.room == NOWHERE {
                 self.room = index;
             }
-            return word & word::LIFE == word::FREE;
+            if word & word::LIFE == word::TOMB {
+                return false;
+            }
+            if self.room != NOWHERE || self.spare == 0 {
+                return true;
+            }
+            // It rests: room is further on, where a search must come to.
+            slot.word_cell().store(word::TOMB);
+            self.spare -= 1;
+            return false;
         }
         if self.key.matches(tables, index, slot).is_some() {
             self.found = index;

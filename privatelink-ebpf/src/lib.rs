@@ -43,7 +43,7 @@ pub use verdict::{Refused, Verdict};
 
 use flow_table::NEAR;
 use packet::Packet;
-use wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6};
+use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport, Udp};
 
 /// Decides about one frame, and rewrites it where it goes on.
 pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
@@ -55,7 +55,7 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 pub fn fast<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
     let Some(network) = tables.network(frame.ingress()) else { return Some(Verdict::Pass) };
     let ethernet = frame.view::<Ethernet>(0)?;
-    match ethernet.ethertype.get() {
+    match ethernet.ethertype() {
         EtherType::IPV4 => fast_ip::<F, T, Ipv4>(frame, tables, network),
         EtherType::IPV6 => fast_ip::<F, T, Ipv6>(frame, tables, network),
         EtherType::ARP => None,
@@ -65,14 +65,24 @@ pub fn fast<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
 
 #[inline(always)]
 fn fast_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, network: u32) -> Option<Verdict> {
-    let packet = Packet::<I>::read(frame, network).ok()?;
-    let found = packet.arrival.find(tables, NEAR)?;
-    let way = carry::Way::of(&found);
-    carry::is_smooth(frame, &packet, &found, &way)
-        .then(|| carry::send(frame, tables, &packet, &found, &way))
+    let datagram = frame.view::<Front<I>>(0)?.ip.datagram().ok()?;
+    match datagram.protocol {
+        Tcp::PROTOCOL => fast_transport::<F, T, I, Tcp>(frame, tables, network, &datagram),
+        Udp::PROTOCOL => fast_transport::<F, T, I, Udp>(frame, tables, network, &datagram),
+        _ => None,
+    }
 }
 
-/// Where the transport header of a plain packet begins.
-const fn transport_offset<I: Ip>() -> usize {
-    ETHERNET_LEN + I::LEN
+#[inline(always)]
+fn fast_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
+    frame: &mut F,
+    tables: &T,
+    network: u32,
+    datagram: &Datagram<I>,
+) -> Option<Verdict> {
+    let (packet, head) = Packet::read_transport::<F, L>(frame, network, datagram).ok()?;
+    let found = packet.arrival.find(tables, NEAR)?;
+    let way = carry::Way::of(&found);
+    carry::is_smooth(head, &packet, &found, &way)
+        .then(|| carry::send(head, tables, packet.length, &found, &way))
 }

@@ -7,21 +7,22 @@ use crate::{
     verdict::Verdict,
     wire::{Arp, ETHERNET_LEN, Ethernet, Ip, Ipv6, NeighbourMessage, NeighbourOption},
 };
-use privatelink_common::{Addr, Local, LocalKey, LocalKind, Mac, Reason};
+use privatelink_common::{Addr, Local, LocalKey, LocalKind, Mac, Reason, flow::split_mac};
 
 /// Answers an ARP request for one of our addresses; all other ARP is the host's.
 #[inline(never)]
 pub fn answer_arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict {
     let Some(arp) = frame.view::<Arp>(ETHERNET_LEN) else { return Verdict::Pass };
-    if arp.kind != Arp::ETHERNET_IPV4 || arp.operation != Arp::REQUEST {
-        return Verdict::Pass;
-    }
-    let key = LocalKey { network, address: Addr::from_v4_word(arp.target.get()) };
+    let Some(address) = arp.asks_for() else { return Verdict::Pass };
+    let key = LocalKey { network, address: Addr::from_v4_word(address) };
     let Some(local) = tables.local(&key) else { return Verdict::Pass };
-    arp.answer(local.mac);
-    if turn_back(frame, local.mac).is_none() {
+    if !is_put_to(frame, local.mac) {
         return Verdict::Pass;
     }
+    let Some(arp) = frame.view::<Arp>(ETHERNET_LEN) else { return Verdict::Pass };
+    arp.answer(local.mac);
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    ethernet.turn_back(local.mac);
     Verdict::Send { ifindex: frame.ingress() }
 }
 
@@ -34,15 +35,24 @@ pub fn other<F: Frame, T: Tables, I: Ip>(
     reason: Reason,
 ) -> Verdict {
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
-    let destination = header.destination();
+    let destination = header.receiver();
     if I::ARRIVES == Ipv6::ARRIVES && answer_solicitation(frame, tables, network).is_some() {
         return Verdict::Send { ifindex: frame.ingress() };
     }
     let key = LocalKey { network, address: I::to_addr(destination) };
-    match tables.local(&key) {
-        Some(local) => refuse(local, reason),
-        None => Verdict::Pass,
+    let Some(local) = tables.local(&key) else { return Verdict::Pass };
+    match frame.view::<Ethernet>(0) {
+        Some(ethernet) if ethernet.to() == split_mac(local.mac) => refuse(local, reason),
+        _ => Verdict::Pass,
     }
+}
+
+/// Whether a question is for `mac`, or for a group that it may be in.
+#[inline(always)]
+fn is_put_to<F: Frame>(frame: &mut F, mac: Mac) -> bool {
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return false };
+    let [first, _] = ethernet.to().0.to_ne_bytes();
+    first & 1 != 0 || ethernet.to() == split_mac(mac)
 }
 
 fn refuse(local: Local, reason: Reason) -> Verdict {
@@ -65,11 +75,15 @@ const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 #[inline(never)]
 fn answer_solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Option<()> {
     let header = frame.view::<Ipv6>(ETHERNET_LEN)?;
-    if header.next_header != Ipv6::ICMPV6 {
+    let hop_limit = header.hop_limit;
+    let datagram = header.datagram().ok()?;
+    let (asker, length) = (datagram.source, datagram.length as usize);
+    if datagram.protocol != u32::from(Ipv6::ICMPV6)
+        || length < Ipv6::LEN + size_of::<NeighbourMessage>()
+        || !frame.holds(ETHERNET_LEN + length)
+    {
         return None;
     }
-    let asker = header.source();
-    let hop_limit = header.hop_limit;
     let message = frame.view::<NeighbourMessage>(MESSAGE)?;
     if message.kind != NeighbourMessage::SOLICITATION || message.code != 0 {
         return None;
@@ -77,7 +91,7 @@ fn answer_solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: 
     let target = message.target();
     let key = LocalKey { network, address: Addr::from_words(target) };
     let local = tables.local(&key)?;
-    if hop_limit != HOP_LIMIT {
+    if hop_limit != HOP_LIMIT || !is_put_to(frame, local.mac) {
         return None;
     }
     frame.resize(MESSAGE + ADVERTISEMENT_LEN)?;
@@ -86,26 +100,30 @@ fn answer_solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: 
     let testing = asker == [0; 4];
     let to = if testing { ALL_NODES } else { asker };
     let header = frame.view::<Ipv6>(ETHERNET_LEN)?;
-    header.put_addresses(target, to);
+    header.set_source(target);
+    header.set_destination(to);
     header.hop_limit = HOP_LIMIT;
-    header.payload_length.set((ADVERTISEMENT_LEN as u16).to_be());
+    header.set_payload_length((ADVERTISEMENT_LEN as u16).to_be());
 
     let flags = NeighbourMessage::OVERRIDE | if testing { 0 } else { NeighbourMessage::SOLICITED };
     let message = frame.view::<NeighbourMessage>(MESSAGE)?;
     message.kind = NeighbourMessage::ADVERTISEMENT;
     message.code = 0;
     message.flags = [flags, 0, 0, 0];
-    message.check.set(advertisement_checksum(target, to, flags, local.mac));
+    message.set_check(advertisement_checksum(target, to, flags, local.mac));
     let option = frame.view::<NeighbourOption>(MESSAGE + size_of::<NeighbourMessage>())?;
     option.kind = NeighbourOption::TARGET;
     option.length = 1;
-    option.mac.set(local.mac);
+    let (high, low) = split_mac(local.mac);
+    option.set_mac_high(high);
+    option.set_mac_low(low);
 
     let ethernet = frame.view::<Ethernet>(0)?;
+    ethernet.turn_back(local.mac);
     if testing {
-        ethernet.source.set(ALL_NODES_MAC);
+        ethernet.readdress(split_mac(local.mac), split_mac(ALL_NODES_MAC));
     }
-    turn_back(frame, local.mac)
+    Some(())
 }
 
 /// The checksum of an advertisement for `target` to `to`, pseudo header included.
@@ -124,14 +142,4 @@ fn advertisement_checksum(target: [u32; 4], to: [u32; 4], flags: u8, mac: Mac) -
         + word(c, d)
         + word(e, f);
     !checksum::fold(sum)
-}
-
-/// Addresses the frame to its sender, from `mac`.
-#[inline(always)]
-fn turn_back<F: Frame>(frame: &mut F, mac: Mac) -> Option<()> {
-    let ethernet = frame.view::<Ethernet>(0)?;
-    let to = ethernet.source.words();
-    ethernet.destination.set_words(to);
-    ethernet.source.set(mac);
-    Some(())
 }

@@ -38,10 +38,10 @@ pub fn open<F: Frame, T: Tables, I: Ip>(
     };
     let local = tables.local(&key).ok_or(Verdict::Pass)?;
     let ethernet = frame.view::<Ethernet>(0).ok_or(Verdict::Pass)?;
-    if ethernet.destination.words() != split_mac(local.mac) {
+    if ethernet.to() != split_mac(local.mac) {
         return Err(Verdict::Pass);
     }
-    let client_mac = ethernet.source.words();
+    let client_mac = ethernet.from();
     if local.kind != LocalKind::Endpoint as u32 {
         return Err(Verdict::drop(Reason::NoFlow));
     }
@@ -52,13 +52,7 @@ pub fn open<F: Frame, T: Tables, I: Ip>(
         Ok(claim) => claim,
         Err(reason) => return refuse(reason),
     };
-    match enter(tables, &mut claim) {
-        Ok(slot) => {
-            tables.count_flow(index);
-            Ok(slot)
-        }
-        Err(reason) => refuse(reason),
-    }
+    enter(tables, &mut claim).or_else(refuse)
 }
 
 /// Checks that there may be a flow, and picks its target.
@@ -80,8 +74,8 @@ fn choose<'p, T: Tables, I: Ip>(
         protocol: arrival.protocol as u16,
     };
     let listener = tables.listener(&key).ok_or(Reason::NoListener)?;
-    let opens = u32::from(tcp_flags::SYN);
-    let does_not = u32::from(tcp_flags::ACK | tcp_flags::RST | tcp_flags::FIN);
+    let opens = tcp_flags::SYN;
+    let does_not = tcp_flags::ACK | tcp_flags::RST | tcp_flags::FIN;
     if arrival.protocol == u32::from(TCP) && packet.flags & (opens | does_not) != opens {
         return Err(Reason::NoFlow);
     }
@@ -164,7 +158,10 @@ fn pick(pool: Pool, hash: u32) -> Option<u32> {
 fn enter<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, Reason> {
     let reverse = claim_port(tables, claim)?;
     let taken = match enter_direction(tables, claim, false) {
-        Ok(index) => return Ok(index),
+        Ok(index) => {
+            tables.count_flow(claim.content.endpoint);
+            return Ok(index);
+        }
         Err(taken) => taken,
     };
     tables.remove(reverse, claim.word | word::REVERSE | word::LIVE);

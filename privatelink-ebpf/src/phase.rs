@@ -15,7 +15,7 @@ use privatelink_common::flow::{Phase, word};
 pub fn follow<T: Tables, I: Ip>(tables: &T, index: u32, flags: u32) {
     let Some(found) = Found::at(tables, index) else { return };
     let marks = word::PHASE | word::FIN_IN | word::FIN_OUT;
-    let next = advance(found.word, flags as u8);
+    let next = advance(found.word, flags);
     if next == found.word & marks {
         return;
     }
@@ -32,7 +32,7 @@ pub fn follow<T: Tables, I: Ip>(tables: &T, index: u32, flags: u32) {
 
 /// Phase and FIN marks after a packet with these flags.
 #[inline(always)]
-fn advance(word: u32, flags: u8) -> u32 {
+fn advance(word: u32, flags: u32) -> u32 {
     let reverse = word & word::REVERSE != 0;
     let phase = Phase::of(word);
     let mut fins = word & (word::FIN_IN | word::FIN_OUT);
@@ -83,7 +83,7 @@ mod tests {
     const OUT: u32 = word::REVERSE;
 
     /// Runs flags through the phases, each from one side.
-    fn run(packets: &[(u32, u8)]) -> Phase {
+    fn run(packets: &[(u32, u32)]) -> Phase {
         let mut marks = Phase::Opening.bits();
         for &(side, flags) in packets {
             marks = advance(side | marks, flags);
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn both_fins_close_one_does_not() {
         let open = [(IN, SYN), (OUT, SYN | ACK), (IN, ACK)];
-        let with = |more: &[(u32, u8)]| run(&[&open[..], more].concat());
+        let with = |more: &[(u32, u32)]| run(&[&open[..], more].concat());
         assert_eq!(with(&[(IN, FIN | ACK)]), Phase::HalfClosed);
         assert_eq!(with(&[(IN, FIN | ACK), (IN, FIN | ACK)]), Phase::HalfClosed);
         assert_eq!(with(&[(IN, FIN | ACK), (OUT, FIN | ACK)]), Phase::Closing);

@@ -10,7 +10,7 @@ use crate::{
     phase,
     tables::Tables,
     verdict::Verdict,
-    wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6},
+    wire::{EtherType, Ethernet, Head, Ip, Ipv4, Ipv6, Tcp, Transport, Udp},
 };
 use privatelink_common::{Admission, Reason, TargetState};
 
@@ -19,7 +19,7 @@ use privatelink_common::{Admission, Reason, TargetState};
 pub fn slow<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     let Some(network) = tables.network(frame.ingress()) else { return Verdict::Pass };
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    match ethernet.ethertype.get() {
+    match ethernet.ethertype() {
         EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, network),
         EtherType::IPV6 => slow_ip::<F, T, Ipv6>(frame, tables, network),
         EtherType::ARP => neighbour::answer_arp(frame, tables, network),
@@ -58,10 +58,22 @@ fn carry_slowly<F: Frame, T: Tables, I: Ip>(
     packet: &Packet<I>,
     index: u32,
 ) -> Verdict {
+    match packet.arrival.protocol {
+        Tcp::PROTOCOL => carry_transport::<F, T, I, Tcp>(frame, tables, packet, index),
+        _ => carry_transport::<F, T, I, Udp>(frame, tables, packet, index),
+    }
+}
+
+#[inline(always)]
+fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+    index: u32,
+) -> Verdict {
     let Some(found) = Found::at(tables, index) else { return Verdict::drop(Reason::Internal) };
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    let (receiver, sender) = (ethernet.destination.words(), ethernet.source.words());
-    if receiver != carry::own_mac(&found) {
+    let Some(head) = frame.view::<Head<I, L>>(0) else { return Verdict::Pass };
+    if head.ethernet.to() != Way::<I>::of(&found).own {
         return Verdict::Pass;
     }
     let endpoint = found.slot.endpoint();
@@ -71,18 +83,19 @@ fn carry_slowly<F: Frame, T: Tables, I: Ip>(
     if carry::turns(packet.flags, found.word) {
         phase::follow::<T, I>(tables, index, packet.flags);
     }
+    let sender = head.ethernet.from();
     if !found.is_reverse() && sender != found.slot.client_mac() {
         phase::follow_client::<T, I>(tables, index, sender.0, sender.1);
     }
-    let way = Way::of(&found);
+    // A client that moved is now found elsewhere.
+    let way = Way::<I>::of(&found);
     if packet.length > way.mtu {
         return Verdict::drop_at(Reason::TooBig, endpoint);
     }
-    match frame.view::<I>(ETHERNET_LEN) {
-        Some(header) if header.ttl() > 1 => {}
-        _ => return Verdict::drop_at(Reason::TtlExpired, endpoint),
+    if head.ip.ttl() <= 1 {
+        return Verdict::drop_at(Reason::TtlExpired, endpoint);
     }
-    carry::send(frame, tables, packet, &found, &way)
+    carry::send(head, tables, packet.length, &found, &way)
 }
 
 /// Why a flow that exists may not go on, if it may not.

@@ -45,8 +45,8 @@ pub fn join(
             idle,
         });
         entry.phase = entry.phase.max(slot.word & word::PHASE);
-        entry.packets += slot.packets();
-        entry.bytes += slot.bytes();
+        entry.packets += u64::from(slot.packets);
+        entry.bytes += slot.bytes;
         entry.idle = entry.idle.min(idle);
     }
     joined.values().filter_map(|joined| record(joined, tables, &name)).collect()
@@ -141,8 +141,8 @@ mod tests {
             endpoint: 3,
             target: 4,
             source: 5,
-            packets_low: packets.into(),
-            bytes_low: u32::from(packets) * 100,
+            packets: packets.into(),
+            bytes: u64::from(packets) * 100,
             ..flow::Flow::default()
         }
     }

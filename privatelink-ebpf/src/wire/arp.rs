@@ -1,42 +1,67 @@
 //! ARP for IPv4 over Ethernet.
 
-use super::{N32, WireMac};
-use privatelink_common::Mac;
+use super::word::fields;
+use privatelink_common::{Mac, flow::split_mac};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// An ARP message.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
 pub struct Arp {
-    /// Hardware and protocol types and their address lengths.
-    pub kind: [u8; 6],
-    /// Request or reply.
-    pub operation: [u8; 2],
-    /// Who speaks.
-    pub sender_mac: WireMac,
-    /// Who speaks.
-    pub sender: N32,
-    /// Who is asked or told; unknown in a request.
-    pub target_mac: WireMac,
-    /// Who is asked or told.
-    pub target: N32,
+    types: [u8; 4],
+    lengths: [u8; 2],
+    operation: [u8; 2],
+    sender_mac_high: [u8; 2],
+    sender_mac_low: [u8; 4],
+    sender: [u8; 4],
+    target_mac_high: [u8; 2],
+    target_mac_low: [u8; 4],
+    target: [u8; 4],
 }
 
-impl Arp {
-    /// Ethernet, IPv4, 6 and 4 bytes.
-    pub const ETHERNET_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
-    /// A question.
-    pub const REQUEST: [u8; 2] = [0, 1];
-    /// An answer.
-    pub const REPLY: [u8; 2] = [0, 2];
+fields!(Arp:
+    /// Hardware and protocol types.
+    types: u32;
+    /// Lengths of their addresses.
+    lengths: u16;
+    /// Request or reply.
+    operation: u16 = set_operation;
+    /// Who speaks: first two bytes of the Ethernet address.
+    sender_mac_high: u16 = set_sender_mac_high;
+    /// Who speaks: last four bytes of the Ethernet address.
+    sender_mac_low: u32 = set_sender_mac_low;
+    /// Who speaks.
+    sender: u32 = set_sender;
+    /// Who is told: first two bytes of the Ethernet address.
+    target_mac_high: u16 = set_target_mac_high;
+    /// Who is told: last four bytes of the Ethernet address.
+    target_mac_low: u32 = set_target_mac_low;
+    /// Who is asked or told.
+    target: u32 = set_target;
+);
 
-    /// Turns a request for an address into the reply of `mac`, its holder.
+impl Arp {
+    const REQUEST: u16 = 1_u16.to_be();
+    const REPLY: u16 = 2_u16.to_be();
+    const ETHERNET_IPV4: (u32, u16) = (0x0001_0800_u32.to_be(), 0x0604_u16.to_be());
+
+    /// The address that this message asks for, if it is a request for an IPv4 address.
+    pub fn asks_for(&self) -> Option<u32> {
+        let request = (self.types(), self.lengths()) == Self::ETHERNET_IPV4
+            && self.operation() == Self::REQUEST;
+        request.then(|| self.target())
+    }
+
+    /// Turns a request into the reply of `mac`, the holder of the address.
     pub fn answer(&mut self, mac: Mac) {
-        self.operation = Self::REPLY;
-        let asker = self.sender.get();
-        self.target_mac.set_words(self.sender_mac.words());
-        self.sender_mac.set(mac);
-        self.sender.set(self.target.get());
-        self.target.set(asker);
+        let (high, low) = split_mac(mac);
+        let (asked, asker) = (self.target(), self.sender());
+        self.set_operation(Self::REPLY);
+        self.set_target_mac_high(self.sender_mac_high());
+        self.set_target_mac_low(self.sender_mac_low());
+        self.set_target(asker);
+        self.set_sender_mac_high(high);
+        self.set_sender_mac_low(low);
+        self.set_sender(asked);
     }
 }

@@ -1,60 +1,65 @@
 //! Ethernet II.
 
-use super::{N16, N32};
-use privatelink_common::{
-    Mac,
-    flow::{join_mac, split_mac},
-};
+use super::word::fields;
+use privatelink_common::{Mac, flow::split_mac};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Length of the header without tags.
 pub const ETHERNET_LEN: usize = 14;
 
+/// An Ethernet address in two machine words: two bytes, then four.
+pub type MacWords = (u16, u32);
+
 /// The Ethernet header.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
 pub struct Ethernet {
-    /// Receiver.
-    pub destination: WireMac,
-    /// Sender.
-    pub source: WireMac,
+    to_high: [u8; 2],
+    to_low: [u8; 4],
+    from_high: [u8; 2],
+    from_low: [u8; 4],
+    ethertype: [u8; 2],
+}
+
+fields!(Ethernet:
+    /// Receiver, first two bytes.
+    to_high: u16 = set_to_high;
+    /// Receiver, last four bytes.
+    to_low: u32 = set_to_low;
+    /// Sender, first two bytes.
+    from_high: u16 = set_from_high;
+    /// Sender, last four bytes.
+    from_low: u32 = set_from_low;
     /// Kind of the payload: an [`EtherType`].
-    pub ethertype: N16,
-}
+    ethertype: u16;
+);
 
-/// An Ethernet address in a frame.
-#[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
-pub struct WireMac {
-    high: N16,
-    low: N32,
-}
-
-impl WireMac {
-    /// The address in two machine words.
+impl Ethernet {
+    /// Receiver.
     #[inline(always)]
-    pub fn words(&self) -> (u16, u32) {
-        (self.high.get(), self.low.get())
+    pub fn to(&self) -> MacWords {
+        (self.to_high(), self.to_low())
     }
 
-    /// The address.
+    /// Sender.
     #[inline(always)]
-    pub fn get(&self) -> Mac {
-        let (high, low) = self.words();
-        join_mac(high, low)
+    pub fn from(&self) -> MacWords {
+        (self.from_high(), self.from_low())
     }
 
-    /// Replaces the address.
+    /// Puts both addresses.
     #[inline(always)]
-    pub fn set(&mut self, mac: Mac) {
-        self.set_words(split_mac(mac));
+    pub fn readdress(&mut self, from: MacWords, to: MacWords) {
+        self.set_to_high(to.0);
+        self.set_to_low(to.1);
+        self.set_from_high(from.0);
+        self.set_from_low(from.1);
     }
 
-    /// Replaces the address by one in two machine words.
+    /// Addresses the frame to its sender, from `mac`.
     #[inline(always)]
-    pub fn set_words(&mut self, (high, low): (u16, u32)) {
-        self.high.set(high);
-        self.low.set(low);
+    pub fn turn_back(&mut self, mac: Mac) {
+        self.readdress(split_mac(mac), self.from());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Neighbour discovery (RFC 4861).
 
-use super::{N16, N32, WireMac};
+use super::word::fields;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A neighbour solicitation or advertisement, without its options.
@@ -11,13 +11,27 @@ pub struct NeighbourMessage {
     pub kind: u8,
     /// ICMPv6 code.
     pub code: u8,
-    /// Checksum.
-    pub check: N16,
+    check: [u8; 2],
     /// Router, solicited and override flags in the first byte of an advertisement.
     pub flags: [u8; 4],
-    /// The address in question.
-    pub target: [N32; 4],
+    target_0: [u8; 4],
+    target_1: [u8; 4],
+    target_2: [u8; 4],
+    target_3: [u8; 4],
 }
+
+fields!(NeighbourMessage:
+    /// Checksum.
+    check: u16 = set_check;
+    /// The address in question, bytes 0 to 3.
+    target_0: u32;
+    /// The address in question, bytes 4 to 7.
+    target_1: u32;
+    /// The address in question, bytes 8 to 11.
+    target_2: u32;
+    /// The address in question, bytes 12 to 15.
+    target_3: u32;
+);
 
 impl NeighbourMessage {
     /// Who has it?
@@ -29,10 +43,9 @@ impl NeighbourMessage {
     /// Replaces what the receiver had cached.
     pub const OVERRIDE: u8 = 0x20;
 
-    /// The address in question, in machine words.
+    /// The address in question.
     pub fn target(&self) -> [u32; 4] {
-        let [a, b, c, d] = &self.target;
-        [a.get(), b.get(), c.get(), d.get()]
+        [self.target_0(), self.target_1(), self.target_2(), self.target_3()]
     }
 }
 
@@ -44,9 +57,16 @@ pub struct NeighbourOption {
     pub kind: u8,
     /// Length in units of 8 bytes.
     pub length: u8,
-    /// The address.
-    pub mac: WireMac,
+    mac_high: [u8; 2],
+    mac_low: [u8; 4],
 }
+
+fields!(NeighbourOption:
+    /// The address, first two bytes.
+    mac_high: u16 = set_mac_high;
+    /// The address, last four bytes.
+    mac_low: u32 = set_mac_low;
+);
 
 impl NeighbourOption {
     /// The address of the one that the message is about.

@@ -1,53 +1,45 @@
 //! IPv4.
 
-use super::{Ip, N16, N32, Shape};
+use super::{Datagram, Ip, word::fields};
 use crate::checksum;
-use privatelink_common::{Addr, Endpoint, Listener, Pool, Service, flow::Slot, hash};
+use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The IPv4 header without options.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
 pub struct Ipv4 {
-    /// Version and header length in 32-bit words.
-    pub version_ihl: u8,
-    /// Differentiated services and congestion bits.
-    pub tos: u8,
-    /// Length of the packet.
-    pub length: N16,
-    /// Identification.
-    pub id: N16,
-    /// Fragment flags and offset.
-    pub fragment: N16,
-    /// Remaining hops.
-    pub ttl: u8,
-    /// Protocol of the payload.
-    pub protocol: u8,
-    /// Checksum of the header.
-    pub check: N16,
-    /// Sender.
-    pub source: N32,
-    /// Receiver.
-    pub destination: N32,
+    version_length: [u8; 4],
+    fragment: [u8; 4],
+    ttl: u8,
+    protocol: u8,
+    check: [u8; 2],
+    source: [u8; 4],
+    destination: [u8; 4],
 }
 
+fields!(Ipv4:
+    /// Version, header length, traffic class and length.
+    version_length: u32;
+    /// Identification, fragment flags and offset.
+    fragment: u32;
+    /// Checksum of the header.
+    check: u16 = set_check;
+    /// Sender.
+    source: u32 = set_source;
+    /// Receiver.
+    destination: u32 = set_destination;
+);
+
 /// More fragments, or an offset: everything but "don't fragment" and the reserved bit.
-const FRAGMENT_MASK: u16 = 0x3fff_u16.to_be();
+const FRAGMENT_MASK: u32 = 0x3fff_u32.to_be();
 
 impl Ipv4 {
-    /// The ones' complement sum over the whole header.
+    /// Time to live, protocol and checksum.
     #[inline(always)]
-    pub fn sum(&self) -> u32 {
-        let half = |high, low| u64::from(u16::from_ne_bytes([high, low]));
-        let sum = half(self.version_ihl, self.tos)
-            + u64::from(self.length.get())
-            + u64::from(self.id.get())
-            + u64::from(self.fragment.get())
-            + half(self.ttl, self.protocol)
-            + u64::from(self.check.get())
-            + u64::from(self.source.get())
-            + u64::from(self.destination.get());
-        checksum::fold64(sum)
+    fn ttl_protocol_check(&self) -> u32 {
+        const AT: usize = core::mem::offset_of!(Ipv4, ttl);
+        super::word::load!(u32, self, AT)
     }
 }
 
@@ -57,35 +49,41 @@ impl Ip for Ipv4 {
     const LEN: usize = 20;
     const ARRIVES: u32 = 0;
     const LEAVES: u32 = 0;
+    const UDP_MAY_LACK_CHECKSUM: bool = true;
 
     #[inline(always)]
-    fn shape(&self) -> Shape {
-        if self.version_ihl != 0x45 {
-            return if self.version_ihl >> 4 == 4 && self.version_ihl & 0xf > 5 {
-                Shape::Options
-            } else {
-                Shape::Malformed
-            };
+    fn datagram(&self) -> Result<Datagram<Self>, Reason> {
+        let first = self.version_length();
+        let head = u32::from_be(first);
+        if head >> 24 != 0x45 {
+            let options = head >> 28 == 4 && head >> 24 & 0xf > 5;
+            return Err(if options { Reason::Options } else { Reason::Malformed });
         }
-        if self.fragment.get() & FRAGMENT_MASK != 0 {
-            return Shape::Fragment;
+        let fragment = self.fragment();
+        if fragment & FRAGMENT_MASK != 0 {
+            return Err(Reason::Fragment);
         }
-        Shape::Plain { protocol: self.protocol, length: self.length.value() }
+        let length = head & 0xffff;
+        if length < Self::LEN as u32 {
+            return Err(Reason::Malformed);
+        }
+        let third = self.ttl_protocol_check();
+        let (source, destination) = (self.source(), self.destination());
+        let sum = u64::from(first)
+            + u64::from(fragment)
+            + u64::from(third)
+            + u64::from(source)
+            + u64::from(destination);
+        if !checksum::is_whole(sum) {
+            return Err(Reason::BadChecksum);
+        }
+        let protocol = u32::from_be(third) >> 16 & 0xff;
+        Ok(Datagram { source, destination, protocol, length })
     }
 
     #[inline(always)]
-    fn checksum_holds(&self) -> bool {
-        self.sum() == 0xffff
-    }
-
-    #[inline(always)]
-    fn source(&self) -> u32 {
-        self.source.get()
-    }
-
-    #[inline(always)]
-    fn destination(&self) -> u32 {
-        self.destination.get()
+    fn receiver(&self) -> u32 {
+        self.destination()
     }
 
     #[inline(always)]
@@ -95,10 +93,10 @@ impl Ip for Ipv4 {
 
     #[inline(always)]
     fn readdress(&mut self, source: u32, destination: u32, l3_delta: u16) {
-        self.source.set(source);
-        self.destination.set(destination);
+        self.set_source(source);
+        self.set_destination(destination);
         self.ttl = self.ttl.wrapping_sub(1);
-        self.check.set(checksum::apply(self.check.get(), l3_delta));
+        self.set_check(checksum::apply(self.check(), l3_delta));
     }
 
     #[inline(always)]

@@ -1,8 +1,8 @@
 //! IPv6.
 
-use super::{Ip, N16, N32, Shape};
+use super::{Datagram, Ip, word::fields};
 use privatelink_common::{
-    Addr, Endpoint, Listener, Pool, Service, TCP, UDP,
+    Addr, Endpoint, Listener, Pool, Reason, Service, TCP, UDP,
     flow::{Slot, word},
     hash,
 };
@@ -12,19 +12,54 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
 pub struct Ipv6 {
-    /// Version, traffic class and flow label.
-    pub version_class_label: [u8; 4],
-    /// Length of what follows this header.
-    pub payload_length: N16,
+    /// Version, and the first bits of the traffic class.
+    version_class: u8,
+    class_label: [u8; 3],
+    payload_length: [u8; 2],
     /// Kind of what follows this header.
     pub next_header: u8,
     /// Remaining hops.
     pub hop_limit: u8,
-    /// Sender.
-    pub source: [N32; 4],
-    /// Receiver.
-    pub destination: [N32; 4],
+    source: [[u8; 4]; 4],
+    destination: [[u8; 4]; 4],
 }
+
+fields!(Ipv6:
+    /// Length of what follows this header.
+    payload_length: u16 = set_payload_length;
+);
+
+/// Loads and stores one of the two addresses, word by word.
+macro_rules! address {
+    ($field:ident, $load:ident, $store:ident) => {
+        impl Ipv6 {
+            /// The address in machine words.
+            #[inline(always)]
+            pub fn $load(&self) -> [u32; 4] {
+                const AT: usize = core::mem::offset_of!(Ipv6, $field);
+                [
+                    super::word::load!(u32, self, AT),
+                    super::word::load!(u32, self, AT + 4),
+                    super::word::load!(u32, self, AT + 8),
+                    super::word::load!(u32, self, AT + 12),
+                ]
+            }
+
+            /// Replaces the address.
+            #[inline(always)]
+            pub fn $store(&mut self, [a, b, c, d]: [u32; 4]) {
+                const AT: usize = core::mem::offset_of!(Ipv6, $field);
+                super::word::store!(u32, self, AT, a);
+                super::word::store!(u32, self, AT + 4, b);
+                super::word::store!(u32, self, AT + 8, c);
+                super::word::store!(u32, self, AT + 12, d);
+            }
+        }
+    };
+}
+
+address!(source, source, set_source);
+address!(destination, destination, set_destination);
 
 impl Ipv6 {
     /// Fragment extension header.
@@ -32,32 +67,10 @@ impl Ipv6 {
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
 
-    /// Puts both addresses.
-    #[inline(always)]
-    pub fn put_addresses(&mut self, source: [u32; 4], destination: [u32; 4]) {
-        set_words(&mut self.source, source);
-        set_words(&mut self.destination, destination);
-    }
-
     /// Whether a next header is an extension header (RFC 7045) rather than a protocol.
     fn is_extension(next_header: u8) -> bool {
         matches!(next_header, 0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 | 253 | 254)
     }
-}
-
-#[inline(always)]
-fn words(address: &[N32; 4]) -> [u32; 4] {
-    let [a, b, c, d] = address;
-    [a.get(), b.get(), c.get(), d.get()]
-}
-
-#[inline(always)]
-fn set_words(address: &mut [N32; 4], words: [u32; 4]) {
-    let [a, b, c, d] = address;
-    a.set(words[0]);
-    b.set(words[1]);
-    c.set(words[2]);
-    d.set(words[3]);
 }
 
 impl Ip for Ipv6 {
@@ -66,39 +79,36 @@ impl Ip for Ipv6 {
     const LEN: usize = 40;
     const ARRIVES: u32 = word::ARRIVES_V6;
     const LEAVES: u32 = word::LEAVES_V6;
+    // RFC 8200, section 8.1.
+    const UDP_MAY_LACK_CHECKSUM: bool = false;
 
     #[inline(always)]
-    fn shape(&self) -> Shape {
-        if self.version_class_label[0] >> 4 != 6 {
-            return Shape::Malformed;
+    fn datagram(&self) -> Result<Datagram<Self>, Reason> {
+        if self.version_class >> 4 != 6 {
+            return Err(Reason::Malformed);
         }
         let protocol = self.next_header;
         if protocol != TCP && protocol != UDP {
             if protocol == Self::FRAGMENT {
-                return Shape::Fragment;
+                return Err(Reason::Fragment);
             }
             if Self::is_extension(protocol) {
-                return Shape::Options;
+                return Err(Reason::Options);
             }
         }
-        // A jumbogram's length of zero ends up shorter than its own header.
-        let length = self.payload_length.value().saturating_add(Self::LEN as u16);
-        Shape::Plain { protocol, length }
+        // A jumbogram's length of zero ends up too short for any transport header.
+        let length = u32::from(u16::from_be(self.payload_length())) + Self::LEN as u32;
+        Ok(Datagram {
+            source: self.source(),
+            destination: self.destination(),
+            protocol: u32::from(protocol),
+            length,
+        })
     }
 
     #[inline(always)]
-    fn checksum_holds(&self) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn source(&self) -> [u32; 4] {
-        words(&self.source)
-    }
-
-    #[inline(always)]
-    fn destination(&self) -> [u32; 4] {
-        words(&self.destination)
+    fn receiver(&self) -> [u32; 4] {
+        self.destination()
     }
 
     #[inline(always)]
@@ -108,7 +118,8 @@ impl Ip for Ipv6 {
 
     #[inline(always)]
     fn readdress(&mut self, source: [u32; 4], destination: [u32; 4], _l3_delta: u16) {
-        self.put_addresses(source, destination);
+        self.set_source(source);
+        self.set_destination(destination);
         self.hop_limit = self.hop_limit.wrapping_sub(1);
     }
 

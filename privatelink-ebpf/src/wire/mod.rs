@@ -1,6 +1,8 @@
 //! Headers as they are on the wire: byte arrays in network order, at any alignment.
 //!
 //! A header type only names bytes; whether they make sense is decided where they are used.
+//! Accessors yield words as the machine loads them; what is a number on the wire is converted
+//! where it is used as one.
 
 mod arp;
 mod ethernet;
@@ -11,14 +13,13 @@ mod transport;
 mod word;
 
 pub use arp::Arp;
-pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet, WireMac};
+pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet, MacWords};
 pub use icmpv6::{NeighbourMessage, NeighbourOption};
 pub use ipv4::Ipv4;
 pub use ipv6::Ipv6;
-pub use transport::{Tcp, Udp, tcp_flags};
-pub use word::{N16, N32};
+pub use transport::{Segment, Tcp, Transport, Udp, tcp_flags};
 
-use privatelink_common::{Addr, Endpoint, Listener, Pool, Service, flow::Slot};
+use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A header: any bytes are one, wherever they begin.
@@ -26,22 +27,17 @@ pub trait Wire: FromBytes + IntoBytes + Unaligned + Immutable + KnownLayout {}
 
 impl<T: FromBytes + IntoBytes + Unaligned + Immutable + KnownLayout> Wire for T {}
 
-/// What an IP header says about the packet, as far as it can be followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A whole packet with the transport header right behind.
-    Plain {
-        /// IP protocol number.
-        protocol: u8,
-        /// Length of the packet from the IP header on.
-        length: u16,
-    },
-    /// Options or extension headers.
-    Options,
-    /// A fragment.
-    Fragment,
-    /// Not a header of this family.
-    Malformed,
+/// What an IP header says about a whole packet without options.
+#[derive(Clone, Copy)]
+pub struct Datagram<I: Ip> {
+    /// Sender.
+    pub source: I::Address,
+    /// Receiver.
+    pub destination: I::Address,
+    /// Protocol of the payload.
+    pub protocol: u32,
+    /// Length from the IP header on; never less than the header's own.
+    pub length: u32,
 }
 
 /// What differs between the two families; everything else is written once.
@@ -55,15 +51,16 @@ pub trait Ip: Wire + Copy {
     const ARRIVES: u32;
     /// What a slot's word says of packets that leave as this family.
     const LEAVES: u32;
+    /// Whether a UDP checksum of zero means that there is none.
+    const UDP_MAY_LACK_CHECKSUM: bool;
 
-    /// How far the packet can be followed.
-    fn shape(&self) -> Shape;
-    /// Whether the header's own checksum is right; there is none in IPv6.
-    fn checksum_holds(&self) -> bool;
-    /// The sender.
-    fn source(&self) -> Self::Address;
-    /// The receiver.
-    fn destination(&self) -> Self::Address;
+    /// Reads the header of a whole packet without options.
+    ///
+    /// # Errors
+    /// What keeps the packet from being followed.
+    fn datagram(&self) -> Result<Datagram<Self>, Reason>;
+    /// For whom the packet is, whatever else its header says.
+    fn receiver(&self) -> Self::Address;
     /// Remaining hops.
     fn ttl(&self) -> u8;
     /// Puts both addresses, one hop less, and the checksum that goes with them.
@@ -85,4 +82,26 @@ pub trait Ip: Wire + Copy {
     fn hash(source: Self::Address, destination: Self::Address, key: impl Fn(usize) -> u32) -> u64;
     /// The ones' complement sum over the address.
     fn sum(address: Self::Address) -> u32;
+}
+
+/// The head of a frame up to the transport header.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
+pub struct Front<I: Ip> {
+    /// The Ethernet header.
+    pub ethernet: Ethernet,
+    /// The IP header.
+    pub ip: I,
+}
+
+/// The head of a frame with its transport header.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
+pub struct Head<I: Ip, L: Transport> {
+    /// The Ethernet header.
+    pub ethernet: Ethernet,
+    /// The IP header.
+    pub ip: I,
+    /// The transport header, without options.
+    pub transport: L,
 }

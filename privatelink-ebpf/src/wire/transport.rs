@@ -1,66 +1,136 @@
 //! TCP and UDP.
 
-use super::{N16, N32};
+use super::{Wire, word::fields};
+use crate::checksum;
+use privatelink_common::{Reason, TCP, UDP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// What a transport header says.
+#[derive(Clone, Copy)]
+pub struct Segment {
+    /// Source port and destination port.
+    pub ports: u32,
+    /// [`tcp_flags`]; zero for UDP.
+    pub flags: u32,
+}
+
+/// What differs between TCP and UDP.
+pub trait Transport: Wire {
+    /// IP protocol number.
+    const PROTOCOL: u32;
+
+    /// Reads the header of a payload of this length.
+    ///
+    /// # Errors
+    /// What keeps the packet from being followed.
+    fn segment(&self, payload: u32, may_lack_checksum: bool) -> Result<Segment, Reason>;
+    /// Puts both ports, and the checksum that goes with all that was rewritten.
+    fn rewrite(&mut self, ports: u32, l4_delta: u16);
+}
 
 /// The TCP header without options.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
 pub struct Tcp {
-    /// Source port and destination port.
-    pub ports: N32,
-    /// Sequence number.
-    pub sequence: N32,
-    /// Acknowledgment number.
-    pub acknowledgment: N32,
-    /// Length of the header in 32-bit words, in the upper half.
-    pub offset: u8,
-    /// [`tcp_flags`].
-    pub flags: u8,
-    /// Receive window.
-    pub window: N16,
-    /// Checksum.
-    pub check: N16,
-    /// Urgent pointer.
-    pub urgent: N16,
+    ports: [u8; 4],
+    sequence: [u8; 4],
+    acknowledgment: [u8; 4],
+    offset_flags: [u8; 2],
+    window: [u8; 2],
+    check: [u8; 2],
+    urgent: [u8; 2],
 }
 
-impl Tcp {
-    /// Length without options.
-    pub const LEN: usize = 20;
+fields!(Tcp:
+    /// Source port and destination port.
+    ports: u32 = set_ports;
+    /// Sequence number.
+    sequence: u32 = set_sequence;
+    /// Acknowledgment number.
+    acknowledgment: u32 = set_acknowledgment;
+    /// Length of the header in its upper four bits, then the flags.
+    offset_flags: u16 = set_offset_flags;
+    /// Receive window.
+    window: u16 = set_window;
+    /// Checksum.
+    check: u16 = set_check;
+    /// Urgent pointer.
+    urgent: u16 = set_urgent;
+);
 
-    /// Length with options, as the header says.
+impl Transport for Tcp {
+    const PROTOCOL: u32 = TCP as u32;
+
     #[inline(always)]
-    pub fn header_len(&self) -> usize {
-        (self.offset >> 4) as usize * 4
+    fn segment(&self, payload: u32, _may_lack_checksum: bool) -> Result<Segment, Reason> {
+        let offset_flags = u32::from(u16::from_be(self.offset_flags()));
+        let header_len = offset_flags >> 12 << 2;
+        if header_len < size_of::<Self>() as u32 || header_len > payload {
+            return Err(Reason::Malformed);
+        }
+        Ok(Segment { ports: self.ports(), flags: offset_flags & 0xff })
+    }
+
+    #[inline(always)]
+    fn rewrite(&mut self, ports: u32, l4_delta: u16) {
+        self.set_ports(ports);
+        self.set_check(checksum::apply(self.check(), l4_delta));
     }
 }
 
-/// Bits of [`Tcp::flags`].
+/// Bits of TCP's flags.
 pub mod tcp_flags {
     /// No more data from the sender.
-    pub const FIN: u8 = 1;
+    pub const FIN: u32 = 1;
     /// Opens a conversation.
-    pub const SYN: u8 = 2;
+    pub const SYN: u32 = 2;
     /// Ends it at once.
-    pub const RST: u8 = 4;
+    pub const RST: u32 = 4;
     /// The acknowledgment number counts.
-    pub const ACK: u8 = 16;
+    pub const ACK: u32 = 16;
 }
 
 /// The UDP header.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
 pub struct Udp {
-    /// Source port and destination port.
-    pub ports: N32,
-    /// Length of header and payload.
-    pub length: N16,
-    /// Checksum; zero means none over IPv4.
-    pub check: N16,
+    ports: [u8; 4],
+    length: [u8; 2],
+    check: [u8; 2],
 }
 
-impl Udp {
-    /// Length of the header.
-    pub const LEN: usize = 8;
+fields!(Udp:
+    /// Source port and destination port.
+    ports: u32 = set_ports;
+    /// Length of header and payload.
+    length: u16;
+    /// Checksum; zero means none over IPv4.
+    check: u16 = set_check;
+);
+
+impl Transport for Udp {
+    const PROTOCOL: u32 = UDP as u32;
+
+    #[inline(always)]
+    fn segment(&self, payload: u32, may_lack_checksum: bool) -> Result<Segment, Reason> {
+        let length = u32::from(u16::from_be(self.length()));
+        if length < size_of::<Self>() as u32 || length > payload {
+            return Err(Reason::Malformed);
+        }
+        if !may_lack_checksum && self.check() == 0 {
+            return Err(Reason::BadChecksum);
+        }
+        Ok(Segment { ports: self.ports(), flags: 0 })
+    }
+
+    #[inline(always)]
+    fn rewrite(&mut self, ports: u32, l4_delta: u16) {
+        self.set_ports(ports);
+        // Zero says that there is no checksum; one that comes out as zero is sent as 0xffff.
+        let check = self.check();
+        if check != 0 {
+            let check = checksum::apply(check, l4_delta);
+            self.set_check(if check == 0 { 0xffff } else { check });
+        }
+    }
 }

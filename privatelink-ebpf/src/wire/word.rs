@@ -2,88 +2,108 @@
 //!
 //! Headers begin two bytes off a word boundary. The processors that matter load and store words
 //! there in one instruction, and so does BPF; but the compiler, which must assume less, would
-//! take bytes. Hence the two instructions are spelled out for BPF, here and nowhere else.
+//! take bytes. Hence the instructions are spelled out for BPF, here and nowhere else.
+//!
+//! A value is the bytes as they lie in memory, as one number of the machine.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use super::Wire;
 
 macro_rules! word {
-    ($(#[doc = $doc:literal])+ $name:ident, $value:ty, $size:literal, $kind:literal) => {
-        $(#[doc = $doc])+
-        #[repr(transparent)]
-        #[derive(
-            Clone,
-            Copy,
-            Debug,
-            Default,
-            PartialEq,
-            Eq,
-            FromBytes,
-            IntoBytes,
-            Unaligned,
-            Immutable,
-            KnownLayout,
-        )]
-        pub struct $name(pub [u8; $size]);
-
-        impl $name {
-            /// The bytes as they lie in memory, as one number of the machine.
-            #[inline(always)]
-            pub fn get(&self) -> $value {
-                #[cfg(target_arch = "bpf")]
-                {
-                    let value: u64;
-                    // SAFETY: loads the bytes of `self`, which is borrowed.
-                    #[expect(unsafe_code, reason = "an unaligned load in one instruction")]
-                    unsafe {
-                        core::arch::asm!(
-                            concat!("{value} = *(", $kind, " *)({at} + 0)"),
-                            value = out(reg) value,
-                            at = in(reg) self,
-                            options(nostack, readonly, pure),
-                        );
-                    }
-                    value as $value
-                }
-                #[cfg(not(target_arch = "bpf"))]
-                <$value>::from_ne_bytes(self.0)
-            }
-
-            /// Puts a number of the machine into the bytes as they lie in memory.
-            #[inline(always)]
-            pub fn set(&mut self, value: $value) {
-                #[cfg(target_arch = "bpf")]
-                // SAFETY: stores to the bytes of `self`, which is borrowed exclusively.
-                #[expect(unsafe_code, reason = "an unaligned store in one instruction")]
+    ($value:ty, $register:ty, $class:ident, $size:literal, $kind:literal, $load:ident, $store:ident) => {
+        /// The word at an offset of a header; beyond its end does not compile.
+        #[inline(always)]
+        pub fn $load<H: Wire, const AT: usize>(header: &H) -> $value {
+            const { assert!(AT + $size <= size_of::<H>()) };
+            #[cfg(target_arch = "bpf")]
+            {
+                let value: $register;
+                // SAFETY: loads bytes of `header`, which is borrowed; checked above.
+                #[expect(unsafe_code, reason = "an unaligned load in one instruction")]
                 unsafe {
                     core::arch::asm!(
-                        concat!("*(", $kind, " *)({at} + 0) = {value}"),
-                        value = in(reg) u64::from(value),
-                        at = in(reg) self,
-                        options(nostack),
+                        concat!("{value} = *(", $kind, " *)({header} + {at})"),
+                        value = out($class) value,
+                        header = in(reg) header,
+                        at = const AT,
+                        options(nostack, readonly, pure),
                     );
                 }
-                #[cfg(not(target_arch = "bpf"))]
-                {
-                    self.0 = value.to_ne_bytes();
-                }
+                value as $value
             }
+            #[cfg(not(target_arch = "bpf"))]
+            {
+                let mut bytes = [0; $size];
+                bytes.copy_from_slice(&header.as_bytes()[AT..AT + $size]);
+                <$value>::from_ne_bytes(bytes)
+            }
+        }
+
+        /// Puts a word at an offset of a header; beyond its end does not compile.
+        #[inline(always)]
+        pub fn $store<H: Wire, const AT: usize>(header: &mut H, value: $value) {
+            const { assert!(AT + $size <= size_of::<H>()) };
+            #[cfg(target_arch = "bpf")]
+            // SAFETY: stores to bytes of `header`, which is borrowed exclusively; checked above.
+            #[expect(unsafe_code, reason = "an unaligned store in one instruction")]
+            unsafe {
+                core::arch::asm!(
+                    concat!("*(", $kind, " *)({header} + {at}) = {value}"),
+                    value = in($class) <$register>::from(value),
+                    header = in(reg) header,
+                    at = const AT,
+                    options(nostack),
+                );
+            }
+            #[cfg(not(target_arch = "bpf"))]
+            header.as_mut_bytes()[AT..AT + $size].copy_from_slice(&value.to_ne_bytes());
         }
     };
 }
 
-word!(
-    /// Two bytes.
-    N16, u16, 2, "u16"
-);
-word!(
-    /// Four bytes.
-    N32, u32, 4, "u32"
-);
+word!(u16, u32, wreg, 2, "u16", load16, store16);
+word!(u32, u32, wreg, 4, "u32", load32, store32);
 
-impl N16 {
-    /// The value of the bytes in network order.
-    #[inline(always)]
-    pub fn value(&self) -> u16 {
-        u16::from_be(self.get())
-    }
+/// Accessors of a header's fields that are words: a getter, and a setter where one is named.
+macro_rules! fields {
+    ($header:ty: $($(#[doc = $doc:literal])+ $field:ident: $kind:ident $(= $set:ident)?;)+) => {
+        impl $header {
+            $(
+                $(#[doc = $doc])+
+                #[inline(always)]
+                pub fn $field(&self) -> $kind {
+                    const AT: usize = core::mem::offset_of!($header, $field);
+                    $crate::wire::word::load!($kind, self, AT)
+                }
+
+                $(
+                    #[doc = concat!("Replaces [`Self::", stringify!($field), "`].")]
+                    #[inline(always)]
+                    pub fn $set(&mut self, value: $kind) {
+                        const AT: usize = core::mem::offset_of!($header, $field);
+                        $crate::wire::word::store!($kind, self, AT, value);
+                    }
+                )?
+            )+
+        }
+    };
 }
+
+macro_rules! load {
+    (u16, $header:expr, $at:expr) => {
+        $crate::wire::word::load16::<_, { $at }>($header)
+    };
+    (u32, $header:expr, $at:expr) => {
+        $crate::wire::word::load32::<_, { $at }>($header)
+    };
+}
+
+macro_rules! store {
+    (u16, $header:expr, $at:expr, $value:expr) => {
+        $crate::wire::word::store16::<_, { $at }>($header, $value)
+    };
+    (u32, $header:expr, $at:expr, $value:expr) => {
+        $crate::wire::word::store32::<_, { $at }>($header, $value)
+    };
+}
+
+pub(crate) use {fields, load, store};
