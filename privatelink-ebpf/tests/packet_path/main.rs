@@ -1,0 +1,22 @@
+//! The packet path as a black box: frames in, verdicts and frames out.
+//!
+//! Frames are built and judged by etherparse, which shares no code with what is tested here.
+
+#[cfg(test)]
+mod flow_table;
+#[cfg(test)]
+mod gateway;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod neighbours;
+#[cfg(test)]
+mod packets;
+#[cfg(test)]
+mod pressure;
+#[cfg(test)]
+mod reasons;
+#[cfg(test)]
+mod robustness;
+#[cfg(test)]
+mod translation;
