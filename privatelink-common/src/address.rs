@@ -81,3 +81,26 @@ impl From<Ipv6Addr> for Addr {
 
 /// An Ethernet address.
 pub type Mac = [u8; 6];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_survive_the_form_of_the_maps() {
+        for text in ["0.0.0.0", "10.1.0.50", "255.255.255.255", "::", "fd00:1::50"] {
+            let ip: IpAddr = text.parse().unwrap();
+            let address = Addr::from(ip);
+            assert_eq!(address.to_ip(), ip);
+            assert_eq!(address.is_v4(), ip.is_ipv4());
+            assert_eq!(Addr::from_words(address.words()), address);
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_is_its_last_word() {
+        let address = Addr::v4([10, 1, 0, 50]);
+        assert_eq!(Addr::from_v4_word(address.words()[3]), address);
+        assert_eq!(address.words()[3].to_ne_bytes(), [10, 1, 0, 50]);
+    }
+}

@@ -67,3 +67,18 @@ reasons! {
     /// A record that the packet's flow names is missing: a bug, or a daemon in the middle of a change.
     Internal = "internal",
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn each_reason_is_its_own_counter_and_has_its_own_name() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+            assert!(!reason.meaning().is_empty());
+            assert!(reason.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+            assert!(Reason::ALL[..index].iter().all(|other| other.name() != reason.name()));
+        }
+    }
+}
