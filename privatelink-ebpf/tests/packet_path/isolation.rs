@@ -54,6 +54,22 @@ fn the_same_addresses_in_another_network_are_not_the_flow() {
     }
 }
 
+/// Enough networks that some of their packets are looked for where the flow's slots are.
+#[test]
+fn not_even_one_network_in_thousands_shares_a_flow() {
+    for parties in Parties::both() {
+        let mut gateway = Gateway::new(&parties);
+        let source = gateway.open(Transport::Udp);
+        let there = gateway.client_packet(Transport::Udp).bytes();
+        let back = gateway.target_packet(source, Transport::Udp).bytes();
+        for number in 100..4_000 {
+            gateway.tables.networks.insert(number, number);
+            gateway.assert_passes(number, &there);
+            gateway.assert_passes(number, &back);
+        }
+    }
+}
+
 /// Two consumers with the same addresses, each with its own flow: replies find their own.
 #[test]
 fn two_networks_with_the_same_addresses_stay_apart() {
