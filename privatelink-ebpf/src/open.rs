@@ -8,7 +8,7 @@ use crate::{
     slow::refused_admission,
     tables::{Tables, Walk},
     verdict::Verdict,
-    wire::{Ethernet, Ip, tcp_flags},
+    wire::{ETHERNET_LEN, Ethernet, Ip, tcp_flags},
 };
 use privatelink_common::{
     Admission, Endpoint, ListenerKey, LocalKey, LocalKind, Pool, Reason, TCP, TargetState,
@@ -52,6 +52,11 @@ pub fn open<F: Frame, T: Tables, I: Ip>(
         Ok(claim) => claim,
         Err(reason) => return refuse(reason),
     };
+    // What goes no further opens nothing.
+    match frame.view::<I>(ETHERNET_LEN) {
+        Some(header) if header.ttl() > 1 => {}
+        _ => return refuse(Reason::TtlExpired),
+    }
     enter(tables, &mut claim).or_else(refuse)
 }
 
@@ -91,6 +96,9 @@ fn choose<'p, T: Tables, I: Ip>(
     }
     if split_mac(target.hop) == (0, 0) {
         return Err(Reason::NoNeighbour);
+    }
+    if packet.length > u32::from(target.mtu) {
+        return Err(Reason::TooBig);
     }
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;
     let sources = I::sources(service);
