@@ -1,0 +1,55 @@
+"""Recomputes checksums and lengths of frames with scapy, which shares no code with ours.
+
+Reads lines of "NAME<tab>HEX" and prints one line for each frame that scapy would have built
+otherwise. Ends with 1 if there is one, or if there was no frame at all.
+"""
+
+import sys
+
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.l2 import ARP, Ether
+
+# What a sender computes, by layer.
+COMPUTED = {
+    IP: ("ihl", "len", "chksum"),
+    IPv6: ("plen",),
+    TCP: ("dataofs", "chksum"),
+    UDP: ("len", "chksum"),
+    ICMPv6ND_NS: ("cksum",),
+    ICMPv6ND_NA: ("cksum",),
+}
+
+
+def rebuilt(frame):
+    """The frame with everything that is computed left to scapy."""
+    packet = Ether(frame)
+    for layer, fields in COMPUTED.items():
+        if layer not in packet:
+            continue
+        if layer is UDP and IP in packet and packet[UDP].chksum == 0:
+            # Sent without a checksum, which only IPv4 allows.
+            fields = ("len",)
+        for field in fields:
+            packet[layer].delfieldval(field)
+    return packet, bytes(packet)
+
+
+def main():
+    frames = faults = 0
+    for line in sys.stdin:
+        name, text = line.rstrip("\n").split("\t")
+        frame = bytes.fromhex(text)
+        packet, wanted = rebuilt(frame)
+        frames += 1
+        if not any(layer in packet for layer in (*COMPUTED, ARP)):
+            print(f"{name}: scapy does not know what it is: {text}")
+            faults += 1
+        elif frame != wanted:
+            print(f"{name}:\n  got    {text}\n  wanted {wanted.hex()}\n  {packet.summary()}")
+            faults += 1
+    print(f"{frames} frames, {faults} wrong")
+    return 1 if faults or not frames else 0
+
+
+sys.exit(main())

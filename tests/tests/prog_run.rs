@@ -1,0 +1,269 @@
+//! The programs in the kernel do what the library does: bytes, counters and flows. CAP_BPF.
+
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Result, ensure};
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, unshare};
+use privatelink_common::flow::{Flow, Phase};
+use privatelink_common::{EndpointCounters, TCP, UDP};
+use privatelink_tests::fixtures::world::ENDPOINTS;
+use privatelink_tests::fixtures::{
+    self, Action, Counts, Family, Gateway, Host, Interfaces, KEYS, MAX_FLOWS, Outcome, Port, Talk,
+    World, play,
+};
+use privatelink_tests::packet::{Given, flags};
+use privatelink_user::bpf::Datapath;
+use privatelink_user::plan::Plan;
+use privatelink_user::tables::Tables;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+
+/// The kernel takes no shorter frame for a test.
+const SHORTEST: usize = 14;
+
+#[test]
+fn every_fixture_goes_as_on_the_host() {
+    with_interfaces(|interfaces| {
+        let fixtures = fixtures::all();
+        let failures: Vec<String> = fixtures
+            .iter()
+            .filter_map(|fixture| play(fixture, interfaces, &mut Both::new(MAX_FLOWS)).err())
+            .map(|error| format!("{error:#}"))
+            .collect();
+        let (failed, all) = (failures.len(), fixtures.len());
+        assert!(failures.is_empty(), "{failed} of {all} fixtures:\n{}", failures.join("\n\n"));
+    });
+}
+
+#[test]
+fn mutated_frames_go_as_on_the_host() {
+    const CASES: u32 = 4_000;
+    with_interfaces(|interfaces| {
+        let mut both = Both::new(MAX_FLOWS);
+        both.load(&World::new(interfaces).tables).unwrap();
+        let frames = seeds(interfaces, &mut both);
+        let config = Config {
+            cases: CASES,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(20_260_601),
+            ..Config::default()
+        };
+        let both = std::cell::RefCell::new(both);
+        let change = (any::<prop::sample::Index>(), any::<u8>());
+        let changes = prop::collection::vec(change, 0..4);
+        let input = (prop::sample::select(frames), 0..4_usize, changes, 0..12_i32);
+        TestRunner::new(config)
+            .run(&input, |((port, mut frame), other, changes, cut)| {
+                let port = if other == 0 { Port::Stranger } else { port };
+                for (index, value) in changes {
+                    let at = index.index(frame.len());
+                    frame[at] = value;
+                }
+                match cut {
+                    0 => frame.truncate(SHORTEST + frame.len() / 2),
+                    1 => frame.resize(frame.len() + 7, 0x55),
+                    _ => {}
+                }
+                let outcome = both.borrow_mut().frame(interfaces.index(port), &frame);
+                prop_assert!(outcome.is_ok(), "{:#}", outcome.unwrap_err());
+                Ok(())
+            })
+            .unwrap();
+        both.borrow().counts().unwrap();
+    });
+}
+
+/// Frames of open flows and of flows to be, and questions for our addresses.
+fn seeds(interfaces: &Interfaces, both: &mut Both) -> Vec<(Port, Vec<u8>)> {
+    let mut frames = Vec::new();
+    for talk in Talk::all() {
+        let mut given = Given::default();
+        let first = talk.request().flags(flags::SYN);
+        let outcome = both.frame(interfaces.index(Port::Acme), &first.build(&given)).unwrap();
+        given.learn(0, fixtures::source(&outcome.frame).unwrap());
+        let other = talk.client_port(41_000).request().flags(flags::SYN);
+        for packet in [first, talk.request().payload(b"payload"), talk.reply(), other] {
+            frames.push((talk.way(&packet).0, packet.build(&given)));
+        }
+    }
+    frames.extend(fixtures::questions());
+    frames
+}
+
+/// LLVM returns the addend instead of the old value for some atomics of BPF; with those, locks
+/// would not lock and exchanges would claim to have failed or won when they have not.
+#[test]
+fn atomics_of_the_kernel_return_what_was_there() {
+    const FLOWS: u16 = 5_000;
+    with_interfaces(|interfaces| {
+        let mut kernel = Kernel::new(u32::from(FLOWS));
+        kernel.load(&World::new(interfaces).tables).unwrap();
+        let talk = Talk::new(Family::V4, UDP);
+        for port in 0..FLOWS {
+            let talk = talk.client_port(10_000 + port);
+            let frame = talk.request().build(&Given::default());
+            for _ in 0..2 {
+                let outcome = kernel.frame(interfaces.index(Port::Acme), &frame).unwrap();
+                assert_eq!(outcome.action, Action::Redirect as u32, "flow {port}");
+            }
+        }
+        let flows = kernel.flows();
+        let directions = |reverse| flows.iter().filter(move |flow| flow.is_reverse() == reverse);
+        let count = usize::from(FLOWS);
+        assert_eq!((directions(false).count(), directions(true).count()), (count, count));
+        let tuple = |flow: &Flow| (flow.source, flow.provider_ports, flow.consumer_ports);
+        let claimed: BTreeSet<_> =
+            directions(true).map(|flow| (flow.source, flow.provider_port_pair()[1])).collect();
+        assert_eq!(claimed.len(), count, "a source port was given twice");
+        let forward: BTreeSet<_> = directions(false).map(tuple).collect();
+        let reverse: BTreeSet<_> = directions(true).map(tuple).collect();
+        assert_eq!((forward.len(), &forward), (count, &reverse), "directions differ");
+        assert!(directions(false).all(|flow| flow.packets == 2), "packets were lost");
+
+        // A lock that is left would refuse every later flow of its region.
+        let counts = kernel.counts().unwrap();
+        assert!(counts.drops.is_empty(), "{counts:?}");
+        assert_eq!(counts.endpoints[&0].new_flows, u64::from(FLOWS));
+    });
+}
+
+/// A phase changes by an exchange of the slot's word in both slots.
+#[test]
+fn phases_of_many_flows_change_in_the_kernel() {
+    const FLOWS: u16 = 500;
+    with_interfaces(|interfaces| {
+        let mut kernel = Kernel::new(u32::from(FLOWS));
+        kernel.load(&World::new(interfaces).tables).unwrap();
+        for port in 0..FLOWS {
+            let talk = Talk::new(Family::V6, TCP).client_port(10_000 + port);
+            let mut given = Given::default();
+            let steps = [
+                talk.request().flags(flags::SYN),
+                talk.reply().flags(flags::SYN | flags::ACK),
+                talk.request(),
+            ];
+            for packet in steps {
+                let ifindex = interfaces.index(talk.way(&packet).0);
+                let outcome = kernel.frame(ifindex, &packet.build(&given)).unwrap();
+                assert_eq!(outcome.action, Action::Redirect as u32);
+                if talk.is_request(&packet) {
+                    given.learn(0, fixtures::source(&outcome.frame).unwrap());
+                }
+            }
+        }
+        let flows = kernel.flows();
+        assert_eq!(flows.len(), usize::from(FLOWS) * 2);
+        assert!(flows.iter().all(|flow| Phase::of(flow.word) == Phase::Established));
+    });
+}
+
+/// The programs as a gateway.
+struct Kernel {
+    datapath: Datapath,
+    tables: Tables,
+}
+
+impl Kernel {
+    fn new(max_flows: u32) -> Self {
+        let datapath = Datapath::unpinned(max_flows, Some(KEYS)).unwrap();
+        Self { datapath, tables: Tables::default() }
+    }
+}
+
+impl Gateway for Kernel {
+    fn load(&mut self, tables: &Tables) -> Result<()> {
+        Plan::between(&self.tables, tables).apply(&mut self.datapath.store()?)?;
+        self.tables.clone_from(tables);
+        Ok(())
+    }
+
+    fn frame(&mut self, ifindex: u32, frame: &[u8]) -> Result<Outcome> {
+        let (action, frame) = self.datapath.test_run(frame, ifindex, 1)?;
+        Ok(Outcome { action, ifindex: None, frame })
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let drops = self.datapath.drops()?.into_iter().filter(|(_, count)| *count > 0).collect();
+        let counters = self.datapath.counters(&ENDPOINTS)?;
+        let endpoints = ENDPOINTS
+            .into_iter()
+            .zip(counters)
+            .filter(|(_, counters)| *counters != EndpointCounters::default())
+            .collect();
+        Ok(Counts { drops, endpoints })
+    }
+
+    fn flows(&self) -> Vec<Flow> {
+        self.datapath.flows().collect()
+    }
+}
+
+/// The kernel and the host side by side: whatever one does, the other must.
+struct Both {
+    kernel: Kernel,
+    host: Host,
+}
+
+impl Both {
+    fn new(max_flows: u32) -> Self {
+        Self { kernel: Kernel::new(max_flows), host: Host::new(max_flows) }
+    }
+}
+
+impl Gateway for Both {
+    fn load(&mut self, tables: &Tables) -> Result<()> {
+        self.kernel.load(tables)?;
+        self.host.load(tables)
+    }
+
+    fn frame(&mut self, ifindex: u32, frame: &[u8]) -> Result<Outcome> {
+        let kernel = self.kernel.frame(ifindex, frame)?;
+        let host = self.host.frame(ifindex, frame)?;
+        let same = (kernel.action, &kernel.frame) == (host.action, &host.frame);
+        ensure!(
+            same,
+            "for {frame:02x?} on {ifindex}\nthe kernel: {kernel:02x?}\nthe host: {host:02x?}"
+        );
+        ensure!(timeless(self.kernel.flows()) == timeless(self.host.flows()), "flows differ");
+        Ok(host)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let (kernel, host) = (self.kernel.counts()?, self.host.counts()?);
+        ensure!(kernel == host, "the kernel counted {kernel:?}, the host {host:?}");
+        Ok(host)
+    }
+
+    fn flows(&self) -> Vec<Flow> {
+        self.kernel.flows()
+    }
+}
+
+/// The clocks of the two are not the same.
+fn timeless(mut flows: Vec<Flow>) -> Vec<Flow> {
+    flows.iter_mut().for_each(|flow| flow.last_seen = 0);
+    flows
+}
+
+/// Runs `test` on a thread in a network namespace of its own, which has the four interfaces.
+fn with_interfaces(test: impl FnOnce(&Interfaces) + Send) {
+    let body = move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let interfaces = ["acme", "globex", "vendor", "stranger"].map(|name| {
+            let words = ["link", "add", name, "type", "veth"];
+            let status = Command::new("ip").args(words).status().unwrap();
+            assert!(status.success(), "ip {}: {status}", words.join(" "));
+            if_nametoindex(name).unwrap()
+        });
+        test(&Interfaces(interfaces));
+    };
+    thread::scope(|scope| {
+        let outcome = scope.spawn(body).join();
+        outcome.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+    });
+}
