@@ -18,7 +18,11 @@ use crate::workspace;
 /// When something is missing and cannot be had; the message says what to install.
 pub fn run() -> Result<()> {
     toolchain()?;
-    packages::install_missing(packages::TEST_TOOLS)
+    packages::install_missing(packages::TEST_TOOLS)?;
+    if let Err(error) = packages::install_missing(packages::ORACLE) {
+        println!("setup: going on without it, and without the suite `oracle`: {error:#}");
+    }
+    Ok(())
 }
 
 /// Sets up what compiling needs, and nothing else.

@@ -43,6 +43,13 @@ pub const TEST_TOOLS: &[Need] = &[
     need("libbpf-dev", File("/usr/include/bpf/bpf_helpers.h"), "headers of the reference in C"),
 ];
 
+/// What judges packets independently. Tests do without it, and say so.
+pub const ORACLE: &[Need] = &[need(
+    "python3-scapy",
+    File("/usr/lib/python3/dist-packages/scapy/__init__.py"),
+    "recomputes what the datapath computes",
+)];
+
 /// What starts another kernel.
 pub const VIRTUAL_MACHINE: &[Need] = &[
     need("qemu-system-x86", Program("qemu-system-x86_64"), "runs the kernel"),
@@ -99,6 +106,11 @@ pub fn install_missing(needs: &'static [Need]) -> Result<()> {
         Err(reason) => Err(reason.context(advice)),
         Ok(()) => bail!("the packages were installed but do not provide what is needed; {advice}"),
     }
+}
+
+/// Whether nothing of `needs` is absent.
+pub fn are_met(needs: &[Need]) -> bool {
+    needs.iter().all(Need::is_met)
 }
 
 impl Need {

@@ -1,12 +1,16 @@
-//! What a suite needs from the kernel, and whether we have it.
+//! What a suite needs from the kernel or the machine, and whether we have it.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::setup::packages;
 
 /// What a suite needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
     /// Nothing: any user may run it.
     None,
+    /// Python's scapy, as an independent judge of packets.
+    Scapy,
     /// Loading programs and maps.
     Bpf,
     /// Network namespaces, and programs on their interfaces.
@@ -21,6 +25,10 @@ impl Privilege {
     /// # Errors
     /// When this process lacks something; the error names it.
     pub fn check(self) -> Result<()> {
+        if self == Self::Scapy {
+            let command = packages::install_command(packages::ORACLE);
+            ensure!(packages::are_met(packages::ORACLE), "needs scapy; as root: {command}");
+        }
         let status = std::fs::read_to_string("/proc/self/status")
             .context("cannot read which capabilities this process has")?;
         self.check_in(&status)
@@ -41,7 +49,7 @@ impl Privilege {
 
     fn capabilities(self) -> &'static [(u32, &'static str)] {
         match self {
-            Self::None => &[],
+            Self::None | Self::Scapy => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
             Self::Root => {
                 &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN"), (SYS_ADMIN, "CAP_SYS_ADMIN")]

@@ -26,6 +26,7 @@ pub struct Suite {
 pub const SUITES: &[Suite] = &[
     suite("elf", Privilege::None, true),
     suite("frames", Privilege::None, false),
+    suite("oracle", Privilege::Scapy, false),
     suite("docs", Privilege::None, false),
     suite("verifier", Privilege::Bpf, true),
     suite("prog_run", Privilege::Bpf, true),
