@@ -26,19 +26,45 @@ struct Function {
     section: usize,
     start: u64,
     end: u64,
+    /// What the compiler has reserved.
+    written: u32,
+    /// That, and what the kernel adds.
     frame: u32,
     calls: BTreeSet<Place>,
 }
 
-/// For each program the deepest frame of all that it reaches, and whose it is.
-pub fn deepest(object: &[u8]) -> BTreeMap<String, (String, u32)> {
+/// What a program needs of the stack.
+pub struct Stack {
+    /// Its deepest frame.
+    pub deepest: u32,
+    /// The function that has it.
+    pub function: String,
+    /// The frames of its deepest chain of calls, as the kernel adds them up.
+    pub chain: u32,
+}
+
+/// What each program needs of the stack, with all functions that it reaches.
+pub fn stacks(object: &[u8]) -> BTreeMap<String, Stack> {
     let file = object::File::parse(object).unwrap();
     let functions = functions(&file);
     let programs = functions.values().filter(|function| {
         let section = file.section_by_index(SectionIndex(function.section)).unwrap();
         section.name().is_ok_and(|name| name.starts_with("xdp"))
     });
-    programs.map(|program| (program.name.clone(), deepest_from(program, &functions))).collect()
+    let stack = |program: &Function| {
+        let (function, deepest) = deepest_from(program, &functions);
+        Stack { deepest, function, chain: chain_from(program, &functions) }
+    };
+    programs.map(|program| (program.name.clone(), stack(program))).collect()
+}
+
+/// The verifier refuses recursion, so the chains end.
+fn chain_from(function: &Function, functions: &BTreeMap<Place, Function>) -> u32 {
+    /// Older kernels round each frame up to this.
+    const UNIT: u32 = 32;
+    let called = function.calls.iter().filter_map(|place| functions.get(place));
+    let below = called.map(|function| chain_from(function, functions)).max().unwrap_or(0);
+    function.written.max(1).next_multiple_of(UNIT) + below
 }
 
 fn deepest_from(program: &Function, functions: &BTreeMap<Place, Function>) -> (String, u32) {
@@ -62,7 +88,10 @@ fn functions(file: &object::File<'_>) -> BTreeMap<Place, Function> {
         let (start, end) = (symbol.address(), symbol.address() + symbol.size());
         let name = symbol.name().unwrap().to_owned();
         let calls = BTreeSet::new();
-        functions.insert((section, start), Function { name, section, start, end, frame: 0, calls });
+        functions.insert(
+            (section, start),
+            Function { name, section, start, end, written: 0, frame: 0, calls },
+        );
     }
     for function in functions.values_mut() {
         read(file, function);
@@ -104,7 +133,8 @@ fn read(file: &object::File<'_>, function: &mut Function) {
         function.calls.extend(callee(file, function.section, at, bytes, relocated.get(&at)));
     }
     let added = if loops { LOOP_REGISTERS } else { 0 };
-    function.frame = deepest.unsigned_abs().next_multiple_of(8) + added;
+    function.written = deepest.unsigned_abs().next_multiple_of(8);
+    function.frame = function.written + added;
 }
 
 /// The function that an instruction calls, or whose address it takes for a helper to call.

@@ -19,8 +19,11 @@ pub const VERSION: &str = "6.1";
 /// What the package of that kernel is called, but for its build number.
 const PACKAGE: (&str, &str) = ("linux-image-6.1.0-", "-cloud-amd64");
 
+/// A module of it that suites need: pairs of interfaces.
+const MODULE: &str = "veth.ko";
+
 /// Booting takes ten seconds; the rest is for the suites, which are slow when emulated.
-const LIMIT: Duration = Duration::from_secs(420);
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// Files that suites read, at the path where they were compiled.
 const FILES: [&str; 1] = ["tests/verifier-budget.toml"];
@@ -119,6 +122,10 @@ fn file_system(
             copy_into(&root, &library)?;
         }
     }
+    let modules = Step::new("find").arg(folder.join("lib/modules")).args(["-name", MODULE]);
+    let module = modules.output()?;
+    std::fs::copy(module.trim_end(), root.join(MODULE))
+        .with_context(|| format!("cannot copy the module {MODULE} of kernel {VERSION}"))?;
     for file in FILES {
         copy_into(&root, &workspace::root().join(file))?;
     }
@@ -176,6 +183,7 @@ fn init_script(names: &[&str], filter: Option<&str>) -> String {
          mount -t devtmpfs dev /dev\n\
          mount -t bpf bpf /sys/fs/bpf\n\
          ip link set lo up\n\
+         insmod /{MODULE}\n\
          uname -r\n\
          {suites}\
          poweroff -f\n"
