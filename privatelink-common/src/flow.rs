@@ -15,9 +15,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const REGION_SLOTS: u32 = 256;
 /// Probes before a region counts as full for a tuple.
 pub const MAX_PROBES: u32 = 128;
-/// Slots in use at which a region takes no more: lookups stay short, and a free slot always
-/// ends a search.
+/// Flows at which a region takes no more.
 pub const REGION_LIMIT: u32 = 224;
+/// The first regions, 8 MB of slots: every flow is entered there while there is room, so that a
+/// few thousand flows stay within the processor's caches however large the table is.
+pub const NEAR_REGIONS: u32 = 512;
+/// Flows at which a near region sends further ones to the far regions.
+pub const NEAR_LIMIT: u32 = 144;
 /// How long a freed slot rests, in ticks: a CPU that found it while it lived may still read it.
 pub const REST_TICKS: u32 = crate::ticks_from_millis(1_000);
 
@@ -360,8 +364,8 @@ pub const fn join_mac(high: u16, low: u32) -> Mac {
 pub struct RegionCell {
     /// 1 while a CPU inserts or removes here.
     pub lock: Word32,
-    /// Slots that are not free.
-    pub used: Word32,
+    /// Slots in use.
+    pub live: Word32,
 }
 
 /// A [`RegionCell`] as plain data.
@@ -372,8 +376,8 @@ pub struct RegionCell {
 pub struct Region {
     /// 1 while a CPU inserts or removes here.
     pub lock: u32,
-    /// Slots that are not free.
-    pub used: u32,
+    /// Slots in use.
+    pub live: u32,
 }
 
 /// Regions for a table of `max_flows` flows: two slots each, half of them free at the limit.

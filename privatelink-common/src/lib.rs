@@ -26,7 +26,7 @@ pub use records::{
 
 /// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
 /// another version replaces them knowingly.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;

@@ -1,8 +1,10 @@
 //! The flow table: open addressing in regions of 256 slots.
 //!
 //! A search starts at the tuple's home slot and goes on, around the region, to the first free
-//! slot. Searches take no lock. Insertions and removals hold their region's lock, so a tuple is
-//! claimed once, whichever CPUs race for it. A removed slot rests for a second before it is
+//! slot. A tuple has two homes: in one of the near regions, which a processor's caches hold, and
+//! in one of the far ones, where it is entered only when its near region is full. Searches take
+//! no lock. Insertions hold the locks of both regions, removals that of the slot's, so a tuple
+//! is claimed once, whichever CPUs race for it. A removed slot rests for a second before it is
 //! used again, because another CPU may just have found it.
 
 use crate::{
@@ -11,7 +13,10 @@ use crate::{
 };
 use privatelink_common::{
     Endpoint, Source, Target,
-    flow::{Content, MAX_PROBES, REGION_LIMIT, REGION_SLOTS, REST_TICKS, RegionCell, Slot, word},
+    flow::{
+        Content, MAX_PROBES, NEAR_LIMIT, NEAR_REGIONS, REGION_LIMIT, REGION_SLOTS, REST_TICKS,
+        RegionCell, Slot, word,
+    },
     hash,
 };
 
@@ -58,11 +63,10 @@ pub enum Taken {
     Contended,
 }
 
-/// Where a tuple's search begins.
+/// Where a tuple's search in a region begins.
 #[derive(Clone, Copy)]
-pub struct Home {
-    /// The region.
-    pub region: u32,
+struct Home {
+    region: u32,
     /// The slot within it.
     offset: u32,
 }
@@ -72,6 +76,31 @@ impl Home {
     #[inline(always)]
     fn slot(self, distance: u32) -> u32 {
         self.region * REGION_SLOTS + (self.offset.wrapping_add(distance) & (REGION_SLOTS - 1))
+    }
+}
+
+/// The two homes of a tuple.
+#[derive(Clone, Copy)]
+struct Homes {
+    near: Home,
+    far: Home,
+    /// Whether the table is so large that there are far regions.
+    has_far: bool,
+}
+
+impl Homes {
+    #[inline(always)]
+    fn of<T: Tables>(tables: &T, hash: u64) -> Self {
+        let all = tables.regions();
+        let near = if all < NEAR_REGIONS { all } else { NEAR_REGIONS };
+        let far = all - near;
+        let place = |regions: u32| (((hash >> 32) * u64::from(regions)) >> 32) as u32;
+        let offset = hash as u32;
+        Self {
+            near: Home { region: place(near), offset },
+            far: Home { region: near + place(far), offset },
+            has_far: far != 0,
+        }
     }
 }
 
@@ -112,13 +141,6 @@ impl<I: Ip> Arrival<I> {
         (self.ports & 0xffff) + (self.ports >> 16)
     }
 
-    /// The place that a hash stands for.
-    #[inline(always)]
-    pub fn home<T: Tables>(tables: &T, hash: u64) -> Home {
-        let region = ((hash >> 32) * u64::from(tables.regions())) >> 32;
-        Home { region: region as u32, offset: hash as u32 }
-    }
-
     /// What the word of a slot must show for this tuple.
     #[inline(always)]
     fn expected_word(&self) -> u32 {
@@ -155,10 +177,24 @@ impl<I: Ip> Arrival<I> {
         same.then_some(found)
     }
 
-    /// The flow that this tuple belongs to, if it is within `probes` slots of its home.
+    /// The flow that this tuple belongs to, if it is within `probes` slots of a home.
     #[inline(always)]
     pub fn find<'t, T: Tables>(&self, tables: &'t T, probes: u32) -> Option<Found<'t>> {
-        let home = Self::home(tables, self.hash(tables));
+        let homes = Homes::of(tables, self.hash(tables));
+        let near = self.find_from(tables, homes.near, probes);
+        if near.is_some() || !homes.has_far {
+            return near;
+        }
+        self.find_from(tables, homes.far, probes)
+    }
+
+    #[inline(always)]
+    fn find_from<'t, T: Tables>(
+        &self,
+        tables: &'t T,
+        home: Home,
+        probes: u32,
+    ) -> Option<Found<'t>> {
         for distance in 0..probes {
             let index = home.slot(distance);
             let slot = tables.slot(index)?;
@@ -175,14 +211,21 @@ impl<I: Ip> Arrival<I> {
     /// Index of the slot that this tuple belongs to, however far it is.
     #[inline(always)]
     pub fn search<T: Tables>(&self, tables: &T) -> Option<u32> {
-        let home = Self::home(tables, self.hash(tables));
-        let mut probe = Probe::new(self, home, 0, 0);
+        let homes = Homes::of(tables, self.hash(tables));
+        let mut probe = Probe::new(self, homes.near);
         tables.walk(MAX_PROBES, &mut probe);
+        if probe.found == NOWHERE && homes.has_far {
+            probe.home = homes.far;
+            tables.walk(MAX_PROBES, &mut probe);
+        }
         (probe.found != NOWHERE).then_some(probe.found)
     }
 
     /// Enters one direction of a flow, whose packets arrive with this tuple: `word` says what it
     /// is, `content` the rest.
+    ///
+    /// # Errors
+    /// Why it could not be entered.
     #[inline(always)]
     pub fn insert<T: Tables>(
         &self,
@@ -190,52 +233,80 @@ impl<I: Ip> Arrival<I> {
         word: u32,
         content: &Content,
     ) -> Result<u32, Taken> {
-        let home = Self::home(tables, self.hash(tables));
-        let region = tables.region(home.region).ok_or(Taken::Full)?;
-        lock(tables, region).ok_or(Taken::Contended)?;
-        let result = self.insert_locked(tables, home, region, word, content);
-        unlock(tables, region);
+        let homes = Homes::of(tables, self.hash(tables));
+        let near = tables.region(homes.near.region).ok_or(Taken::Full)?;
+        lock(tables, near).ok_or(Taken::Contended)?;
+        let result = self.insert_beyond(tables, homes, near, word, content);
+        unlock(tables, near);
         result
     }
 
+    /// Takes the far region's lock too, always after the near one's.
     #[inline(always)]
-    fn insert_locked<T: Tables>(
+    fn insert_beyond<T: Tables>(
         &self,
         tables: &T,
-        home: Home,
-        region: &RegionCell,
+        homes: Homes,
+        near: &RegionCell,
         word: u32,
         content: &Content,
     ) -> Result<u32, Taken> {
-        let used = region.used.load();
-        let spare = REGION_LIMIT.saturating_sub(used);
-        let mut probe = Probe::new(self, home, tables.now(), spare);
+        let mut probe = Probe::new(self, homes.near);
+        probe.claims = true;
+        probe.now = tables.now();
         tables.walk(MAX_PROBES, &mut probe);
-        let used = used + (spare - probe.spare);
-        region.used.store(used);
-        if probe.found != NOWHERE {
-            return Err(Taken::Exists);
+        if !homes.has_far {
+            return enter(tables, &probe, near, REGION_LIMIT, word, content);
         }
-        let room = probe.room;
-        let slot = tables.slot(room).ok_or(Taken::Full)?;
-        let old = slot.word();
-        let fresh = old & word::LIFE == word::FREE;
-        if fresh && used >= REGION_LIMIT {
-            return Err(Taken::Full);
+        let far = tables.region(homes.far.region).ok_or(Taken::Full)?;
+        lock(tables, far).ok_or(Taken::Contended)?;
+        let near_room = probe.room;
+        probe.home = homes.far;
+        probe.room = NOWHERE;
+        if probe.found == NOWHERE {
+            tables.walk(MAX_PROBES, &mut probe);
         }
-        // Each exchange is a barrier: the content is seen by nobody before the word says so.
-        if !tables.exchange(slot.word_cell(), old, word::BUSY) {
-            return Err(Taken::Contended);
+        let far_room = probe.room;
+        probe.room = near_room;
+        let mut result = enter(tables, &probe, near, NEAR_LIMIT, word, content);
+        if result == Err(Taken::Full) {
+            probe.room = far_room;
+            result = enter(tables, &probe, far, REGION_LIMIT, word, content);
         }
-        slot.fill(content);
-        if !tables.exchange(slot.word_cell(), word::BUSY, word | word::LIVE) {
-            return Err(Taken::Contended);
-        }
-        if fresh {
-            region.used.store(used + 1);
-        }
-        Ok(room)
+        unlock(tables, far);
+        result
     }
+}
+
+/// Enters a slot where a probe found room, in a region whose lock is held.
+#[inline(always)]
+fn enter<T: Tables, I: Ip>(
+    tables: &T,
+    probe: &Probe<'_, I>,
+    region: &RegionCell,
+    limit: u32,
+    word: u32,
+    content: &Content,
+) -> Result<u32, Taken> {
+    if probe.found != NOWHERE {
+        return Err(Taken::Exists);
+    }
+    let live = region.live.load();
+    let room = probe.room;
+    let slot = tables.slot(room).ok_or(Taken::Full)?;
+    if live >= limit {
+        return Err(Taken::Full);
+    }
+    // Each exchange is a barrier: the content is seen by nobody before the word says so.
+    if !tables.exchange(slot.word_cell(), slot.word(), word::BUSY) {
+        return Err(Taken::Contended);
+    }
+    slot.fill(content);
+    if !tables.exchange(slot.word_cell(), word::BUSY, word | word::LIVE) {
+        return Err(Taken::Contended);
+    }
+    region.live.store(live + 1);
+    Ok(room)
 }
 
 impl<'t> Found<'t> {
@@ -308,13 +379,11 @@ fn remove_locked<T: Tables>(tables: &T, index: u32, word: u32, region: &RegionCe
         return false;
     }
     slot.seen(tables.now());
+    region.live.store(region.live.load().wrapping_sub(1));
     let home = Home { region: index / REGION_SLOTS, offset: index };
     let Some(next) = tables.slot(home.slot(1)) else { return false };
     if next.word() & word::LIFE == word::FREE {
-        let mut clear = Clear { home, region_used: 0 };
-        tables.walk(MAX_PROBES, &mut clear);
-        let used = region.used.load();
-        region.used.store(used.wrapping_sub(clear.region_used));
+        tables.walk(MAX_PROBES, &mut Clear { home });
     }
     true
 }
@@ -322,7 +391,6 @@ fn remove_locked<T: Tables>(tables: &T, index: u32, word: u32, region: &RegionCe
 /// Frees the tombs before a free slot: no search needs to go on beyond them.
 struct Clear {
     home: Home,
-    region_used: u32,
 }
 
 impl Walk for Clear {
@@ -335,7 +403,6 @@ impl Walk for Clear {
             return true;
         }
         slot.word_cell().store(word::RESTING);
-        self.region_used += 1;
         false
     }
 }
@@ -351,14 +418,14 @@ struct Probe<'k, I: Ip> {
     found: u32,
     /// Index of the first slot that may be used.
     room: u32,
-    /// How many free slots may be made tombs to get past them; none in a search.
-    spare: u32,
+    /// Whether a free slot that rests may be made a tomb, to find room beyond it.
+    claims: bool,
 }
 
 impl<'k, I: Ip> Probe<'k, I> {
     #[inline(always)]
-    fn new(key: &'k Arrival<I>, home: Home, now: u32, spare: u32) -> Self {
-        Self { key, home, now, found: NOWHERE, room: NOWHERE, spare }
+    fn new(key: &'k Arrival<I>, home: Home) -> Self {
+        Self { key, home, now: 0, found: NOWHERE, room: NOWHERE, claims: false }
     }
 }
 
@@ -376,12 +443,11 @@ impl<I: Ip> Walk for Probe<'_, I> {
             if word & word::LIFE == word::TOMB {
                 return false;
             }
-            if self.room != NOWHERE || self.spare == 0 {
+            if self.room != NOWHERE || !self.claims {
                 return true;
             }
             // It rests: room is further on, where a search must come to.
             slot.word_cell().store(word::TOMB);
-            self.spare -= 1;
             return false;
         }
         if self.key.matches(tables, index, slot).is_some() {

@@ -34,27 +34,27 @@ static REGION_COUNT: Global<u32> = Global::new(1);
 static HASH_KEYS: [Global<u32>; HashKeys::LEN] = [const { Global::new(0) }; HashKeys::LEN];
 
 #[btf_map]
-static ATTACHMENTS: Array<u32, { MAX_IFINDEX as usize }> = Array::new();
+static ATTACHMENTS: Array<u32, { MAX_IFINDEX as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static LOCALS: HashMap<LocalKey, Local, { MAX_LOCALS as usize }, NO_PREALLOC> = HashMap::new();
 #[btf_map]
-static ENDPOINTS: Array<Endpoint, { MAX_ENDPOINTS as usize }> = Array::new();
+static ENDPOINTS: Array<Endpoint, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
-static SERVICES: Array<Service, { MAX_SERVICES as usize }> = Array::new();
+static SERVICES: Array<Service, { MAX_SERVICES as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static LISTENERS: HashMap<ListenerKey, Listener, { MAX_LISTENERS as usize }, NO_PREALLOC> =
     HashMap::new();
 #[btf_map]
-static BACKENDS: Array<u32, { MAX_BACKENDS as usize }> = Array::new();
+static BACKENDS: Array<u32, { MAX_BACKENDS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
-static TARGETS: Array<Target, { MAX_TARGETS as usize }> = Array::new();
+static TARGETS: Array<Target, { MAX_TARGETS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
-static SOURCES: Array<Source, { MAX_SOURCES as usize }> = Array::new();
+static SOURCES: Array<Source, { MAX_SOURCES as usize }, MMAPABLE> = Array::new();
 /// Sized by the loader, as is [`REGIONS`]; user space maps it into its memory.
 #[btf_map]
-static SLOTS: Array<Slot, { REGION_SLOTS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
+static SLOTS: Array<Slot, { REGION_SLOTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
-static REGIONS: Array<RegionCell, 1> = Array::new();
+static REGIONS: Array<RegionCell, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static DEVICES: DevMap<{ MAX_IFINDEX as usize }> = DevMap::new();
 #[btf_map]
@@ -69,6 +69,9 @@ static STAGES: ProgramArray<1> = ProgramArray::new();
 
 /// Small tables that are rarely full: memory is taken by what is in them.
 const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;
+
+/// User space reads these by mapping them into its memory.
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 /// The maps of this object.
 pub struct Maps;

@@ -11,7 +11,7 @@ use crate::{
     wire::{ETHERNET_LEN, Ethernet, Ip, tcp_flags},
 };
 use privatelink_common::{
-    Admission, Endpoint, ListenerKey, LocalKey, LocalKind, Pool, Reason, TCP, TargetState,
+    Admission, ListenerKey, LocalKey, LocalKind, Pool, Reason, TCP, TargetState,
     flow::{Content, Phase, split_mac, word},
 };
 
@@ -47,28 +47,24 @@ pub fn open<F: Frame, T: Tables, I: Ip>(
     }
     let index = local.index;
     let refuse = |reason| Err(Verdict::drop_at(reason, index));
-    let Some(endpoint) = tables.endpoint(index) else { return refuse(Reason::Internal) };
-    let mut claim = match choose(tables, packet, client_mac, index, endpoint) {
-        Ok(claim) => claim,
-        Err(reason) => return refuse(reason),
+    let mut chosen = choose(tables, packet, index);
+    let choice = match &mut chosen {
+        Ok(choice) => choice,
+        Err(reason) => return refuse(*reason),
     };
+    (choice.content.client_mac_high, choice.content.client_mac_low) = client_mac;
     // What goes no further opens nothing.
     match frame.view::<I>(ETHERNET_LEN) {
         Some(header) if header.ttl() > 1 => {}
         _ => return refuse(Reason::TtlExpired),
     }
-    enter(tables, &mut claim).or_else(refuse)
+    enter(tables, &mut Claim { arrival: &packet.arrival, choice }).or_else(refuse)
 }
 
 /// Checks that there may be a flow, and picks its target.
-#[inline(always)]
-fn choose<'p, T: Tables, I: Ip>(
-    tables: &T,
-    packet: &'p Packet<I>,
-    client_mac: (u16, u32),
-    index: u32,
-    endpoint: &Endpoint,
-) -> Result<Claim<'p, I>, Reason> {
+#[inline(never)]
+fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Result<Choice, Reason> {
+    let endpoint = tables.endpoint(index).ok_or(Reason::Internal)?;
     if endpoint.admission != Admission::Available as u32 {
         return Err(refused_admission(endpoint.admission).unwrap_or(Reason::Rejected));
     }
@@ -116,14 +112,13 @@ fn choose<'p, T: Tables, I: Ip>(
         endpoint: index,
         target: target_index,
         source: sources.first,
-        client_mac_low: client_mac.1,
-        client_mac_high: client_mac.0,
+        client_mac_low: 0,
+        client_mac_high: 0,
         l3_delta: checksum::TTL_STEP,
         l4_delta: 0,
         reserved: 0,
     };
-    Ok(Claim {
-        arrival,
+    Ok(Choice {
         word: arrival.protocol << word::PROTOCOL_SHIFT | phase.bits() | I::ARRIVES | I::LEAVES,
         sources,
         start: (hash >> 32) as u32,
@@ -167,12 +162,12 @@ fn enter<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, 
     let reverse = claim_port(tables, claim)?;
     let taken = match enter_direction(tables, claim, false) {
         Ok(index) => {
-            tables.count_flow(claim.content.endpoint);
+            tables.count_flow(claim.choice.content.endpoint);
             return Ok(index);
         }
         Err(taken) => taken,
     };
-    tables.remove(reverse, claim.word | word::REVERSE | word::LIVE);
+    tables.remove(reverse, claim.choice.word | word::REVERSE | word::LIVE);
     match taken {
         // Another CPU made the same flow at the same time: this packet goes with it.
         Taken::Exists => tables.search(claim.arrival).ok_or(Reason::Contended),
@@ -186,16 +181,19 @@ fn enter<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, 
 #[inline(always)]
 fn claim_port<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, Reason> {
     claim.propose(0);
-    for _ in 0..CLAIM_ATTEMPTS {
-        match enter_direction(tables, claim, true) {
-            Ok(index) => return Ok(index),
-            Err(Taken::Full) => return Err(Reason::FlowTableFull),
-            Err(Taken::Contended) => return Err(Reason::Contended),
-            Err(Taken::Exists) => {}
+    let mut claimed = enter_direction(tables, claim, true);
+    for _ in 1..CLAIM_ATTEMPTS {
+        if claimed != Err(Taken::Exists) {
+            break;
         }
         tables.walk(PORT_ATTEMPTS, claim);
+        claimed = enter_direction(tables, claim, true);
     }
-    Err(Reason::PortsExhausted)
+    claimed.map_err(|taken| match taken {
+        Taken::Exists => Reason::PortsExhausted,
+        Taken::Full => Reason::FlowTableFull,
+        Taken::Contended => Reason::Contended,
+    })
 }
 
 /// Enters one direction of the flow to be.
@@ -210,20 +208,19 @@ fn enter_direction<T: Tables, I: Ip>(
     let (from_sum, to_sum) = (from.address_sum(), to.address_sum());
     let l3 = checksum::difference(from_sum, to_sum);
     let l4 = checksum::difference(from_sum + from.port_sum(), to_sum + to.port_sum());
-    let word = if reverse { claim.word | word::REVERSE } else { claim.word };
-    claim.content.l3_delta = checksum::fold(u32::from(l3) + u32::from(checksum::TTL_STEP));
-    claim.content.l4_delta = l4;
-    tables.insert(from, word, &claim.content)
+    let choice = &mut *claim.choice;
+    let word = if reverse { choice.word | word::REVERSE } else { choice.word };
+    choice.content.l3_delta = checksum::fold(u32::from(l3) + u32::from(checksum::TTL_STEP));
+    choice.content.l4_delta = l4;
+    tables.insert(from, word, &choice.content)
 }
 
-/// A flow to be, and the search for a source address and port for it.
-struct Claim<'p, I: Ip> {
-    /// The tuple from the client.
-    arrival: &'p Arrival<I>,
+/// A flow to be.
+struct Choice {
     /// The word of the direction from the client.
     word: u32,
     sources: Pool,
-    /// Where the search starts, secret to everybody else.
+    /// Where the search for a port starts, secret to everybody else.
     start: u32,
     stride: u32,
     /// Which step of the search the source address and port of the content are.
@@ -232,11 +229,18 @@ struct Claim<'p, I: Ip> {
     content: Content,
 }
 
+/// The search for a source address and port.
+struct Claim<'p, I: Ip> {
+    /// The tuple from the client.
+    arrival: &'p Arrival<I>,
+    choice: &'p mut Choice,
+}
+
 impl<I: Ip> Walk for Claim<'_, I> {
     /// Goes on to the next source address and port that looks free.
     #[inline(always)]
     fn step<T: Tables>(&mut self, tables: &T, _number: u32) -> bool {
-        let next = self.number.wrapping_add(1);
+        let next = self.choice.number.wrapping_add(1);
         self.propose(next);
         self.reply(tables).is_none_or(|arrival| tables.search(&arrival).is_none())
     }
@@ -246,26 +250,27 @@ impl<I: Ip> Claim<'_, I> {
     /// Puts the source address and port of a step of the search.
     #[inline(always)]
     fn propose(&mut self, number: u32) {
-        let places = u64::from(self.sources.count) * u64::from(PORTS);
-        let place = u64::from(self.start) + u64::from(number) * u64::from(self.stride);
+        let places = u64::from(self.choice.sources.count) * u64::from(PORTS);
+        let place =
+            u64::from(self.choice.start) + u64::from(number) * u64::from(self.choice.stride);
         let place = place.checked_rem(places).unwrap_or(0);
         let (source, port) = (place / u64::from(PORTS), place % u64::from(PORTS));
-        self.number = number;
-        self.content.source = self.sources.first + source as u32;
-        let target_port = first(self.content.provider_ports);
+        self.choice.number = number;
+        self.choice.content.source = self.choice.sources.first + source as u32;
+        let target_port = first(self.choice.content.provider_ports);
         let port = ((FIRST_PORT + port as u32) as u16).to_be();
-        self.content.provider_ports = pair(target_port, port);
+        self.choice.content.provider_ports = pair(target_port, port);
     }
 
     /// The tuple of the target's packets.
     #[inline(always)]
     fn reply<T: Tables>(&self, tables: &T) -> Option<Arrival<I>> {
-        let target = tables.target(self.content.target)?;
+        let target = tables.target(self.choice.content.target)?;
         Some(Arrival {
             network: target.network,
             source: I::from_addr(&target.address),
-            destination: I::from_addr(&tables.source(self.content.source)?.address),
-            ports: self.content.provider_ports,
+            destination: I::from_addr(&tables.source(self.choice.content.source)?.address),
+            ports: self.choice.content.provider_ports,
             protocol: self.arrival.protocol,
         })
     }

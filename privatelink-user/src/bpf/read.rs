@@ -74,7 +74,7 @@ impl Datapath {
     pub fn flow_count(&self) -> Result<u64, Error> {
         let map = self.maps.get(maps::REGIONS)?;
         let mut slots = 0;
-        batch::for_each_index(map, |_, region: Region| slots += u64::from(region.used))
+        batch::for_each_index(map, |_, region: Region| slots += u64::from(region.live))
             .map_err(|source| Error::Read { what: "the flow table", source })?;
         Ok(slots / 2)
     }
