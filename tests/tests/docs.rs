@@ -1,0 +1,241 @@
+//! The pages say what is so: what they show can be typed, and what they point at is there. No
+//! privilege.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Parser as _;
+use privatelink_common::Reason;
+use privatelink_user::{cli::Cli, config, supported};
+
+/// A page, by its path from the root of the repository.
+struct Page {
+    path: PathBuf,
+    text: String,
+}
+
+/// Text between fences, and what stands behind the opening one.
+struct Block {
+    mark: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn page(path: impl Into<PathBuf>) -> Page {
+    let path = path.into();
+    let text = fs::read_to_string(root().join(&path)).expect("the page can be read");
+    Page { path, text }
+}
+
+/// Every page of the root and of `docs`.
+fn pages() -> Vec<Page> {
+    let mut pages = Vec::new();
+    let mut folders = vec![PathBuf::new(), PathBuf::from("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).expect("the folder can be read") {
+            let entry = entry.expect("the folder can be read");
+            let path = folder.join(entry.file_name());
+            if folder.starts_with("docs") && entry.path().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(page(path));
+            }
+        }
+    }
+    assert!(pages.len() > 5, "only {} pages", pages.len());
+    pages.sort_by(|a, b| a.path.cmp(&b.path));
+    pages
+}
+
+impl Page {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The page's blocks, and what is left without them.
+    fn split(&self) -> (Vec<Block>, String) {
+        let mut blocks = Vec::new();
+        let mut prose = String::new();
+        let mut open: Option<Block> = None;
+        for line in self.text.lines() {
+            match (line.trim_start().strip_prefix("```"), &mut open) {
+                (Some(mark), None) => {
+                    open = Some(Block { mark: mark.trim().to_owned(), text: String::new() });
+                }
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (None, Some(block)) => block.text.extend([line, "\n"]),
+                (None, None) => prose.extend([line, "\n"]),
+            }
+        }
+        assert!(open.is_none(), "{}: a block without an end", self.name());
+        (blocks, prose)
+    }
+
+    /// Everything that a reader may type: lines of shell blocks, and `code` in the prose.
+    fn commands(&self) -> Vec<String> {
+        let (blocks, prose) = self.split();
+        let shell = blocks.iter().filter(|block| ["sh", "console"].contains(&block.mark.as_str()));
+        let lines = shell.flat_map(|block| {
+            let console = block.mark == "console";
+            block.text.lines().map(move |line| typed(line, console))
+        });
+        lines.flatten().chain(spans(&prose)).collect()
+    }
+}
+
+/// What is typed of a line: without prompt and comment.
+fn typed(line: &str, console: bool) -> Option<String> {
+    let line =
+        if console { line.strip_prefix("$ ").or_else(|| line.strip_prefix("# "))? } else { line };
+    let line = line.split(" #").next().unwrap_or_default().trim();
+    (!line.is_empty() && !line.starts_with('#')).then(|| line.to_owned())
+}
+
+/// The `code` of each line.
+fn spans(text: &str) -> Vec<String> {
+    let codes = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    codes.map(str::to_owned).collect()
+}
+
+#[test]
+fn configurations_are_accepted_and_supported() {
+    let mut seen = 0;
+    for page in pages() {
+        // The reference has a test of its own, beside the code that it describes.
+        if page.path == Path::new("docs/configuration.md") {
+            continue;
+        }
+        let name = page.name();
+        for block in page.split().0.iter().filter(|block| block.mark.starts_with("toml")) {
+            assert_eq!(block.mark, "toml", "{name}: only whole configurations can be checked");
+            let loaded = config::from_text(&name, &block.text);
+            let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
+            let warnings = supported::review(&loaded).unwrap_or_else(|faults| panic!("{faults}"));
+            assert_eq!(warnings, [], "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no configuration is shown");
+}
+
+#[test]
+fn commands_of_privatelink_are_understood() {
+    let mut seen = 0;
+    for page in pages() {
+        for command in page.commands() {
+            let words = command.split_whitespace().skip_while(|word| *word == "sudo");
+            let words: Vec<&str> = words.collect();
+            let program = words.first().map(Path::new).and_then(Path::file_name);
+            // A program's name alone is no command.
+            if program.is_none_or(|program| program != "privatelink") || words.len() < 2 {
+                continue;
+            }
+            if let Err(error) = Cli::try_parse_from(&words) {
+                // Help is an error, with an exit code of 0.
+                assert_eq!(error.exit_code(), 0, "{}: `{command}`: {error}", page.name());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no command is shown");
+}
+
+/// The subcommands of `cargo xtask`, as its sources declare them.
+fn tasks() -> Vec<String> {
+    let source = page("xtask/src/main.rs").text;
+    let (_, rest) = source.split_once("\nenum Task {\n").expect("xtask has its tasks in an enum");
+    let (body, _) = rest.split_once("\n}").expect("the enum ends");
+    let variants = body.lines().filter_map(|line| line.strip_prefix("    "));
+    variants
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()))
+        .map(|line| {
+            let name = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            let kebab = name.char_indices().flat_map(|(at, letter)| {
+                let hyphen = (at > 0 && letter.is_ascii_uppercase()).then_some('-');
+                hyphen.into_iter().chain([letter.to_ascii_lowercase()])
+            });
+            kebab.collect()
+        })
+        .collect()
+}
+
+#[test]
+fn tasks_exist() {
+    let tasks = tasks();
+    assert!(["run", "check-elf"].iter().all(|task| tasks.iter().any(|t| t == task)), "{tasks:?}");
+    for page in pages() {
+        for place in page.text.split("cargo xtask ").skip(1) {
+            let end = place.find(|c: char| !c.is_ascii_lowercase() && c != '-');
+            let task = place.get(..end.unwrap_or(place.len())).unwrap_or_default();
+            let known = task.starts_with("--") || tasks.iter().any(|name| name == task);
+            assert!(known, "{}: `cargo xtask {task}` is none of {tasks:?}", page.name());
+        }
+    }
+}
+
+#[test]
+fn the_readme_begins_with_two_commands() {
+    let (blocks, _) = page("README.md").split();
+    let shell = blocks.iter().filter(|block| block.mark == "sh");
+    let commands = shell.flat_map(|block| block.text.lines().filter_map(|line| typed(line, false)));
+    let first: Vec<String> = commands.take(2).collect();
+    assert_eq!(first, ["cargo xtask run", "cargo xtask test"]);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for page in pages() {
+        let folder = page.path.parent().unwrap_or(Path::new("")).to_owned();
+        for place in page.split().1.split("](").skip(1) {
+            let (link, _) = place.split_once(')').expect("a link ends");
+            let file = link.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") || file.starts_with("mailto:") {
+                continue;
+            }
+            let there = root().join(&folder).join(file).exists();
+            assert!(there, "{}: nothing is at `{link}`", page.name());
+        }
+    }
+}
+
+/// A heading with a folder in code, such as "### `xtask/src/`", says where the files of the
+/// tables below it lie; anywhere else a file is named from the root of the repository.
+#[test]
+fn the_map_names_files_that_exist() {
+    let page = page("ARCHITECTURE.md");
+    let mut folder = PathBuf::new();
+    let mut seen = 0;
+    for line in page.split().1.lines() {
+        if line.starts_with('#') {
+            folder = spans(line).first().map(PathBuf::from).unwrap_or_default();
+            assert!(root().join(&folder).is_dir(), "no folder `{}`", folder.display());
+            continue;
+        }
+        let cell = line.strip_prefix("| ").and_then(|row| row.split(" |").next());
+        let (base, text) = cell.map_or((Path::new(""), line), |cell| (folder.as_path(), cell));
+        let is_file = |code: &String| {
+            let named = |end| code.ends_with(end) && code.len() > str::len(end);
+            [".rs", ".md", ".toml", ".c", "/"].into_iter().any(named) && !code.starts_with('/')
+        };
+        for code in spans(text).into_iter().filter(is_file) {
+            let path = base.join(code);
+            assert!(root().join(&path).exists(), "{} does not exist", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "the map names only {seen} files");
+}
+
+#[test]
+fn every_drop_reason_is_described() {
+    let page = page("docs/drop-reasons.md");
+    let rows = page.text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let described: Vec<&str> = rows.collect();
+    let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(described, reasons, "docs/drop-reasons.md: one row each, in the order of the enum");
+}
