@@ -69,5 +69,7 @@ pub const MAX_LOCALS: u32 = 262_144;
 pub const PROGRAM: &str = "privatelink";
 /// Name of the program of the second stage, and of its pin.
 pub const SLOW_PROGRAM: &str = "privatelink_slow";
+/// Name of the program that tells the datapath's time.
+pub const CLOCK_PROGRAM: &str = "privatelink_clock";
 /// Where the program of the second stage stands in [`STAGES`].
 pub const SLOW_STAGE: u32 = 0;

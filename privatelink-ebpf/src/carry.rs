@@ -78,7 +78,8 @@ pub fn is_smooth<I: Ip, L: Transport>(
         && (found.is_reverse() || head.ethernet.from() == found.slot.client_mac())
         && found.endpoint.admission == Admission::Available as u32
         && found.target.state == TargetState::Present as u32
-        && way.hop != (0, 0)
+        // The last bytes of an unresolved hop are zero; a real one like that takes the slow stage.
+        && way.hop.1 != 0
         && !turns(packet.flags, found.word)
         && packet.length <= way.mtu
 }

@@ -181,29 +181,19 @@ impl<I: Ip> Arrival<I> {
     #[inline(always)]
     pub fn find<'t, T: Tables>(&self, tables: &'t T, probes: u32) -> Option<Found<'t>> {
         let homes = Homes::of(tables, self.hash(tables));
-        let near = self.find_from(tables, homes.near, probes);
-        if near.is_some() || !homes.has_far {
-            return near;
-        }
-        self.find_from(tables, homes.far, probes)
-    }
-
-    #[inline(always)]
-    fn find_from<'t, T: Tables>(
-        &self,
-        tables: &'t T,
-        home: Home,
-        probes: u32,
-    ) -> Option<Found<'t>> {
-        for distance in 0..probes {
-            let index = home.slot(distance);
-            let slot = tables.slot(index)?;
-            if let Some(found) = self.matches(tables, index, slot) {
-                return Some(found);
+        let mut home = homes.near;
+        for _ in 0..1 + u32::from(homes.has_far) {
+            for distance in 0..probes {
+                let index = home.slot(distance);
+                let slot = tables.slot(index)?;
+                if let Some(found) = self.matches(tables, index, slot) {
+                    return Some(found);
+                }
+                if slot.word() & word::LIFE == word::FREE {
+                    break;
+                }
             }
-            if slot.word() & word::LIFE == word::FREE {
-                return None;
-            }
+            home = homes.far;
         }
         None
     }

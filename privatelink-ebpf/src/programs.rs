@@ -3,11 +3,11 @@
 use crate::{context::XdpFrame, maps::Maps};
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
-    macros::xdp,
-    programs::XdpContext,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
 };
 use privatelink_common::Reason;
-use privatelink_ebpf::{Refused, Verdict, fast, slow};
+use privatelink_ebpf::{Refused, Tables as _, Verdict, fast, slow};
 
 /// Carries the packets of one interface; what is unusual goes on to [`privatelink_slow`].
 #[xdp(frags)]
@@ -29,6 +29,12 @@ pub fn privatelink_slow(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(context);
     let verdict = slow(&mut frame, &Maps);
     act(verdict)
+}
+
+/// Tells the time to user space, which runs this program for its result.
+#[classifier]
+pub fn privatelink_clock(_context: TcContext) -> i32 {
+    Maps.now().cast_signed()
 }
 
 /// Turns a verdict into the kernel's action.

@@ -80,20 +80,20 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     if let Some(reason) = refused(&found) {
         return Verdict::drop_at(reason, endpoint);
     }
-    if carry::turns(packet.flags, found.word) {
-        phase::follow::<T, I>(tables, index, packet.flags);
-    }
-    let sender = head.ethernet.from();
-    if !found.is_reverse() && sender != found.slot.client_mac() {
-        phase::follow_client::<T, I>(tables, index, sender.0, sender.1);
-    }
-    // A client that moved is now found elsewhere.
     let way = Way::<I>::of(&found);
     if packet.length > way.mtu {
         return Verdict::drop_at(Reason::TooBig, endpoint);
     }
     if head.ip.ttl() <= 1 {
         return Verdict::drop_at(Reason::TtlExpired, endpoint);
+    }
+    // Only what goes on moves the flow.
+    if carry::turns(packet.flags, found.word) {
+        phase::follow::<T, I>(tables, index, packet.flags);
+    }
+    let sender = head.ethernet.from();
+    if !found.is_reverse() && sender != found.slot.client_mac() {
+        phase::follow_client::<T, I>(tables, index, sender.0, sender.1);
     }
     carry::send(head, tables, packet.length, &found, &way)
 }

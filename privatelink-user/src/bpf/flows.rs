@@ -3,7 +3,6 @@
 use std::io;
 
 use aya::maps::MapData;
-use privatelink_common::TICK_SHIFT;
 use privatelink_common::flow::{Flow, Slot, word};
 
 use super::mapping::Mapping;
@@ -42,12 +41,13 @@ fn same_flow(before: u32, after: u32) -> bool {
     before & WHOSE == after & WHOSE
 }
 
-/// The time as the programs see it, in ticks: what [`Flow::last_seen`] is compared with.
-pub fn now_ticks() -> u32 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: it writes the time to where it is told. It cannot fail: the clock exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
-    let nanos = time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned();
-    // Ticks wrap after two years of uptime, in the kernel as here.
-    (nanos >> TICK_SHIFT) as u32
+/// Length of the kernel's jiffy in nanoseconds: what its coarse clocks say of their resolution.
+pub(super) fn jiffy_nanos() -> io::Result<u32> {
+    let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it writes the resolution to where it is told.
+    let result = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut resolution) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    u32::try_from(resolution.tv_nsec).map_err(io::Error::other)
 }

@@ -23,16 +23,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 
-use aya::programs::{ProgramFd, TestRun, TestRunOptions, Xdp};
+use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use nix::fcntl::Flock;
 use privatelink_common::flow::regions_for;
 use privatelink_common::hash::HashKeys;
-use privatelink_common::maps::{PROGRAM, SLOTS, SLOW_PROGRAM, STAGES};
+use privatelink_common::maps::{CLOCK_PROGRAM, PROGRAM, SLOTS, SLOW_PROGRAM, STAGES};
 
 pub use attach::{Attached, Mode};
 pub use error::Error;
-pub use flows::now_ticks;
 pub(crate) use maps::Maps;
 pub use settings::Adoption;
 
@@ -68,6 +67,9 @@ struct Held {
     pins: Pins,
     _lock: Flock<File>,
 }
+
+/// What the kernel demands of a packet to run a program on.
+const SMALLEST_FRAME: usize = 14;
 
 impl Datapath {
     /// Loads the programs with a flow table for `max_flows`, on the maps that are pinned in
@@ -121,6 +123,24 @@ impl Datapath {
         Pins::at(pin_dir).remove_all()
     }
 
+    /// The time as the programs see it, in ticks: what [`Flow::last_seen`] is compared with.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program that tells it.
+    ///
+    /// [`Flow::last_seen`]: privatelink_common::flow::Flow::last_seen
+    pub fn now_ticks(&self) -> Result<u32, Error> {
+        let frame = [0; SMALLEST_FRAME];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&frame);
+        let fail = |error| Error::TestRun { bytes: frame.len(), source: Box::new(error) };
+        let program = self.ebpf.program(CLOCK_PROGRAM);
+        let program: &SchedClassifier = program
+            .and_then(|program| program.try_into().ok())
+            .ok_or_else(|| no_program(CLOCK_PROGRAM))?;
+        Ok(program.test_run(options).map_err(fail)?.return_value)
+    }
+
     /// The maps that the daemon writes.
     ///
     /// # Errors
@@ -164,6 +184,8 @@ impl Datapath {
     /// not pinned yet.
     fn load(settings: &Settings, adopted: Option<(&Pins, &Adoption)>) -> Result<Self, Error> {
         let mut loader = EbpfLoader::new();
+        let jiffy = flows::jiffy_nanos().map_err(Error::load("clock"))?;
+        loader.override_global("JIFFY_NANOS", &jiffy, true);
         loader.override_global("REGION_COUNT", &settings.regions, true).override_global(
             "HASH_KEYS",
             &settings.keys.0,
@@ -180,6 +202,7 @@ impl Datapath {
         let mut ebpf = loader.load(BPF_OBJECT).map_err(Error::load("maps"))?;
         let program = load_program(&mut ebpf, PROGRAM)?;
         let slow = load_program(&mut ebpf, SLOW_PROGRAM)?;
+        load_clock(&mut ebpf)?;
         let maps = Maps::take(&mut ebpf)?;
         maps.enter_slow_stage(&slow)?;
         let program_id = program_id(program.as_fd())?;
@@ -230,6 +253,13 @@ fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {
     program.load().map_err(Error::load("program"))?;
     let fd = program.fd().map_err(Error::load("program"))?;
     fd.try_clone().map_err(Error::load("program"))
+}
+
+fn load_clock(ebpf: &mut Ebpf) -> Result<(), Error> {
+    let program = ebpf.program_mut(CLOCK_PROGRAM).ok_or_else(|| no_program(CLOCK_PROGRAM))?;
+    let program: &mut SchedClassifier =
+        program.try_into().map_err(|_| no_program(CLOCK_PROGRAM))?;
+    program.load().map_err(Error::load("program"))
 }
 
 fn xdp<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp, Error> {

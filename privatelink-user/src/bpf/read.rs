@@ -61,7 +61,7 @@ impl Datapath {
 
     /// Copies of all live slots: each flow comes twice, once per direction.
     ///
-    /// Their ages are the difference between [`now_ticks`](super::now_ticks) and
+    /// Their ages are the difference between [`now_ticks`](Self::now_ticks) and
     /// [`Flow::last_seen`].
     pub fn flows(&self) -> impl Iterator<Item = Flow> {
         self.flow_table.live()

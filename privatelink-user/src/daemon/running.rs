@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Chain, Error, notify};
 use crate::{
     api::{server::Request, types},
-    bpf::{self, Datapath, Mode},
+    bpf::{Datapath, Mode},
     config::{self, Loaded},
     desired::{desired, next_hops},
     flows,
@@ -293,7 +293,7 @@ impl Running {
         let slots = self.datapath.flows().filter(|slot| names.contains_key(&slot.endpoint));
         let tables = self.actual.as_ref().ok_or("the maps are being written; ask again")?;
         let name = |index| names.get(&index).map(ToString::to_string);
-        Ok(flows::join(slots, tables, bpf::now_ticks(), name))
+        Ok(flows::join(slots, tables, self.datapath.now_ticks().map_err(text)?, name))
     }
 }
 
