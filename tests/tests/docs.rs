@@ -1,5 +1,6 @@
 //! The pages say what is so: what they show can be typed, and what they point at is there. No
 //! privilege.
+#![expect(clippy::expect_used, reason = "a page that cannot be read fails the test")]
 
 use std::{
     fs,
