@@ -66,12 +66,11 @@ impl Frame for XdpFrame {
         if start + size_of::<H>() > end {
             return None;
         }
+        // SAFETY: a packet is nowhere near address zero.
+        unsafe { core::hint::assert_unchecked(start != 0) };
         // SAFETY: the bytes lie within the frame (the verifier checks the comparison above), any
         // bytes at any address are an `H`, and the exclusive borrow of the frame lasts as long.
-        Some(unsafe {
-            core::hint::assert_unchecked(start != 0);
-            &mut *(start as *mut H)
-        })
+        Some(unsafe { &mut *(start as *mut H) })
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@
 //! 1. [`fast`] carries packets of established flows: parse, one lookup, checks, rewrite by
 //!    precomputed differences. It is straight-line code; whatever is unusual it leaves, untouched,
 //!    to the second stage.
-//! 2. [`slow`] does everything: opens flows, follows TCP's phases, answers for the gateway's
+//! 2. [`slow()`] does everything: opens flows, follows TCP's phases, answers for the gateway's
 //!    addresses, refuses with a reason.
 //!
 //! The same code runs in the kernel, in tests and in the fuzzer: nothing here knows of maps,
@@ -50,7 +50,7 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     fast(frame, tables).unwrap_or_else(|| slow(frame, tables))
 }
 
-/// Carries a packet of an established flow; `None` leaves it, untouched, to [`slow`].
+/// Carries a packet of an established flow; `None` leaves it, untouched, to [`slow()`].
 #[inline(always)]
 pub fn fast<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
     let Some(network) = tables.network(frame.ingress()) else { return Some(Verdict::Pass) };

@@ -97,7 +97,7 @@ impl Maps {
     #[inline(always)]
     pub fn to_slow_stage(&self, context: &XdpContext) {
         // SAFETY: the programs of the map take the same context as this one.
-        let _failed = unsafe { STAGES.tail_call(context, SLOW_STAGE) };
+        unsafe { STAGES.tail_call(context, SLOW_STAGE) };
     }
 
     /// Hands the frame to an interface.

@@ -9,7 +9,7 @@ use privatelink_user::BPF_OBJECT;
 mod elf;
 
 fn shape() -> elf::Shape {
-    elf::Shape::read(BPF_OBJECT).expect("the daemon holds an ELF object")
+    elf::Shape::read(BPF_OBJECT).unwrap_or_else(|error| panic!("not an ELF object: {error:#}"))
 }
 
 #[test]

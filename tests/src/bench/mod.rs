@@ -1,6 +1,6 @@
 //! The cost of a packet in the program alone.
 //!
-//! Every program under test is a [`Subject`](subject::Subject). The [`Harness`](harness::Harness)
+//! Every program under test is a [`Subject`]. The [`Harness`]
 //! runs it a million times inside one `BPF_PROG_TEST_RUN`; [`Bench`] does that for all of them in
 //! interleaved rounds, checks each one's packets first, and subtracts the floor. What the figures
 //! mean, and which traps they avoid, is in `docs/benchmarks.md`.
