@@ -6,7 +6,8 @@
 use crate::{
     config::{Diagnostics, Kind, Loaded},
     model::{
-        Endpoint, EndpointAddresses, Limits, Model, Name, Network, OnReject, Service, TargetAddress,
+        Endpoint, EndpointAddresses, Limits, Listener, Model, Name, Network, OnReject, Service,
+        TargetAddress,
     },
 };
 
@@ -125,6 +126,14 @@ fn service(service: &Service, found: &mut Vec<Unsupported>) {
         "health_check",
         "every target is taken for healthy",
     );
+    for (number, listener) in service.listeners.iter().enumerate() {
+        let given = listener.idle_timeout != Listener::default_idle_timeout(listener.protocol);
+        let help = "flows are kept until the table is made anew";
+        finder.warn(given, format!("listener.{number}.idle_timeout"), help);
+    }
+    let help = "flows of a removed target end at once";
+    finder.warn(service.drain != Service::DEFAULT_DRAIN, "drain", help);
+    finder.warn(service.fail_open, "fail_open", "every target is taken for healthy");
     let help = "have consumers use the endpoints' addresses";
     finder.warn(!service.private_dns.is_empty(), "private_dns", help);
 }
@@ -173,6 +182,8 @@ mod tests {
             ("# router", "dns = true", "dns", false),
             ("# router", "vlan = 7", "vlan", true),
             ("# rules", "on_reject = { drain = \"30s\" }", "on_reject", true),
+            ("# rules", "fail_open = true", "fail_open", false),
+            ("# rules", "drain = \"10s\"", "drain", false),
             ("# rules", "private_dns = [\"a.b\"]", "private_dns", false),
             ("# rules", "health_check = { protocol = \"tcp\" }", "health_check", false),
             (r#"addresses = ["10.1.0.50"]"#, "addresses = \"auto\"", "addresses", true),

@@ -120,6 +120,21 @@ pub struct Listener {
     pub idle_timeout: IdleTimeout,
 }
 
+impl Listener {
+    /// How long an idle flow is kept if nothing else is said.
+    pub const fn default_idle_timeout(protocol: Protocol) -> IdleTimeout {
+        match protocol {
+            Protocol::Tcp => IdleTimeout::constant::<350_000>(),
+            Protocol::Udp => IdleTimeout::constant::<120_000>(),
+        }
+    }
+}
+
+impl Service {
+    /// How long a removed target drains if nothing else is said.
+    pub const DEFAULT_DRAIN: Drain = Drain::constant::<300_000>();
+}
+
 /// A backend of a service.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]

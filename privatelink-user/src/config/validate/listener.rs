@@ -10,9 +10,6 @@ use crate::{
     model::{IdleTimeout, Listener, PortRange, Protocol},
 };
 
-const TCP_IDLE_TIMEOUT: IdleTimeout = IdleTimeout::constant::<350_000>();
-const UDP_IDLE_TIMEOUT: IdleTimeout = IdleTimeout::constant::<120_000>();
-
 /// The listeners, no two of which offer the same port.
 pub(super) fn validate(raw: List<raw::Listener>, report: &mut Report) -> Vec<Listener> {
     let listeners: Vec<_> = raw.into_iter().filter_map(|raw| listener(raw, report)).collect();
@@ -61,8 +58,7 @@ fn listener(raw: Located<raw::Listener>, report: &mut Report) -> Option<(Listene
     let protocol = raw.protocol?.value;
     let idle_timeout = match (raw.idle_timeout, protocol) {
         (Some(timeout), _) => timeout.value,
-        (None, Protocol::Tcp) => TCP_IDLE_TIMEOUT,
-        (None, Protocol::Udp) => UDP_IDLE_TIMEOUT,
+        (None, protocol) => Listener::default_idle_timeout(protocol),
     };
     let Located { value: ports, at } = ports?;
     Some((Listener { protocol, ports, target_ports: target_ports?, idle_timeout }, at))

@@ -10,10 +10,8 @@ use crate::{
         raw,
         source::Located,
     },
-    model::{AcceptancePolicy, Drain, Name, OnPending, OnReject, Principals, Service},
+    model::{AcceptancePolicy, Name, OnPending, OnReject, Principals, Service},
 };
-
-const DEFAULT_DRAIN: Drain = Drain::constant::<300_000>();
 
 /// Validates one service.
 pub(super) fn validate(
@@ -59,7 +57,7 @@ pub(super) fn validate(
         on_reject: or_default(raw.on_reject, OnReject::Reset),
         on_pending: or_default(raw.on_pending, OnPending::Reset),
         fail_open: or_default(raw.fail_open, false),
-        drain: or_default(raw.drain, DEFAULT_DRAIN),
+        drain: or_default(raw.drain, Service::DEFAULT_DRAIN),
         listeners: listeners?,
         targets: targets?,
         // A health check that is written but has a fault must not turn into none at all.
