@@ -71,5 +71,10 @@ pub const PROGRAM: &str = "privatelink";
 pub const SLOW_PROGRAM: &str = "privatelink_slow";
 /// Name of the program that tells the datapath's time.
 pub const CLOCK_PROGRAM: &str = "privatelink_clock";
+/// Name of the program that ends silent flows. It finds the first region, and how many, as two
+/// native words behind [`SWEEP_RANGE`] bytes of its packet, and returns how many it ended.
+pub const SWEEP_PROGRAM: &str = "privatelink_sweep";
+/// Where the range stands in the packet that [`SWEEP_PROGRAM`] is run on.
+pub const SWEEP_RANGE: usize = 14;
 /// Where the program of the second stage stands in [`STAGES`].
 pub const SLOW_STAGE: u32 = 0;

@@ -30,6 +30,7 @@ mod open;
 mod packet;
 mod phase;
 mod slow;
+mod sweep;
 mod tables;
 mod verdict;
 pub mod wire;
@@ -38,6 +39,7 @@ pub use frame::Frame;
 #[cfg(feature = "memory")]
 pub use frame::MemoryFrame;
 pub use slow::slow;
+pub use sweep::sweep;
 pub use tables::{Direction, Tables, Walk};
 pub use verdict::{Refused, Verdict};
 

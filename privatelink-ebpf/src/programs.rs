@@ -6,8 +6,8 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use privatelink_common::Reason;
-use privatelink_ebpf::{Refused, Tables as _, Verdict, fast, slow};
+use privatelink_common::{Reason, maps::SWEEP_RANGE};
+use privatelink_ebpf::{Refused, Tables as _, Verdict, fast, slow, sweep};
 
 /// Carries the packets of one interface; what is unusual goes on to [`privatelink_slow`].
 #[xdp(frags)]
@@ -35,6 +35,14 @@ pub fn privatelink_slow(context: XdpContext) -> u32 {
 #[classifier]
 pub fn privatelink_clock(_context: TcContext) -> i32 {
     Maps.now().cast_signed()
+}
+
+/// Ends silent flows; user space runs it on a packet that says in which regions.
+#[classifier]
+pub fn privatelink_sweep(context: TcContext) -> i32 {
+    let word = |at: usize| context.load::<u32>(SWEEP_RANGE + at);
+    let (Ok(first), Ok(regions)) = (word(0), word(4)) else { return 0 };
+    sweep(&Maps, first, regions).cast_signed()
 }
 
 /// Turns a verdict into the kernel's action.

@@ -6,8 +6,7 @@
 use crate::{
     config::{Diagnostics, Kind, Loaded},
     model::{
-        Endpoint, EndpointAddresses, Limits, Listener, Model, Name, Network, OnReject, Service,
-        TargetAddress,
+        Endpoint, EndpointAddresses, Limits, Model, Name, Network, OnReject, Service, TargetAddress,
     },
 };
 
@@ -126,11 +125,6 @@ fn service(service: &Service, found: &mut Vec<Unsupported>) {
         "health_check",
         "every target is taken for healthy",
     );
-    for (number, listener) in service.listeners.iter().enumerate() {
-        let given = listener.idle_timeout != Listener::default_idle_timeout(listener.protocol);
-        let help = "flows are kept until the table is made anew";
-        finder.warn(given, format!("listener.{number}.idle_timeout"), help);
-    }
     let help = "flows of a removed target end at once";
     finder.warn(service.drain != Service::DEFAULT_DRAIN, "drain", help);
     finder.warn(service.fail_open, "fail_open", "every target is taken for healthy");

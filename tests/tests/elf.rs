@@ -21,8 +21,12 @@ fn the_object_is_fit_for_the_kernel() {
 #[test]
 fn the_programs_are_those_that_the_daemon_attaches() {
     let found: BTreeSet<(String, String)> = shape().programs.into_iter().collect();
-    let wanted =
-        [("xdp", maps::PROGRAM), ("xdp", maps::SLOW_PROGRAM), ("classifier", maps::CLOCK_PROGRAM)];
+    let wanted = [
+        ("xdp", maps::PROGRAM),
+        ("xdp", maps::SLOW_PROGRAM),
+        ("classifier", maps::CLOCK_PROGRAM),
+        ("classifier", maps::SWEEP_PROGRAM),
+    ];
     assert_eq!(found, wanted.map(|(kind, name)| (kind.to_owned(), name.to_owned())).into());
 }
 

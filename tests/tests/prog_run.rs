@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::net::if_::if_nametoindex;
@@ -16,6 +17,7 @@ use privatelink_tests::fixtures::{
     self, Action, Counts, Family, Gateway, Host, Interfaces, KEYS, MAX_FLOWS, Outcome, Port, Talk,
     World, play,
 };
+use privatelink_tests::lab::wait_until;
 use privatelink_tests::packet::{Given, flags};
 use privatelink_user::bpf::Datapath;
 use privatelink_user::plan::Plan;
@@ -129,6 +131,41 @@ fn atomics_of_the_kernel_return_what_was_there() {
         let counts = kernel.counts().unwrap();
         assert!(counts.drops.is_empty(), "{counts:?}");
         assert_eq!(counts.endpoints[&0].new_flows, u64::from(FLOWS));
+    });
+}
+
+/// The sweep runs in the kernel, by the kernel's clock.
+#[test]
+fn silent_flows_end_in_the_kernel() {
+    const FLOWS: u16 = 300;
+    with_interfaces(|interfaces| {
+        let mut kernel = Kernel::new(u32::from(FLOWS));
+        let mut tables = World::new(interfaces).tables;
+        for (key, listener) in &mut tables.listeners {
+            // UDP flows are silent after a tick; TCP ones are still opening.
+            listener.idle_ticks = u32::from(key.protocol == u16::from(TCP)) * 100_000;
+        }
+        kernel.load(&tables).unwrap();
+        for (protocol, family) in [(UDP, Family::V4), (UDP, Family::V6), (TCP, Family::V4)] {
+            for port in 0..FLOWS / 3 {
+                let talk = Talk::new(family, protocol).client_port(10_000 + port);
+                let packet = talk.request();
+                let packet = if protocol == TCP { packet.flags(flags::SYN) } else { packet };
+                let frame = packet.build(&Given::default());
+                let outcome = kernel.frame(interfaces.index(Port::Acme), &frame).unwrap();
+                assert_eq!(outcome.action, Action::Redirect as u32, "flow {port}");
+            }
+        }
+        let datapath = &kernel.datapath;
+        let mut ended = 0;
+        wait_until(Duration::from_secs(20), "silent flows to end", || {
+            ended += datapath.sweep(0, datapath.regions()).unwrap();
+            ended >= u32::from(FLOWS / 3 * 2)
+        })
+        .unwrap();
+        assert_eq!(ended, u32::from(FLOWS / 3 * 2));
+        assert_eq!(datapath.flow_count().unwrap(), u64::from(FLOWS / 3));
+        assert!(datapath.flows().all(|flow| flow.protocol() == TCP));
     });
 }
 

@@ -19,4 +19,6 @@ mod reasons;
 #[cfg(test)]
 mod robustness;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod translation;

@@ -28,7 +28,9 @@ use aya::{Ebpf, EbpfLoader};
 use nix::fcntl::Flock;
 use privatelink_common::flow::regions_for;
 use privatelink_common::hash::HashKeys;
-use privatelink_common::maps::{CLOCK_PROGRAM, PROGRAM, SLOTS, SLOW_PROGRAM, STAGES};
+use privatelink_common::maps::{
+    CLOCK_PROGRAM, PROGRAM, SLOTS, SLOW_PROGRAM, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
+};
 
 pub use attach::{Attached, Mode};
 pub use error::Error;
@@ -59,6 +61,7 @@ pub struct Datapath {
     counters: Counters,
     flow_table: FlowTable,
     pins: Option<Held>,
+    regions: u32,
     links: Mutex<BTreeMap<u32, OwnedFd>>,
 }
 
@@ -130,14 +133,32 @@ impl Datapath {
     ///
     /// [`Flow::last_seen`]: privatelink_common::flow::Flow::last_seen
     pub fn now_ticks(&self) -> Result<u32, Error> {
-        let frame = [0; SMALLEST_FRAME];
+        self.run_classifier(CLOCK_PROGRAM, &[0; SMALLEST_FRAME])
+    }
+
+    /// Ends the flows of some regions of the flow table that have been silent for too long;
+    /// returns how many there were. Regions beyond the last are none.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program that does it.
+    pub fn sweep(&self, first: u32, regions: u32) -> Result<u32, Error> {
+        let mut packet = [0; SWEEP_RANGE + 8];
+        packet[SWEEP_RANGE..][..4].copy_from_slice(&first.to_ne_bytes());
+        packet[SWEEP_RANGE + 4..].copy_from_slice(&regions.to_ne_bytes());
+        self.run_classifier(SWEEP_PROGRAM, &packet)
+    }
+
+    /// How many regions the flow table has.
+    pub fn regions(&self) -> u32 {
+        self.regions
+    }
+
+    fn run_classifier(&self, name: &str, packet: &[u8]) -> Result<u32, Error> {
         let mut options = TestRunOptions::new();
-        options.data_in = Some(&frame);
-        let fail = |error| Error::TestRun { bytes: frame.len(), source: Box::new(error) };
-        let program = self.ebpf.program(CLOCK_PROGRAM);
-        let program: &SchedClassifier = program
-            .and_then(|program| program.try_into().ok())
-            .ok_or_else(|| no_program(CLOCK_PROGRAM))?;
+        options.data_in = Some(packet);
+        let fail = |error| Error::TestRun { bytes: packet.len(), source: Box::new(error) };
+        let program = self.ebpf.program(name).and_then(|program| program.try_into().ok());
+        let program: &SchedClassifier = program.ok_or_else(|| no_program(name))?;
         Ok(program.test_run(options).map_err(fail)?.return_value)
     }
 
@@ -202,7 +223,8 @@ impl Datapath {
         let mut ebpf = loader.load(BPF_OBJECT).map_err(Error::load("maps"))?;
         let program = load_program(&mut ebpf, PROGRAM)?;
         let slow = load_program(&mut ebpf, SLOW_PROGRAM)?;
-        load_clock(&mut ebpf)?;
+        load_classifier(&mut ebpf, CLOCK_PROGRAM)?;
+        load_classifier(&mut ebpf, SWEEP_PROGRAM)?;
         let maps = Maps::take(&mut ebpf)?;
         maps.enter_slow_stage(&slow)?;
         let program_id = program_id(program.as_fd())?;
@@ -211,7 +233,17 @@ impl Datapath {
             .map_err(|source| Error::Read { what: "the flow table", source })?;
         let counters = Counters::open(&maps)?;
         let links = Mutex::default();
-        Ok(Self { ebpf, program, program_id, maps, counters, flow_table, pins: None, links })
+        Ok(Self {
+            ebpf,
+            program,
+            program_id,
+            maps,
+            counters,
+            flow_table,
+            pins: None,
+            regions: settings.regions,
+            links,
+        })
     }
 
     /// Pins what is not pinned yet. The settings go first and come last: if the daemon dies in
@@ -255,10 +287,9 @@ fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {
     fd.try_clone().map_err(Error::load("program"))
 }
 
-fn load_clock(ebpf: &mut Ebpf) -> Result<(), Error> {
-    let program = ebpf.program_mut(CLOCK_PROGRAM).ok_or_else(|| no_program(CLOCK_PROGRAM))?;
-    let program: &mut SchedClassifier =
-        program.try_into().map_err(|_| no_program(CLOCK_PROGRAM))?;
+fn load_classifier(ebpf: &mut Ebpf, name: &str) -> Result<(), Error> {
+    let program = ebpf.program_mut(name).ok_or_else(|| no_program(name))?;
+    let program: &mut SchedClassifier = program.try_into().map_err(|_| no_program(name))?;
     program.load().map_err(Error::load("program"))
 }
 

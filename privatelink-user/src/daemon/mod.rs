@@ -12,7 +12,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use crate::{
@@ -32,6 +32,8 @@ const BURST: Duration = Duration::from_millis(10);
 const VERIFY: Duration = Duration::from_secs(30);
 /// How often a daemon that is not ready yet looks again.
 const LOOK: Duration = Duration::from_millis(200);
+/// The time between two parts of a sweep of the flow table.
+const SWEEP: Duration = Duration::from_millis(250);
 /// How long answers that were begun may take when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -99,6 +101,8 @@ async fn drive(
     running.converge().await?;
     let mut verify = Instant::now() + VERIFY;
     let mut due = None;
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if server.is_finished() {
             return Err(Error::ServerEnded);
@@ -117,6 +121,11 @@ async fn drive(
                 if running.answer(request) {
                     info!("forwarding has been stopped; ending");
                     return Ok(());
+                }
+            }
+            _ = sweep.tick() => {
+                if let Err(error) = running.sweep() {
+                    error!("silent flows are not ended: {}", Chain(&error));
                 }
             }
             () = sleep_until(due.unwrap_or(look)) => {

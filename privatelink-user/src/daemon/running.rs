@@ -49,7 +49,14 @@ pub(super) struct Running {
     reported: Vec<String>,
     started: Instant,
     ready: bool,
+    /// The region of the flow table where the sweep goes on.
+    swept: u32,
 }
+
+/// Parts that a sweep of the flow table is done in, so that it takes five seconds.
+const SWEEP_PARTS: u32 = 20;
+/// Regions that are swept in one go, with packets on this CPU waiting meanwhile.
+const SWEEP_STRIDE: u32 = 16;
 
 /// Refuses what this release cannot do, and warns of what it does not.
 pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
@@ -85,6 +92,7 @@ impl Running {
             reported: Vec::new(),
             started: Instant::now(),
             ready: false,
+            swept: 0,
         };
         Ok((running, events))
     }
@@ -294,6 +302,21 @@ impl Running {
         let tables = self.actual.as_ref().ok_or("the maps are being written; ask again")?;
         let name = |index| names.get(&index).map(ToString::to_string);
         Ok(flows::join(slots, tables, self.datapath.now_ticks().map_err(text)?, name))
+    }
+
+    /// Ends silent flows in the next part of the flow table.
+    pub fn sweep(&mut self) -> Result<(), Error> {
+        let all = self.datapath.regions();
+        let end = self.swept.saturating_add(all.div_ceil(SWEEP_PARTS)).min(all);
+        while self.swept < end {
+            let regions = SWEEP_STRIDE.min(end - self.swept);
+            self.datapath.sweep(self.swept, regions)?;
+            self.swept += regions;
+        }
+        if self.swept == all {
+            self.swept = 0;
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
         raw,
         source::{Located, Location},
     },
-    model::{IdleTimeout, Listener, PortRange, Protocol},
+    model::{Listener, PortRange},
 };
 
 /// The listeners, no two of which offer the same port.

@@ -1,0 +1,137 @@
+//! Silent flows end, in both directions; all others stay.
+
+use crate::{
+    gateway::{ACME, Gateway, Parties, SEND_TO_CLIENT, SEND_TO_TARGET, VENDOR},
+    packets::{ACK, FIN, RST, SYN, Transport},
+};
+use privatelink_common::{flow::REST_TICKS, ticks_from_millis};
+use privatelink_ebpf::{Tables as _, sweep};
+use std::sync::atomic::Ordering::SeqCst;
+
+const SECOND: u32 = ticks_from_millis(1_000);
+
+fn wait(gateway: &Gateway, ticks: u32) {
+    gateway.tables.now.fetch_add(ticks, SeqCst);
+}
+
+fn sweep_all(gateway: &Gateway) -> u32 {
+    sweep(&gateway.tables, 0, gateway.tables.regions() + 5)
+}
+
+fn live(gateway: &Gateway) -> usize {
+    gateway.tables.slots().iter().filter(|slot| slot.load().is_live()).count()
+}
+
+/// Asserts that the one flow is kept for about `seconds` of silence, and then ends.
+fn assert_ends_after(gateway: &Gateway, seconds: u32) {
+    wait(gateway, (seconds - 1) * SECOND);
+    assert_eq!(sweep_all(gateway), 0);
+    assert_eq!(live(gateway), 2);
+    wait(gateway, 2 * SECOND);
+    assert_eq!(sweep_all(gateway), 1);
+    assert_eq!(live(gateway), 0);
+    let in_use: u32 = (0..gateway.tables.regions())
+        .map(|region| gateway.tables.region(region).unwrap().live.load())
+        .sum();
+    assert_eq!(in_use, 0);
+}
+
+/// A TCP flow after its handshake, and the source that it got.
+fn established(gateway: &Gateway) -> std::net::SocketAddr {
+    let source = gateway.open(Transport::Tcp(SYN, 5));
+    let answer = gateway.target_packet(source, Transport::Tcp(SYN | ACK, 5));
+    assert_eq!(gateway.run(VENDOR, &answer.bytes()).0, SEND_TO_CLIENT);
+    let ack = gateway.client_packet(Transport::Tcp(ACK, 5));
+    assert_eq!(gateway.verdict(&ack), SEND_TO_TARGET);
+    source
+}
+
+fn with_idle(parties: &Parties, seconds: u32) -> Gateway {
+    let mut gateway = Gateway::new(parties);
+    for listener in gateway.tables.listeners.values_mut() {
+        listener.idle_ticks = seconds * SECOND;
+    }
+    gateway
+}
+
+#[test]
+fn an_opening_that_is_not_answered_ends_after_twenty_seconds() {
+    for parties in Parties::both() {
+        let gateway = with_idle(&parties, 350);
+        gateway.open(Transport::Tcp(SYN, 5));
+        assert_ends_after(&gateway, 20);
+    }
+}
+
+#[test]
+fn an_established_flow_ends_after_its_listeners_time() {
+    for parties in Parties::both() {
+        let gateway = with_idle(&parties, 60);
+        established(&gateway);
+        assert_ends_after(&gateway, 60);
+        let gateway = with_idle(&parties, 60);
+        gateway.open(Transport::Udp);
+        assert_ends_after(&gateway, 60);
+    }
+}
+
+#[test]
+fn a_closed_flow_ends_after_ten_seconds() {
+    for parties in Parties::both() {
+        let gateway = with_idle(&parties, 350);
+        established(&gateway);
+        let reset = gateway.client_packet(Transport::Tcp(RST, 5));
+        assert_eq!(gateway.verdict(&reset), SEND_TO_TARGET);
+        assert_ends_after(&gateway, 10);
+    }
+}
+
+#[test]
+fn one_end_that_has_finished_does_not_shorten_the_others_time() {
+    let gateway = with_idle(&Parties::v4(), 60);
+    established(&gateway);
+    let fin = gateway.client_packet(Transport::Tcp(FIN | ACK, 5));
+    assert_eq!(gateway.verdict(&fin), SEND_TO_TARGET);
+    assert_ends_after(&gateway, 60);
+}
+
+#[test]
+fn a_packet_of_either_direction_keeps_the_flow() {
+    for parties in Parties::both() {
+        let gateway = with_idle(&parties, 60);
+        let source = established(&gateway);
+        for from_client in [true, false, false, true] {
+            wait(&gateway, 50 * SECOND);
+            assert_eq!(sweep_all(&gateway), 0);
+            let (ifindex, packet) = if from_client {
+                (ACME, gateway.client_packet(Transport::Tcp(ACK, 5)))
+            } else {
+                (VENDOR, gateway.target_packet(source, Transport::Tcp(ACK, 5)))
+            };
+            let expected = if from_client { SEND_TO_TARGET } else { SEND_TO_CLIENT };
+            assert_eq!(gateway.run(ifindex, &packet.bytes()).0, expected);
+        }
+        assert_ends_after(&gateway, 60);
+    }
+}
+
+#[test]
+fn a_tuple_can_be_used_anew_after_its_flow_has_ended() {
+    let gateway = with_idle(&Parties::v4(), 60);
+    gateway.open(Transport::Udp);
+    assert_ends_after(&gateway, 60);
+    wait(&gateway, REST_TICKS);
+    gateway.open(Transport::Udp);
+    assert_eq!(live(&gateway), 2);
+}
+
+#[test]
+fn only_the_regions_in_question_are_swept() {
+    let gateway = with_idle(&Parties::v4(), 60);
+    gateway.open(Transport::Udp);
+    wait(&gateway, 100 * SECOND);
+    let regions = gateway.tables.regions();
+    assert_eq!(sweep(&gateway.tables, regions, 1), 0);
+    assert_eq!(sweep(&gateway.tables, 0, 0), 0);
+    assert_eq!(live(&gateway), 2);
+}
