@@ -7,18 +7,18 @@
 //! is claimed once, whichever CPUs race for it. A removed slot rests for a second before it is
 //! used again, because another CPU may just have found it.
 
-use crate::{
-    tables::{Tables, Walk},
-    wire::Ip,
-};
+mod region;
+
+use crate::{tables::Tables, wire::Ip};
 use privatelink_common::{
     Endpoint, Source, Target,
     flow::{
-        Content, MAX_PROBES, NEAR_LIMIT, NEAR_REGIONS, REGION_LIMIT, REGION_SLOTS, REST_TICKS,
-        RegionCell, Slot, word,
+        Content, MAX_PROBES, NEAR_LIMIT, NEAR_REGIONS, REGION_LIMIT, REGION_SLOTS, RegionCell,
+        Slot, word,
     },
     hash,
 };
+use region::{Clear, Home, NOWHERE, Probe, lock, unlock};
 
 /// A packet's tuple as it arrives.
 #[repr(C)]
@@ -63,22 +63,6 @@ pub enum Taken {
     Contended,
 }
 
-/// Where a tuple's search in a region begins.
-#[derive(Clone, Copy)]
-struct Home {
-    region: u32,
-    /// The slot within it.
-    offset: u32,
-}
-
-impl Home {
-    /// The slot at a distance from home.
-    #[inline(always)]
-    fn slot(self, distance: u32) -> u32 {
-        self.region * REGION_SLOTS + (self.offset.wrapping_add(distance) & (REGION_SLOTS - 1))
-    }
-}
-
 /// The two homes of a tuple.
 #[derive(Clone, Copy)]
 struct Homes {
@@ -104,11 +88,8 @@ impl Homes {
     }
 }
 
-/// Probes of the fast path: nineteen in twenty flows are that near in a table at its limit.
+/// Probes of the fast path: few flows are farther from their home.
 pub const NEAR: u32 = 8;
-/// Attempts to take a region's lock; it is held for well under a microsecond.
-const LOCK_ATTEMPTS: u32 = 4096;
-
 impl<I: Ip> Arrival<I> {
     /// The keyed hash of the tuple.
     #[inline(always)]
@@ -376,103 +357,4 @@ fn remove_locked<T: Tables>(tables: &T, index: u32, word: u32, region: &RegionCe
         tables.walk(MAX_PROBES, &mut Clear { home });
     }
     true
-}
-
-/// Frees the tombs before a free slot: no search needs to go on beyond them.
-struct Clear {
-    home: Home,
-}
-
-impl Walk for Clear {
-    #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
-        let Some(slot) = tables.slot(self.home.slot(0u32.wrapping_sub(number))) else {
-            return true;
-        };
-        if slot.word() & word::LIFE != word::TOMB {
-            return true;
-        }
-        slot.word_cell().store(word::RESTING);
-        false
-    }
-}
-
-const NOWHERE: u32 = u32::MAX;
-
-/// A search along the probe sequence, for the tuple and for room.
-struct Probe<'k, I: Ip> {
-    key: &'k Arrival<I>,
-    home: Home,
-    now: u32,
-    /// Index of the slot that holds the tuple.
-    found: u32,
-    /// Index of the first slot that may be used.
-    room: u32,
-    /// Whether a free slot that rests may be made a tomb, to find room beyond it.
-    claims: bool,
-}
-
-impl<'k, I: Ip> Probe<'k, I> {
-    #[inline(always)]
-    fn new(key: &'k Arrival<I>, home: Home) -> Self {
-        Self { key, home, now: 0, found: NOWHERE, room: NOWHERE, claims: false }
-    }
-}
-
-impl<I: Ip> Walk for Probe<'_, I> {
-    #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
-        let index = self.home.slot(number);
-        let Some(slot) = tables.slot(index) else { return true };
-        let word = slot.word();
-        if word & word::LIFE <= word::TOMB {
-            let rested = word == 0 || self.now.wrapping_sub(slot.last_seen()) >= REST_TICKS;
-            if rested && self.room == NOWHERE {
-                self.room = index;
-            }
-            if word & word::LIFE == word::TOMB {
-                return false;
-            }
-            if self.room != NOWHERE || !self.claims {
-                return true;
-            }
-            // It rests: room is further on, where a search must come to.
-            slot.word_cell().store(word::TOMB);
-            return false;
-        }
-        if self.key.matches(tables, index, slot).is_some() {
-            self.found = index;
-            return true;
-        }
-        false
-    }
-}
-
-struct Lock<'t> {
-    region: &'t RegionCell,
-    held: bool,
-}
-
-impl Walk for Lock<'_> {
-    #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, _number: u32) -> bool {
-        self.held = tables.exchange(&self.region.lock, 0, 1);
-        self.held
-    }
-}
-
-#[inline(always)]
-fn lock<T: Tables>(tables: &T, region: &RegionCell) -> Option<()> {
-    if tables.exchange(&region.lock, 0, 1) {
-        return Some(());
-    }
-    let mut lock = Lock { region, held: false };
-    tables.walk(LOCK_ATTEMPTS, &mut lock);
-    lock.held.then_some(())
-}
-
-#[inline(always)]
-fn unlock<T: Tables>(tables: &T, region: &RegionCell) {
-    // The exchange, rather than a store, is the barrier that ends the critical section.
-    let _released = tables.exchange(&region.lock, 1, 0);
 }

@@ -10,7 +10,7 @@ use privatelink_common::{
     flow::{Content, RegionCell, Slot},
 };
 
-/// What the packet function knows of the world: the maps, a coarse clock, and two primitives
+/// What the packet function knows of the world: the maps, a clock, and two primitives
 /// that the kernel has and plain code lacks.
 pub trait Tables: Sized {
     /// The time in ticks.
