@@ -14,6 +14,8 @@ pub mod flow;
 pub mod hash;
 mod reason;
 mod records;
+mod scratch;
+mod stage;
 
 pub mod maps;
 
@@ -24,9 +26,12 @@ pub use records::{
     Refusal, Service, Source, Target, TargetState,
 };
 
+pub use scratch::Scratch;
+pub use stage::Stage;
+
 /// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
 /// another version replaces them knowingly.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;

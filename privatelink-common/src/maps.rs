@@ -27,7 +27,9 @@ pub const ENDPOINT_COUNTERS: &str = "ENDPOINT_COUNTERS";
 /// Packets not forwarded, by [`Reason`](crate::Reason), per CPU.
 pub const DROPS: &str = "DROPS";
 
-/// The program of the second stage, at [`SLOW_STAGE`].
+/// One [`Scratch`](crate::Scratch) per CPU.
+pub const SCRATCH: &str = "SCRATCH";
+/// The programs of the later stages, by [`Stage`](crate::Stage).
 pub const STAGES: &str = "STAGES";
 
 /// Every map, in the order in which a packet meets them.
@@ -45,6 +47,7 @@ pub const ALL: &[&str] = &[
     SERVICES,
     LISTENERS,
     BACKENDS,
+    SCRATCH,
     STAGES,
 ];
 
@@ -67,8 +70,6 @@ pub const MAX_LOCALS: u32 = 262_144;
 
 /// Name of the program that is attached, and of its pin.
 pub const PROGRAM: &str = "privatelink";
-/// Name of the program of the second stage, and of its pin.
-pub const SLOW_PROGRAM: &str = "privatelink_slow";
 /// Name of the program that tells the datapath's time.
 pub const CLOCK_PROGRAM: &str = "privatelink_clock";
 /// Name of the program that ends silent flows. It finds the first region, and how many, as two
@@ -76,5 +77,3 @@ pub const CLOCK_PROGRAM: &str = "privatelink_clock";
 pub const SWEEP_PROGRAM: &str = "privatelink_sweep";
 /// Where the range stands in the packet that [`SWEEP_PROGRAM`] is run on.
 pub const SWEEP_RANGE: usize = 14;
-/// Where the program of the second stage stands in [`STAGES`].
-pub const SLOW_STAGE: u32 = 0;

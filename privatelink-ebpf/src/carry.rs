@@ -2,13 +2,15 @@
 
 use crate::{
     flow_table::Found,
+    frame::Frame,
     packet::Packet,
+    phase,
     tables::{Direction, Tables},
     verdict::Verdict,
-    wire::{Head, Ip, MacWords, Transport, tcp_flags},
+    wire::{EtherType, Ethernet, Head, Ip, Ipv4, Ipv6, MacWords, Tcp, Transport, Udp, tcp_flags},
 };
 use privatelink_common::{
-    Admission, TargetState,
+    Admission, Reason, TargetState,
     flow::{Phase, split_mac, word},
 };
 
@@ -106,4 +108,92 @@ pub fn send<T: Tables, I: Ip, L: Transport>(
     found.slot.count(length);
     tables.count_packet(found.slot.endpoint(), way.direction, length);
     Verdict::Send { ifindex: way.ifindex }
+}
+
+/// The stage that carries an unusual packet: clears whatever stands in its way, or refuses it.
+#[inline(always)]
+pub fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    match ethernet.ethertype() {
+        EtherType::IPV4 => carry_ip::<F, T, Ipv4>(frame, tables),
+        _ => carry_ip::<F, T, Ipv6>(frame, tables),
+    }
+}
+
+#[inline(never)]
+fn carry_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    let index = scratch.slot.load();
+    let packet = &match Packet::<I>::read_slowly(frame, scratch.network.load()) {
+        Ok(packet) => packet,
+        Err(reason) => return Verdict::drop(reason),
+    };
+    match packet.arrival.protocol {
+        Tcp::PROTOCOL => carry_transport::<F, T, I, Tcp>(frame, tables, packet, index),
+        _ => carry_transport::<F, T, I, Udp>(frame, tables, packet, index),
+    }
+}
+
+#[inline(always)]
+fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+    index: u32,
+) -> Verdict {
+    let Some(found) = Found::at(tables, index) else { return Verdict::drop(Reason::Internal) };
+    let Some(head) = frame.view::<Head<I, L>>(0) else { return Verdict::Pass };
+    if head.ethernet.to() != Way::<I>::of(&found).own {
+        return Verdict::Pass;
+    }
+    let endpoint = found.slot.endpoint();
+    if let Some(reason) = refused(&found) {
+        return Verdict::drop_at(reason, endpoint);
+    }
+    let way = Way::<I>::of(&found);
+    if packet.length > way.mtu {
+        return Verdict::drop_at(Reason::TooBig, endpoint);
+    }
+    if head.ip.ttl() <= 1 {
+        return Verdict::drop_at(Reason::TtlExpired, endpoint);
+    }
+    // Only what goes on moves the flow.
+    if turns(packet.flags, found.word) {
+        phase::follow::<T, I>(tables, index, packet.flags);
+    }
+    let sender = head.ethernet.from();
+    if !found.is_reverse() && sender != found.slot.client_mac() {
+        phase::follow_client::<T, I>(tables, index, sender.0, sender.1);
+    }
+    send(head, tables, packet.length, &found, &way)
+}
+
+/// Why a flow that exists may not go on, if it may not.
+#[inline(always)]
+fn refused(found: &Found<'_>) -> Option<Reason> {
+    if let Some(reason) = refused_admission(found.endpoint.admission) {
+        return Some(reason);
+    }
+    if found.target.state != TargetState::Present as u32 {
+        return Some(Reason::NoTarget);
+    }
+    if !found.is_reverse() && found.target.hop == [0; 6] {
+        return Some(Reason::NoNeighbour);
+    }
+    None
+}
+
+/// What an endpoint's admission says against a packet of a flow.
+#[inline(always)]
+pub fn refused_admission(admission: u32) -> Option<Reason> {
+    const AVAILABLE: u32 = Admission::Available as u32;
+    const DRAINING: u32 = Admission::Draining as u32;
+    const PENDING: u32 = Admission::Pending as u32;
+    const EXPIRED: u32 = Admission::Expired as u32;
+    match admission {
+        AVAILABLE | DRAINING => None,
+        PENDING => Some(Reason::Pending),
+        EXPIRED => Some(Reason::Expired),
+        _ => Some(Reason::Rejected),
+    }
 }

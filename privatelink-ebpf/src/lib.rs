@@ -1,12 +1,12 @@
 //! The packet path: one pure function from a frame and the gateway's state to a verdict.
 //!
-//! A frame is walked in two stages, which are two programs in the kernel:
+//! A frame is walked in stages, each of which is a program of its own in the kernel:
 //!
-//! 1. [`fast`] carries packets of established flows: parse, one lookup, checks, rewrite by
-//!    precomputed differences. It is straight-line code; whatever is unusual it leaves, untouched,
-//!    to the second stage.
-//! 2. [`slow()`] does everything: opens flows, follows TCP's phases, answers for the gateway's
-//!    addresses, refuses with a reason.
+//! - [`fast`] carries packets of established flows: parse, one lookup, checks, rewrite by
+//!   precomputed differences. It is straight-line code; whatever is unusual it leaves, untouched,
+//!   to the later stages.
+//! - Those are listed in [`Stage`]; [`stage`] runs one. A packet goes through few of them, and
+//!   never twice through the same.
 //!
 //! The same code runs in the kernel, in tests and in the fuzzer: nothing here knows of maps,
 //! helpers or contexts. [`Frame`] and [`Tables`] are the only ways out.
@@ -38,7 +38,7 @@ pub mod wire;
 pub use frame::Frame;
 #[cfg(feature = "memory")]
 pub use frame::MemoryFrame;
-pub use slow::slow;
+pub use privatelink_common::Stage;
 pub use sweep::sweep;
 pub use tables::{Direction, Tables, Walk};
 pub use verdict::{Refused, Verdict};
@@ -49,10 +49,24 @@ use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport,
 
 /// Decides about one frame, and rewrites it where it goes on.
 pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
-    fast(frame, tables).unwrap_or_else(|| slow(frame, tables))
+    let mut verdict = fast(frame, tables).unwrap_or(Verdict::Next(Stage::Slow));
+    while let Verdict::Next(next) = verdict {
+        verdict = stage(next, frame, tables);
+    }
+    verdict
 }
 
-/// Carries a packet of an established flow; `None` leaves it, untouched, to [`slow()`].
+/// Takes a frame through one of the later stages.
+#[inline(always)]
+pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Verdict {
+    match stage {
+        Stage::Slow => slow::slow(frame, tables),
+        Stage::Open => open::open(frame, tables),
+        Stage::Carry => carry::carry(frame, tables),
+    }
+}
+
+/// Carries a packet of an established flow; `None` leaves it, untouched, to [`Stage::Slow`].
 #[inline(always)]
 pub fn fast<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
     let Some(network) = tables.network(frame.ingress()) else { return Some(Verdict::Pass) };

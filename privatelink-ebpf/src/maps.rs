@@ -10,14 +10,14 @@ use aya_ebpf::{
 };
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
-    Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, Reason, Service, Source,
-    TICK_SHIFT, Target,
+    Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, Reason, Scratch, Service,
+    Source, Stage, TICK_SHIFT, Target,
     cell::Word32,
     flow::{Content, REGION_SLOTS, RegionCell, Slot},
     hash::HashKeys,
     maps::{
         MAX_BACKENDS, MAX_ENDPOINTS, MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES,
-        MAX_SOURCES, MAX_TARGETS, SLOW_STAGE,
+        MAX_SOURCES, MAX_TARGETS,
     },
 };
 use privatelink_ebpf::{
@@ -66,9 +66,12 @@ static ENDPOINT_COUNTERS: PerCpuArray<EndpointCounters, { MAX_ENDPOINTS as usize
 #[btf_map]
 static DROPS: PerCpuArray<u64, { Reason::ALL.len() }> = PerCpuArray::new();
 
-/// Program of the second stage, entered by the loader.
+/// What the stages tell each other.
 #[btf_map]
-static STAGES: ProgramArray<1> = ProgramArray::new();
+static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+/// Programs of the later stages, entered by the loader.
+#[btf_map]
+static STAGES: ProgramArray<{ Stage::ALL.len() }> = ProgramArray::new();
 
 /// Small tables that are rarely full: memory is taken by what is in them.
 const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;
@@ -93,11 +96,11 @@ impl Maps {
         }
     }
 
-    /// Goes on with the second stage; returns only if there is none.
+    /// Goes on with another stage; returns only if the loader has not entered it.
     #[inline(always)]
-    pub fn to_slow_stage(&self, context: &XdpContext) {
+    pub fn go_on(&self, context: &XdpContext, stage: Stage) {
         // SAFETY: the programs of the map take the same context as this one.
-        unsafe { STAGES.tail_call(context, SLOW_STAGE) };
+        unsafe { STAGES.tail_call(context, stage as u32) };
     }
 
     /// Hands the frame to an interface.
@@ -114,6 +117,12 @@ impl Tables for Maps {
         // SAFETY: the helper takes no arguments.
         let jiffies = unsafe { bpf_jiffies64() };
         (jiffies.wrapping_mul(u64::from(JIFFY_NANOS.load())) >> TICK_SHIFT) as u32
+    }
+
+    #[inline(always)]
+    fn scratch(&self) -> Option<&Scratch> {
+        // SAFETY: this CPU's own value of an array that lives as long as the program.
+        unsafe { SCRATCH.get_ptr(0)?.as_ref() }
     }
 
     #[inline(always)]

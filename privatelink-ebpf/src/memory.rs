@@ -4,7 +4,8 @@ use crate::tables::{Direction, Tables, Walk};
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use privatelink_common::{
-    Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, Service, Source, Target,
+    Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, Scratch, Service, Source,
+    Target,
     cell::Word32,
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     hash::HashKeys,
@@ -33,6 +34,7 @@ pub struct MemoryTables {
     pub sources: BTreeMap<u32, Source>,
     /// What went through, by endpoint.
     pub counters: Mutex<BTreeMap<u32, EndpointCounters>>,
+    scratch: Scratch,
     keys: HashKeys,
     regions: Vec<RegionCell>,
     slots: Vec<Slot>,
@@ -53,6 +55,7 @@ impl MemoryTables {
             targets: BTreeMap::new(),
             sources: BTreeMap::new(),
             counters: Mutex::new(BTreeMap::new()),
+            scratch: Scratch::default(),
             keys,
             regions: (0..regions).map(|_| RegionCell::default()).collect(),
             slots: (0..regions * REGION_SLOTS).map(|_| Slot::default()).collect(),
@@ -73,6 +76,10 @@ impl MemoryTables {
 impl Tables for MemoryTables {
     fn now(&self) -> u32 {
         self.now.load(SeqCst)
+    }
+
+    fn scratch(&self) -> Option<&Scratch> {
+        Some(&self.scratch)
     }
 
     fn network(&self, ifindex: u32) -> Option<u32> {

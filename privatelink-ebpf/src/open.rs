@@ -1,17 +1,17 @@
 //! Opens a flow: whether there may be one, to which target, from which source address and port.
 
 use crate::{
+    carry::refused_admission,
     checksum,
     flow_table::{Arrival, Taken},
     frame::Frame,
     packet::Packet,
-    slow::refused_admission,
     tables::{Tables, Walk},
     verdict::Verdict,
-    wire::{ETHERNET_LEN, Ethernet, Ip, tcp_flags},
+    wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6, tcp_flags},
 };
 use privatelink_common::{
-    Admission, ListenerKey, LocalKey, LocalKind, Pool, Reason, TCP, TargetState,
+    Admission, ListenerKey, LocalKey, LocalKind, Pool, Reason, Scratch, Stage, TCP, TargetState,
     flow::{Content, Phase, split_mac, word},
 };
 
@@ -25,28 +25,39 @@ const PORT_ATTEMPTS: u32 = 256;
 /// How often another CPU may take the very port that looked free.
 const CLAIM_ATTEMPTS: u32 = 3;
 
-/// Makes the flow that this packet opens, or says what becomes of a packet without a flow.
+/// The stage that makes the flow which a packet opens, or says what becomes of one without.
+#[inline(always)]
+pub fn open<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    match ethernet.ethertype() {
+        EtherType::IPV4 => open_ip::<F, T, Ipv4>(frame, tables, scratch),
+        _ => open_ip::<F, T, Ipv6>(frame, tables, scratch),
+    }
+}
+
 #[inline(never)]
-pub fn open<F: Frame, T: Tables, I: Ip>(
-    frame: &mut F,
-    tables: &T,
-    packet: &Packet<I>,
-) -> Result<u32, Verdict> {
+fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scratch) -> Verdict {
+    let read = Packet::<I>::read_slowly(frame, scratch.network.load());
+    let packet = match &read {
+        Ok(packet) => packet,
+        Err(reason) => return Verdict::drop(*reason),
+    };
     let key = LocalKey {
         network: packet.arrival.network,
         address: I::to_addr(packet.arrival.destination),
     };
-    let local = tables.local(&key).ok_or(Verdict::Pass)?;
-    let ethernet = frame.view::<Ethernet>(0).ok_or(Verdict::Pass)?;
+    let Some(local) = tables.local(&key) else { return Verdict::Pass };
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     if ethernet.to() != split_mac(local.mac) {
-        return Err(Verdict::Pass);
+        return Verdict::Pass;
     }
     let client_mac = ethernet.from();
     if local.kind != LocalKind::Endpoint as u32 {
-        return Err(Verdict::drop(Reason::NoFlow));
+        return Verdict::drop(Reason::NoFlow);
     }
     let index = local.index;
-    let refuse = |reason| Err(Verdict::drop_at(reason, index));
+    let refuse = |reason| Verdict::drop_at(reason, index);
     let mut chosen = choose(tables, packet, index);
     let choice = match &mut chosen {
         Ok(choice) => choice,
@@ -58,7 +69,11 @@ pub fn open<F: Frame, T: Tables, I: Ip>(
         Some(header) if header.ttl() > 1 => {}
         _ => return refuse(Reason::TtlExpired),
     }
-    enter(tables, &mut Claim { arrival: &packet.arrival, choice }).or_else(refuse)
+    match enter(tables, &mut Claim { arrival: &packet.arrival, choice }) {
+        Ok(slot) => scratch.slot.store(slot),
+        Err(reason) => return refuse(reason),
+    }
+    Verdict::Next(Stage::Carry)
 }
 
 /// Checks that there may be a flow, and picks its target.

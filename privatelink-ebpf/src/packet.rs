@@ -33,6 +33,15 @@ impl<I: Ip> Packet<I> {
         }
     }
 
+    /// [`Packet::read`] out of line: what it holds in registers need not stay on the stack.
+    ///
+    /// # Errors
+    /// As [`Packet::read`].
+    #[inline(never)]
+    pub fn read_slowly<F: Frame>(frame: &mut F, network: u32) -> Result<Self, Reason> {
+        Self::read(frame, network)
+    }
+
     /// Goes on after the IP header.
     ///
     /// # Errors

@@ -7,28 +7,33 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use privatelink_common::{Reason, maps::SWEEP_RANGE};
-use privatelink_ebpf::{Refused, Tables as _, Verdict, fast, slow, sweep};
+use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, fast, stage, sweep};
 
-/// Carries the packets of one interface; what is unusual goes on to [`privatelink_slow`].
+/// Carries the packets of one interface; what is unusual goes on to the later stages.
 #[xdp(frags)]
 pub fn privatelink(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(context);
-    match fast(&mut frame, &Maps) {
-        Some(verdict) => act(verdict),
-        None => {
-            Maps.to_slow_stage(frame.context());
-            // The call returns only if the loader has not entered the program.
-            act(Verdict::drop(Reason::Internal))
-        }
-    }
+    let verdict = fast(&mut frame, &Maps).unwrap_or(Verdict::Next(Stage::Slow));
+    act(&frame, verdict)
 }
 
-/// The second stage.
-#[xdp(frags)]
-pub fn privatelink_slow(context: XdpContext) -> u32 {
-    let mut frame = XdpFrame::new(context);
-    let verdict = slow(&mut frame, &Maps);
-    act(verdict)
+/// Defines the program of each later stage.
+macro_rules! stages {
+    ($($program:ident: $stage:ident,)+) => {$(
+        #[doc = concat!("[`Stage::", stringify!($stage), "`].")]
+        #[xdp(frags)]
+        pub fn $program(context: XdpContext) -> u32 {
+            let mut frame = XdpFrame::new(context);
+            let verdict = stage(Stage::$stage, &mut frame, &Maps);
+            act(&frame, verdict)
+        }
+    )+};
+}
+
+stages! {
+    privatelink_slow: Slow,
+    privatelink_open: Open,
+    privatelink_carry: Carry,
 }
 
 /// Tells the time to user space, which runs this program for its result.
@@ -47,7 +52,7 @@ pub fn privatelink_sweep(context: TcContext) -> i32 {
 
 /// Turns a verdict into the kernel's action.
 #[inline(always)]
-fn act(verdict: Verdict) -> u32 {
+fn act(frame: &XdpFrame, verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Pass => XDP_PASS,
         Verdict::Drop(Refused { reason, endpoint }) => {
@@ -60,6 +65,11 @@ fn act(verdict: Verdict) -> u32 {
             Maps.count_drop(Reason::NoDevice, None);
             XDP_DROP
         }),
+        Verdict::Next(stage) => {
+            Maps.go_on(frame.context(), stage);
+            Maps.count_drop(Reason::Internal, None);
+            XDP_DROP
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     wire::Ip,
 };
 use privatelink_common::{
-    Endpoint, Listener, ListenerKey, Local, LocalKey, Service, Source, Target,
+    Endpoint, Listener, ListenerKey, Local, LocalKey, Scratch, Service, Source, Target,
     cell::Word32,
     flow::{Content, RegionCell, Slot},
 };
@@ -15,6 +15,8 @@ use privatelink_common::{
 pub trait Tables: Sized {
     /// The time in ticks.
     fn now(&self) -> u32;
+    /// What the stages tell each other about the packet in hand.
+    fn scratch(&self) -> Option<&Scratch>;
     /// Index of the network that an interface is attached to.
     fn network(&self, ifindex: u32) -> Option<u32>;
     /// Which of the gateway's own addresses this is.

@@ -1,6 +1,6 @@
 //! What becomes of a packet.
 
-use privatelink_common::Reason;
+use privatelink_common::{Reason, Stage};
 
 /// The datapath's decision about a packet.
 #[must_use]
@@ -15,6 +15,8 @@ pub enum Verdict {
         /// Index of the interface.
         ifindex: u32,
     },
+    /// Another stage decides.
+    Next(Stage),
 }
 
 /// Why a packet was refused, and whose it was.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use privatelink_common::maps;
+use privatelink_common::{Stage, maps};
 use privatelink_user::BPF_OBJECT;
 
 #[path = "../../xtask/src/elf.rs"]
@@ -21,13 +21,14 @@ fn the_object_is_fit_for_the_kernel() {
 #[test]
 fn the_programs_are_those_that_the_daemon_attaches() {
     let found: BTreeSet<(String, String)> = shape().programs.into_iter().collect();
-    let wanted = [
+    let stages = Stage::ALL.iter().map(|stage| ("xdp", stage.program()));
+    let others = [
         ("xdp", maps::PROGRAM),
-        ("xdp", maps::SLOW_PROGRAM),
         ("classifier", maps::CLOCK_PROGRAM),
         ("classifier", maps::SWEEP_PROGRAM),
     ];
-    assert_eq!(found, wanted.map(|(kind, name)| (kind.to_owned(), name.to_owned())).into());
+    let wanted = stages.chain(others).map(|(kind, name)| (kind.to_owned(), name.to_owned()));
+    assert_eq!(found, wanted.collect());
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn check(gateway: &Gateway, ingress: u32, bytes: &[u8]) -> Result<(), TestCaseEr
         }
         Verdict::Pass => prop_assert_eq!(&out[..], bytes),
         Verdict::Drop(_) => {}
+        Verdict::Next(stage) => prop_assert!(false, "stopped before {stage:?}"),
     }
     Ok(())
 }

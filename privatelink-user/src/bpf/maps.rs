@@ -7,7 +7,7 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::ProgramFd;
 use privatelink_common::flow::REGION_SLOTS;
-use privatelink_common::maps;
+use privatelink_common::{Stage, maps};
 
 use super::error::Error;
 use super::fdinfo::Shape;
@@ -33,13 +33,13 @@ impl Maps {
         self.0.get(name).ok_or(StoreError::Missing { map: name })
     }
 
-    /// Makes `program` the second stage.
-    pub(super) fn enter_slow_stage(&self, program: &ProgramFd) -> Result<(), Error> {
+    /// Makes `program` a later stage.
+    pub(super) fn enter_stage(&self, stage: Stage, program: &ProgramFd) -> Result<(), Error> {
         let stages = Map::from_map_data(self.duplicate(maps::STAGES)?);
         stages
             .and_then(ProgramArray::try_from)
-            .and_then(|mut stages| stages.set(maps::SLOW_STAGE, program, 0))
-            .map_err(Error::load("second stage"))
+            .and_then(|mut stages| stages.set(stage as u32, program, 0))
+            .map_err(Error::load("stage"))
     }
 
     /// A map with a file descriptor of its own.
@@ -68,8 +68,8 @@ fn data(map: Map) -> Option<MapData> {
     }
 }
 
-/// The maps that a new program may take over from the one before. Not so the programs of the
-/// second stage: each program calls its own.
+/// The maps that a new program may take over from the one before. Not so the programs of the later
+/// stages: each program calls its own.
 pub(super) fn adoptable() -> impl Iterator<Item = &'static str> {
     maps::ALL.iter().copied().filter(|map| *map != maps::STAGES)
 }

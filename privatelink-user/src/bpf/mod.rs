@@ -26,11 +26,10 @@ use std::sync::Mutex;
 use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use nix::fcntl::Flock;
+use privatelink_common::Stage;
 use privatelink_common::flow::regions_for;
 use privatelink_common::hash::HashKeys;
-use privatelink_common::maps::{
-    CLOCK_PROGRAM, PROGRAM, SLOTS, SLOW_PROGRAM, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
-};
+use privatelink_common::maps::{CLOCK_PROGRAM, PROGRAM, SLOTS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE};
 
 pub use attach::{Attached, Mode};
 pub use error::Error;
@@ -222,11 +221,14 @@ impl Datapath {
         }
         let mut ebpf = loader.load(BPF_OBJECT).map_err(Error::load("maps"))?;
         let program = load_program(&mut ebpf, PROGRAM)?;
-        let slow = load_program(&mut ebpf, SLOW_PROGRAM)?;
+        let stages = Stage::ALL.iter().map(|stage| load_program(&mut ebpf, stage.program()));
+        let stages = stages.collect::<Result<Vec<_>, Error>>()?;
         load_classifier(&mut ebpf, CLOCK_PROGRAM)?;
         load_classifier(&mut ebpf, SWEEP_PROGRAM)?;
         let maps = Maps::take(&mut ebpf)?;
-        maps.enter_slow_stage(&slow)?;
+        for (stage, program) in Stage::ALL.iter().zip(&stages) {
+            maps.enter_stage(*stage, program)?;
+        }
         let program_id = program_id(program.as_fd())?;
         let table = maps.get(SLOTS)?;
         let flow_table = FlowTable::map(table)
@@ -263,7 +265,7 @@ impl Datapath {
             self.pin_map(map, &pins.path(map))?;
         }
         self.pin_map(STAGES, &pins.stage_path(self.program_id))?;
-        for name in [PROGRAM, SLOW_PROGRAM] {
+        for name in pins::programs() {
             let path = pins.path(name);
             pins::remove_file(&path)?;
             let fd = xdp(&self.ebpf, name)?.fd().map_err(Error::load("program"))?;

@@ -12,13 +12,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-use privatelink_common::maps;
+use privatelink_common::{Stage, maps};
 
 use super::error::Error;
 use super::fdinfo::{self, Object, Shape};
@@ -28,13 +29,15 @@ use super::sys;
 
 /// The directory of the attachments.
 const LINKS: &str = "links";
-/// The directory of the second stages.
+/// The directory of the later stages.
 const STAGES: &str = "stages";
 /// The kernel keeps this much of a map's name.
 const NAME_LENGTH: usize = 15;
 
 /// The programs, by the names of their pins.
-const PROGRAMS: [&str; 2] = [maps::PROGRAM, maps::SLOW_PROGRAM];
+pub(super) fn programs() -> impl Iterator<Item = &'static str> {
+    iter::once(maps::PROGRAM).chain(Stage::ALL.iter().map(|stage| stage.program()))
+}
 
 /// A pin directory.
 #[derive(Debug)]
@@ -97,7 +100,8 @@ impl Pins {
             }
             let map = adoptable().find(|map| *map == name);
             match (open(&path)?, map) {
-                (Some((_, Object::Program(_))), _) if PROGRAMS.contains(&name) => {}
+                (Some((_, Object::Program(_))), _) if programs().any(|program| program == name) => {
+                }
                 (Some((fd, Object::Map(shape))), _) if name == settings::NAME => {
                     survey.settings = Settings::read(fd, &shape);
                 }
@@ -164,7 +168,7 @@ impl Pins {
             link.remove()?;
         }
         self.retire_stages(None)?;
-        for name in adoptable().chain(PROGRAMS).chain([settings::NAME]) {
+        for name in adoptable().chain(programs()).chain([settings::NAME]) {
             let path = self.path(name);
             if !survey.foreign.iter().any(|(foreign, _)| *foreign == path) {
                 remove_file(&path)?;

@@ -1,5 +1,6 @@
 //! Our own program under test, with one endpoint in front of one target.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use privatelink_common::flow::{REGION_SLOTS, regions_for};
 use privatelink_common::hash::HashKeys;
 use privatelink_common::{
     Admission, Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
-    Reason, Service, Source, TCP, Target, TargetState, UDP, maps, ticks_from_millis,
+    Reason, Service, Source, Stage, TCP, Target, TargetState, UDP, maps, ticks_from_millis,
 };
 
 use super::conversation;
@@ -51,14 +52,17 @@ impl Gateway {
             .override_global("HASH_KEYS", keys.as_slice(), true)
             .load_file(path)
             .with_context(|| format!("loading the datapath from {}", path.display()))?;
-        for name in [maps::PROGRAM, maps::SLOW_PROGRAM] {
+        let names = Stage::ALL.iter().map(|stage| stage.program());
+        for name in iter::once(maps::PROGRAM).chain(names) {
             let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
             let program: &mut Xdp = program.try_into()?;
             program.load().with_context(|| format!("the kernel refused the program {name}"))?;
         }
         let mut stages: ProgramArray<_> =
             ebpf.take_map(maps::STAGES).context("the object has no stages")?.try_into()?;
-        stages.set(maps::SLOW_STAGE, xdp(&ebpf, maps::SLOW_PROGRAM)?.fd()?, 0)?;
+        for stage in Stage::ALL {
+            stages.set(*stage as u32, xdp(&ebpf, stage.program())?.fd()?, 0)?;
+        }
         let mut this = Self { ebpf, object: path.to_owned(), capacity, _stages: stages };
         this.attach(ports)?;
         this.publish(ports)?;

@@ -1,0 +1,45 @@
+//! The stages of the packet path after the first: programs joined by tail calls.
+
+/// Defines the stages once: the enum, their order in the map of programs, and the programs' names.
+macro_rules! stages {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $program:literal,)+) => {
+        /// A later stage of the packet path; its number is its place in
+        /// [`STAGES`](crate::maps::STAGES).
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Stage {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Stage {
+            /// Every stage, in the order of the map.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Name of the program, and of its pin.
+            pub const fn program(self) -> &'static str {
+                match self { $(Self::$variant => $program,)+ }
+            }
+        }
+    };
+}
+
+stages! {
+    /// Looks at whatever the first stage left: finds its flow, answers for our addresses.
+    Slow = "privatelink_slow",
+    /// Opens a flow.
+    Open = "privatelink_open",
+    /// Carries an unusual packet of a flow.
+    Carry = "privatelink_carry",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stage;
+
+    #[test]
+    fn the_order_is_that_of_the_map() {
+        for (index, stage) in Stage::ALL.iter().enumerate() {
+            assert_eq!(*stage as usize, index);
+        }
+    }
+}
