@@ -1,0 +1,75 @@
+//! ICMP (RFC 792) and ICMPv6 (RFC 4443): one header, two sets of numbers.
+
+use super::word::fields;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// The head of a message of either family; behind that of an error stands the packet that it is
+/// about.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
+pub struct Icmp {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    check: [u8; 2],
+    rest: [u8; 4],
+}
+
+fields!(Icmp:
+    /// Checksum; that of ICMPv6 covers the pseudo header too.
+    check: u16 = set_check;
+    /// Identifier and sequence number of an echo; the MTU of an error that tells one: all of it
+    /// in ICMPv6, its lower half in ICMP.
+    rest: u32 = set_rest;
+);
+
+/// Types and codes of ICMP.
+pub mod icmp_v4 {
+    /// IP protocol number.
+    pub const PROTOCOL: u8 = 1;
+    /// Answer to an echo request.
+    pub const ECHO_REPLY: u8 = 0;
+    /// The packet could not be delivered.
+    pub const UNREACHABLE: u8 = 3;
+    /// Asks for an echo reply.
+    pub const ECHO_REQUEST: u8 = 8;
+    /// No hops were left, or a fragment was missing for too long.
+    pub const TIME_EXCEEDED: u8 = 11;
+    /// A header of the packet makes no sense.
+    pub const PARAMETER_PROBLEM: u8 = 12;
+
+    /// [`UNREACHABLE`]: no way to the host.
+    pub const HOST: u8 = 1;
+    /// [`UNREACHABLE`]: nobody listens on the port.
+    pub const PORT: u8 = 3;
+    /// [`UNREACHABLE`]: too large for the next link, and may not be fragmented.
+    pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// [`UNREACHABLE`]: administratively prohibited.
+    pub const PROHIBITED: u8 = 13;
+}
+
+/// Types and codes of ICMPv6.
+pub mod icmp_v6 {
+    /// Next header number.
+    pub const PROTOCOL: u8 = 58;
+    /// The packet could not be delivered.
+    pub const UNREACHABLE: u8 = 1;
+    /// Too large for the next link.
+    pub const TOO_BIG: u8 = 2;
+    /// No hops were left, or a fragment was missing for too long.
+    pub const TIME_EXCEEDED: u8 = 3;
+    /// A header of the packet makes no sense.
+    pub const PARAMETER_PROBLEM: u8 = 4;
+    /// Asks for an echo reply.
+    pub const ECHO_REQUEST: u8 = 128;
+    /// Answer to an echo request.
+    pub const ECHO_REPLY: u8 = 129;
+
+    /// [`UNREACHABLE`]: administratively prohibited.
+    pub const PROHIBITED: u8 = 1;
+    /// [`UNREACHABLE`]: no way to the address.
+    pub const ADDRESS: u8 = 3;
+    /// [`UNREACHABLE`]: nobody listens on the port.
+    pub const PORT: u8 = 4;
+}
