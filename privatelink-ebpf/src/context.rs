@@ -3,7 +3,7 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::xdp_md,
-    helpers::{bpf_xdp_adjust_tail, generated::bpf_xdp_get_buff_len},
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, generated::bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
 use core::mem::offset_of;
@@ -86,6 +86,13 @@ impl Frame for XdpFrame {
         // SAFETY: the context is the kernel's own; no reference into the frame is alive, since
         // `self` is borrowed exclusively.
         let result = unsafe { bpf_xdp_adjust_tail(self.context.ctx, by) };
+        (result == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn shift(&mut self, by: i32) -> Option<()> {
+        // SAFETY: as in `resize`.
+        let result = unsafe { bpf_xdp_adjust_head(self.context.ctx, by) };
         (result == 0).then_some(())
     }
 
