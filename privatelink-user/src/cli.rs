@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config::DEFAULT_PATH, model::Gateway};
+use crate::{api::types::FlowQuery, config::DEFAULT_PATH, model::Gateway};
 
 /// A private-link gateway: publish a service, not a network.
 #[derive(Debug, Parser)]
@@ -34,10 +34,20 @@ pub enum Command {
     Run(RunArgs),
     /// Validate the configuration, touching nothing
     Check(CheckArgs),
+    /// Show what another configuration would change, and how many flows that would cut
+    Plan(PlanArgs),
+    /// Apply the configuration on disk
+    Reload,
     /// Show what the gateway is doing
     Status,
-    /// List the endpoints
-    Endpoints,
+    /// List the networks, or show one
+    Networks(NameArgs),
+    /// List the services, or show one
+    Services(NameArgs),
+    /// List the endpoints, or show one
+    Endpoints(NameArgs),
+    /// List the targets of all services, or of one
+    Targets(TargetsArgs),
     /// List the flows
     Flows(FlowsArgs),
     /// Detach from all interfaces and remove everything that is pinned
@@ -50,6 +60,40 @@ pub struct FlowsArgs {
     /// Only those through this endpoint
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: Option<String>,
+
+    /// No more than this many
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = FlowQuery::DEFAULT_LIMIT,
+        value_parser = clap::value_parser!(u32).range(1..=FlowQuery::MAX_LIMIT as i64),
+    )]
+    pub limit: u32,
+}
+
+/// Arguments of the commands that list things.
+#[derive(Debug, Args)]
+pub struct NameArgs {
+    /// Only this one, in detail
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// Arguments of `privatelink targets`.
+#[derive(Debug, Args)]
+pub struct TargetsArgs {
+    /// Only those of this service
+    #[arg(value_name = "SERVICE")]
+    pub service: Option<String>,
+}
+
+/// Arguments of `privatelink plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The configuration: a file, or a directory of *.toml [default: what the daemon would
+    /// reload]
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
 }
 
 /// Arguments of `privatelink run`.

@@ -6,13 +6,21 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{Method, Request, body::Bytes, client::conn::http1, header::HOST};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Method, Request, StatusCode,
+    body::Bytes,
+    client::conn::http1,
+    header::{CONTENT_TYPE, HOST, HeaderValue},
+};
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
-use crate::api::types::Problem;
+use crate::api::{
+    OMITTED,
+    types::{Flow, Problem},
+};
 
 /// Longer than the daemon's own patience, so that its word is heard.
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -48,6 +56,9 @@ pub enum Error {
     /// The daemon said no.
     #[error("{0}")]
     Refused(String),
+    /// The daemon finds a configuration faulty.
+    #[error("{}", .0.error.trim_end())]
+    Faulty(Problem),
     /// The daemon said something else.
     #[error("the daemon's answer is not understood: is it of another release?")]
     Foreign(#[from] serde_json::Error),
@@ -66,7 +77,16 @@ fn hint(error: &io::Error) -> &'static str {
 /// # Errors
 /// When there is no daemon, or it has no such answer.
 pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
-    exchange(socket, Method::GET, path)
+    Ok(serde_json::from_slice(&exchange(socket, Method::GET, path, None)?.body)?)
+}
+
+/// Asks for some of the flows; returns also how many there are besides them.
+///
+/// # Errors
+/// As [`get`].
+pub fn flows(socket: &Path, path: &str) -> Result<(Vec<Flow>, u64), Error> {
+    let answer = exchange(socket, Method::GET, path, None)?;
+    Ok((serde_json::from_slice(&answer.body)?, answer.omitted))
 }
 
 /// Has the daemon do what `path` stands for.
@@ -74,25 +94,59 @@ pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
 /// # Errors
 /// When there is no daemon, or it does not do it.
 pub fn post<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
-    exchange(socket, Method::POST, path)
+    Ok(serde_json::from_slice(&exchange(socket, Method::POST, path, None)?.body)?)
 }
 
-fn exchange<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Result<T, Error> {
+/// Has the daemon do what `path` stands for with `body`.
+///
+/// # Errors
+/// As [`post`].
+pub fn send<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, Error> {
+    let body = serde_json::to_vec(body)?;
+    Ok(serde_json::from_slice(&exchange(socket, Method::POST, path, Some(body))?.body)?)
+}
+
+/// What the daemon answered.
+struct Answer {
+    code: StatusCode,
+    omitted: u64,
+    body: Bytes,
+}
+
+fn exchange(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Option<Vec<u8>>,
+) -> Result<Answer, Error> {
     let connect = |source| Error::Connect { socket: socket.to_owned(), source };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(connect)?;
-    let (good, body) = runtime.block_on(async {
-        let exchange = timeout(PATIENCE, send(socket, method, path)).await;
+    let answer = runtime.block_on(async {
+        let exchange = timeout(PATIENCE, converse(socket, method, path, body)).await;
         exchange.unwrap_or(Err(Error::Silent))
     })?;
-    if good {
-        return Ok(serde_json::from_slice(&body)?);
+    if answer.code.is_success() {
+        return Ok(answer);
     }
-    let problem: Problem = serde_json::from_slice(&body)?;
-    Err(Error::Refused(problem.error))
+    let problem: Problem = serde_json::from_slice(&answer.body)?;
+    Err(if answer.code == StatusCode::UNPROCESSABLE_ENTITY {
+        Error::Faulty(problem)
+    } else {
+        Error::Refused(problem.error)
+    })
 }
 
-async fn send(socket: &Path, method: Method, path: &str) -> Result<(bool, Bytes), Error> {
+async fn converse(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Option<Vec<u8>>,
+) -> Result<Answer, Error> {
     let stream = UnixStream::connect(socket).await.map_err(|source| {
         let socket = socket.to_owned();
         let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
@@ -104,15 +158,22 @@ async fn send(socket: &Path, method: Method, path: &str) -> Result<(bool, Bytes)
     })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
+    let is_json = body.is_some();
+    let mut request = Request::new(Full::<Bytes>::from(body.unwrap_or_default()));
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().map_err(|_| Error::Refused(format!("no path `{path}`")))?;
-    request.headers_mut().insert(HOST, hyper::header::HeaderValue::from_static("privatelink"));
+    request.headers_mut().insert(HOST, HeaderValue::from_static("privatelink"));
+    if is_json {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+    }
     let response = sender.send_request(request).await?;
-    let good = response.status().is_success();
+    let code = response.status();
+    let omitted = response.headers().get(OMITTED).and_then(|value| value.to_str().ok());
+    let omitted = omitted.and_then(|count| count.parse().ok()).unwrap_or(0);
     let body = response.into_body().collect().await?.to_bytes();
     connection.abort();
-    Ok((good, body))
+    Ok(Answer { code, omitted, body })
 }
 
 #[cfg(test)]
@@ -120,7 +181,11 @@ mod tests {
     use tokio::sync::{mpsc, oneshot};
 
     use super::*;
-    use crate::api::{path, server, types};
+    use crate::api::{
+        path,
+        request::{Refused, Request as Asked},
+        server, types,
+    };
 
     #[test]
     fn nobody_there_is_told_apart() {
@@ -146,14 +211,17 @@ mod tests {
         });
         runtime.spawn(async move {
             while let Some(request) = asked.recv().await {
-                match request {
-                    server::Request::Endpoints(reply) => drop(reply.send(Ok(Vec::new()))),
-                    server::Request::Down(reply) => drop(reply.send(Err("not now".into()))),
-                    server::Request::Flows(query, reply) => {
-                        assert_eq!(query.endpoint.as_deref(), Some("a"));
-                        drop(reply);
-                    }
-                    server::Request::Status(reply) => drop(reply),
+                if let Asked::Endpoints(reply) = request {
+                    drop(reply.send(Ok(Vec::new())));
+                } else if let Asked::Down(reply) = request {
+                    drop(reply.send(Err(Refused::Failed("not now".into()))));
+                } else if let Asked::Flows(query, reply) = request {
+                    assert_eq!(query.endpoint.as_deref(), Some("a"));
+                    drop(reply);
+                } else if let Asked::Plan(configuration, reply) = request {
+                    let faults = vec![serde_json::json!(configuration.files)];
+                    let problem = types::Problem { error: "bad\n".into(), faults };
+                    drop(reply.send(Err(Refused::Faulty(problem))));
                 }
             }
         });
@@ -163,6 +231,10 @@ mod tests {
         assert_eq!(error.to_string(), "not now");
         let error = get::<Vec<types::Flow>>(&socket, "/v1/flows?endpoint=a").unwrap_err();
         assert_eq!(error.to_string(), "the daemon is ending");
+        let asked = types::Configuration::default();
+        let error = send::<()>(&socket, path::PLAN, &asked).unwrap_err();
+        assert_eq!(error.to_string(), "bad");
+        assert!(matches!(error, Error::Faulty(problem) if problem.faults[0].is_null()));
         let error = get::<()>(&socket, "/v1/nothing").unwrap_err();
         assert_eq!(error.to_string(), "there is nothing under this path");
         let taken = runtime.block_on(async { server::listen(&socket).map(drop) });

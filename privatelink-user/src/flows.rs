@@ -10,7 +10,10 @@ use privatelink_common::{
     flow::{self, Phase, word},
 };
 
-use crate::{api::types, tables::Tables};
+use crate::{
+    api::{request::Flows, types},
+    tables::Tables,
+};
 
 /// What identifies a flow in either of its slots.
 type Key = (u32, u8, Addr, [u16; 2], u32, u16, [u16; 2]);
@@ -24,39 +27,69 @@ struct Joined {
     idle: u32,
 }
 
-/// Joins slots into flows. `name` tells an endpoint's name; those without one are of endpoints
-/// that are gone, and are left out.
-pub fn join(
-    slots: impl Iterator<Item = flow::Flow>,
+/// Joins slots into flows, and counts those beyond `limit`. `name` tells an endpoint's name; those
+/// without one are of endpoints that are gone, and are left out.
+///
+/// The slots are walked twice, so that only as many flows are held as are wanted.
+pub fn join<I: Iterator<Item = flow::Flow>>(
+    slots: impl Fn() -> I,
+    limit: usize,
     tables: &Tables,
     now: u32,
     name: impl Fn(u32) -> Option<String>,
-) -> Vec<types::Flow> {
+) -> Flows {
     let mut joined: BTreeMap<Key, Joined> = BTreeMap::new();
-    for slot in slots {
-        let idle = now.wrapping_sub(slot.last_seen);
-        // A packet that came after `now` was read.
-        let idle = if idle > u32::MAX / 2 { 0 } else { idle };
-        let entry = joined.entry(key(&slot)).or_insert(Joined {
-            flow: slot,
-            phase: 0,
-            packets: 0,
-            bytes: 0,
-            idle,
-        });
-        entry.phase = entry.phase.max(slot.word & word::PHASE);
-        entry.packets += u64::from(slot.packets);
-        entry.bytes += slot.bytes;
-        entry.idle = entry.idle.min(idle);
+    let mut omitted = 0;
+    for slot in slots().filter(|slot| !slot.is_reverse()) {
+        let wanted = tables.endpoints.contains_key(&slot.endpoint) && name(slot.endpoint).is_some();
+        if wanted && joined.len() < limit {
+            add(&mut joined, slot, now);
+        } else if wanted {
+            omitted += 1;
+        }
     }
-    joined.values().filter_map(|joined| record(joined, tables, &name)).collect()
+    for slot in slots().filter(flow::Flow::is_reverse) {
+        if joined.contains_key(&key(&slot)) {
+            add(&mut joined, slot, now);
+        }
+    }
+    let flows = joined.values().filter_map(|joined| record(joined, tables, &name)).collect();
+    Flows { flows, omitted }
 }
 
-/// Counts flows by endpoint index.
-pub fn count(slots: impl Iterator<Item = flow::Flow>) -> BTreeMap<u32, u64> {
-    let mut counts = BTreeMap::new();
+fn add(joined: &mut BTreeMap<Key, Joined>, slot: flow::Flow, now: u32) {
+    let idle = now.wrapping_sub(slot.last_seen);
+    // A packet that came after `now` was read.
+    let idle = if idle > u32::MAX / 2 { 0 } else { idle };
+    let entry = joined.entry(key(&slot)).or_insert(Joined {
+        flow: slot,
+        phase: 0,
+        packets: 0,
+        bytes: 0,
+        idle,
+    });
+    entry.phase = entry.phase.max(slot.word & word::PHASE);
+    entry.packets += u64::from(slot.packets);
+    entry.bytes += slot.bytes;
+    entry.idle = entry.idle.min(idle);
+}
+
+/// How many flows there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By endpoint index.
+    pub endpoints: BTreeMap<u32, u64>,
+    /// By target index and port.
+    pub targets: BTreeMap<(u32, u16), u64>,
+}
+
+/// Counts flows.
+pub fn count(slots: impl Iterator<Item = flow::Flow>) -> Counts {
+    let mut counts = Counts::default();
     for slot in slots.filter(|slot| !slot.is_reverse()) {
-        *counts.entry(slot.endpoint).or_default() += 1;
+        *counts.endpoints.entry(slot.endpoint).or_default() += 1;
+        let [port, _] = slot.provider_port_pair();
+        *counts.targets.entry((slot.target, port)).or_default() += 1;
     }
     counts
 }
@@ -154,10 +187,10 @@ mod tests {
             slot("fd00:1::2", Phase::Opening, 0, 1_005, 1),
             slot("10.1.0.2", Phase::Established, word::REVERSE, 940, 2),
         ];
-        let flows = join(slots.into_iter(), &tables(), 1_000, |index| {
-            (index == 3).then(|| "acme-web".to_owned())
-        });
-        let [v4, v6] = flows.try_into().unwrap();
+        let name = |index| (index == 3).then(|| "acme-web".to_owned());
+        let joined = join(|| slots.into_iter(), 2, &tables(), 1_000, name);
+        assert_eq!(joined.omitted, 0);
+        let [v4, v6] = joined.flows.try_into().unwrap();
         let expected = types::Flow {
             endpoint: "acme-web".into(),
             protocol: "tcp".into(),
@@ -174,6 +207,12 @@ mod tests {
         assert_eq!(v4, expected);
         assert_eq!((v6.client.as_str(), v6.idle_seconds), ("[fd00:1::2]:40000", 0));
         assert_eq!(v6.address, "[fd00:1::50]:80");
-        assert_eq!(count(slots.into_iter()), BTreeMap::from([(3, 2)]));
+        let counts = count(slots.into_iter());
+        assert_eq!(counts.endpoints, BTreeMap::from([(3, 2)]));
+        assert_eq!(counts.targets, BTreeMap::from([((4, 8080), 2)]));
+        let first = join(|| slots.into_iter(), 1, &tables(), 1_000, name);
+        assert_eq!((first.flows.len(), first.omitted), (1, 1));
+        assert_eq!(first.flows[0].packets, 5, "both directions of the one that is shown");
+        assert_eq!(join(|| slots.into_iter(), 9, &tables(), 0, |_| None).omitted, 0);
     }
 }

@@ -16,6 +16,7 @@ pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod desired;
+pub mod difference;
 pub mod flows;
 pub mod host;
 pub mod ids;

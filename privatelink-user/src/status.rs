@@ -1,6 +1,6 @@
 //! What the daemon tells about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use privatelink_common::{Admission, EndpointCounters, Reason};
 
@@ -8,9 +8,10 @@ use crate::{
     api::types,
     bpf::Mode,
     desired::{admission, next_hop},
+    flows::Counts,
     host::HostFacts,
     ids::{Ids, addresses},
-    model::{self, AddressPair, EndpointAddresses, Model},
+    model::{self, AddressPair, EndpointAddresses, Model, PortRange},
 };
 
 /// What the pieces of a status are made of.
@@ -23,6 +24,8 @@ pub struct View<'a> {
     pub facts: &'a HostFacts,
     /// Where packets are forwarded, by interface index.
     pub attached: &'a BTreeMap<u32, Mode>,
+    /// How many flows there are.
+    pub flows: &'a Counts,
 }
 
 impl View<'_> {
@@ -37,6 +40,9 @@ impl View<'_> {
                 ifindex: link.map(|link| link.index),
                 xdp_mode: mode.map(|mode| mode.name().to_owned()),
                 mtu: link.map(|link| link.mtu),
+                principal: network.principal.to_string(),
+                subnets: network.subnets.iter().map(ToString::to_string).collect(),
+                mac: link.and_then(|link| link.mac).map(mac),
             }
         };
         self.model.networks().values().map(one).collect()
@@ -44,43 +50,74 @@ impl View<'_> {
 
     /// The services with their targets.
     pub fn services(&self) -> Vec<types::Service> {
-        let one = |service: &model::Service| types::Service {
-            name: service.name.to_string(),
-            principal: service.principal.to_string(),
-            network: service.network.to_string(),
-            listeners: service
-                .listeners
-                .iter()
-                .map(|listener| format!("{}/{}", listener.protocol, listener.ports))
-                .collect(),
-            targets: self.targets(service),
+        let mut endpoints: BTreeMap<&model::Name, Vec<&model::Endpoint>> = BTreeMap::new();
+        for endpoint in self.model.endpoints().values() {
+            endpoints.entry(&endpoint.service).or_default().push(endpoint);
+        }
+        let none = Vec::new();
+        let one = |service: &model::Service| {
+            let endpoints = endpoints.get(&service.name).unwrap_or(&none);
+            types::Service {
+                name: service.name.to_string(),
+                principal: service.principal.to_string(),
+                network: service.network.to_string(),
+                listeners: listeners(service),
+                targets: self.targets(service),
+                acceptance: service.acceptance.to_string(),
+                allow: service.allow.words(),
+                accept: service.accept.words(),
+                source_addresses: words(&service.source_addresses),
+                endpoints: endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect(),
+                active_flows: endpoints.iter().map(|endpoint| self.flows_through(endpoint)).sum(),
+            }
         };
         self.model.services().values().map(one).collect()
     }
 
-    fn targets(&self, service: &model::Service) -> Vec<types::Target> {
+    fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
+        let index = self.ids.endpoint(endpoint);
+        index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
+    }
+
+    /// A service's targets, once for each range of ports that listeners lead to.
+    pub fn targets(&self, service: &model::Service) -> Vec<types::Target> {
         let network = self.model.networks().get(&service.network);
         let link =
             network.and_then(|network| self.facts.link(network.attachment.interface.as_str()));
+        let ports: BTreeSet<PortRange> =
+            service.listeners.iter().map(|listener| listener.target_ports).collect();
         let target = |(address, target): (_, &model::Target)| {
             let hop = network.and_then(|network| next_hop(network, address));
             let neighbour = link.zip(hop).and_then(|(l, hop)| self.facts.neighbour(l.index, hop));
-            types::Target {
+            let index = self.ids.target(service, address);
+            let (health, reason) = match service.health_check {
+                None => ("unused", "the service has no health check"),
+                Some(_) => ("initial", "no health check has ended yet"),
+            };
+            let of = move |ports: &PortRange| types::Target {
+                service: service.name.to_string(),
                 address: address.to_string(),
+                port: ports.first().get(),
+                ports: ports.to_string(),
                 weight: target.weight.get(),
+                health: health.to_owned(),
+                reason: reason.to_owned(),
+                active_flows: index.map_or(0, |index| self.flows_to(index, *ports)),
                 next_hop: hop.map(|hop| hop.to_string()),
                 mac: neighbour.map(|neighbour| mac(neighbour.mac)),
-            }
+            };
+            ports.iter().map(of).collect::<Vec<_>>()
         };
-        addresses(service).map(target).collect()
+        addresses(service).flat_map(target).collect()
+    }
+
+    fn flows_to(&self, target: u32, ports: PortRange) -> u64 {
+        let range = (target, ports.first().get())..=(target, ports.last().get());
+        self.flows.targets.range(range).map(|(_, flows)| flows).sum()
     }
 
     /// The endpoints, with how many flows go through each and what was counted.
-    pub fn endpoints(
-        &self,
-        flows: &BTreeMap<u32, u64>,
-        counters: impl Fn(u32) -> EndpointCounters,
-    ) -> Vec<types::Endpoint> {
+    pub fn endpoints(&self, counters: impl Fn(u32) -> EndpointCounters) -> Vec<types::Endpoint> {
         let one = |endpoint: &model::Endpoint| {
             let index = self.ids.endpoint(endpoint);
             let counted = index.map(&counters).unwrap_or_default();
@@ -93,13 +130,25 @@ impl View<'_> {
                     .unwrap_or_default(),
                 state: state(admission(self.model, endpoint)).to_owned(),
                 dns_names: Vec::new(),
-                active_flows: index.and_then(|index| flows.get(&index).copied()).unwrap_or(0),
+                active_flows: self.flows_through(endpoint),
                 new_flows: counted.new_flows,
                 packets_in: counted.packets_in,
                 bytes_in: counted.bytes_in,
                 packets_out: counted.packets_out,
                 bytes_out: counted.bytes_out,
                 drops: counted.drops,
+                principal: self
+                    .model
+                    .networks()
+                    .get(&endpoint.network)
+                    .map(|network| network.principal.to_string())
+                    .unwrap_or_default(),
+                listeners: self
+                    .model
+                    .services()
+                    .get(&endpoint.service)
+                    .map(listeners)
+                    .unwrap_or_default(),
             }
         };
         self.model.endpoints().values().map(one).collect()
@@ -127,7 +176,9 @@ impl View<'_> {
             }
         }
         for service in self.model.services().values() {
-            problems.extend(self.targets(service).into_iter().filter_map(|target| {
+            let mut targets = self.targets(service);
+            targets.dedup_by(|a, b| a.address == b.address);
+            problems.extend(targets.into_iter().filter_map(|target| {
                 let (name, address) = (&service.name, &target.address);
                 match (&target.next_hop, &target.mac) {
                     (None, _) => Some(format!(
@@ -144,6 +195,15 @@ impl View<'_> {
         }
         problems
     }
+}
+
+fn listeners(service: &model::Service) -> Vec<String> {
+    let listeners = service.listeners.iter();
+    listeners.map(|listener| format!("{}/{}", listener.protocol, listener.ports)).collect()
+}
+
+fn words(things: &[impl ToString]) -> Vec<String> {
+    things.iter().map(ToString::to_string).collect()
 }
 
 /// The counts under the reasons' names.
@@ -193,7 +253,12 @@ mod tests {
             allmulti: false,
         });
         let attached = BTreeMap::from([(3, Mode::Generic)]);
-        let view = View { model: &model, ids: &ids, facts: &facts, attached: &attached };
+        let flows = Counts {
+            endpoints: BTreeMap::from([(1, 7)]),
+            targets: BTreeMap::from([((1, 8080), 3), ((1, 9999), 4), ((2, 8080), 2)]),
+        };
+        let view =
+            View { model: &model, ids: &ids, facts: &facts, attached: &attached, flows: &flows };
         let modes: Vec<_> = view.networks().into_iter().map(|network| network.xdp_mode).collect();
         assert_eq!(modes, [None, Some("generic".to_owned())]);
         let problems = view.problems();
@@ -201,7 +266,7 @@ mod tests {
         assert!(problems[0].contains("there is no interface veth-acme"), "{problems:?}");
         assert!(problems[1].contains("veth-vendor is down"), "{problems:?}");
         assert!(problems[3].contains("nobody answers for fd00::10"), "{problems:?}");
-        let endpoint = view.endpoints(&BTreeMap::from([(1, 7)]), |_| EndpointCounters::default());
+        let endpoint = view.endpoints(|_| EndpointCounters::default());
         assert_eq!((endpoint[0].state.as_str(), endpoint[0].active_flows), ("available", 7));
     }
 }

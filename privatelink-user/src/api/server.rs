@@ -1,58 +1,48 @@
 //! The daemon's end of the socket.
-//!
-//! Handlers know nothing: each request goes to the daemon's loop, which owns all state, and its
-//! answer comes back. So no answer shows a change half made, and nothing needs a lock.
 
 use std::{
     fs, io,
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream as BlockingStream},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use axum::{
-    Json, Router,
-    extract::{DefaultBodyLimit, Query, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::{get, post},
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
 };
-use serde::Serialize;
+use log::{debug, warn};
 use tokio::{
-    net::UnixListener,
-    sync::{mpsc, oneshot},
-    time::timeout,
+    net::{UnixListener, UnixStream},
+    sync::{Semaphore, mpsc, oneshot},
+    time::sleep,
 };
+use tokio_io_timeout::TimeoutStream;
 
-use super::{
-    path,
-    types::{Endpoint, Flow, FlowQuery, Problem, Status},
-};
+use super::{request::Request, routes};
 
-/// Longer than the loop is ever busy with something else.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What clients may take of the daemon.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Connections at a time; others wait until one of them ends.
+    connections: usize,
+    /// How long a client may take for the head of a request, also of the next one.
+    head: Duration,
+    /// How long a client may leave an answer unread.
+    unread: Duration,
+}
 
-/// No request has a body of note.
-const MAX_BODY: usize = 64 * 1024;
+const LIMITS: Limits =
+    Limits { connections: 64, head: Duration::from_secs(10), unread: Duration::from_secs(30) };
+
+/// The wait after the socket has refused a connection, for want of descriptors, say.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who may speak to the daemon: its user, and the group that the directory's owner chose.
 const MODE: u32 = 0o660;
-
-/// A question to the daemon, and where its answer goes.
-#[derive(Debug)]
-pub enum Request {
-    /// What is the gateway doing?
-    Status(Reply<Status>),
-    /// Which flows are there?
-    Flows(FlowQuery, Reply<Vec<Flow>>),
-    /// Which endpoints are there?
-    Endpoints(Reply<Vec<Endpoint>>),
-    /// Stop forwarding, and end.
-    Down(Reply<()>),
-}
-
-/// Where an answer goes: what was asked for, or why it cannot be had.
-pub type Reply<T> = oneshot::Sender<Result<T, String>>;
 
 /// Why the socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +69,7 @@ pub enum SocketError {
 /// # Errors
 /// When somebody does, or the file system refuses.
 pub fn listen(path: &Path) -> Result<UnixListener, SocketError> {
-    if UnixStream::connect(path).is_ok() {
+    if BlockingStream::connect(path).is_ok() {
         return Err(SocketError::Taken { path: path.to_owned() });
     }
     bind(path).map_err(|source| SocketError::Listen { path: path.to_owned(), source })
@@ -96,68 +86,63 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers requests until `end` resolves, and finishes those that it has begun.
-///
-/// # Errors
-/// When the socket fails.
 pub async fn serve(
     listener: UnixListener,
     requests: mpsc::Sender<Request>,
     end: oneshot::Receiver<()>,
-) -> io::Result<()> {
-    let router = Router::new()
-        .route(path::STATUS, get(status))
-        .route(path::FLOWS, get(flows))
-        .route(path::ENDPOINTS, get(endpoints))
-        .route(path::DOWN, post(down))
-        .fallback(unknown)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(requests);
-    let end = async {
-        // A daemon that is gone without a word ends its server, too.
-        let _ = end.await;
-    };
-    axum::serve(listener, router).with_graceful_shutdown(end).await
+) {
+    serve_within(LIMITS, listener, requests, end).await;
 }
 
-type Requests = State<mpsc::Sender<Request>>;
-
-async fn status(State(requests): Requests) -> Response {
-    ask(&requests, Request::Status).await
-}
-
-async fn flows(State(requests): Requests, Query(query): Query<FlowQuery>) -> Response {
-    ask(&requests, |reply| Request::Flows(query, reply)).await
-}
-
-async fn endpoints(State(requests): Requests) -> Response {
-    ask(&requests, Request::Endpoints).await
-}
-
-async fn down(State(requests): Requests) -> Response {
-    ask(&requests, Request::Down).await
-}
-
-async fn unknown() -> Response {
-    problem(StatusCode::NOT_FOUND, "there is nothing under this path".into())
-}
-
-async fn ask<T: Serialize>(
-    requests: &mpsc::Sender<Request>,
-    request: impl FnOnce(Reply<T>) -> Request,
-) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let exchange = async {
-        requests.send(request(reply)).await.ok()?;
-        answer.await.ok()
-    };
-    match timeout(PATIENCE, exchange).await {
-        Ok(Some(Ok(answer))) => Json(answer).into_response(),
-        Ok(Some(Err(error))) => problem(StatusCode::CONFLICT, error),
-        Ok(None) => problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is ending".into()),
-        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy".into()),
+async fn serve_within(
+    limits: Limits,
+    listener: UnixListener,
+    requests: mpsc::Sender<Request>,
+    end: oneshot::Receiver<()>,
+) {
+    let service = TowerToHyperService::new(routes::router(requests));
+    let connections = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    // A daemon that is gone without a word ends its server, too.
+    let mut end = std::pin::pin!(end);
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (stream, place) = tokio::select! {
+            _ = &mut end => break,
+            accepted = accepted => accepted,
+        };
+        let stream = match stream {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!("cannot take a connection on the control socket: {error}");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let stream = TokioIo::new(Box::pin(impatient(stream, limits.unread)));
+        let connection = connections.watch(http.serve_connection(stream, service.clone()));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!("a client of the control socket: {error}");
+            }
+            drop(place);
+        });
     }
+    drop(listener);
+    connections.shutdown().await;
 }
 
-fn problem(code: StatusCode, error: String) -> Response {
-    (code, Json(Problem { error })).into_response()
+/// The stream, given up once the client leaves an answer unread.
+fn impatient(stream: UnixStream, unread: Duration) -> TimeoutStream<UnixStream> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(unread));
+    stream
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,16 @@
 //! What goes over the socket. Fields may be added; those that are here keep their meaning.
 
+mod difference;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+pub use difference::{Action, Change, Configuration, Difference, SourceText};
 
 /// What the gateway is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// The zone's name.
     pub gateway: String,
@@ -30,7 +35,7 @@ pub struct Status {
 }
 
 /// A network and its attachment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Network {
     /// Its name.
     pub name: String,
@@ -42,10 +47,16 @@ pub struct Network {
     pub xdp_mode: Option<String>,
     /// The largest IP packet that the interface carries.
     pub mtu: Option<u32>,
+    /// Its owner.
+    pub principal: String,
+    /// Its address ranges.
+    pub subnets: Vec<String>,
+    /// The Ethernet address of the interface; absent while the host has none of that name.
+    pub mac: Option<String>,
 }
 
 /// A service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Service {
     /// Its name.
     pub name: String,
@@ -57,15 +68,39 @@ pub struct Service {
     pub listeners: Vec<String>,
     /// Its backends.
     pub targets: Vec<Target>,
+    /// Who decides about a new connection: `manual` or `automatic`.
+    pub acceptance: String,
+    /// The principals that may connect; `*` is anybody.
+    pub allow: Vec<String>,
+    /// Of those, who is accepted without asking.
+    pub accept: Vec<String>,
+    /// From where the gateway speaks to the targets.
+    pub source_addresses: Vec<String>,
+    /// The endpoints that lead to it, by name.
+    pub endpoints: Vec<String>,
+    /// Flows to it now.
+    pub active_flows: u64,
 }
 
-/// A backend of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A backend of a service, behind one of its listeners.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Target {
+    /// The service.
+    pub service: String,
     /// Its address.
     pub address: String,
+    /// The port on which it serves the listener; of a range, the first.
+    pub port: u16,
+    /// All of these ports, as `8080` or `9092-9099`.
+    pub ports: String,
     /// Its share of new flows.
     pub weight: u32,
+    /// `unused`: nothing checks it; `initial`: no check has ended yet.
+    pub health: String,
+    /// Why its health is what it is.
+    pub reason: String,
+    /// Flows to it now, on these ports.
+    pub active_flows: u64,
     /// To whom packets for it are handed on; absent if no network says.
     pub next_hop: Option<String>,
     /// The Ethernet address of the next hop; absent while nobody answers for it.
@@ -73,7 +108,7 @@ pub struct Target {
 }
 
 /// An endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Endpoint {
     /// Its name.
     pub name: String,
@@ -101,10 +136,14 @@ pub struct Endpoint {
     pub bytes_out: u64,
     /// Packets not forwarded.
     pub drops: u64,
+    /// The consumer.
+    pub principal: String,
+    /// The ports on which the service is offered, as `tcp/80`.
+    pub listeners: Vec<String>,
 }
 
 /// How full the flow table is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlowTable {
     /// Flows now.
     pub active: u64,
@@ -113,7 +152,7 @@ pub struct FlowTable {
 }
 
 /// A transport conversation through an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Flow {
     /// The endpoint.
     pub endpoint: String,
@@ -138,15 +177,40 @@ pub struct Flow {
 }
 
 /// Why a request was not fulfilled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// The reason, for people.
     pub error: String,
+    /// Each fault of a configuration that was refused, as `privatelink check --json` shows it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub faults: Vec<serde_json::Value>,
 }
 
 /// Which flows are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct FlowQuery {
     /// Only those through this endpoint.
     pub endpoint: Option<String>,
+    /// No more than this many; the answer's header `privatelink-omitted` counts the others.
+    #[param(minimum = 1, maximum = 100_000, default = 1_000)]
+    pub limit: Option<u32>,
+}
+
+impl FlowQuery {
+    /// How many flows an answer has unless the question says otherwise.
+    pub const DEFAULT_LIMIT: u32 = 1_000;
+    /// The most that one answer has.
+    pub const MAX_LIMIT: u32 = 100_000;
+}
+
+/// Which targets are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct TargetQuery {
+    /// Only those of this service.
+    pub service: Option<String>,
 }

@@ -1,18 +1,22 @@
 //! What the command line does with each command.
 
+mod detail;
 mod down;
+mod plan;
 mod show;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::{Context as _, Result};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     api::{path, types},
-    cli::{Cli, Command, Exit},
+    cli::{Cli, Command, Exit, NameArgs},
     client, config,
     daemon::{self, Options},
+    model::Name,
 };
 
 /// Does what the command line says.
@@ -35,22 +39,36 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
             let status: types::Status = client::get(&socket, path::STATUS)?;
             print(out, cli.json, &status, show::status)?;
         }
-        Command::Endpoints => {
-            let endpoints: Vec<types::Endpoint> = client::get(&socket, path::ENDPOINTS)?;
-            print(out, cli.json, &endpoints, |endpoints| show::endpoints(endpoints))?;
+        Command::Networks(args) => {
+            list(cli, out, path::NETWORKS, args, show::networks, detail::network)?;
+        }
+        Command::Services(args) => {
+            list(cli, out, path::SERVICES, args, show::services, detail::service)?;
+        }
+        Command::Endpoints(args) => {
+            list(cli, out, path::ENDPOINTS, args, show::endpoints, detail::endpoint)?;
+        }
+        Command::Targets(args) => {
+            let path = match &args.service {
+                Some(service) => format!("{}?service={}", path::TARGETS, name(service)?),
+                None => path::TARGETS.to_owned(),
+            };
+            let targets: Vec<types::Target> = client::get(&socket, &path)?;
+            print(out, cli.json, &targets, |targets| show::targets(targets))?;
         }
         Command::Flows(args) => {
-            let path = match &args.endpoint {
-                // A name has no character that means anything in a query.
-                Some(name) => {
-                    let name: crate::model::Name = name.parse().context("no such endpoint")?;
-                    format!("{}?endpoint={name}", path::FLOWS)
-                }
-                None => path::FLOWS.to_owned(),
-            };
-            let flows: Vec<types::Flow> = client::get(&socket, &path)?;
+            let mut path = format!("{}?limit={}", path::FLOWS, args.limit);
+            if let Some(endpoint) = &args.endpoint {
+                path += &format!("&endpoint={}", name(endpoint)?);
+            }
+            let (flows, omitted) = client::flows(&socket, &path)?;
             print(out, cli.json, &flows, |flows| show::flows(flows))?;
+            if omitted > 0 {
+                eprintln!("{omitted} more; see them with --limit, or name an endpoint");
+            }
         }
+        Command::Plan(args) => return plan::plan(cli, args, out),
+        Command::Reload => return plan::reload(cli, out),
         Command::Down(args) => {
             let pin_dir = down::down(cli, args)?;
             let done = format!("nothing is forwarded any more; {} is gone", pin_dir.display());
@@ -58,6 +76,33 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Prints all things of a kind, or the one that is named.
+fn list<T: Serialize + DeserializeOwned>(
+    cli: &Cli,
+    out: &mut impl Write,
+    path: &str,
+    args: &NameArgs,
+    table: impl FnOnce(&[T]) -> String,
+    detail: impl FnOnce(&T) -> String,
+) -> Result<()> {
+    let socket = cli.daemon_socket();
+    match &args.name {
+        None => {
+            let all: Vec<T> = client::get(&socket, path)?;
+            print(out, cli.json, &all, |all| table(all))
+        }
+        Some(wanted) => {
+            let one: T = client::get(&socket, &format!("{path}/{}", name(wanted)?))?;
+            print(out, cli.json, &one, detail)
+        }
+    }
+}
+
+/// A name that can stand in a path as it is.
+fn name(text: &str) -> Result<Name> {
+    text.parse().with_context(|| format!("nothing can have the name `{text}`"))
 }
 
 /// How a command ends that failed.
@@ -79,7 +124,7 @@ fn run(options: Options) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn print<T: serde::Serialize + ?Sized>(
+fn print<T: Serialize + ?Sized>(
     out: &mut impl Write,
     json: bool,
     answer: &T,

@@ -1,11 +1,11 @@
 //! Answers of the daemon for people.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use privatelink_common::Reason;
 
 use super::table::Table;
-use crate::api::types::{Endpoint, Flow, Network, Service, Status};
+use crate::api::types::{Endpoint, Flow, Network, Service, Status, Target};
 
 /// One screen about the gateway.
 pub(super) fn status(status: &Status) -> String {
@@ -17,8 +17,8 @@ pub(super) fn status(status: &Status) -> String {
     );
     // Writing to a string cannot fail.
     let _ = writeln!(text, "flows: {} of {}", status.flows.active, status.flows.capacity);
-    section(&mut text, "networks", networks(&status.networks));
-    section(&mut text, "services", services(&status.services));
+    section(&mut text, "networks", network_table(&status.networks).render(2));
+    section(&mut text, "services", service_table(&status.services).render(2));
     section(&mut text, "endpoints", endpoint_table(&status.endpoints).render(2));
     if let Some(drops) = drops(status) {
         section(&mut text, "packets not forwarded", drops);
@@ -29,6 +29,21 @@ pub(super) fn status(status: &Status) -> String {
         section(&mut text, "problems", lines);
     }
     text
+}
+
+/// The networks as a table.
+pub(super) fn networks(networks: &[Network]) -> String {
+    network_table(networks).render(0)
+}
+
+/// The services as a table.
+pub(super) fn services(services: &[Service]) -> String {
+    service_table(services).render(0)
+}
+
+/// The targets as a table.
+pub(super) fn targets(targets: &[Target]) -> String {
+    target_table(targets).render(0)
 }
 
 /// The endpoints as a table.
@@ -65,8 +80,8 @@ fn section(text: &mut String, title: &str, content: String) {
     let _ = write!(text, "\n{title}\n{content}");
 }
 
-fn networks(networks: &[Network]) -> String {
-    let mut table = Table::new(&["NAME", "INTERFACE", "XDP", "MTU"], &[3]);
+fn network_table(networks: &[Network]) -> Table {
+    let mut table = Table::new(&["NAME", "INTERFACE", "XDP", "MTU", "PRINCIPAL", "SUBNETS"], &[3]);
     for network in networks {
         let missing = if network.ifindex.is_some() { "not attached" } else { "no interface" };
         table.row([
@@ -74,24 +89,55 @@ fn networks(networks: &[Network]) -> String {
             network.interface.clone(),
             network.xdp_mode.clone().unwrap_or_else(|| missing.into()),
             network.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
+            network.principal.clone(),
+            network.subnets.join(" "),
         ]);
     }
-    table.render(2)
+    table
 }
 
-fn services(services: &[Service]) -> String {
-    let mut table = Table::new(&["NAME", "PROVIDER", "NETWORK", "LISTENERS", "TARGETS"], &[]);
+fn service_table(services: &[Service]) -> Table {
+    let heading =
+        ["NAME", "PROVIDER", "NETWORK", "LISTENERS", "TARGETS", "ACCEPTANCE", "ENDPOINTS", "FLOWS"];
+    let mut table = Table::new(&heading, &[6, 7]);
     for service in services {
-        let resolved = service.targets.iter().filter(|target| target.mac.is_some()).count();
+        // A target stands there once for each of its ports.
+        let addresses = |resolved: bool| {
+            let targets = service.targets.iter();
+            let targets = targets.filter(|target| !resolved || target.mac.is_some());
+            targets.map(|target| &target.address).collect::<BTreeSet<_>>().len()
+        };
         table.row([
             service.name.clone(),
             service.principal.clone(),
             service.network.clone(),
             service.listeners.join(" "),
-            format!("{resolved} of {} resolved", service.targets.len()),
+            format!("{} of {} resolved", addresses(true), addresses(false)),
+            service.acceptance.clone(),
+            service.endpoints.len().to_string(),
+            service.active_flows.to_string(),
         ]);
     }
-    table.render(2)
+    table
+}
+
+/// Targets as a table.
+pub(super) fn target_table(targets: &[Target]) -> Table {
+    let heading = ["SERVICE", "ADDRESS", "PORT", "WEIGHT", "HEALTH", "FLOWS", "NEXT HOP", "MAC"];
+    let mut table = Table::new(&heading, &[3, 5]);
+    for target in targets {
+        table.row([
+            target.service.clone(),
+            target.address.clone(),
+            target.ports.clone(),
+            target.weight.to_string(),
+            target.health.clone(),
+            target.active_flows.to_string(),
+            target.next_hop.clone().unwrap_or_default(),
+            target.mac.clone().unwrap_or_else(|| "unresolved".into()),
+        ]);
+    }
+    table
 }
 
 fn endpoint_table(endpoints: &[Endpoint]) -> Table {
@@ -128,7 +174,7 @@ fn drops(status: &Status) -> Option<String> {
 }
 
 /// Bytes in three or four characters.
-fn amount(bytes: u64) -> String {
+pub(super) fn amount(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let mut rest = bytes;
     let mut unit = 0;
@@ -152,6 +198,9 @@ mod tests {
             ifindex,
             xdp_mode: xdp_mode.map(ToOwned::to_owned),
             mtu: None,
+            principal: name.into(),
+            subnets: vec!["10.1.0.0/16".into()],
+            mac: None,
         };
         let status = Status {
             gateway: "gw-a".into(),
@@ -173,9 +222,9 @@ mod tests {
         for line in [
             "gateway gw-a: ready, privatelink 1.2.3, up 1m 1s",
             "flows: 5 of 100",
-            "  acme    veth-acme    generic",
-            "  globex  veth-globex  not attached",
-            "  vendor  veth-vendor  no interface",
+            "  acme    veth-acme    generic            acme       10.1.0.0/16",
+            "  globex  veth-globex  not attached       globex     10.1.0.0/16",
+            "  vendor  veth-vendor  no interface       vendor     10.1.0.0/16",
             "  no_flow        3  A packet in the middle of a conversation that the gateway does not know.",
             "  something",
         ] {

@@ -106,7 +106,7 @@ impl Diagnostics {
     }
 
     /// Every fault as an object with `message`, `file`, `line`, `column`, `text`, `help`.
-    pub fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Vec<Value> {
         self.faults.iter().map(|fault| self.fault_json(fault)).collect()
     }
 

@@ -17,7 +17,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
@@ -62,6 +62,29 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 pub fn from_text(path: &str, text: &str) -> Result<Loaded, Diagnostics> {
     let file = SourceFile { path: path.into(), text: text.into() };
     interpret(Sources { files: [file].into() }, Report::default())
+}
+
+/// Validates texts as the files of one configuration, in this order.
+///
+/// # Errors
+///
+/// Everything that is wrong.
+pub fn from_texts(
+    files: impl IntoIterator<Item = (PathBuf, String)>,
+) -> Result<Loaded, Diagnostics> {
+    let files = files.into_iter().map(|(path, text)| SourceFile { path, text }).collect();
+    interpret(Sources { files }, Report::default())
+}
+
+/// Reads the files of a configuration, without a look at what they say.
+///
+/// # Errors
+///
+/// Those that cannot be read.
+pub fn texts(path: &Path) -> Result<Sources, Diagnostics> {
+    let mut report = Report::default();
+    let sources = source::read(path, &mut report);
+    if report.is_empty() { Ok(sources) } else { Err(Diagnostics::new(report, sources)) }
 }
 
 fn interpret(sources: Sources, mut report: Report) -> Result<Loaded, Diagnostics> {

@@ -105,9 +105,9 @@ impl Sources {
         Diagnostics::new(report, self.clone())
     }
 
-    /// The files, in the order in which they were read.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|file| file.path.as_path())
+    /// The files and what they say, in the order in which they were read.
+    pub fn texts(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.files.iter().map(|file| (file.path.as_path(), file.text.as_str()))
     }
 }
 

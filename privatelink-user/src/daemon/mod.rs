@@ -1,5 +1,6 @@
 //! The daemon: one loop that owns all state, and brings the maps after whatever changes.
 
+mod answers;
 mod error;
 mod lock;
 mod running;
@@ -16,7 +17,11 @@ use tokio::{
 };
 
 use crate::{
-    api::server::{self, Request},
+    api::{
+        request::{Refused, Request},
+        server,
+        types::Difference,
+    },
     config::{self, Loaded},
     host::{Event, Events},
 };
@@ -95,7 +100,7 @@ async fn drive(
     loaded: Loaded,
     mut signals: Signals,
     mut asked: mpsc::Receiver<Request>,
-    server: &JoinHandle<std::io::Result<()>>,
+    server: &JoinHandle<()>,
 ) -> Result<(), Error> {
     let (mut running, mut events) = Running::open(&options.config, loaded).await?;
     running.converge().await?;
@@ -111,14 +116,24 @@ async fn drive(
         tokio::select! {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
-            _ = signals.hangup.recv() => reload(&mut running).await?,
+            _ = signals.hangup.recv() => {
+                if let Err(error) = reload(&mut running).await {
+                    error!("the configuration stays as it was: {}", Chain(&error));
+                }
+            }
             event = events.next() => {
                 if take_in(&mut running, &mut events, event).await? {
                     due.get_or_insert(Instant::now() + BURST);
                 }
             }
             Some(request) = asked.recv() => {
-                if running.answer(request) {
+                if let Request::Reload(reply) = request {
+                    let result = reload(&mut running).await;
+                    if let Err(error) = &result {
+                        error!("the configuration stays as it was: {}", Chain(error));
+                    }
+                    drop(reply.send(result.map_err(Refused::from)));
+                } else if running.answer(request) {
                     info!("forwarding has been stopped; ending");
                     return Ok(());
                 }
@@ -162,15 +177,21 @@ async fn take_in(running: &mut Running, events: &mut Events, event: Event) -> Re
     Ok(changed)
 }
 
-async fn reload(running: &mut Running) -> Result<(), Error> {
+/// Applies the configuration on disk, and returns what that changed.
+async fn reload(running: &mut Running) -> Result<Difference, Error> {
     let started = NotifyState::monotonic_usec_now().map_err(Error::Signals)?;
     notify(&[NotifyState::Reloading, started]);
-    match running.reload() {
-        Ok(()) => running.converge().await?,
-        Err(error) => error!("the configuration stays as it was: {}", Chain(&error)),
-    }
+    let result = take_over(running).await;
     notify(&[NotifyState::Ready]);
-    Ok(())
+    result
+}
+
+async fn take_over(running: &mut Running) -> Result<Difference, Error> {
+    let next = running.read()?;
+    let difference = running.compare(&next);
+    running.adopt(next)?;
+    running.converge().await?;
+    Ok(difference)
 }
 
 /// Tells the service manager, if there is one.

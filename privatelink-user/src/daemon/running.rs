@@ -7,47 +7,53 @@ use std::{
 };
 
 use log::{info, warn};
-use privatelink_common::EndpointCounters;
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
 use super::{Chain, Error, notify};
 use crate::{
-    api::{server::Request, types},
+    api::types::Difference,
     bpf::{Datapath, Mode},
     config::{self, Loaded},
     desired::{desired, next_hops},
-    flows,
+    difference::{self, Side},
+    flows::Counts,
     host::{Events, Host},
     ids::{IdFile, Ids},
     plan::Plan,
-    status,
     store::{Kernel, MapStore as _},
-    supported,
+    supported::{self, Unsupported},
     tables::Tables,
 };
 
 /// How long the daemon waits for next hops to answer before it says that it is ready.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// A configuration that can be taken over.
+pub(super) struct Prepared {
+    loaded: Loaded,
+    ids: Ids,
+    warnings: Vec<Unsupported>,
+}
+
 /// Everything that the daemon owns.
 pub(super) struct Running {
     config: PathBuf,
-    loaded: Loaded,
-    ids: Ids,
+    pub(super) loaded: Loaded,
+    pub(super) ids: Ids,
     id_file: IdFile,
     /// The host that packets go through.
     pub host: Host,
-    datapath: Datapath,
+    pub(super) datapath: Datapath,
     kernel: Kernel,
     /// What the maps hold, while that is known.
-    actual: Option<Tables>,
-    attached: BTreeMap<u32, Mode>,
+    pub(super) actual: Option<Tables>,
+    pub(super) attached: BTreeMap<u32, Mode>,
     /// What does not work now.
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
     /// What was said of it, so that it is said once.
     reported: Vec<String>,
-    started: Instant,
+    pub(super) started: Instant,
     ready: bool,
     /// The region of the flow table where the sweep goes on.
     swept: u32,
@@ -142,15 +148,40 @@ impl Running {
         }
     }
 
-    /// Takes over the configuration on disk, if it is sound.
-    pub fn reload(&mut self) -> Result<(), Error> {
-        let loaded = config::load(&self.config)?;
-        check(&loaded)?;
+    /// Reads the configuration on disk, if it is sound.
+    pub fn read(&self) -> Result<Prepared, Error> {
+        self.prepare(config::load(&self.config)?)
+    }
+
+    /// Works out what follows from a configuration, if this release can carry it out.
+    pub fn prepare(&self, loaded: Loaded) -> Result<Prepared, Error> {
+        let warnings = supported::review(&loaded)?;
         let mut ids = self.ids.clone();
         ids.assign(&loaded.model)?;
+        Ok(Prepared { loaded, ids, warnings })
+    }
+
+    /// What a configuration would change.
+    pub fn compare(&self, next: &Prepared) -> Difference {
+        let facts = self.host.facts();
+        let now = desired(&self.loaded.model, &self.ids, facts);
+        let then = desired(&next.loaded.model, &next.ids, facts);
+        let before = Side { model: &self.loaded.model, ids: &self.ids, tables: &now };
+        let after = Side { model: &next.loaded.model, ids: &next.ids, tables: &then };
+        let mut difference = difference::between(before, after, self.datapath.flows());
+        let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
+        difference.warnings = next.warnings.iter().map(warning).collect();
+        difference
+    }
+
+    /// Takes over a configuration.
+    pub fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
-        self.id_file.save(&ids)?;
-        let (old, new) = (self.loaded.model.gateway(), loaded.model.gateway());
+        self.id_file.save(&next.ids)?;
+        for item in &next.warnings {
+            warn!("{}; {}", item.message(), item.help);
+        }
+        let (old, new) = (self.loaded.model.gateway(), next.loaded.model.gateway());
         for (key, same) in [
             ("max_flows", old.max_flows == new.max_flows),
             ("state_dir", old.state_dir == new.state_dir),
@@ -161,28 +192,10 @@ impl Running {
                 warn!("the new `{key}` takes effect when the daemon is started again");
             }
         }
-        self.ids = ids;
-        self.loaded = loaded;
+        self.ids = next.ids;
+        self.loaded = next.loaded;
         info!("configuration reloaded");
         Ok(())
-    }
-
-    /// Answers a request. `true` if forwarding was stopped.
-    pub fn answer(&self, request: Request) -> bool {
-        // Whoever asked may have gone: then nobody misses the answer.
-        match request {
-            Request::Status(reply) => drop(reply.send(self.status())),
-            Request::Endpoints(reply) => drop(reply.send(self.endpoints())),
-            Request::Flows(query, reply) => drop(reply.send(self.flows(&query))),
-            Request::Down(reply) => {
-                let pins = &self.loaded.model.gateway().pin_dir;
-                let result = Datapath::down(pins).map_err(|error| Chain(&error).to_string());
-                let stopped = result.is_ok();
-                drop(reply.send(result));
-                return stopped;
-            }
-        }
-        false
     }
 
     /// Attaches to the interfaces of all networks that are there and not attached yet.
@@ -233,7 +246,7 @@ impl Running {
     }
 
     fn report(&mut self, problems: Vec<String>) {
-        let missing = self.view().problems();
+        let missing = self.view(&Counts::default()).problems();
         let all: Vec<String> = missing.into_iter().chain(problems).collect();
         // Next hops that do not answer at once are nothing to warn of.
         if self.ready {
@@ -243,65 +256,6 @@ impl Running {
             self.reported.clone_from(&all);
         }
         self.problems = all;
-    }
-
-    fn view(&self) -> status::View<'_> {
-        status::View {
-            model: &self.loaded.model,
-            ids: &self.ids,
-            facts: self.host.facts(),
-            attached: &self.attached,
-        }
-    }
-
-    fn status(&self) -> Result<types::Status, String> {
-        let gateway = self.loaded.model.gateway();
-        let view = self.view();
-        Ok(types::Status {
-            gateway: gateway.name.to_string(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            ready: self.ready,
-            uptime_seconds: self.started.elapsed().as_secs(),
-            networks: view.networks(),
-            services: view.services(),
-            endpoints: self.endpoints()?,
-            flows: types::FlowTable {
-                active: self.datapath.flow_count().map_err(text)?,
-                capacity: gateway.max_flows.get().into(),
-            },
-            drops: status::drops(self.datapath.drops().map_err(text)?),
-            problems: self.problems.clone(),
-        })
-    }
-
-    fn endpoints(&self) -> Result<Vec<types::Endpoint>, String> {
-        let endpoints = self.loaded.model.endpoints().values();
-        let indices: Vec<u32> =
-            endpoints.filter_map(|endpoint| self.ids.endpoint(endpoint)).collect();
-        let counters = self.datapath.counters(&indices).map_err(text)?;
-        let counters: BTreeMap<u32, EndpointCounters> = indices.into_iter().zip(counters).collect();
-        let flows = flows::count(self.datapath.flows());
-        let counted = |index| counters.get(&index).copied().unwrap_or_default();
-        Ok(self.view().endpoints(&flows, counted))
-    }
-
-    fn flows(&self, query: &types::FlowQuery) -> Result<Vec<types::Flow>, String> {
-        let endpoints = self.loaded.model.endpoints();
-        if let Some(name) = &query.endpoint
-            && !endpoints.contains_key(name.as_str())
-        {
-            return Err(format!("there is no endpoint `{name}`; see `privatelink endpoints`"));
-        }
-        let wanted = endpoints.values().filter(|endpoint| {
-            query.endpoint.as_ref().is_none_or(|name| endpoint.name.as_str() == name)
-        });
-        let names: BTreeMap<u32, &str> = wanted
-            .filter_map(|endpoint| Some((self.ids.endpoint(endpoint)?, endpoint.name.as_str())))
-            .collect();
-        let slots = self.datapath.flows().filter(|slot| names.contains_key(&slot.endpoint));
-        let tables = self.actual.as_ref().ok_or("the maps are being written; ask again")?;
-        let name = |index| names.get(&index).map(ToString::to_string);
-        Ok(flows::join(slots, tables, self.datapath.now_ticks().map_err(text)?, name))
     }
 
     /// Ends silent flows in the next part of the flow table.
@@ -341,8 +295,4 @@ fn open_datapath(loaded: &Loaded, forgotten: bool) -> Result<Datapath, Error> {
     drop(datapath);
     Datapath::down(pins)?;
     Ok(Datapath::open(pins, max_flows)?.0)
-}
-
-fn text(error: impl std::error::Error) -> String {
-    Chain(&error).to_string()
 }

@@ -1,6 +1,6 @@
 //! Services: what providers publish.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use super::{DnsName, Name, Number, Period, Port, PortRange, Protocol};
 
@@ -67,6 +67,15 @@ pub enum AcceptancePolicy {
     Automatic,
 }
 
+impl fmt::Display for AcceptancePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Manual => "manual",
+            Self::Automatic => "automatic",
+        })
+    }
+}
+
 /// A set of principals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principals {
@@ -84,6 +93,14 @@ impl Principals {
             Self::Only(names) => names.contains(principal),
         }
     }
+
+    /// The set as it is written: `*` is anybody.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Self::Anybody => vec!["*".to_owned()],
+            Self::Only(names) => names.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 /// What both ends of a flow see once its connection is rejected, expired or deleted.
@@ -97,6 +114,16 @@ pub enum OnReject {
     Drain(RejectDrain),
 }
 
+impl fmt::Display for OnReject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reset => f.write_str("reset"),
+            Self::Drop => f.write_str("drop"),
+            Self::Drain(time) => write!(f, "drain for {time}"),
+        }
+    }
+}
+
 /// What a consumer sees while its connection waits for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnPending {
@@ -104,6 +131,15 @@ pub enum OnPending {
     Reset,
     /// Nothing.
     Drop,
+}
+
+impl fmt::Display for OnPending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reset => "reset",
+            Self::Drop => "drop",
+        })
+    }
 }
 
 /// Ports on which a service is offered.
@@ -154,8 +190,8 @@ pub enum TargetAddress {
     Dns(DnsName),
 }
 
-impl std::fmt::Display for TargetAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for TargetAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Dns(name) => name.fmt(f),

@@ -4,4 +4,5 @@ mod fixture;
 mod isolation;
 mod lab;
 mod life;
+mod plan;
 mod service;

@@ -1,0 +1,59 @@
+//! What a handler asks of the daemon's loop.
+
+use tokio::sync::oneshot;
+
+use super::types::{
+    Configuration, Difference, Endpoint, Flow, FlowQuery, Network, Problem, Service, Status, Target,
+};
+
+/// A question to the daemon, and where its answer goes.
+#[derive(Debug)]
+pub enum Request {
+    /// What is the gateway doing?
+    Status(Reply<Status>),
+    /// Which networks are there?
+    Networks(Reply<Vec<Network>>),
+    /// Which services are there?
+    Services(Reply<Vec<Service>>),
+    /// Which endpoints are there?
+    Endpoints(Reply<Vec<Endpoint>>),
+    /// Which targets are there?
+    Targets(Reply<Vec<Target>>),
+    /// Which flows are there?
+    Flows(FlowQuery, Reply<Flows>),
+    /// What would this configuration change?
+    Plan(Configuration, Reply<Difference>),
+    /// Apply the configuration on disk.
+    Reload(Reply<Difference>),
+    /// Stop forwarding, and end.
+    Down(Reply<()>),
+}
+
+/// Some of the flows.
+#[derive(Debug, Default)]
+pub struct Flows {
+    /// These.
+    pub flows: Vec<Flow>,
+    /// How many more there are.
+    pub omitted: u64,
+}
+
+/// Where an answer goes: what was asked for, or why it cannot be had.
+pub type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// Why the daemon does not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such thing.
+    Unknown(String),
+    /// It cannot be done now.
+    Failed(String),
+    /// What was sent is not sound.
+    Faulty(Problem),
+}
+
+impl From<String> for Refused {
+    fn from(error: String) -> Self {
+        Self::Failed(error)
+    }
+}

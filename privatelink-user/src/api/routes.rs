@@ -1,0 +1,351 @@
+//! The paths of the interface and what is behind each.
+//!
+//! Handlers know nothing: each request goes to the daemon's loop, which owns all state, and its
+//! answer comes back. So no answer shows a change half made, and nothing needs a lock.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{
+        DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request as HttpRequest,
+        State, rejection::JsonRejection,
+    },
+    http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_LENGTH, request::Parts},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use utoipa::{OpenApi, openapi};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    path,
+    request::{Refused, Reply, Request},
+    types::{
+        Configuration, Difference, Endpoint, Flow, FlowQuery, Network, Problem, Service, Status,
+        Target, TargetQuery,
+    },
+};
+
+/// Longer than the loop is ever busy with something else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most that a request may carry: the text of a large configuration.
+const MAX_BODY: usize = 32 << 20;
+
+/// How many flows are not in the answer.
+pub(crate) const OMITTED: HeaderName = HeaderName::from_static("privatelink-omitted");
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "privatelink",
+    description = "The control interface of a gateway, over its unix socket."
+))]
+struct Document;
+
+/// The handlers behind their paths.
+pub(super) fn router(requests: mpsc::Sender<Request>) -> Router {
+    let (router, document) = described().with_state(requests).split_for_parts();
+    let description = move || {
+        let document = Json(document.clone());
+        async { document }
+    };
+    router
+        .route(path::OPENAPI, get(description))
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(bounded))
+}
+
+/// The OpenAPI document of the interface.
+pub fn document() -> openapi::OpenApi {
+    described().into_openapi()
+}
+
+fn described() -> OpenApiRouter<mpsc::Sender<Request>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(status))
+        .routes(routes!(networks))
+        .routes(routes!(network))
+        .routes(routes!(services))
+        .routes(routes!(service))
+        .routes(routes!(endpoints))
+        .routes(routes!(endpoint))
+        .routes(routes!(targets))
+        .routes(routes!(flows))
+        .routes(routes!(plan))
+        .routes(routes!(reload))
+        .routes(routes!(down))
+}
+
+/// Refuses a request that will be too large, and ends one that takes too long, be it in reading
+/// or in answering.
+async fn bounded(request: HttpRequest, next: Next) -> Response {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > MAX_BODY)
+    {
+        let error = format!("more than {} MiB are not taken", MAX_BODY >> 20);
+        return problem(StatusCode::PAYLOAD_TOO_LARGE, error);
+    }
+    // The loop's own patience ends first, so that its word is heard.
+    timeout(PATIENCE + Duration::from_secs(2), next.run(request)).await.unwrap_or_else(|_| {
+        problem(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time".into())
+    })
+}
+
+type Requests = State<mpsc::Sender<Request>>;
+
+/// What the gateway is doing
+#[utoipa::path(get, path = path::STATUS, responses(
+    (status = OK, body = Status), (status = CONFLICT, body = Problem),
+    (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn status(State(requests): Requests) -> Response {
+    answer(ask(&requests, Request::Status).await)
+}
+
+/// The networks, by name
+#[utoipa::path(get, path = path::NETWORKS, responses(
+    (status = OK, body = Vec<Network>), (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn networks(State(requests): Requests) -> Response {
+    answer(ask(&requests, Request::Networks).await)
+}
+
+/// One network
+#[utoipa::path(get, path = "/v1/networks/{name}", params(("name" = String, Path)), responses(
+    (status = OK, body = Network), (status = NOT_FOUND, body = Problem),
+    (status = BAD_REQUEST, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn network(State(requests): Requests, Name(name): Name) -> Response {
+    one("network", &name, ask(&requests, Request::Networks).await, |network| &network.name)
+}
+
+/// The services, by name
+#[utoipa::path(get, path = path::SERVICES, responses(
+    (status = OK, body = Vec<Service>), (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn services(State(requests): Requests) -> Response {
+    answer(ask(&requests, Request::Services).await)
+}
+
+/// One service
+#[utoipa::path(get, path = "/v1/services/{name}", params(("name" = String, Path)), responses(
+    (status = OK, body = Service), (status = NOT_FOUND, body = Problem),
+    (status = BAD_REQUEST, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn service(State(requests): Requests, Name(name): Name) -> Response {
+    one("service", &name, ask(&requests, Request::Services).await, |service| &service.name)
+}
+
+/// The endpoints, by name
+#[utoipa::path(get, path = path::ENDPOINTS, responses(
+    (status = OK, body = Vec<Endpoint>), (status = CONFLICT, body = Problem),
+    (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn endpoints(State(requests): Requests) -> Response {
+    answer(ask(&requests, Request::Endpoints).await)
+}
+
+/// One endpoint
+#[utoipa::path(get, path = "/v1/endpoints/{name}", params(("name" = String, Path)), responses(
+    (status = OK, body = Endpoint), (status = NOT_FOUND, body = Problem),
+    (status = BAD_REQUEST, body = Problem), (status = CONFLICT, body = Problem),
+    (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn endpoint(State(requests): Requests, Name(name): Name) -> Response {
+    one("endpoint", &name, ask(&requests, Request::Endpoints).await, |endpoint| &endpoint.name)
+}
+
+/// The targets, by service
+#[utoipa::path(get, path = path::TARGETS, params(TargetQuery), responses(
+    (status = OK, body = Vec<Target>), (status = BAD_REQUEST, body = Problem),
+    (status = NOT_FOUND, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn targets(State(requests): Requests, Question(query): Question<TargetQuery>) -> Response {
+    let Some(service) = query.service else {
+        return answer(ask(&requests, Request::Targets).await);
+    };
+    let services = ask(&requests, Request::Services).await;
+    let found = services.and_then(|services| {
+        let found = services.into_iter().find(|one| one.name == service);
+        found.ok_or_else(|| absent("service", &service))
+    });
+    answer(found.map(|service| service.targets))
+}
+
+/// The flows through one endpoint, or through all
+#[utoipa::path(get, path = path::FLOWS, params(FlowQuery), responses(
+    (status = OK, body = Vec<Flow>, headers(
+        ("privatelink-omitted" = u64, description = "How many flows are not in the answer"),
+    )),
+    (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
+    (status = CONFLICT, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn flows(State(requests): Requests, Question(query): Question<FlowQuery>) -> Response {
+    if query.limit.is_some_and(|limit| !(1..=FlowQuery::MAX_LIMIT).contains(&limit)) {
+        let error = format!("`limit` must be from 1 to {}", FlowQuery::MAX_LIMIT);
+        return problem(StatusCode::BAD_REQUEST, error);
+    }
+    match ask(&requests, |reply| Request::Flows(query, reply)).await {
+        Ok(found) => {
+            let omitted = HeaderValue::from(found.omitted);
+            ([(OMITTED, omitted)], Json(found.flows)).into_response()
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// What a configuration would change; nothing is applied
+#[utoipa::path(post, path = path::PLAN, request_body = Configuration, responses(
+    (status = OK, body = Difference), (status = BAD_REQUEST, body = Problem),
+    (status = CONFLICT, body = Problem), (status = PAYLOAD_TOO_LARGE, body = Problem),
+    (status = UNSUPPORTED_MEDIA_TYPE, body = Problem),
+    (status = UNPROCESSABLE_ENTITY, body = Problem, description = "The configuration is faulty"),
+    (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn plan(State(requests): Requests, Body(configuration): Body<Configuration>) -> Response {
+    answer(ask(&requests, |reply| Request::Plan(configuration, reply)).await)
+}
+
+/// Applies the configuration on disk, and tells what that changed
+#[utoipa::path(post, path = path::RELOAD, responses(
+    (status = OK, body = Difference), (status = CONFLICT, body = Problem),
+    (status = UNPROCESSABLE_ENTITY, body = Problem, description = "The configuration is faulty"),
+    (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn reload(State(requests): Requests) -> Response {
+    answer(ask(&requests, Request::Reload).await)
+}
+
+/// Stops forwarding, removes all that is pinned, and ends the daemon
+#[utoipa::path(post, path = path::DOWN, responses(
+    (status = OK, body = ()), (status = CONFLICT, body = Problem),
+    (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn down(State(requests): Requests) -> Response {
+    answer(ask(&requests, Request::Down).await)
+}
+
+async fn unknown() -> Response {
+    problem(StatusCode::NOT_FOUND, "there is nothing under this path".into())
+}
+
+async fn not_allowed() -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method".into())
+}
+
+/// Why there is no answer.
+enum Refusal {
+    /// The daemon says so.
+    Refused(Refused),
+    /// The daemon cannot be asked.
+    Unavailable(&'static str),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(Refused::Unknown(error)) => problem(StatusCode::NOT_FOUND, error),
+            Self::Refused(Refused::Failed(error)) => problem(StatusCode::CONFLICT, error),
+            Self::Refused(Refused::Faulty(faulty)) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Json(faulty)).into_response()
+            }
+            Self::Unavailable(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.into()),
+        }
+    }
+}
+
+async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    request: impl FnOnce(Reply<T>) -> Request,
+) -> Result<T, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    let exchange = async {
+        requests.send(request(reply)).await.ok()?;
+        answer.await.ok()
+    };
+    match timeout(PATIENCE, exchange).await {
+        Ok(Some(answer)) => answer.map_err(Refusal::Refused),
+        Ok(None) => Err(Refusal::Unavailable("the daemon is ending")),
+        Err(_) => Err(Refusal::Unavailable("the daemon is busy")),
+    }
+}
+
+fn answer<T: Serialize>(result: Result<T, Refusal>) -> Response {
+    result.map(Json).into_response()
+}
+
+fn one<T: Serialize>(
+    kind: &str,
+    name: &str,
+    all: Result<Vec<T>, Refusal>,
+    name_of: impl Fn(&T) -> &String,
+) -> Response {
+    let found = all.and_then(|all| {
+        all.into_iter().find(|one| name_of(one) == name).ok_or_else(|| absent(kind, name))
+    });
+    answer(found)
+}
+
+fn absent(kind: &str, name: &str) -> Refusal {
+    let error = format!("there is no {kind} `{name}`; see `privatelink {kind}s`");
+    Refusal::Refused(Refused::Unknown(error))
+}
+
+fn problem(code: StatusCode, error: String) -> Response {
+    (code, Json(Problem { error, ..Problem::default() })).into_response()
+}
+
+/// The name in a path.
+struct Name(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Path(name) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|wrong| problem(StatusCode::BAD_REQUEST, wrong.body_text()))?;
+        Ok(Self(name))
+    }
+}
+
+/// What stands behind the question mark.
+struct Question<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Question<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Query(query) = Query::from_request_parts(parts, state)
+            .await
+            .map_err(|wrong| problem(StatusCode::BAD_REQUEST, wrong.body_text()))?;
+        Ok(Self(query))
+    }
+}
+
+/// A request's body.
+struct Body<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: HttpRequest, state: &S) -> Result<Self, Response> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            // 422 is for configurations that are faulty.
+            Err(JsonRejection::JsonDataError(wrong)) => {
+                Err(problem(StatusCode::BAD_REQUEST, wrong.body_text()))
+            }
+            Err(wrong) => Err(problem(wrong.status(), wrong.body_text())),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! How things differ, for people.
+
+use std::fmt::Display;
+
+use crate::model::{
+    Endpoint, EndpointAddresses, Gateway, HealthCheck, Limits, Listener, Network, Principal, Probe,
+    SecurityRule, Service, Target,
+};
+
+/// Lines such as `weight 100 -> 50`, or `weight 50` where there was nothing before.
+#[derive(Debug, Default)]
+pub(super) struct Words(Vec<String>);
+
+impl Words {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn into_lines(self) -> Vec<String> {
+        self.0
+    }
+
+    /// Compares one key. Of new things, `after` is what is said of them; empty says nothing.
+    fn key(&mut self, key: &str, before: Option<String>, after: String) {
+        match before {
+            Some(before) if before != after => {
+                self.0.push(format!("{key} {} -> {}", shown(&before), shown(&after)));
+            }
+            None if !after.is_empty() => self.0.push(format!("{key} {after}")),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Compares one key that only matters where it changes.
+    fn detail(&mut self, key: &str, before: Option<String>, after: String) {
+        if before.is_some() {
+            self.key(key, before, after);
+        }
+    }
+}
+
+fn shown(value: &str) -> &str {
+    if value.is_empty() { "none" } else { value }
+}
+
+fn list(things: impl IntoIterator<Item: Display>) -> String {
+    let things: Vec<_> = things.into_iter().map(|thing| thing.to_string()).collect();
+    things.join(", ")
+}
+
+fn option(thing: Option<impl Display>) -> String {
+    thing.map(|thing| thing.to_string()).unwrap_or_default()
+}
+
+/// A change of these takes effect when the daemon is started again.
+pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
+    let mut words = Words::default();
+    words.key("name", Some(before.name.to_string()), after.name.to_string());
+    words.key("domain", Some(before.domain.to_string()), after.domain.to_string());
+    words.key("metrics", Some(option(before.metrics)), option(after.metrics));
+    for (key, before, after) in [
+        ("max_flows", before.max_flows.to_string(), after.max_flows.to_string()),
+        ("state_dir", path(&before.state_dir), path(&after.state_dir)),
+        ("socket", path(&before.socket), path(&after.socket)),
+        ("pin_dir", path(&before.pin_dir), path(&after.pin_dir)),
+    ] {
+        words.key(&format!("(once the daemon is started again) {key}"), Some(before), after);
+    }
+    words
+}
+
+fn path(path: &std::path::Path) -> String {
+    path.display().to_string()
+}
+
+pub(super) fn principal(before: Option<&Principal>, after: &Principal) -> Words {
+    let mut words = Words::default();
+    words.key("users", before.map(|one| list(&one.users)), list(&after.users));
+    words.key("groups", before.map(|one| list(&one.groups)), list(&after.groups));
+    words
+}
+
+pub(super) fn network(before: Option<&Network>, after: &Network) -> Words {
+    let mut words = Words::default();
+    let of = |value: fn(&Network) -> String| (before.map(value), value(after));
+    let (old, new) = of(|one| one.principal.to_string());
+    words.key("principal", old, new);
+    let (old, new) = of(|one| one.attachment.to_string());
+    words.key("on", old, new);
+    let (old, new) = of(|one| list(&one.subnets));
+    words.key("subnets", old, new);
+    let (old, new) = of(|one| list(&one.gateways));
+    words.key("gateway", old, new);
+    let (old, new) = of(|one| one.dns.to_string());
+    words.detail("dns", old, new);
+    words
+}
+
+pub(super) fn service(before: Option<&Service>, after: &Service) -> Words {
+    let mut words = Words::default();
+    let of = |value: fn(&Service) -> String| (before.map(value), value(after));
+    for (key, value) in [
+        ("principal", (|one| one.principal.to_string()) as fn(&Service) -> String),
+        ("network", |one| one.network.to_string()),
+        ("acceptance", |one| one.acceptance.to_string()),
+        ("allow", |one| list(one.allow.words())),
+        ("accept", |one| list(one.accept.words())),
+        ("source_addresses", |one| list(&one.source_addresses)),
+    ] {
+        let (old, new) = of(value);
+        words.key(key, old, new);
+    }
+    for (key, value) in [
+        ("private_dns", (|one| list(&one.private_dns)) as fn(&Service) -> String),
+        ("on_reject", |one| one.on_reject.to_string()),
+        ("on_pending", |one| one.on_pending.to_string()),
+        ("fail_open", |one| one.fail_open.to_string()),
+        ("drain", |one| one.drain.to_string()),
+        ("health_check", |one| option(one.health_check.as_ref().map(probe))),
+    ] {
+        let (old, new) = of(value);
+        words.detail(key, old, new);
+    }
+    words
+}
+
+fn probe(check: &HealthCheck) -> String {
+    let what = match &check.probe {
+        Probe::Tcp => "tcp".to_owned(),
+        Probe::Http { path } => format!("http {path}"),
+        Probe::Https { path } => format!("https {path}"),
+        Probe::Grpc => "grpc".to_owned(),
+    };
+    let port = check.port.map(|port| format!(" port {port}")).unwrap_or_default();
+    format!(
+        "{what}{port} every {} within {}, {} up, {} down",
+        check.interval, check.timeout, check.healthy_threshold, check.unhealthy_threshold
+    )
+}
+
+pub(super) fn listener(before: Option<&Listener>, after: &Listener) -> Words {
+    let mut words = Words::default();
+    let target_ports = |one: &Listener| one.target_ports.to_string();
+    words.key("target_port", before.map(target_ports), target_ports(after));
+    let idle = |one: &Listener| one.idle_timeout.to_string();
+    words.detail("idle_timeout", before.map(idle), idle(after));
+    words
+}
+
+pub(super) fn target(before: Option<&Target>, after: &Target) -> Words {
+    let mut words = Words::default();
+    words.key("weight", before.map(|one| one.weight.to_string()), after.weight.to_string());
+    words
+}
+
+pub(super) fn endpoint(before: Option<&Endpoint>, after: &Endpoint) -> Words {
+    let mut words = Words::default();
+    let of = |value: fn(&Endpoint) -> String| (before.map(value), value(after));
+    for (key, value) in [
+        ("service", (|one| one.service.to_string()) as fn(&Endpoint) -> String),
+        ("network", |one| one.network.to_string()),
+        ("addresses", |one| addresses(one.addresses)),
+        ("allow", |one| list(one.allow.iter().map(rule))),
+        ("limits", |one| limits(&one.limits)),
+    ] {
+        let (old, new) = of(value);
+        words.key(key, old, new);
+    }
+    words
+}
+
+fn addresses(addresses: EndpointAddresses) -> String {
+    match addresses {
+        EndpointAddresses::Auto => "auto".to_owned(),
+        EndpointAddresses::Fixed(pair) => list(pair.iter()),
+    }
+}
+
+fn rule(rule: &SecurityRule) -> String {
+    if rule.ports.is_empty() {
+        rule.from.to_string()
+    } else {
+        let ports: Vec<_> = rule.ports.iter().map(ToString::to_string).collect();
+        format!("{} to {}", rule.from, ports.join("+"))
+    }
+}
+
+fn limits(limits: &Limits) -> String {
+    let limits = [
+        ("flows", limits.flows),
+        ("new_flows_per_second", limits.new_flows_per_second),
+        ("packets_per_second", limits.packets_per_second),
+        ("bits_per_second", limits.bits_per_second),
+    ];
+    list(limits.iter().filter_map(|(key, limit)| Some(format!("{key} {}", limit.as_ref()?.get()))))
+}
