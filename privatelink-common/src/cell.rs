@@ -74,4 +74,18 @@ impl Word32 {
         use core::sync::atomic::Ordering::SeqCst;
         self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
     }
+
+    /// Adds at once, modulo 2^32.
+    pub fn add(&self, by: u32) {
+        self.0.fetch_add(by, core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[cfg(not(target_arch = "bpf"))]
+impl Word64 {
+    /// Puts `new` where `old` stands and says whether it stood there; a full barrier.
+    pub fn exchange(&self, old: u64, new: u64) -> bool {
+        use core::sync::atomic::Ordering::SeqCst;
+        self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
+    }
 }

@@ -12,6 +12,7 @@ mod address;
 pub mod cell;
 pub mod flow;
 pub mod hash;
+pub mod policy;
 mod reason;
 mod records;
 mod scratch;
@@ -20,6 +21,7 @@ mod stage;
 pub mod maps;
 
 pub use address::{Addr, Mac};
+pub use policy::{Limits, Meter, MeterCell, Rule, RuleKey};
 pub use reason::Reason;
 pub use records::{
     Admission, Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
@@ -73,6 +75,10 @@ mod pod {
         crate::Service,
         crate::Source,
         crate::Target,
+        crate::policy::Limits,
+        crate::policy::Meter,
+        crate::policy::Rule,
+        crate::policy::RuleKey,
         crate::flow::Region,
         crate::flow::Flow,
     );

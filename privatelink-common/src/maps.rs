@@ -6,6 +6,12 @@ pub const ATTACHMENTS: &str = "ATTACHMENTS";
 pub const LOCALS: &str = "LOCALS";
 /// [`Endpoint`](crate::Endpoint) by index.
 pub const ENDPOINTS: &str = "ENDPOINTS";
+/// [`RuleKey`](crate::RuleKey) to [`Rule`](crate::Rule).
+pub const RULES: &str = "RULES";
+/// [`Limits`](crate::Limits) by endpoint index.
+pub const LIMITS: &str = "LIMITS";
+/// [`Meter`](crate::Meter) by endpoint index.
+pub const METERS: &str = "METERS";
 /// [`Service`](crate::Service) by index.
 pub const SERVICES: &str = "SERVICES";
 /// [`ListenerKey`](crate::ListenerKey) to [`Listener`](crate::Listener).
@@ -44,6 +50,9 @@ pub const ALL: &[&str] = &[
     ENDPOINT_COUNTERS,
     DROPS,
     LOCALS,
+    RULES,
+    LIMITS,
+    METERS,
     SERVICES,
     LISTENERS,
     BACKENDS,
@@ -65,6 +74,8 @@ pub const MAX_BACKENDS: u32 = 1_048_576;
 pub const MAX_TARGETS: u32 = 65_536;
 /// Source addresses of one gateway; a flow names one in 16 bits.
 pub const MAX_SOURCES: u32 = 65_536;
+/// Security rules of all endpoints together.
+pub const MAX_ALL_RULES: u32 = 262_144;
 /// Endpoint and source addresses together.
 pub const MAX_LOCALS: u32 = 262_144;
 

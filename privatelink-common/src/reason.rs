@@ -66,6 +66,16 @@ reasons! {
     NoDevice = "no_device",
     /// A record that the packet's flow names is missing: a bug, or a daemon in the middle of a change.
     Internal = "internal",
+    /// The endpoint's security rules do not let this client reach this port.
+    NotAllowed = "not_allowed",
+    /// The endpoint has as many flows as it may have.
+    FlowLimit = "flow_limit",
+    /// The endpoint opens flows faster than it may.
+    FlowRateLimit = "flow_rate_limit",
+    /// The endpoint sends or gets packets faster than it may.
+    PacketRateLimit = "packet_rate_limit",
+    /// The endpoint sends or gets bits faster than it may.
+    BitRateLimit = "bit_rate_limit",
 }
 
 #[cfg(test)]

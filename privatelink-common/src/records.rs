@@ -77,8 +77,16 @@ pub struct Endpoint {
     pub mac: Mac,
     /// Largest IP packet that interface carries.
     pub mtu: u16,
+    /// Its set of security rules.
+    pub rules: [u32; 2],
+    /// How many rules there are; with none, whoever is in the network may use it.
+    pub rule_count: u16,
+    /// Bits of [`limited`](crate::policy::limited).
+    pub limits: u16,
+    /// VLAN of that network on the interface; zero is untagged.
+    pub vlan: u16,
     /// Zero.
-    pub reserved: [u32; 4],
+    pub reserved: u16,
 }
 
 /// Whether an endpoint's connection lets packets through.
@@ -196,8 +204,10 @@ pub struct Target {
     pub mac: Mac,
     /// Largest IP packet that interface carries.
     pub mtu: u16,
+    /// VLAN of that network on the interface; zero is untagged.
+    pub vlan: u16,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: u32,
     /// Zero.
     pub reserved_end: [u32; 4],
 }

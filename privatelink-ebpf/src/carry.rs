@@ -4,7 +4,7 @@ use crate::{
     flow_table::Found,
     frame::Frame,
     packet::Packet,
-    phase,
+    phase, policy,
     tables::{Direction, Tables},
     verdict::Verdict,
     wire::{EtherType, Ethernet, Head, Ip, Ipv4, Ipv6, MacWords, Tcp, Transport, Udp, tcp_flags},
@@ -84,6 +84,7 @@ pub fn is_smooth<I: Ip, L: Transport>(
         && way.hop.1 != 0
         && !turns(packet.flags, found.word)
         && packet.length <= way.mtu
+        && !policy::is_metered(found.endpoint)
 }
 
 /// Whether a packet may move its flow to another phase.
@@ -156,6 +157,11 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     }
     if head.ip.ttl() <= 1 {
         return Verdict::drop_at(Reason::TtlExpired, endpoint);
+    }
+    if policy::is_metered(found.endpoint)
+        && let Some(reason) = policy::refused_packet(tables, endpoint, packet.length)
+    {
+        return Verdict::drop_at(reason, endpoint);
     }
     // Only what goes on moves the flow.
     if turns(packet.flags, found.word) {

@@ -350,6 +350,11 @@ fn remove_locked<T: Tables>(tables: &T, index: u32, word: u32, region: &RegionCe
         return false;
     }
     slot.seen(tables.now());
+    if word & word::REVERSE == 0
+        && let Some(meter) = tables.meter(slot.endpoint())
+    {
+        tables.add(&meter.flows, u32::MAX);
+    }
     region.live.store(region.live.load().wrapping_sub(1));
     let home = Home { region: index / REGION_SLOTS, offset: index };
     let Some(next) = tables.slot(home.slot(1)) else { return false };

@@ -29,6 +29,7 @@ mod neighbour;
 mod open;
 mod packet;
 mod phase;
+mod policy;
 mod slow;
 mod sweep;
 mod tables;

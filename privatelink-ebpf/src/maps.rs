@@ -10,14 +10,14 @@ use aya_ebpf::{
 };
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
-    Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, Reason, Scratch, Service,
-    Source, Stage, TICK_SHIFT, Target,
-    cell::Word32,
+    Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Reason,
+    Rule, RuleKey, Scratch, Service, Source, Stage, Target,
+    cell::{Word32, Word64},
     flow::{Content, REGION_SLOTS, RegionCell, Slot},
     hash::HashKeys,
     maps::{
-        MAX_BACKENDS, MAX_ENDPOINTS, MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES,
-        MAX_SOURCES, MAX_TARGETS,
+        MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINTS, MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS,
+        MAX_SERVICES, MAX_SOURCES, MAX_TARGETS,
     },
 };
 use privatelink_ebpf::{
@@ -42,6 +42,12 @@ static ATTACHMENTS: Array<u32, { MAX_IFINDEX as usize }, MMAPABLE> = Array::new(
 static LOCALS: HashMap<LocalKey, Local, { MAX_LOCALS as usize }, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static ENDPOINTS: Array<Endpoint, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static RULES: HashMap<RuleKey, Rule, { MAX_ALL_RULES as usize }, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static LIMITS: Array<Limits, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static METERS: Array<MeterCell, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static SERVICES: Array<Service, { MAX_SERVICES as usize }, MMAPABLE> = Array::new();
 #[btf_map]
@@ -112,11 +118,11 @@ impl Maps {
 
 impl Tables for Maps {
     #[inline(always)]
-    fn now(&self) -> u32 {
+    fn nanos(&self) -> u64 {
         // A load from memory, where the coarse clock is a function that costs a third of a packet.
         // SAFETY: the helper takes no arguments.
         let jiffies = unsafe { bpf_jiffies64() };
-        (jiffies.wrapping_mul(u64::from(JIFFY_NANOS.load())) >> TICK_SHIFT) as u32
+        jiffies.wrapping_mul(u64::from(JIFFY_NANOS.load()))
     }
 
     #[inline(always)]
@@ -139,6 +145,22 @@ impl Tables for Maps {
     #[inline(always)]
     fn endpoint(&self, index: u32) -> Option<&Endpoint> {
         ENDPOINTS.get(index)
+    }
+
+    #[inline(always)]
+    fn rule(&self, key: &RuleKey) -> Option<&Rule> {
+        // SAFETY: an entry is never changed, only added and removed.
+        unsafe { RULES.get(key) }
+    }
+
+    #[inline(always)]
+    fn limits(&self, endpoint: u32) -> Option<&Limits> {
+        LIMITS.get(endpoint)
+    }
+
+    #[inline(always)]
+    fn meter(&self, endpoint: u32) -> Option<&MeterCell> {
+        METERS.get(endpoint)
     }
 
     #[inline(always)]
@@ -249,6 +271,23 @@ impl Tables for Maps {
             intrinsics::atomic_cxchg::<u32, { SeqCst }, { SeqCst }>(cell.as_ptr(), old, new)
         };
         exchanged
+    }
+
+    #[inline(always)]
+    fn exchange64(&self, cell: &Word64, old: u64, new: u64) -> bool {
+        use intrinsics::AtomicOrdering::SeqCst;
+        // SAFETY: as in `exchange`.
+        let (_, exchanged) = unsafe {
+            intrinsics::atomic_cxchg::<u64, { SeqCst }, { SeqCst }>(cell.as_ptr(), old, new)
+        };
+        exchanged
+    }
+
+    #[inline(always)]
+    fn add(&self, cell: &Word32, by: u32) {
+        use intrinsics::AtomicOrdering::Relaxed;
+        // SAFETY: as in `exchange`; the result, which LLVM gets wrong on BPF, is not used.
+        unsafe { intrinsics::atomic_xadd::<u32, u32, { Relaxed }>(cell.as_ptr(), by) };
     }
 
     #[inline(always)]

@@ -2,26 +2,33 @@
 
 use crate::tables::{Direction, Tables, Walk};
 use alloc::{collections::BTreeMap, vec::Vec};
-use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
-    Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, Scratch, Service, Source,
-    Target,
-    cell::Word32,
+    Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Rule,
+    RuleKey, Scratch, Service, Source, TICK_SHIFT, Target,
+    cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     hash::HashKeys,
 };
 use std::sync::Mutex;
 
+/// Endpoints whose consumption is noted.
+const METERS: u32 = 64;
+
 /// All tables, filled by the caller.
 pub struct MemoryTables {
-    /// The time in ticks.
-    pub now: AtomicU32,
+    /// The time in nanoseconds.
+    pub nanos: AtomicU64,
     /// Network index by interface index.
     pub networks: BTreeMap<u32, u32>,
     /// The gateway's own addresses.
     pub locals: BTreeMap<LocalKey, Local>,
     /// Endpoints by index.
     pub endpoints: BTreeMap<u32, Endpoint>,
+    /// Security rules.
+    pub rules: BTreeMap<RuleKey, Rule>,
+    /// What endpoints may take, by index.
+    pub limits: BTreeMap<u32, Limits>,
     /// Services by index.
     pub services: BTreeMap<u32, Service>,
     /// Listener ports.
@@ -34,6 +41,7 @@ pub struct MemoryTables {
     pub sources: BTreeMap<u32, Source>,
     /// What went through, by endpoint.
     pub counters: Mutex<BTreeMap<u32, EndpointCounters>>,
+    meters: Vec<MeterCell>,
     scratch: Scratch,
     keys: HashKeys,
     regions: Vec<RegionCell>,
@@ -45,21 +53,29 @@ impl MemoryTables {
     pub fn new(max_flows: u32, keys: HashKeys) -> Self {
         let regions = regions_for(max_flows);
         Self {
-            now: AtomicU32::new(1_000_000),
+            nanos: AtomicU64::new(1_000_000 << TICK_SHIFT),
             networks: BTreeMap::new(),
             locals: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            limits: BTreeMap::new(),
             services: BTreeMap::new(),
             listeners: BTreeMap::new(),
             backends: BTreeMap::new(),
             targets: BTreeMap::new(),
             sources: BTreeMap::new(),
             counters: Mutex::new(BTreeMap::new()),
+            meters: (0..METERS).map(|_| MeterCell::default()).collect(),
             scratch: Scratch::default(),
             keys,
             regions: (0..regions).map(|_| RegionCell::default()).collect(),
             slots: (0..regions * REGION_SLOTS).map(|_| Slot::default()).collect(),
         }
+    }
+
+    /// Lets this many ticks pass.
+    pub fn wait(&self, ticks: u32) {
+        self.nanos.fetch_add(u64::from(ticks) << TICK_SHIFT, SeqCst);
     }
 
     /// Every slot of the flow table.
@@ -74,8 +90,8 @@ impl MemoryTables {
 }
 
 impl Tables for MemoryTables {
-    fn now(&self) -> u32 {
-        self.now.load(SeqCst)
+    fn nanos(&self) -> u64 {
+        self.nanos.load(SeqCst)
     }
 
     fn scratch(&self) -> Option<&Scratch> {
@@ -92,6 +108,18 @@ impl Tables for MemoryTables {
 
     fn endpoint(&self, index: u32) -> Option<&Endpoint> {
         self.endpoints.get(&index)
+    }
+
+    fn rule(&self, key: &RuleKey) -> Option<&Rule> {
+        self.rules.get(key)
+    }
+
+    fn limits(&self, endpoint: u32) -> Option<&Limits> {
+        self.limits.get(&endpoint)
+    }
+
+    fn meter(&self, endpoint: u32) -> Option<&MeterCell> {
+        self.meters.get(endpoint as usize)
     }
 
     fn service(&self, index: u32) -> Option<&Service> {
@@ -140,6 +168,14 @@ impl Tables for MemoryTables {
 
     fn exchange(&self, cell: &Word32, old: u32, new: u32) -> bool {
         cell.exchange(old, new)
+    }
+
+    fn exchange64(&self, cell: &Word64, old: u64, new: u64) -> bool {
+        cell.exchange(old, new)
+    }
+
+    fn add(&self, cell: &Word32, by: u32) {
+        cell.add(by);
     }
 
     fn walk<W: Walk>(&self, limit: u32, walk: &mut W) {

@@ -6,13 +6,16 @@ use crate::{
     flow_table::{Arrival, Taken},
     frame::Frame,
     packet::Packet,
+    policy,
     tables::{Tables, Walk},
     verdict::Verdict,
     wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6, tcp_flags},
 };
 use privatelink_common::{
-    Admission, ListenerKey, LocalKey, LocalKind, Pool, Reason, Scratch, Stage, TCP, TargetState,
+    Admission, Endpoint, ListenerKey, LocalKey, LocalKind, Pool, Reason, Scratch, Stage, TCP,
+    TargetState,
     flow::{Content, Phase, split_mac, word},
+    policy::limited,
 };
 
 /// First port that a flow may be given.
@@ -96,6 +99,10 @@ fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Resul
         return Err(Reason::NoFlow);
     }
 
+    if let Some(reason) = refused_by_policy::<T, I>(tables, endpoint, index, arrival) {
+        return Err(reason);
+    }
+
     let hash = arrival.hash_slowly(tables);
     let backends = I::backends(&listener);
     let target_index = pick(backends, hash as u32)
@@ -143,6 +150,24 @@ fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Resul
     })
 }
 
+/// What the endpoint's rules and limits say against a flow to be.
+#[inline(never)]
+fn refused_by_policy<T: Tables, I: Ip>(
+    tables: &T,
+    endpoint: &Endpoint,
+    index: u32,
+    arrival: &Arrival<I>,
+) -> Option<Reason> {
+    let port = u16::from_be(second(arrival.ports));
+    if !policy::is_allowed(tables, endpoint, &I::to_addr(arrival.source), port) {
+        return Some(Reason::NotAllowed);
+    }
+    if endpoint.limits & limited::FLOWS == 0 {
+        return None;
+    }
+    policy::refused_flow(tables, index)
+}
+
 /// Two ports in network order as they lie side by side on the wire.
 #[inline(always)]
 fn pair(first: u16, second: u16) -> u32 {
@@ -178,6 +203,9 @@ fn enter<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, 
     let taken = match enter_direction(tables, claim, false) {
         Ok(index) => {
             tables.count_flow(claim.choice.content.endpoint);
+            if let Some(meter) = tables.meter(claim.choice.content.endpoint) {
+                tables.add(&meter.flows, 1);
+            }
             return Ok(index);
         }
         Err(taken) => taken,

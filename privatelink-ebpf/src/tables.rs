@@ -5,16 +5,22 @@ use crate::{
     wire::Ip,
 };
 use privatelink_common::{
-    Endpoint, Listener, ListenerKey, Local, LocalKey, Scratch, Service, Source, Target,
-    cell::Word32,
+    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Rule, RuleKey, Scratch,
+    Service, Source, TICK_SHIFT, Target,
+    cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
 };
 
 /// What the packet function knows of the world: the maps, a clock, and two primitives
 /// that the kernel has and plain code lacks.
 pub trait Tables: Sized {
+    /// The time in nanoseconds, as coarse as the kernel's jiffies.
+    fn nanos(&self) -> u64;
     /// The time in ticks.
-    fn now(&self) -> u32;
+    #[inline(always)]
+    fn now(&self) -> u32 {
+        (self.nanos() >> TICK_SHIFT) as u32
+    }
     /// What the stages tell each other about the packet in hand.
     fn scratch(&self) -> Option<&Scratch>;
     /// Index of the network that an interface is attached to.
@@ -23,6 +29,12 @@ pub trait Tables: Sized {
     fn local(&self, key: &LocalKey) -> Option<Local>;
     /// An endpoint by index.
     fn endpoint(&self, index: u32) -> Option<&Endpoint>;
+    /// One of an endpoint's security rules.
+    fn rule(&self, key: &RuleKey) -> Option<&Rule>;
+    /// What an endpoint may take.
+    fn limits(&self, endpoint: u32) -> Option<&Limits>;
+    /// What an endpoint takes.
+    fn meter(&self, endpoint: u32) -> Option<&MeterCell>;
     /// A service by index.
     fn service(&self, index: u32) -> Option<&Service>;
     /// A listener port.
@@ -73,6 +85,10 @@ pub trait Tables: Sized {
 
     /// Puts `new` where `old` stands and says whether it stood there; a full barrier.
     fn exchange(&self, cell: &Word32, old: u32, new: u32) -> bool;
+    /// [`Tables::exchange`] of a longer word.
+    fn exchange64(&self, cell: &Word64, old: u64, new: u64) -> bool;
+    /// Adds to a word at once, modulo 2^32.
+    fn add(&self, cell: &Word32, by: u32);
     /// Takes steps until one says stop or `limit` is reached.
     fn walk<W: Walk>(&self, limit: u32, walk: &mut W);
 }

@@ -205,6 +205,16 @@ impl<'a> View<'a> {
             mtu: attached.mtu,
             ..Endpoint::default()
         };
+        let rules = policy::rules(&endpoint.allow);
+        record.rule_count = u16::try_from(rules.len()).unwrap_or(u16::MAX);
+        if !rules.is_empty() {
+            record.rules = policy::put_set(&mut self.tables.rules, &rules);
+        }
+        let (limits, bits) = policy::limits(&endpoint.limits);
+        record.limits = bits;
+        if bits != 0 {
+            self.tables.limits.insert(index, limits);
+        }
         for address in addresses.iter() {
             match address {
                 IpAddr::V4(v4) => record.v4 = u32::from_ne_bytes(v4.octets()),
@@ -235,5 +245,6 @@ fn local(kind: LocalKind, index: u32, mac: Mac) -> Local {
     Local { kind: kind as u32, index, mac, reserved: 0 }
 }
 
+mod policy;
 #[cfg(test)]
 mod tests;

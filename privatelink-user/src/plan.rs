@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use privatelink_common::{
-    Endpoint, Listener, ListenerKey, Local, LocalKey, Pool, Service, Source, Target, maps,
+    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, Rule, RuleKey, Service, Source,
+    Target, maps,
 };
 
 use crate::store::{MapStore, StoreError};
@@ -37,6 +38,10 @@ pub enum Op {
     Backend(Change<u32, u32>),
     /// A listener port.
     Listener(Change<ListenerKey, Listener>),
+    /// A security rule.
+    Rule(Change<RuleKey, Rule>),
+    /// What an endpoint may take.
+    Limits(Change<u32, Limits>),
     /// An endpoint.
     Endpoint(Change<u32, Endpoint>),
     /// One of the gateway's own addresses.
@@ -55,6 +60,8 @@ impl Op {
             Self::Service(_) => maps::SERVICES,
             Self::Backend(_) => maps::BACKENDS,
             Self::Listener(_) => maps::LISTENERS,
+            Self::Rule(_) => maps::RULES,
+            Self::Limits(_) => maps::LIMITS,
             Self::Endpoint(_) => maps::ENDPOINTS,
             Self::Local(_) => maps::LOCALS,
             Self::Attachment(_) => maps::ATTACHMENTS,
@@ -71,6 +78,8 @@ impl Op {
                 | Self::Service(Change::Remove(_))
                 | Self::Backend(Change::Remove(_))
                 | Self::Listener(Change::Remove(_))
+                | Self::Rule(Change::Remove(_))
+                | Self::Limits(Change::Remove(_))
                 | Self::Endpoint(Change::Remove(_))
                 | Self::Local(Change::Remove(_))
                 | Self::Attachment(Change::Remove(_))
@@ -88,6 +97,7 @@ impl fmt::Display for Op {
             | Self::Target(Change::Put(key, _) | Change::Remove(key))
             | Self::Service(Change::Put(key, _) | Change::Remove(key))
             | Self::Backend(Change::Put(key, _) | Change::Remove(key))
+            | Self::Limits(Change::Put(key, _) | Change::Remove(key))
             | Self::Endpoint(Change::Put(key, _) | Change::Remove(key))
             | Self::Attachment(Change::Put(key, _) | Change::Remove(key)) => {
                 write!(f, "{}[{key}]", self.map())
@@ -95,6 +105,10 @@ impl fmt::Display for Op {
             Self::Listener(Change::Put(key, _) | Change::Remove(key)) => {
                 let port = u16::from_be(key.port);
                 write!(f, "{}[{}, {}/{port}]", self.map(), key.service, key.protocol)
+            }
+            Self::Rule(Change::Put(key, _) | Change::Remove(key)) => {
+                let [low, high] = key.set;
+                write!(f, "{}[{high:08x}{low:08x}, {}]", self.map(), key.number)
             }
             Self::Local(Change::Put(key, _) | Change::Remove(key)) => {
                 write!(f, "{}[{}, {}]", self.map(), key.network, key.address.to_ip())
@@ -130,6 +144,8 @@ impl Plan {
         ops.extend(closures(a, d, &backends));
         ops.append(&mut backends);
         sparse_puts(&a.listeners, &d.listeners, Op::Listener, &mut ops);
+        sparse_puts(&a.rules, &d.rules, Op::Rule, &mut ops);
+        array_puts(&a.limits, &d.limits, Op::Limits, &mut ops);
         array_puts(&a.endpoints, &d.endpoints, Op::Endpoint, &mut ops);
         sparse_puts(&a.locals, &d.locals, Op::Local, &mut ops);
         array_puts(&a.attachments, &d.attachments, Op::Attachment, &mut ops);
@@ -137,6 +153,8 @@ impl Plan {
         array_removals(&a.attachments, &d.attachments, Op::Attachment, &mut ops);
         sparse_removals(&a.locals, &d.locals, Op::Local, &mut ops);
         array_removals(&a.endpoints, &d.endpoints, Op::Endpoint, &mut ops);
+        array_removals(&a.limits, &d.limits, Op::Limits, &mut ops);
+        sparse_removals(&a.rules, &d.rules, Op::Rule, &mut ops);
         sparse_removals(&a.listeners, &d.listeners, Op::Listener, &mut ops);
         array_removals(&a.backends, &d.backends, Op::Backend, &mut ops);
         array_removals(&a.services, &d.services, Op::Service, &mut ops);

@@ -5,9 +5,7 @@
 
 use crate::{
     config::{Diagnostics, Kind, Loaded},
-    model::{
-        Endpoint, EndpointAddresses, Limits, Model, Name, Network, OnReject, Service, TargetAddress,
-    },
+    model::{Endpoint, EndpointAddresses, Model, Name, Network, OnReject, Service, TargetAddress},
 };
 
 /// A key that is without effect.
@@ -136,10 +134,6 @@ fn endpoint(endpoint: &Endpoint, found: &mut Vec<Unsupported>) {
     let mut finder = Finder { kind: Kind::Endpoint, name: &endpoint.name, found };
     let auto = endpoint.addresses == EndpointAddresses::Auto;
     finder.refuse(auto, "addresses", "write an address of the network's subnets");
-    let help = "leave the key out only if the whole network may use the endpoint";
-    finder.refuse(!endpoint.allow.is_empty(), "allow", help);
-    let help = "leave the key out only if the endpoint may take what it can";
-    finder.refuse(endpoint.limits != Limits::default(), "limits", help);
 }
 
 #[cfg(test)]
@@ -181,18 +175,6 @@ mod tests {
             ("# rules", "private_dns = [\"a.b\"]", "private_dns", false),
             ("# rules", "health_check = { protocol = \"tcp\" }", "health_check", false),
             (r#"addresses = ["10.1.0.50"]"#, "addresses = \"auto\"", "addresses", true),
-            (
-                r#"addresses = ["10.1.0.50"]"#,
-                "addresses = [\"10.1.0.50\"]\nallow = [{ from = \"10.1.0.0/24\" }]",
-                "allow",
-                true,
-            ),
-            (
-                r#"addresses = ["10.1.0.50"]"#,
-                "addresses = [\"10.1.0.50\"]\nlimits = { flows = 5 }",
-                "limits",
-                true,
-            ),
             (r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true),
         ] {
             let text = PARTS.replace(place, line);

@@ -4,7 +4,8 @@
 //! ([`store`](crate::store)) are both a [`Tables`]; the plan is the difference between two.
 
 use privatelink_common::{
-    Endpoint, Listener, ListenerKey, Local, LocalKey, Service, Source, Target,
+    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Rule, RuleKey, Service, Source,
+    Target,
 };
 use std::collections::BTreeMap;
 
@@ -17,6 +18,10 @@ pub struct Tables {
     pub locals: BTreeMap<LocalKey, Local>,
     /// Endpoints by index.
     pub endpoints: BTreeMap<u32, Endpoint>,
+    /// Security rules, by set.
+    pub rules: BTreeMap<RuleKey, Rule>,
+    /// What endpoints may take, by index of the endpoint.
+    pub limits: BTreeMap<u32, Limits>,
     /// Services by index.
     pub services: BTreeMap<u32, Service>,
     /// Listener ports.

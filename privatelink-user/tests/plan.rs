@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use privatelink_common::{
-    Addr, Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool, Service,
-    Source, TCP, Target, TargetState,
+    Addr, Admission, Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
+    Rule, RuleKey, Service, Source, TCP, Target, TargetState, policy::limited,
 };
 use privatelink_user::plan::{Change, Op, Plan};
 use privatelink_user::store::{MapStore, Memory};
@@ -66,6 +66,8 @@ fn everything_is_put_from_the_bottom_up_and_removed_from_the_top_down() {
         "SERVICES",
         "BACKENDS",
         "LISTENERS",
+        "RULES",
+        "LIMITS",
         "ENDPOINTS",
         "LOCALS",
         "ATTACHMENTS",
@@ -117,7 +119,7 @@ fn example() -> Tables {
     content.services.insert(1, service());
     content.backends.insert(0, 1);
     content.listeners.insert(listener_key(1, 443), listener(Pool { first: 0, count: 1 }, 5));
-    content.endpoints.insert(3, endpoint(1, 1));
+    add_endpoint(&mut content, 3, endpoint(1, 1));
     content.locals.insert(local_key(0, 3), local(LocalKind::Endpoint, 3));
     content.attachments.insert(7, 1);
     content
@@ -142,6 +144,14 @@ fn fault(content: &Tables) -> Option<String> {
     for (index, endpoint) in &content.endpoints {
         if !content.services.contains_key(&endpoint.service) {
             return Some(format!("endpoint {index} refers to an absent service"));
+        }
+        let keys = (0..endpoint.rule_count).map(u32::from);
+        let mut keys = keys.map(|number| RuleKey { set: endpoint.rules, number });
+        if !keys.all(|key| content.rules.contains_key(&key)) {
+            return Some(format!("endpoint {index} refers to an absent rule"));
+        }
+        if endpoint.limits != 0 && !content.limits.contains_key(index) {
+            return Some(format!("endpoint {index} lacks its limits"));
         }
     }
     for (key, listener) in &content.listeners {
@@ -245,7 +255,7 @@ fn add_endpoints(
 ) {
     for (index, (service, mac)) in endpoints {
         if services.contains(&service) {
-            content.endpoints.insert(index, endpoint(service, mac));
+            add_endpoint(content, index, endpoint(service, mac));
         }
     }
 }
@@ -273,6 +283,22 @@ fn listener(backends_v4: Pool, ticks: u8) -> Listener {
 fn endpoint(service: u32, mac: u8) -> Endpoint {
     let admission = Admission::Available as u32;
     Endpoint { service, admission, mtu: mac.into(), ..Endpoint::default() }
+}
+
+/// Puts an endpoint with what it refers to. Those with an odd number share a rule.
+fn add_endpoint(content: &mut Tables, index: u32, mut endpoint: Endpoint) {
+    let number = endpoint.mtu;
+    if number % 2 == 1 {
+        (endpoint.rules, endpoint.rule_count) = ([u32::from(number % 3), 0], 1);
+        let key = RuleKey { set: endpoint.rules, number: 0 };
+        content.rules.insert(key, Rule { last_port: number % 3, ..Rule::default() });
+    }
+    if number % 5 == 1 {
+        endpoint.limits = limited::FLOWS;
+        let flows = u32::from(number);
+        content.limits.insert(index, Limits { flows, ..Limits::default() });
+    }
+    content.endpoints.insert(index, endpoint);
 }
 
 fn local_key(network: u32, last: u8) -> LocalKey {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData};
 use privatelink_common::{
-    Endpoint, Listener, ListenerKey, Local, LocalKey, Pool, Reason, Service, Source, Target, maps,
+    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, Reason, Rule, RuleKey, Service,
+    Source, Target, maps,
 };
 use privatelink_tests::lab::{Namespace, bpffs, namespace};
 use privatelink_user::bpf::{Attached, Datapath, Error, Mode};
@@ -353,9 +354,12 @@ fn content(devices: Vec<u32>) -> impl Strategy<Value = Tables> {
         btree_map((any::<u32>(), 0..3u16), any::<u32>(), 0..200),
         btree_map((0..3u32, 0..50u128), any::<u32>(), 0..200),
         btree_set(proptest::sample::select(devices), 0..=3),
+        btree_map((0..3u32, 0..50u32), any::<u16>(), 0..200),
+        btree_map(0..maps::MAX_ENDPOINTS, 0..3u32, 0..20),
     );
-    (arrays, sparse).prop_map(|(arrays, (listeners, locals, devices))| {
+    (arrays, sparse).prop_map(|(arrays, sparse)| {
         let (attachments, endpoints, services, backends, targets, sources) = arrays;
+        let (listeners, locals, devices, rules, limits) = sparse;
         let pool = |count| Pool { first: 0, count };
         Tables {
             attachments,
@@ -367,6 +371,12 @@ fn content(devices: Vec<u32>) -> impl Strategy<Value = Tables> {
                 })
                 .collect(),
             endpoints: mapped(endpoints, |service| Endpoint { service, ..Endpoint::default() }),
+            rules: rules
+                .into_iter()
+                .map(|((set, number), last_port)| (RuleKey { set: [set, 7], number }, last_port))
+                .map(|(key, last_port)| (key, Rule { last_port, ..Rule::default() }))
+                .collect(),
+            limits: mapped(limits, |flows| Limits { flows, ..Limits::default() }),
             services: mapped(services, |n| Service { sources_v4: pool(n), ..Service::default() }),
             listeners: listeners
                 .into_iter()

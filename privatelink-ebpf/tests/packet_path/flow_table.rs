@@ -91,7 +91,7 @@ impl Model {
     fn step(&mut self, gateway: &Gateway, op: &Op) -> Result<(), TestCaseError> {
         let now = gateway.tables.now();
         match *op {
-            Op::Wait(ticks) => drop(gateway.tables.now.fetch_add(ticks, SeqCst)),
+            Op::Wait(ticks) => gateway.tables.wait(ticks),
             Op::Insert(port) => match insert(gateway, port) {
                 Ok(slot) => {
                     prop_assert_eq!(self.slots.insert(port, slot), None, "entered twice");
@@ -200,7 +200,7 @@ fn steady_traffic_at_the_size_of_the_table_is_never_refused() {
         }
         // The whole table turns over in twenty seconds.
         if round % 600 == 0 {
-            gateway.tables.now.fetch_add(REST_TICKS, SeqCst);
+            gateway.tables.wait(REST_TICKS);
         }
         while arrival(&gateway, next).search(&gateway.tables).is_some() {
             next = next.wrapping_add(1);

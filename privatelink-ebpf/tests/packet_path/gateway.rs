@@ -127,7 +127,7 @@ impl Gateway {
             ifindex,
             mac,
             mtu: 1500,
-            reserved: [0; 4],
+            ..Endpoint::default()
         };
         self.tables.endpoints.insert(index, record);
         self.add_local(ifindex, address, LocalKind::Endpoint, index, mac);

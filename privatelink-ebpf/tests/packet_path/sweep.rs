@@ -6,12 +6,11 @@ use crate::{
 };
 use privatelink_common::{flow::REST_TICKS, ticks_from_millis};
 use privatelink_ebpf::{Tables as _, sweep};
-use std::sync::atomic::Ordering::SeqCst;
 
 const SECOND: u32 = ticks_from_millis(1_000);
 
 fn wait(gateway: &Gateway, ticks: u32) {
-    gateway.tables.now.fetch_add(ticks, SeqCst);
+    gateway.tables.wait(ticks);
 }
 
 fn sweep_all(gateway: &Gateway) -> u32 {

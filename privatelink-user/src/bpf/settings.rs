@@ -30,7 +30,7 @@ const SHAPE: Shape = Shape {
 };
 
 /// The maps that are the flow table together: one cannot be replaced without the other.
-const FLOW_TABLE: [&str; 2] = [maps::SLOTS, maps::REGIONS];
+const FLOW_TABLE: [&str; 3] = [maps::SLOTS, maps::REGIONS, maps::METERS];
 
 /// What the flow table was made with. The keys place the flows, so they live as long as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,10 +174,16 @@ mod tests {
 
     const SLOTS: Shape = Shape { kind: 2, key_size: 4, value_size: 64, max_entries: 256, flags: 0 };
     const REGIONS: Shape = Shape { value_size: 8, max_entries: 1, ..SLOTS };
+    const METERS: Shape = Shape { value_size: 32, ..SLOTS };
     const TARGETS: Shape = Shape { max_entries: 9, ..SLOTS };
 
     fn wanted() -> BTreeMap<&'static str, Shape> {
-        BTreeMap::from([(maps::SLOTS, SLOTS), (maps::REGIONS, REGIONS), (maps::TARGETS, TARGETS)])
+        BTreeMap::from([
+            (maps::SLOTS, SLOTS),
+            (maps::REGIONS, REGIONS),
+            (maps::METERS, METERS),
+            (maps::TARGETS, TARGETS),
+        ])
     }
 
     fn settings() -> Settings {
@@ -187,7 +193,7 @@ mod tests {
     #[test]
     fn equal_maps_are_kept() {
         let adoption = Adoption::decide(&wanted(), Some(&settings()), &wanted());
-        assert_eq!(adoption.kept.len(), 3);
+        assert_eq!(adoption.kept.len(), 4);
         assert!(adoption.keeps_flows() && adoption.replaced.is_empty());
     }
 

@@ -7,7 +7,8 @@ use aya::Pod;
 use aya::maps::{Array, DevMap, HashMap, IterableMap, Map, MapData, MapError};
 use nix::net::if_::if_nameindex;
 use privatelink_common::{
-    Endpoint, Listener, ListenerKey, Local, LocalKey, Service, Source, Target, maps,
+    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Rule, RuleKey, Service, Source,
+    Target, maps,
 };
 use zerocopy::FromBytes;
 
@@ -27,6 +28,8 @@ pub struct Kernel {
     services: Array<MapData, Service>,
     backends: Array<MapData, u32>,
     listeners: HashMap<MapData, ListenerKey, Listener>,
+    rules: HashMap<MapData, RuleKey, Rule>,
+    limits: Array<MapData, Limits>,
     endpoints: Array<MapData, Endpoint>,
     locals: HashMap<MapData, LocalKey, Local>,
     attachments: Array<MapData, u32>,
@@ -42,6 +45,8 @@ impl Kernel {
             services: typed(opened, maps::SERVICES)?,
             backends: typed(opened, maps::BACKENDS)?,
             listeners: typed(opened, maps::LISTENERS)?,
+            rules: typed(opened, maps::RULES)?,
+            limits: typed(opened, maps::LIMITS)?,
             endpoints: typed(opened, maps::ENDPOINTS)?,
             locals: typed(opened, maps::LOCALS)?,
             attachments: typed(opened, maps::ATTACHMENTS)?,
@@ -73,6 +78,8 @@ impl MapStore for Kernel {
             attachments: array(&self.attachments).map_err(fail(maps::ATTACHMENTS))?,
             locals: hash(&self.locals).map_err(fail(maps::LOCALS))?,
             endpoints: array(&self.endpoints).map_err(fail(maps::ENDPOINTS))?,
+            rules: hash(&self.rules).map_err(fail(maps::RULES))?,
+            limits: array(&self.limits).map_err(fail(maps::LIMITS))?,
             services: array(&self.services).map_err(fail(maps::SERVICES))?,
             listeners: hash(&self.listeners).map_err(fail(maps::LISTENERS))?,
             backends: array(&self.backends).map_err(fail(maps::BACKENDS))?,
@@ -92,6 +99,8 @@ impl MapStore for Kernel {
             Op::Service(change) => set(&mut self.services, change),
             Op::Backend(change) => set(&mut self.backends, change),
             Op::Listener(change) => insert(&mut self.listeners, change),
+            Op::Rule(change) => insert(&mut self.rules, change),
+            Op::Limits(change) => set(&mut self.limits, change),
             Op::Endpoint(change) => set(&mut self.endpoints, change),
             Op::Local(change) => insert(&mut self.locals, change),
             Op::Attachment(change) => set(&mut self.attachments, change),

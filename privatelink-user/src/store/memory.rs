@@ -41,6 +41,7 @@ impl Memory {
         let tables = &mut self.tables;
         tables.attachments.retain(nonzero);
         tables.endpoints.retain(nonzero);
+        tables.limits.retain(nonzero);
         tables.services.retain(nonzero);
         tables.backends.retain(nonzero);
         tables.targets.retain(nonzero);
@@ -68,6 +69,8 @@ impl MapStore for Memory {
             Op::Service(change) => array(&mut tables.services, change),
             Op::Backend(change) => array(&mut tables.backends, change),
             Op::Listener(change) => sparse(&mut tables.listeners, change),
+            Op::Rule(change) => sparse(&mut tables.rules, change),
+            Op::Limits(change) => array(&mut tables.limits, change),
             Op::Endpoint(change) => array(&mut tables.endpoints, change),
             Op::Local(change) => sparse(&mut tables.locals, change),
             Op::Attachment(change) => array(&mut tables.attachments, change),

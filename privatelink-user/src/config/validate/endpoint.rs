@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use privatelink_common::policy::MAX_RULES;
+
 use super::{Claims, Scope, claims::Role, is_host, list, reserved};
 use crate::{
     config::{
-        decode::List,
+        decode::{List, OneOrMore},
         diagnostic::{Fault, Report},
         raw,
         source::{Located, Location},
@@ -31,13 +33,13 @@ pub(super) fn validate(
             fixed(name, addresses.0, attached, claims, report).map(EndpointAddresses::Fixed)
         }
     };
-    let allow = raw.allow.map_or_else(List::new, |rules| rules.value.0);
+    let allow = raw.allow.map_or_else(Vec::new, |rules| security_rules(name, rules, report));
     Some(Endpoint {
         name: name.clone(),
         service: service?,
         network: network?,
         addresses: addresses?,
-        allow: allow.into_iter().filter_map(|rule| security_rule(rule.value)).collect(),
+        allow,
         limits: raw.limits.map_or_else(Limits::default, |limits| self::limits(limits.value)),
     })
 }
@@ -94,6 +96,26 @@ fn belongs(address: IpAddr, at: Location, network: &Network, report: &mut Report
                 .help("choose an address between the two"),
         );
     }
+}
+
+/// The rules; more pairs of prefix and port range than the datapath looks at are reported.
+fn security_rules(
+    name: &Name,
+    raw: Located<OneOrMore<raw::SecurityRule>>,
+    report: &mut Report,
+) -> Vec<SecurityRule> {
+    let at = raw.at;
+    let rules = raw.value.0.into_iter().filter_map(|rule| security_rule(rule.value));
+    let rules: Vec<SecurityRule> = rules.collect();
+    let count: usize = rules.iter().map(|rule| rule.ports.len().max(1)).sum();
+    if count > MAX_RULES as usize {
+        report.push(
+            Fault::new(format!("the endpoint `{name}` has {count} pairs of prefix and port range"))
+                .at(at)
+                .help(format!("join prefixes or port ranges: {MAX_RULES} are the most")),
+        );
+    }
+    rules
 }
 
 fn security_rule(raw: raw::SecurityRule) -> Option<SecurityRule> {

@@ -1,0 +1,119 @@
+//! Whether an endpoint may open a flow, or send a packet: security rules and limits.
+
+use crate::tables::{Tables, Walk};
+use privatelink_common::{
+    Addr, Endpoint, Reason, RuleKey,
+    cell::Word64,
+    policy::{BYTE_SHIFT, MAX_RULES, limited},
+};
+
+/// How far new flows may come before their time: one second's worth at once.
+const FLOW_BURST: u64 = 1_000_000_000;
+/// How far packets and bytes may come before their time. Well above the clock's grain.
+const PACKET_BURST: u64 = 100_000_000;
+/// How often another CPU may count at the very moment.
+const ATTEMPTS: u32 = 8;
+
+/// Whether a client may reach a port, in the machine's order, by the endpoint's rules.
+#[inline(never)]
+pub fn is_allowed<T: Tables>(tables: &T, endpoint: &Endpoint, client: &Addr, port: u16) -> bool {
+    let count = u32::from(endpoint.rule_count);
+    if count == 0 {
+        return true;
+    }
+    let key = RuleKey { set: endpoint.rules, number: 0 };
+    let [a, b, c, d] = client.words();
+    let mut rules = Rules { key, client: [a, b, c, d], port, allowed: false };
+    tables.walk(if count < MAX_RULES { count } else { MAX_RULES }, &mut rules);
+    rules.allowed
+}
+
+/// The rules of a set, until one allows.
+struct Rules {
+    key: RuleKey,
+    client: [u32; 4],
+    port: u16,
+    allowed: bool,
+}
+
+impl Walk for Rules {
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+        self.key.number = number;
+        let Some(rule) = tables.rule(&self.key) else { return false };
+        let (address, mask) = (rule.address.words(), rule.mask.words());
+        let [a, b, c, d] = self.client;
+        let differs = (a & mask[0]) ^ address[0]
+            | (b & mask[1]) ^ address[1]
+            | (c & mask[2]) ^ address[2]
+            | (d & mask[3]) ^ address[3];
+        self.allowed = differs == 0 && rule.first_port <= self.port && self.port <= rule.last_port;
+        self.allowed
+    }
+}
+
+/// Why an endpoint may not open one more flow now, if it may not; if it may, that is counted.
+#[inline(never)]
+pub fn refused_flow<T: Tables>(tables: &T, endpoint: u32) -> Option<Reason> {
+    let (limits, meter) = (tables.limits(endpoint)?, tables.meter(endpoint)?);
+    if limits.flows != 0 && meter.flows.load() >= limits.flows {
+        return Some(Reason::FlowLimit);
+    }
+    let in_time = take(tables, &meter.new_flows, limits.flow_nanos, FLOW_BURST);
+    (!in_time).then_some(Reason::FlowRateLimit)
+}
+
+/// Why a packet of `length` bytes may not go through an endpoint now, if it may not; if it may,
+/// that is counted.
+#[inline(never)]
+pub fn refused_packet<T: Tables>(tables: &T, endpoint: u32, length: u32) -> Option<Reason> {
+    let (limits, meter) = (tables.limits(endpoint)?, tables.meter(endpoint)?);
+    if !take(tables, &meter.packets, limits.packet_nanos, PACKET_BURST) {
+        return Some(Reason::PacketRateLimit);
+    }
+    let nanos = limits.byte_nanos.wrapping_mul(u64::from(length)) >> BYTE_SHIFT;
+    (!take(tables, &meter.bytes, nanos, PACKET_BURST)).then_some(Reason::BitRateLimit)
+}
+
+/// Whether the endpoint's packets have to be counted against a limit.
+#[inline(always)]
+pub fn is_metered(endpoint: &Endpoint) -> bool {
+    endpoint.limits & limited::PACKETS != 0
+}
+
+/// Takes `cost` nanoseconds of what is spent at the rate of time itself (GCRA): `spent` may run
+/// ahead of the clock by `burst`, and never falls behind it.
+#[inline(always)]
+fn take<T: Tables>(tables: &T, spent: &Word64, cost: u64, burst: u64) -> bool {
+    if cost == 0 {
+        return true;
+    }
+    let mut take = Take { spent, cost, burst, now: tables.nanos(), refused: false };
+    tables.walk(ATTEMPTS, &mut take);
+    // Where all attempts lost the race, the others have paid; this one goes free.
+    !take.refused
+}
+
+struct Take<'c> {
+    spent: &'c Word64,
+    cost: u64,
+    burst: u64,
+    now: u64,
+    refused: bool,
+}
+
+impl Walk for Take<'_> {
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, tables: &T, _number: u32) -> bool {
+        let before = self.spent.load();
+        let ahead = before.wrapping_sub(self.now);
+        // Behind the clock (a negative difference) nothing is spent.
+        let behind = ahead.cast_signed() < 0;
+        if !behind && ahead > self.burst {
+            self.refused = true;
+            return true;
+        }
+        let from = if behind { self.now } else { before };
+        tables.exchange64(self.spent, before, from.wrapping_add(self.cost))
+    }
+}
