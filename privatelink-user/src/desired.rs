@@ -1,4 +1,5 @@
-//! What the maps should hold: a function of configuration, indices and host, and of nothing else.
+//! What the maps should hold: a function of configuration, state, host and time, and of nothing
+//! else.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -8,17 +9,21 @@ use privatelink_common::{
 };
 
 use crate::{
+    connection::rules_of,
     host::{HostFacts, Link},
     ids::{Family, Ids, addresses},
-    model::{self, AcceptancePolicy, EndpointAddresses, Model, OnPending, OnReject, Protocol},
+    model::{self, Model, OnPending, OnReject, Protocol},
+    state::State,
     tables::Tables,
+    timestamp::Timestamp,
 };
 
 /// Computes the content of every map.
 ///
 /// What needs an interface that the host does not have is left out.
-pub fn desired(model: &Model, ids: &Ids, facts: &HostFacts) -> Tables {
-    let mut view = View { model, ids, facts, tables: Tables::default() };
+pub fn desired(model: &Model, state: &State, facts: &HostFacts, now: Timestamp) -> Tables {
+    let ids = &state.ids;
+    let mut view = View { model, state, ids, facts, now, tables: Tables::default() };
     view.networks();
     view.sources();
     for service in model.services().values() {
@@ -53,19 +58,18 @@ pub fn next_hop(network: &model::Network, address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// Where the connection of an endpoint stands.
-pub fn admission(model: &Model, endpoint: &model::Endpoint) -> Admission {
-    let service = model.services().get(&endpoint.service);
-    let network = model.networks().get(&endpoint.network);
-    let (Some(service), Some(network)) = (service, network) else { return Admission::Rejected };
-    let principal = &network.principal;
-    if !service.allow.contains(principal) {
-        return Admission::Rejected;
-    }
-    match service.acceptance {
-        AcceptancePolicy::Automatic => Admission::Available,
-        AcceptancePolicy::Manual if service.accept.contains(principal) => Admission::Available,
-        AcceptancePolicy::Manual => Admission::Pending,
+/// What packets of an endpoint meet.
+fn admission(
+    model: &Model,
+    state: &State,
+    endpoint: &model::Endpoint,
+    now: Timestamp,
+) -> Admission {
+    let connection = state.connections.get(&endpoint.name);
+    match connection.zip(rules_of(model, endpoint)) {
+        Some((connection, (_, rules))) => connection.admission(&rules, now),
+        // Nobody has asked yet, so nobody can have accepted.
+        None => Admission::Pending,
     }
 }
 
@@ -85,8 +89,10 @@ fn interface<'a>(network: &model::Network, facts: &'a HostFacts) -> Option<Attac
 
 struct View<'a> {
     model: &'a Model,
+    state: &'a State,
     ids: &'a Ids,
     facts: &'a HostFacts,
+    now: Timestamp,
     tables: Tables,
 }
 
@@ -193,8 +199,8 @@ impl<'a> View<'a> {
         let indices = (self.ids.endpoint(endpoint), self.ids.service(service));
         let (Some(index), Some(service_index)) = indices else { return };
         let Some((_, network, attached)) = self.attached(&endpoint.network) else { return };
-        let EndpointAddresses::Fixed(addresses) = endpoint.addresses else { return };
-        let admission = admission(self.model, endpoint);
+        let Some(addresses) = self.state.addresses.of(endpoint) else { return };
+        let admission = admission(self.model, self.state, endpoint, self.now);
         let mut record = Endpoint {
             admission: admission as u32,
             refusal: refusal(service, admission) as u32,

@@ -8,12 +8,14 @@
 //! Control flows one way: nothing on the right decides about anything on the left. Up to the
 //! plan all is computed from values, without a look at the outside.
 
+pub mod addresses;
 pub mod api;
 pub mod bpf;
 pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod connection;
 pub mod daemon;
 pub mod desired;
 pub mod difference;
@@ -22,9 +24,11 @@ pub mod host;
 pub mod ids;
 pub mod model;
 pub mod plan;
+pub mod state;
 pub mod status;
 pub mod store;
 pub mod supported;
 pub mod tables;
+pub mod timestamp;
 
 pub use bpf::BPF_OBJECT;

@@ -2,24 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use privatelink_common::{Admission, EndpointCounters, Reason};
+use privatelink_common::{EndpointCounters, Reason};
 
 use crate::{
     api::types,
     bpf::Mode,
-    desired::{admission, next_hop},
+    connection::Acceptance,
+    desired::next_hop,
     flows::Counts,
     host::HostFacts,
-    ids::{Ids, addresses},
-    model::{self, AddressPair, EndpointAddresses, Model, PortRange},
+    ids::addresses,
+    model::{self, Model, PortRange},
+    state::State,
 };
 
 /// What the pieces of a status are made of.
 pub struct View<'a> {
     /// The configuration in force.
     pub model: &'a Model,
-    /// The indices of what is in it.
-    pub ids: &'a Ids,
+    /// What is kept of it.
+    pub state: &'a State,
     /// The host.
     pub facts: &'a HostFacts,
     /// Where packets are forwarded, by interface index.
@@ -75,7 +77,7 @@ impl View<'_> {
     }
 
     fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
-        let index = self.ids.endpoint(endpoint);
+        let index = self.state.ids.endpoint(endpoint);
         index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
     }
 
@@ -89,7 +91,7 @@ impl View<'_> {
         let target = |(address, target): (_, &model::Target)| {
             let hop = network.and_then(|network| next_hop(network, address));
             let neighbour = link.zip(hop).and_then(|(l, hop)| self.facts.neighbour(l.index, hop));
-            let index = self.ids.target(service, address);
+            let index = self.state.ids.target(service, address);
             let (health, reason) = match service.health_check {
                 None => ("unused", "the service has no health check"),
                 Some(_) => ("initial", "no health check has ended yet"),
@@ -119,16 +121,19 @@ impl View<'_> {
     /// The endpoints, with how many flows go through each and what was counted.
     pub fn endpoints(&self, counters: impl Fn(u32) -> EndpointCounters) -> Vec<types::Endpoint> {
         let one = |endpoint: &model::Endpoint| {
-            let index = self.ids.endpoint(endpoint);
+            let index = self.state.ids.endpoint(endpoint);
             let counted = index.map(&counters).unwrap_or_default();
             types::Endpoint {
                 name: endpoint.name.to_string(),
                 service: endpoint.service.to_string(),
                 network: endpoint.network.to_string(),
-                addresses: fixed(endpoint)
+                addresses: self
+                    .state
+                    .addresses
+                    .of(endpoint)
                     .map(|pair| pair.iter().map(|address| address.to_string()).collect())
                     .unwrap_or_default(),
-                state: state(admission(self.model, endpoint)).to_owned(),
+                state: self.acceptance(endpoint).word().to_owned(),
                 dns_names: Vec::new(),
                 active_flows: self.flows_through(endpoint),
                 new_flows: counted.new_flows,
@@ -152,6 +157,11 @@ impl View<'_> {
             }
         };
         self.model.endpoints().values().map(one).collect()
+    }
+
+    fn acceptance(&self, endpoint: &model::Endpoint) -> Acceptance {
+        let connection = self.state.connections.get(&endpoint.name);
+        connection.map_or(Acceptance::Pending, |connection| connection.standing.acceptance())
     }
 
     /// What does not work for want of something on the host.
@@ -211,23 +221,6 @@ pub fn drops(counts: Vec<(Reason, u64)>) -> BTreeMap<String, u64> {
     counts.into_iter().map(|(reason, count)| (reason.name().to_owned(), count)).collect()
 }
 
-/// The word for a state, as in lists and in the configuration's documentation.
-pub fn state(admission: Admission) -> &'static str {
-    match admission {
-        Admission::Available => "available",
-        Admission::Pending => "pending-acceptance",
-        Admission::Rejected | Admission::Absent | Admission::Draining => "rejected",
-        Admission::Expired => "expired",
-    }
-}
-
-fn fixed(endpoint: &model::Endpoint) -> Option<AddressPair> {
-    match endpoint.addresses {
-        EndpointAddresses::Fixed(pair) => Some(pair),
-        EndpointAddresses::Auto => None,
-    }
-}
-
 fn mac(mac: privatelink_common::Mac) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
@@ -235,14 +228,12 @@ fn mac(mac: privatelink_common::Mac) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, host::Link};
+    use crate::{config, host::Link, timestamp::Timestamp};
 
     #[test]
     fn what_is_missing_is_said() {
         let text = include_str!("../../examples/quickstart.toml");
         let model = config::from_text("test.toml", text).unwrap().model;
-        let mut ids = Ids::default();
-        ids.assign(&model).unwrap();
         let mut facts = HostFacts::default();
         facts.insert_link(Link {
             index: 3,
@@ -252,13 +243,20 @@ mod tests {
             up: false,
             allmulti: false,
         });
+        let mut state = State::default();
+        state.follow(&model, &facts, Timestamp::now()).unwrap();
         let attached = BTreeMap::from([(3, Mode::Generic)]);
         let flows = Counts {
             endpoints: BTreeMap::from([(1, 7)]),
             targets: BTreeMap::from([((1, 8080), 3), ((1, 9999), 4), ((2, 8080), 2)]),
         };
-        let view =
-            View { model: &model, ids: &ids, facts: &facts, attached: &attached, flows: &flows };
+        let view = View {
+            model: &model,
+            state: &state,
+            facts: &facts,
+            attached: &attached,
+            flows: &flows,
+        };
         let modes: Vec<_> = view.networks().into_iter().map(|network| network.xdp_mode).collect();
         assert_eq!(modes, [None, Some("generic".to_owned())]);
         let problems = view.problems();

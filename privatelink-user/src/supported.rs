@@ -5,7 +5,7 @@
 
 use crate::{
     config::{Diagnostics, Kind, Loaded},
-    model::{Endpoint, EndpointAddresses, Model, Name, Network, OnReject, Service, TargetAddress},
+    model::{Model, Name, Network, Service, TargetAddress},
 };
 
 /// A key that is without effect.
@@ -59,9 +59,6 @@ pub fn unsupported(model: &Model) -> Vec<Unsupported> {
     for service in model.services().values() {
         self::service(service, &mut found);
     }
-    for endpoint in model.endpoints().values() {
-        self::endpoint(endpoint, &mut found);
-    }
     found
 }
 
@@ -94,10 +91,11 @@ fn gateway(model: &Model, found: &mut Vec<Unsupported>) {
     let mut finder = Finder { kind: Kind::Gateway, name: &gateway.name, found };
     let help = "read the counters with `privatelink status --json`";
     finder.warn(gateway.metrics.is_some(), "metrics", help);
+    let help = "only root and the socket's group may speak to the daemon";
+    finder.warn(gateway.group.is_some(), "group", help);
     for principal in model.principals().values() {
         let mut finder =
             Finder { kind: Kind::Principal, name: &principal.name, found: finder.found };
-        let help = "only root and the socket's group may speak to the daemon";
         finder.warn(!principal.users.is_empty(), "users", help);
         finder.warn(!principal.groups.is_empty(), "groups", help);
     }
@@ -116,8 +114,6 @@ fn service(service: &Service, found: &mut Vec<Unsupported>) {
         let named = matches!(target.address, TargetAddress::Dns(_));
         finder.refuse(named, format!("target.{number}.address"), "write the target's IP address");
     }
-    let drains = matches!(service.on_reject, OnReject::Drain(_));
-    finder.refuse(drains, "on_reject", "use \"reset\" or \"drop\"");
     finder.warn(
         service.health_check.is_some(),
         "health_check",
@@ -128,12 +124,6 @@ fn service(service: &Service, found: &mut Vec<Unsupported>) {
     finder.warn(service.fail_open, "fail_open", "every target is taken for healthy");
     let help = "have consumers use the endpoints' addresses";
     finder.warn(!service.private_dns.is_empty(), "private_dns", help);
-}
-
-fn endpoint(endpoint: &Endpoint, found: &mut Vec<Unsupported>) {
-    let mut finder = Finder { kind: Kind::Endpoint, name: &endpoint.name, found };
-    let auto = endpoint.addresses == EndpointAddresses::Auto;
-    finder.refuse(auto, "addresses", "write an address of the network's subnets");
 }
 
 #[cfg(test)]
@@ -158,23 +148,21 @@ mod tests {
     fn all_that_is_refused_is_shown_at_once() {
         let text = PARTS
             .replace("# router", "vlan = 7\ndns = true")
-            .replace("# rules", "on_reject = { drain = \"30s\" }");
+            .replace(r#"address = "10.0.0.20""#, "address = \"db.internal\"");
         let refused = review(&config::from_text("test.toml", &text).unwrap()).unwrap_err();
         assert_eq!(refused.count(), 2);
         assert!(refused.render(false).contains("`vlan` of the network `vendor`"), "{refused}");
     }
 
     #[test]
-    fn isolation_and_limits_are_refused_and_the_rest_is_warned_of() {
+    fn what_bears_on_isolation_is_refused_and_the_rest_is_warned_of() {
         for (place, line, key, fatal) in [
             ("# router", "dns = true", "dns", false),
             ("# router", "vlan = 7", "vlan", true),
-            ("# rules", "on_reject = { drain = \"30s\" }", "on_reject", true),
             ("# rules", "fail_open = true", "fail_open", false),
             ("# rules", "drain = \"10s\"", "drain", false),
             ("# rules", "private_dns = [\"a.b\"]", "private_dns", false),
             ("# rules", "health_check = { protocol = \"tcp\" }", "health_check", false),
-            (r#"addresses = ["10.1.0.50"]"#, "addresses = \"auto\"", "addresses", true),
             (r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true),
         ] {
             let text = PARTS.replace(place, line);

@@ -10,9 +10,9 @@ use super::{
     source::Located,
 };
 use crate::model::{
-    AcceptancePolicy, DnsName, Drain, IdleTimeout, Interface, Invalid, MaxFlows, Name, OnPending,
-    OnReject, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity, TargetAddress,
-    Threshold, VlanId, Weight,
+    AcceptancePolicy, DnsName, Drain, IdleTimeout, Interface, Invalid, MaxFlows, Name, OnDisallow,
+    OnPending, OnReject, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity,
+    RequestExpiry, TargetAddress, Threshold, VlanId, Weight,
 };
 
 section! {
@@ -34,6 +34,7 @@ section! {
         optional max_flows: MaxFlows,
         optional state_dir: PathBuf,
         optional socket: PathBuf,
+        optional group: String,
         optional pin_dir: PathBuf,
     }
 }
@@ -69,6 +70,8 @@ section! {
         optional acceptance: AcceptancePolicy,
         optional allow: List<Who>,
         optional accept: List<Who>,
+        optional request_expiry: RequestExpiry,
+        optional on_disallow: OnDisallow,
         optional private_dns: List<DnsName>,
         optional on_reject: OnReject,
         optional on_pending: OnPending,
@@ -247,6 +250,12 @@ impl Decode for Protocol {
 impl Decode for AcceptancePolicy {
     fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
         entry.choose(&[("manual", Self::Manual), ("automatic", Self::Automatic)], report)
+    }
+}
+
+impl Decode for OnDisallow {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        entry.choose(&[("cut", Self::Cut), ("keep", Self::Keep)], report)
     }
 }
 

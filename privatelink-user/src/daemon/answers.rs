@@ -47,7 +47,7 @@ impl Running {
     pub fn view<'a>(&'a self, flows: &'a Counts) -> status::View<'a> {
         status::View {
             model: &self.loaded.model,
-            ids: &self.ids,
+            state: self.store.state(),
             facts: self.host.facts(),
             attached: &self.attached,
             flows,
@@ -82,7 +82,7 @@ impl Running {
     fn endpoints(&self, counts: &Counts) -> Result<Vec<types::Endpoint>, Refused> {
         let endpoints = self.loaded.model.endpoints().values();
         let indices: Vec<u32> =
-            endpoints.filter_map(|endpoint| self.ids.endpoint(endpoint)).collect();
+            endpoints.filter_map(|endpoint| self.store.state().ids.endpoint(endpoint)).collect();
         let counters = self.datapath.counters(&indices).map_err(failed)?;
         let counters: BTreeMap<u32, EndpointCounters> = indices.into_iter().zip(counters).collect();
         let counted = |index| counters.get(&index).copied().unwrap_or_default();
@@ -107,7 +107,9 @@ impl Running {
             query.endpoint.as_ref().is_none_or(|name| endpoint.name.as_str() == name)
         });
         let names: BTreeMap<u32, &str> = wanted
-            .filter_map(|endpoint| Some((self.ids.endpoint(endpoint)?, endpoint.name.as_str())))
+            .filter_map(|endpoint| {
+                Some((self.store.state().ids.endpoint(endpoint)?, endpoint.name.as_str()))
+            })
             .collect();
         let busy = || Refused::Failed("the maps are being written; ask again".into());
         let tables = self.actual.as_ref().ok_or_else(busy)?;

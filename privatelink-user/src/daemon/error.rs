@@ -3,7 +3,7 @@
 use std::io;
 
 use super::lock::InUse;
-use crate::{api::server::SocketError, bpf, config::Diagnostics, host, ids, store::StoreError};
+use crate::{api::server::SocketError, bpf, config::Diagnostics, host, state, store::StoreError};
 
 /// Why a daemon cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -13,13 +13,13 @@ pub enum Error {
     Config(#[from] Diagnostics),
     /// The configuration asks for more than the maps hold.
     #[error(transparent)]
-    Exhausted(#[from] ids::Exhausted),
+    TooMuch(#[from] state::TooMuch),
     /// Another daemon has what this one needs.
     #[error(transparent)]
     InUse(#[from] InUse),
-    /// The indices cannot be kept.
+    /// The state cannot be kept.
     #[error(transparent)]
-    Indices(#[from] ids::FileError),
+    State(#[from] state::Error),
     /// The kernel cannot be asked about the host.
     #[error(transparent)]
     Host(#[from] host::Error),

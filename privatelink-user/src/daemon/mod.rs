@@ -113,6 +113,7 @@ async fn drive(
             return Err(Error::ServerEnded);
         }
         let look = if running.is_ready() { verify } else { verify.min(Instant::now() + LOOK) };
+        let look = running.deadline().map_or(look, |deadline| look.min(deadline));
         tokio::select! {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,

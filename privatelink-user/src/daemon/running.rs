@@ -1,12 +1,14 @@
 //! A running gateway: the configuration in force, and everything that carries it out.
 
+mod acceptance;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use log::{info, warn};
+use log::{error, info, warn};
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
@@ -15,15 +17,17 @@ use crate::{
     api::types::Difference,
     bpf::{Datapath, Mode},
     config::{self, Loaded},
+    connection,
     desired::{desired, next_hops},
     difference::{self, Side},
     flows::Counts,
     host::{Events, Host},
-    ids::{IdFile, Ids},
     plan::Plan,
+    state::{self, Journal, State, Store},
     store::{Kernel, MapStore as _},
     supported::{self, Unsupported},
     tables::Tables,
+    timestamp::Timestamp,
 };
 
 /// How long the daemon waits for next hops to answer before it says that it is ready.
@@ -32,7 +36,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// A configuration that can be taken over.
 pub(super) struct Prepared {
     loaded: Loaded,
-    ids: Ids,
+    state: State,
     warnings: Vec<Unsupported>,
 }
 
@@ -40,12 +44,13 @@ pub(super) struct Prepared {
 pub(super) struct Running {
     config: PathBuf,
     pub(super) loaded: Loaded,
-    pub(super) ids: Ids,
-    id_file: IdFile,
+    pub(super) store: Box<dyn Store>,
     /// The host that packets go through.
     pub host: Host,
     pub(super) datapath: Datapath,
     kernel: Kernel,
+    /// When time next changes what packets of some connection meet.
+    deadline: Option<Timestamp>,
     /// What the maps hold, while that is known.
     pub(super) actual: Option<Tables>,
     pub(super) attached: BTreeMap<u32, Mode>,
@@ -76,22 +81,21 @@ impl Running {
     /// Loads what is kept on disk and pinned in the kernel.
     pub async fn open(config: &Path, loaded: Loaded) -> Result<(Self, Events), Error> {
         let gateway = loaded.model.gateway();
-        let id_file = IdFile::new(&gateway.state_dir);
-        let mut ids = id_file.load()?;
-        let fresh = ids.is_empty();
-        ids.assign(&loaded.model)?;
-        let datapath = open_datapath(&loaded, fresh)?;
-        id_file.save(&ids)?;
-        let kernel = datapath.store()?;
+        let mut store = Journal::open(&gateway.state_dir)?;
         let (host, events) = Host::open().await?;
+        let mut state = store.state().clone();
+        state.follow(&loaded.model, host.facts(), Timestamp::now())?;
+        let datapath = open_datapath(&loaded, store.state().ids.is_empty())?;
+        keep(&mut store, &state)?;
+        let kernel = datapath.store()?;
         let running = Self {
             config: config.to_owned(),
             loaded,
-            ids,
-            id_file,
+            store: Box::new(store),
             host,
             datapath,
             kernel,
+            deadline: None,
             actual: None,
             attached: BTreeMap::new(),
             problems: Vec::new(),
@@ -108,19 +112,13 @@ impl Running {
         self.ready
     }
 
-    /// Brings maps and interfaces after configuration and host.
+    /// Brings maps and interfaces after configuration, state, host and clock.
     pub async fn converge(&mut self) -> Result<(), Error> {
-        let wanted = desired(&self.loaded.model, &self.ids, self.host.facts());
-        let actual = match self.actual.take() {
-            Some(actual) => actual,
-            None => self.kernel.load()?,
-        };
-        let plan = Plan::between(&actual, &wanted);
-        plan.apply(&mut self.kernel)?;
-        if !plan.is_empty() {
-            info!("{} map entries changed", plan.len());
+        if let Err(error) = self.settle() {
+            // What time has ended is ended for packets even so.
+            error!("{}", Chain(&error));
         }
-        self.actual = Some(wanted);
+        self.write_maps()?;
         let mut problems = self.attach().await;
         problems.extend(self.detach());
         let hops = next_hops(&self.loaded.model, self.host.facts());
@@ -133,6 +131,24 @@ impl Running {
             notify(&[NotifyState::Ready]);
         }
         self.report(problems);
+        Ok(())
+    }
+
+    /// Brings the maps after configuration, state, host and clock.
+    fn write_maps(&mut self) -> Result<(), Error> {
+        let (model, now) = (&self.loaded.model, Timestamp::now());
+        let wanted = desired(model, self.store.state(), self.host.facts(), now);
+        let actual = match self.actual.take() {
+            Some(actual) => actual,
+            None => self.kernel.load()?,
+        };
+        let plan = Plan::between(&actual, &wanted);
+        plan.apply(&mut self.kernel)?;
+        if !plan.is_empty() {
+            info!("{} map entries changed", plan.len());
+        }
+        self.actual = Some(wanted);
+        self.deadline = connection::deadline(&self.store.state().connections, model, now);
         Ok(())
     }
 
@@ -156,18 +172,20 @@ impl Running {
     /// Works out what follows from a configuration, if this release can carry it out.
     pub fn prepare(&self, loaded: Loaded) -> Result<Prepared, Error> {
         let warnings = supported::review(&loaded)?;
-        let mut ids = self.ids.clone();
-        ids.assign(&loaded.model)?;
-        Ok(Prepared { loaded, ids, warnings })
+        let mut state = self.store.state().clone();
+        state.follow(&loaded.model, self.host.facts(), Timestamp::now())?;
+        Ok(Prepared { loaded, state, warnings })
     }
 
     /// What a configuration would change.
     pub fn compare(&self, next: &Prepared) -> Difference {
-        let facts = self.host.facts();
-        let now = desired(&self.loaded.model, &self.ids, facts);
-        let then = desired(&next.loaded.model, &next.ids, facts);
-        let before = Side { model: &self.loaded.model, ids: &self.ids, tables: &now };
-        let after = Side { model: &next.loaded.model, ids: &next.ids, tables: &then };
+        let (facts, now) = (self.host.facts(), Timestamp::now());
+        let (model, state) = (&self.loaded.model, self.store.state());
+        let tables = desired(model, state, facts, now);
+        let before = Side { model, state, tables: &tables };
+        let (model, state) = (&next.loaded.model, &next.state);
+        let tables = desired(model, state, facts, now);
+        let after = Side { model, state, tables: &tables };
         let mut difference = difference::between(before, after, self.datapath.flows());
         let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
         difference.warnings = next.warnings.iter().map(warning).collect();
@@ -177,7 +195,7 @@ impl Running {
     /// Takes over a configuration.
     pub fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
-        self.id_file.save(&next.ids)?;
+        keep(self.store.as_mut(), &next.state)?;
         for item in &next.warnings {
             warn!("{}; {}", item.message(), item.help);
         }
@@ -192,7 +210,6 @@ impl Running {
                 warn!("the new `{key}` takes effect when the daemon is started again");
             }
         }
-        self.ids = next.ids;
         self.loaded = next.loaded;
         info!("configuration reloaded");
         Ok(())
@@ -272,6 +289,12 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// Keeps a state that was computed from the one that is kept.
+fn keep(store: &mut (impl Store + ?Sized), next: &State) -> Result<(), state::Error> {
+    let changes = store.state().changes_to(next);
+    store.commit(changes)
 }
 
 /// Opens the datapath on what is pinned, if the daemon still knows what the flows there mean.

@@ -27,10 +27,10 @@ impl<'a> Cuts<'a> {
     pub fn new(before: Side<'a>, after: Side<'a>) -> Self {
         let endpoints = before.model.endpoints().values();
         let endpoints =
-            endpoints.filter_map(|endpoint| Some((before.ids.endpoint(endpoint)?, endpoint)));
+            endpoints.filter_map(|endpoint| Some((before.state.ids.endpoint(endpoint)?, endpoint)));
         let targets = before.model.services().values().flat_map(|service| {
             addresses(service).filter_map(move |(address, _)| {
-                Some((before.ids.target(service, address)?, (service, address)))
+                Some((before.state.ids.target(service, address)?, (service, address)))
             })
         });
         Self {

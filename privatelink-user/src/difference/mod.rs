@@ -12,9 +12,9 @@ use privatelink_common::flow::Flow;
 
 use crate::{
     api::types::{Action, Change, Difference},
-    ids::Ids,
     model::{Endpoint, Listener, Model, Name, Network, Principal, Service, Target},
     plan::Plan,
+    state::State,
     tables::Tables,
 };
 use cut::Cuts;
@@ -25,8 +25,8 @@ use words::Words;
 pub struct Side<'a> {
     /// What it means.
     pub model: &'a Model,
-    /// The indices of what is in it.
-    pub ids: &'a Ids,
+    /// What is kept of it.
+    pub state: &'a State,
     /// What the maps hold.
     pub tables: &'a Tables,
 }

@@ -7,7 +7,8 @@ use crate::{
     config,
     desired::desired,
     host::{HostFacts, Link},
-    ids::addresses,
+    ids::{Ids, addresses},
+    timestamp::Timestamp,
 };
 
 const PARTS: &str = include_str!("../desired/tests.toml");
@@ -40,15 +41,17 @@ fn facts() -> HostFacts {
 /// address to each target of its family.
 fn compare_with(text: &str) -> Difference {
     let (old, new) = (model(&before()), model(text));
-    let mut ids = Ids::default();
-    ids.assign(&old).unwrap();
-    let mut next = ids.clone();
-    next.assign(&new).unwrap();
-    let (before, after) = (desired(&old, &ids, &facts()), desired(&new, &next, &facts()));
-    let flows = flows(&old, &ids);
+    let now = Timestamp::from_millis(1_000_000);
+    let mut state = State::default();
+    state.follow(&old, &facts(), now).unwrap();
+    let mut next = state.clone();
+    next.follow(&new, &facts(), now).unwrap();
+    let before = desired(&old, &state, &facts(), now);
+    let after = desired(&new, &next, &facts(), now);
+    let flows = flows(&old, &state.ids);
     between(
-        Side { model: &old, ids: &ids, tables: &before },
-        Side { model: &new, ids: &next, tables: &after },
+        Side { model: &old, state: &state, tables: &before },
+        Side { model: &new, state: &next, tables: &after },
         flows.into_iter(),
     )
 }
@@ -108,7 +111,14 @@ fn with(part: &str, other: &str) -> Vec<String> {
 #[test]
 fn each_change_is_named_with_the_flows_that_it_ends() {
     for (part, other, expected) in [
-        (RULES, "allow = [\"acme\"]", "~ service web: accept acme -> none (cuts 2)"),
+        // Who was accepted stays so; who is not allowed any more does not.
+        (RULES, "allow = [\"acme\"]", "~ service web: accept acme -> none (cuts 0)"),
+        (RULES, "", "~ service web: allow acme -> none; accept acme -> none (cuts 2)"),
+        (
+            RULES,
+            "on_disallow = \"keep\"",
+            "~ service web: allow acme -> none; accept acme -> none; on_disallow cut -> keep (cuts 0)",
+        ),
         (
             RULES,
             "allow = [\"acme\"]\naccept = [\"acme\"]\non_reject = \"drop\"",

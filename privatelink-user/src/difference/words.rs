@@ -62,6 +62,7 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
         ("max_flows", before.max_flows.to_string(), after.max_flows.to_string()),
         ("state_dir", path(&before.state_dir), path(&after.state_dir)),
         ("socket", path(&before.socket), path(&after.socket)),
+        ("group", option(before.group.as_ref()), option(after.group.as_ref())),
         ("pin_dir", path(&before.pin_dir), path(&after.pin_dir)),
     ] {
         words.key(&format!("(once the daemon is started again) {key}"), Some(before), after);
@@ -111,7 +112,9 @@ pub(super) fn service(before: Option<&Service>, after: &Service) -> Words {
         words.key(key, old, new);
     }
     for (key, value) in [
-        ("private_dns", (|one| list(&one.private_dns)) as fn(&Service) -> String),
+        ("request_expiry", (|one| option(one.request_expiry)) as fn(&Service) -> String),
+        ("on_disallow", |one| one.on_disallow.to_string()),
+        ("private_dns", |one| list(&one.private_dns)),
         ("on_reject", |one| one.on_reject.to_string()),
         ("on_pending", |one| one.on_pending.to_string()),
         ("fail_open", |one| one.fail_open.to_string()),

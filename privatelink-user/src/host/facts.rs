@@ -1,9 +1,13 @@
 //! Interfaces and neighbours as plain data, kept up to date message by message.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use netlink_packet_route::{
     RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
     link::{LinkAttribute, LinkFlags, LinkMessage},
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
 };
@@ -14,6 +18,7 @@ use privatelink_common::Mac;
 pub struct HostFacts {
     links: BTreeMap<u32, Link>,
     neighbours: BTreeMap<(u32, IpAddr), Neighbour>,
+    own: BTreeSet<(u32, IpAddr)>,
 }
 
 /// A network interface.
@@ -53,6 +58,16 @@ impl HostFacts {
         self.neighbours.get(&(ifindex, address)).copied()
     }
 
+    /// The host's own addresses on an interface.
+    pub fn own_addresses(&self, ifindex: u32) -> impl Iterator<Item = IpAddr> {
+        self.own.iter().filter(move |(index, _)| *index == ifindex).map(|(_, address)| *address)
+    }
+
+    /// Adds one of the host's own addresses.
+    pub fn insert_own_address(&mut self, ifindex: u32, address: IpAddr) -> bool {
+        self.own.insert((ifindex, address))
+    }
+
     /// Adds or replaces an interface.
     pub fn insert_link(&mut self, link: Link) -> bool {
         let index = link.index;
@@ -72,12 +87,18 @@ impl HostFacts {
     /// Takes in one message of the kernel, and says whether it changed anything.
     pub fn apply(&mut self, message: &RouteNetlinkMessage) -> bool {
         // The messages about everything else are many, and none of ours.
-        #[expect(clippy::wildcard_enum_match_arm, reason = "four kinds of fifty matter here")]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "six kinds of fifty matter here")]
         match message {
             RouteNetlinkMessage::NewLink(link) => {
                 read_link(link).is_some_and(|link| self.insert_link(link))
             }
             RouteNetlinkMessage::DelLink(link) => self.remove_link(link.header.index),
+            RouteNetlinkMessage::NewAddress(message) => {
+                own_address(message).is_some_and(|own| self.own.insert(own))
+            }
+            RouteNetlinkMessage::DelAddress(message) => {
+                own_address(message).is_some_and(|own| self.own.remove(&own))
+            }
             RouteNetlinkMessage::NewNeighbour(message) => self.apply_neighbour(message),
             RouteNetlinkMessage::DelNeighbour(message) => destination(message)
                 .is_some_and(|address| self.remove_neighbour(message.header.ifindex, address)),
@@ -87,6 +108,7 @@ impl HostFacts {
 
     fn remove_link(&mut self, index: u32) -> bool {
         self.neighbours.retain(|(ifindex, _), _| *ifindex != index);
+        self.own.retain(|(ifindex, _)| *ifindex != index);
         self.links.remove(&index).is_some()
     }
 
@@ -131,6 +153,19 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
 pub(super) fn deleted_neighbour(message: &RouteNetlinkMessage) -> Option<(u32, IpAddr)> {
     let RouteNetlinkMessage::DelNeighbour(message) = message else { return None };
     destination(message).map(|address| (message.header.ifindex, address))
+}
+
+fn own_address(message: &AddressMessage) -> Option<(u32, IpAddr)> {
+    // On a link between two, `Address` is the other end's and `Local` the host's own.
+    let (mut local, mut address) = (None, None);
+    for attribute in &message.attributes {
+        if let AddressAttribute::Local(own) = attribute {
+            local = Some(*own);
+        } else if let AddressAttribute::Address(own) = attribute {
+            address = Some(*own);
+        }
+    }
+    local.or(address).map(|address| (message.header.index, address))
 }
 
 fn destination(message: &NeighbourMessage) -> Option<IpAddr> {
@@ -214,6 +249,21 @@ mod tests {
         let gone = RouteNetlinkMessage::DelNeighbour(neighbour(NeighbourState::Stale, Some(mac)));
         assert!(facts.apply(&gone));
         assert_eq!(facts.neighbour(3, HOP), None);
+    }
+
+    #[test]
+    fn the_hosts_own_addresses_come_and_go() {
+        let mut facts = HostFacts::default();
+        let mut message = AddressMessage::default();
+        message.header.index = 3;
+        message.attributes.push(AddressAttribute::Address("10.0.0.9".parse().unwrap()));
+        message.attributes.push(AddressAttribute::Local(HOP));
+        assert!(facts.apply(&RouteNetlinkMessage::NewAddress(message.clone())));
+        assert!(!facts.apply(&RouteNetlinkMessage::NewAddress(message.clone())));
+        assert_eq!(facts.own_addresses(3).collect::<Vec<_>>(), [HOP]);
+        assert_eq!(facts.own_addresses(4).count(), 0);
+        assert!(facts.apply(&RouteNetlinkMessage::DelAddress(message)));
+        assert_eq!(facts, HostFacts::default());
     }
 
     #[test]

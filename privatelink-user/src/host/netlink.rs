@@ -100,7 +100,12 @@ impl Host {
     /// # Errors
     /// When the kernel refuses a socket or a listing.
     pub async fn open() -> Result<(Self, Events), Error> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Neigh];
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Neigh,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+        ];
         // Two sockets: an overrun of the events must not take answers with it.
         let (listener, _, events) = new_multicast_connection(&groups).map_err(Error::Open)?;
         tokio::spawn(listener);
@@ -127,6 +132,11 @@ impl Host {
         let failed = |source| Error::Dump { what: "the interfaces", source };
         while let Some(link) = links.try_next().await.map_err(failed)? {
             facts.apply(&RouteNetlinkMessage::NewLink(link));
+        }
+        let mut addresses = std::pin::pin!(self.handle.address().get().execute());
+        let failed = |source| Error::Dump { what: "the addresses", source };
+        while let Some(address) = addresses.try_next().await.map_err(failed)? {
+            facts.apply(&RouteNetlinkMessage::NewAddress(address));
         }
         let mut neighbours = std::pin::pin!(self.handle.neighbours().get().execute());
         let failed = |source| Error::Dump { what: "the neighbours", source };

@@ -5,7 +5,6 @@
 //! kept on disk, grow, and are used a second time only when no others are left.
 
 mod backends;
-mod file;
 mod indices;
 mod sources;
 
@@ -15,8 +14,6 @@ use privatelink_common::{Pool, maps};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Model, Network, Service, Target, TargetAddress};
-
-pub use file::{FileError, IdFile};
 
 use backends::Backends;
 use indices::Indices;

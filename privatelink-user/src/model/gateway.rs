@@ -23,6 +23,8 @@ pub struct Gateway {
     pub state_dir: PathBuf,
     /// The daemon's control socket.
     pub socket: PathBuf,
+    /// The unix group whose members administer the gateway; `None` is the socket's own.
+    pub group: Option<String>,
     /// Where maps, programs and links are pinned.
     pub pin_dir: PathBuf,
 }

@@ -25,9 +25,9 @@ pub use network::{Attachment, Network, Principal, VlanId};
 pub use number::{Number, Period, Quantity};
 pub use port::{Port, PortRange, Protocol};
 pub use service::{
-    AcceptancePolicy, Drain, HealthCheck, IdleTimeout, Listener, OnPending, OnReject, Principals,
-    Probe, ProbeInterval, ProbeTimeout, RejectDrain, Service, Target, TargetAddress, Threshold,
-    Weight,
+    AcceptancePolicy, Drain, HealthCheck, IdleTimeout, Listener, OnDisallow, OnPending, OnReject,
+    Principals, Probe, ProbeInterval, ProbeTimeout, RejectDrain, RequestExpiry, Service, Target,
+    TargetAddress, Threshold, Weight,
 };
 
 /// The most source addresses that one service may have.

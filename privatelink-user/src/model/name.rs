@@ -2,13 +2,16 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use super::Invalid;
 
 /// The name of a gateway, principal, network, service or endpoint.
 ///
 /// Names become labels in the DNS, where case does not count. Lower case only keeps two things
 /// from being one there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
 impl Name {
@@ -28,6 +31,20 @@ impl FromStr for Name {
             && text.ends_with(edge)
             && text.chars().all(|c| edge(c) || matches!(c, '-' | '_' | '.'));
         if valid { Ok(Self(text.into())) } else { Err(Invalid::Name(text.into())) }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
     }
 }
 

@@ -13,6 +13,8 @@ pub type IdleTimeout = Period<{ 60 * SECOND }, { 7 * DAY }>;
 pub type Drain = Period<0, { 7 * DAY }>;
 /// How long the flows of a rejected connection live on.
 pub type RejectDrain = Period<SECOND, { 7 * DAY }>;
+/// How long a request waits for the provider's decision.
+pub type RequestExpiry = Period<SECOND, { 365 * DAY }>;
 /// The time from one health check to the next.
 pub type ProbeInterval = Period<100, { 3600 * SECOND }>;
 /// The time a health check may take.
@@ -38,6 +40,10 @@ pub struct Service {
     pub allow: Principals,
     /// Of those, who is accepted without asking.
     pub accept: Principals,
+    /// How long a request waits for the provider's decision; `None` waits forever.
+    pub request_expiry: Option<RequestExpiry>,
+    /// What becomes of a connection whose principal may not connect any more.
+    pub on_disallow: OnDisallow,
     /// The addresses from which the gateway speaks to targets, in order, each once.
     pub source_addresses: Vec<IpAddr>,
     /// Names under which consumers find the service, besides the generated ones.
@@ -121,6 +127,24 @@ impl fmt::Display for OnReject {
             Self::Drop => f.write_str("drop"),
             Self::Drain(time) => write!(f, "drain for {time}"),
         }
+    }
+}
+
+/// What becomes of an available connection once `allow` does not name its principal any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDisallow {
+    /// It is rejected.
+    Cut,
+    /// It stays until it is rejected or expires.
+    Keep,
+}
+
+impl fmt::Display for OnDisallow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cut => "cut",
+            Self::Keep => "keep",
+        })
     }
 }
 

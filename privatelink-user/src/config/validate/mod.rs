@@ -173,6 +173,7 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
         Some(domain) => domain.value,
         None => Gateway::DEFAULT_DOMAIN.parse().ok()?,
     };
+    let group = raw.group.and_then(|group| member(group, report));
     Some(Gateway {
         name: raw.name?.value,
         domain,
@@ -180,22 +181,31 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
         max_flows: or_default(raw.max_flows, Gateway::DEFAULT_MAX_FLOWS),
         state_dir: or_default(raw.state_dir, Gateway::DEFAULT_STATE_DIR.into()),
         socket: or_default(raw.socket, Gateway::DEFAULT_SOCKET.into()),
+        group,
         pin_dir: or_default(raw.pin_dir, Gateway::DEFAULT_PIN_DIR.into()),
     })
 }
 
 fn principal(name: &Name, raw: Located<raw::Principal>, report: &mut Report) -> Option<Principal> {
-    let users = or_default(raw.value.users, Vec::new());
-    let groups = or_default(raw.value.groups, Vec::new());
-    for member in users.iter().chain(&groups).filter(|member| member.value.is_empty()) {
+    let mut members = |list: Option<Located<List<String>>>| {
+        let list = or_default(list, Vec::new());
+        list.into_iter().filter_map(|name| member(name, report)).collect()
+    };
+    let (users, groups) = (members(raw.value.users), members(raw.value.groups));
+    Some(Principal { name: name.clone(), users, groups })
+}
+
+/// The name of a unix user or group.
+fn member(name: Located<String>, report: &mut Report) -> Option<String> {
+    if name.value.is_empty() {
         report.push(
             Fault::new("the name of a unix user or group is empty")
-                .at(member.at)
+                .at(name.at)
                 .help("write the name, or leave this one out"),
         );
+        return None;
     }
-    let values = |list: List<String>| list.into_iter().map(|member| member.value).collect();
-    Some(Principal { name: name.clone(), users: values(users), groups: values(groups) })
+    Some(name.value)
 }
 
 /// The value of a key, or what stands for it where it is left out.

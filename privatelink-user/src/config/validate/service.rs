@@ -10,7 +10,7 @@ use crate::{
         raw,
         source::Located,
     },
-    model::{AcceptancePolicy, Name, OnPending, OnReject, Principals, Service},
+    model::{AcceptancePolicy, Name, OnDisallow, OnPending, OnReject, Principals, Service},
 };
 
 /// Validates one service.
@@ -49,6 +49,8 @@ pub(super) fn validate(
         acceptance: or_default(raw.acceptance, AcceptancePolicy::Manual),
         allow,
         accept,
+        request_expiry: raw.request_expiry.map(|expiry| expiry.value),
+        on_disallow: or_default(raw.on_disallow, OnDisallow::Cut),
         source_addresses: sources?.into_iter().collect(),
         private_dns: or_default(raw.private_dns, List::new())
             .into_iter()

@@ -1,0 +1,310 @@
+//! Connections: the relation of an endpoint to its service, and who decided what about it.
+//!
+//! What the files say are [`Rules`], what people say are [`Decision`]s, and time passes: from
+//! these three a connection's [`Standing`] follows, and from that what packets meet. Nothing here
+//! reads a clock or a file.
+
+mod standing;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use privatelink_common::Admission;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{AcceptancePolicy, Endpoint, Model, Name, OnDisallow, OnReject, Service},
+    timestamp::Timestamp,
+};
+
+pub use standing::{Cause, Decision, Impossible, Standing};
+
+/// How many transitions are remembered of one connection; older ones are in the daemon's log.
+pub const HISTORY: usize = 100;
+
+/// Every connection, by the name of its endpoint.
+pub type Connections = BTreeMap<Name, Connection>;
+
+/// Where a connection stands, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Acceptance {
+    /// Nobody has decided yet.
+    #[serde(rename = "pending-acceptance")]
+    Pending,
+    /// Accepted.
+    #[serde(rename = "available")]
+    Available,
+    /// Refused.
+    #[serde(rename = "rejected")]
+    Rejected,
+    /// Out of time.
+    #[serde(rename = "expired")]
+    Expired,
+}
+
+impl Acceptance {
+    /// The word, as in lists and scripts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending-acceptance",
+            Self::Available => "available",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl fmt::Display for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// What a service's rules say about one principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// It may not connect.
+    Disallowed,
+    /// The provider is to be asked.
+    Ask,
+    /// It is accepted without asking.
+    Unasked,
+}
+
+/// What the configuration says about one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Who decides.
+    pub rule: Rule,
+    /// How long a request waits for a decision; `None` is forever.
+    pub request_expiry: Option<Duration>,
+    /// What becomes of a connection whose principal may not connect any more.
+    pub on_disallow: OnDisallow,
+    /// How long flows go on after the connection has ended.
+    pub drain: Option<Duration>,
+}
+
+impl Rules {
+    /// The rules of a service for a principal.
+    pub fn of(service: &Service, consumer: &Name) -> Self {
+        let unasked =
+            service.acceptance == AcceptancePolicy::Automatic || service.accept.contains(consumer);
+        let rule = match (service.allow.contains(consumer), unasked) {
+            (false, _) => Rule::Disallowed,
+            (true, false) => Rule::Ask,
+            (true, true) => Rule::Unasked,
+        };
+        let drain = match service.on_reject {
+            OnReject::Drain(period) => Some(period.get()),
+            OnReject::Reset | OnReject::Drop => None,
+        };
+        let request_expiry = service.request_expiry.map(|expiry| expiry.get());
+        Self { rule, request_expiry, on_disallow: service.on_disallow, drain }
+    }
+
+    fn drain_from(&self, end: Timestamp) -> Option<Timestamp> {
+        self.drain.map(|period| end.after(period))
+    }
+}
+
+/// Between whom a connection is. If any of them changes, it is another connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parties {
+    /// The service.
+    pub service: Name,
+    /// The provider, which decides.
+    pub provider: Name,
+    /// The network of the endpoint.
+    pub network: Name,
+    /// The consumer, which asks.
+    pub consumer: Name,
+}
+
+impl Parties {
+    /// The parties of an endpoint's connection.
+    pub fn of(model: &Model, endpoint: &Endpoint) -> Option<Self> {
+        Some(Self {
+            service: endpoint.service.clone(),
+            provider: model.services().get(&endpoint.service)?.principal.clone(),
+            network: endpoint.network.clone(),
+            consumer: model.networks().get(&endpoint.network)?.principal.clone(),
+        })
+    }
+}
+
+/// Who had a connection come to stand elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Author {
+    /// The configuration, or time.
+    Rule,
+    /// A unix user.
+    User {
+        /// The user's number.
+        uid: u32,
+        /// The name that the number had then.
+        name: Option<String>,
+    },
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule => f.write_str("rule"),
+            Self::User { name: Some(name), .. } => f.write_str(name),
+            Self::User { uid, name: None } => write!(f, "uid {uid}"),
+        }
+    }
+}
+
+/// A step in the life of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Author,
+    /// From where; `None` is where it began.
+    pub from: Option<Acceptance>,
+    /// To where.
+    pub to: Acceptance,
+    /// When time will end that.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A connection and its history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Between whom it is.
+    pub parties: Parties,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Since when it stands there.
+    pub since: Timestamp,
+    /// How it came there, the latest last.
+    pub history: Vec<Transition>,
+}
+
+impl Connection {
+    /// A connection that is asked for now, and what the rules make of that.
+    pub fn requested(parties: Parties, rules: &Rules, now: Timestamp) -> Self {
+        let standing = Standing::requested(now);
+        let mut connection = Self { parties, standing, since: now, history: Vec::new() };
+        connection.history.push(Transition {
+            at: now,
+            by: Author::Rule,
+            from: None,
+            to: Acceptance::Pending,
+            until: standing.end(rules),
+            reason: "requested".into(),
+        });
+        connection.settle(rules, now);
+        connection
+    }
+
+    /// Has rules and time take their course; says whether they did anything.
+    pub fn settle(&mut self, rules: &Rules, now: Timestamp) -> bool {
+        let mut changed = false;
+        while let Some((standing, cause)) = self.standing.next(rules, now) {
+            self.enter(standing, rules, now, Author::Rule, cause.words().into());
+            changed = true;
+        }
+        changed
+    }
+
+    /// Carries out a decision.
+    ///
+    /// # Errors
+    /// When it cannot be made as things stand; nothing is changed then but what
+    /// [`Self::settle`] does.
+    pub fn decide(
+        &mut self,
+        decision: Decision,
+        by: Author,
+        reason: String,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<(), Impossible> {
+        self.settle(rules, now);
+        let standing = self.standing.decide(decision, rules, now)?;
+        self.enter(standing, rules, now, by, reason);
+        self.settle(rules, now);
+        Ok(())
+    }
+
+    /// What packets meet.
+    pub fn admission(&self, rules: &Rules, now: Timestamp) -> Admission {
+        // Time is obeyed even where it could not be written down yet.
+        let mut standing = self.standing;
+        while let Some((next, _)) = standing.next(rules, now) {
+            standing = next;
+        }
+        standing.admission(now)
+    }
+
+    /// Why it stands where it does.
+    pub fn reason(&self) -> &str {
+        self.history.last().map_or("", |transition| &transition.reason)
+    }
+
+    fn enter(
+        &mut self,
+        standing: Standing,
+        rules: &Rules,
+        now: Timestamp,
+        by: Author,
+        reason: String,
+    ) {
+        let (from, to) = (self.standing.acceptance(), standing.acceptance());
+        if from != to {
+            self.since = now;
+        }
+        self.standing = standing;
+        let until = standing.end(rules);
+        self.history.push(Transition { at: now, by, from: Some(from), to, until, reason });
+        let surplus = self.history.len().saturating_sub(HISTORY);
+        self.history.drain(..surplus);
+    }
+}
+
+/// The service of an endpoint's connection, and what its rules say about the consumer.
+pub fn rules_of<'a>(model: &'a Model, endpoint: &Endpoint) -> Option<(&'a Service, Rules)> {
+    let service = model.services().get(&endpoint.service)?;
+    let network = model.networks().get(&endpoint.network)?;
+    Some((service, Rules::of(service, &network.principal)))
+}
+
+/// Brings connections after the configuration and the clock: those of new endpoints are requested,
+/// those of endpoints that are gone are forgotten, and the others settle.
+pub fn follow(connections: &mut Connections, model: &Model, now: Timestamp) {
+    connections.retain(|name, _| model.endpoints().contains_key(name));
+    for (name, endpoint) in model.endpoints() {
+        let (Some(parties), Some((_, rules))) =
+            (Parties::of(model, endpoint), rules_of(model, endpoint))
+        else {
+            continue;
+        };
+        match connections.get_mut(name) {
+            Some(connection) if connection.parties == parties => {
+                connection.settle(&rules, now);
+            }
+            Some(_) | None => {
+                let requested = Connection::requested(parties, &rules, now);
+                connections.insert(name.clone(), requested);
+            }
+        }
+    }
+}
+
+/// The next moment at which time alone changes what packets of some connection meet.
+pub fn deadline(connections: &Connections, model: &Model, now: Timestamp) -> Option<Timestamp> {
+    let ends = connections.iter().filter_map(|(name, connection)| {
+        let (_, rules) = rules_of(model, model.endpoints().get(name)?)?;
+        connection.standing.deadline(&rules, now).filter(|end| now < *end)
+    });
+    ends.min()
+}
+
+#[cfg(test)]
+mod tests;

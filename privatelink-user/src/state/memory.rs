@@ -1,0 +1,20 @@
+//! The state without a disk.
+
+use super::{Change, Error, State, Store};
+
+/// A [`Store`] that forgets everything with its process.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    state: State,
+}
+
+impl Store for Memory {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), Error> {
+        changes.into_iter().for_each(|change| self.state.apply(change));
+        Ok(())
+    }
+}

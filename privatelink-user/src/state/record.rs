@@ -1,0 +1,79 @@
+//! The lines of the journal: a checksum, and what it is of.
+//!
+//! ```text
+//! 1f2e3d4c {"format":"privatelink-state","version":1}
+//! 5a6b7c8d {"number":1,"changes":[…]}
+//! ```
+//!
+//! Text, so that a person can read it, and so that what a crash left half written can be told
+//! from what was damaged later: a line that was written whole ends, and holds no zero byte. Disks
+//! fill what never reached them with zeros.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::Change;
+
+/// Changes whenever a daemon of the version before would misread the file.
+pub(super) const VERSION: u32 = 1;
+
+const FORMAT: &str = "privatelink-state";
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Header {
+    format: String,
+    pub version: u32,
+}
+
+impl Header {
+    pub fn current() -> Self {
+        Self { format: FORMAT.into(), version: VERSION }
+    }
+
+    pub fn is_ours(&self) -> bool {
+        self.format == FORMAT
+    }
+}
+
+/// Every other line: changes that are made together.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Record {
+    /// One more than that of the line before.
+    pub number: u64,
+    pub changes: Vec<Change>,
+}
+
+/// What a line is worth.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<T> {
+    /// It was written whole.
+    Whole(T),
+    /// It was never written to its end.
+    Torn,
+    /// It was written, and is something else now.
+    Damaged,
+}
+
+/// Writes a line.
+pub(super) fn encode(content: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let json = serde_json::to_vec(content)?;
+    let mut line = format!("{:08x} ", crc32fast::hash(&json)).into_bytes();
+    line.extend(json);
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Reads a line; `bytes` end with its line break, if it has one.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Line<T> {
+    let Some(line) = bytes.strip_suffix(b"\n") else { return Line::Torn };
+    if line.contains(&0) {
+        return Line::Torn;
+    }
+    let json = line.split_at_checked(9).filter(|(sum, json)| {
+        sum.eq_ignore_ascii_case(format!("{:08x} ", crc32fast::hash(json)).as_bytes())
+    });
+    match json.and_then(|(_, json)| serde_json::from_slice(json).ok()) {
+        Some(content) => Line::Whole(content),
+        None => Line::Damaged,
+    }
+}
