@@ -30,6 +30,8 @@ stages! {
     Open = "privatelink_open",
     /// Carries an unusual packet of a flow.
     Carry = "privatelink_carry",
+    /// Answers pings, and finds the flow that an ICMP error is about.
+    Icmp = "privatelink_icmp",
 }
 
 #[cfg(test)]

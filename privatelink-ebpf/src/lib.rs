@@ -23,6 +23,7 @@ mod carry;
 pub mod checksum;
 pub mod flow_table;
 mod frame;
+mod icmp;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod neighbour;
@@ -64,6 +65,7 @@ pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Ve
         Stage::Slow => slow::slow(frame, tables),
         Stage::Open => open::open(frame, tables),
         Stage::Carry => carry::carry(frame, tables),
+        Stage::Icmp => icmp::icmp(frame, tables),
     }
 }
 

@@ -5,9 +5,9 @@ use crate::{
     frame::Frame,
     tables::Tables,
     verdict::Verdict,
-    wire::{Arp, ETHERNET_LEN, Ethernet, Ip, Ipv6, NeighbourMessage, NeighbourOption},
+    wire::{Arp, Control, ETHERNET_LEN, Ethernet, Ip, Ipv6, NeighbourMessage, NeighbourOption},
 };
-use privatelink_common::{Addr, Local, LocalKey, LocalKind, Mac, Reason, flow::split_mac};
+use privatelink_common::{Addr, LocalKey, Mac, Reason, Stage, flow::split_mac};
 
 /// Answers an ARP request for one of our addresses; all other ARP is the host's.
 #[inline(never)]
@@ -28,7 +28,7 @@ pub fn answer_arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) 
 
 /// A packet that the fast path does not carry: ours to answer, ours to refuse, or the host's.
 #[inline(never)]
-pub fn other<F: Frame, T: Tables, I: Ip>(
+pub fn other<F: Frame, T: Tables, I: Control>(
     frame: &mut F,
     tables: &T,
     network: u32,
@@ -36,15 +36,17 @@ pub fn other<F: Frame, T: Tables, I: Ip>(
 ) -> Verdict {
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
     let destination = header.receiver();
+    let speaks_icmp = reason == Reason::Protocol && header.follows() == I::ICMP;
     if I::ARRIVES == Ipv6::ARRIVES && answer_solicitation(frame, tables, network).is_some() {
         return Verdict::Send { ifindex: frame.ingress() };
     }
     let key = LocalKey { network, address: I::to_addr(destination) };
     let Some(local) = tables.local(&key) else { return Verdict::Pass };
     match frame.view::<Ethernet>(0) {
-        Some(ethernet) if ethernet.to() == split_mac(local.mac) => refuse(local, reason),
-        _ => Verdict::Pass,
+        Some(ethernet) if ethernet.to() == split_mac(local.mac) => {}
+        _ => return Verdict::Pass,
     }
+    if speaks_icmp { Verdict::Next(Stage::Icmp) } else { Verdict::drop_for(reason, &local) }
 }
 
 /// Whether a question is for `mac`, or for a group that it may be in.
@@ -53,14 +55,6 @@ fn is_put_to<F: Frame>(frame: &mut F, mac: Mac) -> bool {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return false };
     let [first, _] = ethernet.to().0.to_ne_bytes();
     first & 1 != 0 || ethernet.to() == split_mac(mac)
-}
-
-fn refuse(local: Local, reason: Reason) -> Verdict {
-    if local.kind == LocalKind::Endpoint as u32 {
-        Verdict::drop_at(reason, local.index)
-    } else {
-        Verdict::drop(reason)
-    }
 }
 
 /// Length of an advertisement with its option.

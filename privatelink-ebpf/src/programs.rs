@@ -34,6 +34,7 @@ stages! {
     privatelink_slow: Slow,
     privatelink_open: Open,
     privatelink_carry: Carry,
+    privatelink_icmp: Icmp,
 }
 
 /// Tells the time to user space, which runs this program for its result.

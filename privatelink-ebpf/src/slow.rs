@@ -7,7 +7,7 @@ use crate::{
     packet::Packet,
     tables::Tables,
     verdict::Verdict,
-    wire::{EtherType, Ethernet, Ip, Ipv4, Ipv6},
+    wire::{Control, EtherType, Ethernet, Ipv4, Ipv6},
 };
 use privatelink_common::{Reason, Stage};
 
@@ -27,7 +27,7 @@ pub fn slow<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(never)]
-fn slow_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, network: u32) -> Verdict {
+fn slow_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, network: u32) -> Verdict {
     let read = Packet::<I>::read_slowly(frame, network);
     let packet = match &read {
         Ok(packet) => packet,

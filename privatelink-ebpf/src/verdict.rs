@@ -1,6 +1,6 @@
 //! What becomes of a packet.
 
-use privatelink_common::{Reason, Stage};
+use privatelink_common::{Local, LocalKind, Reason, Stage};
 
 /// The datapath's decision about a packet.
 #[must_use]
@@ -33,6 +33,16 @@ impl Verdict {
     #[inline(always)]
     pub const fn drop(reason: Reason) -> Self {
         Self::Drop(Refused { reason, endpoint: None })
+    }
+
+    /// Refused for a reason, at the endpoint whose address it was for, if that is an endpoint's.
+    #[inline(always)]
+    pub const fn drop_for(reason: Reason, local: &Local) -> Self {
+        if local.kind == LocalKind::Endpoint as u32 {
+            Self::drop_at(reason, local.index)
+        } else {
+            Self::drop(reason)
+        }
     }
 
     /// Refused for a reason, at an endpoint.

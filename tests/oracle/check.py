@@ -6,8 +6,13 @@ otherwise. Ends with 1 if there is one, or if there was no frame at all.
 
 import sys
 
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    IPv6,
+)
 from scapy.layers.l2 import ARP, Ether
 
 # What a sender computes, by layer.
@@ -16,6 +21,8 @@ COMPUTED = {
     IPv6: ("plen",),
     TCP: ("dataofs", "chksum"),
     UDP: ("len", "chksum"),
+    ICMP: ("chksum",),
+    ICMPv6EchoReply: ("cksum",),
     ICMPv6ND_NS: ("cksum",),
     ICMPv6ND_NA: ("cksum",),
 }

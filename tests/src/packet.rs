@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a packet that cannot be built is a mistake of the test")]
 
+mod end;
+mod icmp;
 mod mutation;
 pub mod neighbour;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use etherparse::{
     EtherType, Ethernet2Header, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header,
@@ -13,6 +15,7 @@ use etherparse::{
 };
 use privatelink_common::{Mac, TCP, UDP};
 
+pub use end::{End, Given};
 pub use mutation::Mutation;
 
 /// Bytes of an Ethernet header.
@@ -38,51 +41,11 @@ pub mod flags {
     pub const CWR: u8 = 128;
 }
 
-/// One end of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Known beforehand.
-    At(SocketAddr),
-    /// The source address and port that the gateway chose for the flow of this number.
-    Given(usize),
-}
-
-impl From<SocketAddr> for End {
-    fn from(address: SocketAddr) -> Self {
-        Self::At(address)
-    }
-}
-
-/// What the gateway chose so far, by number of the flow.
-#[derive(Clone, Debug, Default)]
-pub struct Given(Vec<Option<SocketAddr>>);
-
-impl Given {
-    /// What was chosen for a flow, if it is known.
-    pub fn of(&self, number: usize) -> Option<SocketAddr> {
-        self.0.get(number).copied().flatten()
-    }
-
-    /// Notes what was chosen for a flow.
-    pub fn learn(&mut self, number: usize, address: SocketAddr) {
-        if self.0.len() <= number {
-            self.0.resize(number + 1, None);
-        }
-        self.0[number] = Some(address);
-    }
-
-    fn resolve(&self, end: End) -> Option<SocketAddr> {
-        match end {
-            End::At(address) => Some(address),
-            End::Given(number) => self.of(number),
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 enum Transport {
     Tcp { flags: u8, sequence: u32, acknowledgment: u32, urgent: u16, options: Vec<u8> },
     Udp { checksum: bool },
+    Icmp(icmp::Message),
     Other(u8),
 }
 
@@ -259,12 +222,13 @@ impl Packet {
     /// The frame. Ends that the gateway chose must be known.
     pub fn build(&self, given: &Given) -> Vec<u8> {
         let (from, to) = (given.resolve(self.from).unwrap(), given.resolve(self.to).unwrap());
+        let packet = &self.with_quote(given);
         let mut frame = match (from.ip(), to.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                self.ipv4(source.octets(), destination.octets(), from.port(), to.port())
+                packet.ipv4(source.octets(), destination.octets(), from.port(), to.port())
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                self.ipv6(source.octets(), destination.octets(), from.port(), to.port())
+                packet.ipv6(source.octets(), destination.octets(), from.port(), to.port())
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
                 unreachable!("{from} and {to} are of two families")
@@ -290,9 +254,10 @@ impl Packet {
             Segment::Udp(udp) => {
                 udp.calc_checksum_ipv4_raw(source, destination, &self.payload).unwrap()
             }
+            Segment::Icmp(message) => message.checksum_v4(&self.payload),
         };
         let content = self.content(from, to, check);
-        let number = IpNumber(self.protocol());
+        let number = IpNumber(self.protocol(icmp::V4));
         let length = u16::try_from(content.len()).unwrap();
         let mut header = Ipv4Header::new(length, self.ttl, number, source, destination).unwrap();
         header.options = self.options.as_slice().try_into().unwrap();
@@ -322,6 +287,7 @@ impl Packet {
             Segment::Udp(udp) => {
                 udp.calc_checksum_ipv6_raw(source, destination, &self.payload).unwrap()
             }
+            Segment::Icmp(message) => message.checksum_v6(source, destination, &self.payload),
         };
         let (next_header, mut content) = self.extensions();
         content.extend(self.content(from, to, check));
@@ -344,7 +310,7 @@ impl Packet {
     fn extensions(&self) -> (u8, Vec<u8>) {
         const FRAGMENT: u8 = 44;
         const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
-        let (mut first, mut headers) = (self.protocol(), Vec::new());
+        let (mut first, mut headers) = (self.protocol(icmp::V6), Vec::new());
         if let Some((offset, more)) = self.fragment {
             let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
             headers = vec![first, 0, high, low, 0, 0, 0, 1];
@@ -357,10 +323,11 @@ impl Packet {
         (first, headers)
     }
 
-    fn protocol(&self) -> u8 {
+    fn protocol(&self, icmp: u8) -> u8 {
         match self.transport {
             Transport::Tcp { .. } => TCP,
             Transport::Udp { .. } => UDP,
+            Transport::Icmp(_) => icmp,
             Transport::Other(number) => number,
         }
     }
@@ -388,6 +355,7 @@ impl Packet {
                 }
                 udp.to_bytes().to_vec()
             }
+            Transport::Icmp(message) => message.bytes(check(&Segment::Icmp(message))),
             Transport::Other(_) => Vec::new(),
         };
         bytes.extend_from_slice(&self.payload);
@@ -399,4 +367,5 @@ impl Packet {
 enum Segment<'a> {
     Tcp(&'a TcpHeader),
     Udp(&'a UdpHeader),
+    Icmp(&'a icmp::Message),
 }

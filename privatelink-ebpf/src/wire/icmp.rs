@@ -1,6 +1,7 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443): one header, two sets of numbers.
 
-use super::word::fields;
+use super::{Ip, word::fields};
+use crate::checksum;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The head of a message of either family; behind that of an error stands the packet that it is
@@ -23,6 +24,36 @@ fields!(Icmp:
     /// in ICMPv6, its lower half in ICMP.
     rest: u32 = set_rest;
 );
+
+impl Icmp {
+    /// Turns an echo request into its answer; a wrong checksum stays wrong.
+    pub fn answer<I: Control>(&mut self) {
+        let first = |kind: u8, code| u32::from(u16::from_ne_bytes([kind, code]));
+        let change = checksum::difference(first(self.kind, self.code), first(I::ECHO_REPLY, 0));
+        self.kind = I::ECHO_REPLY;
+        self.set_check(checksum::apply(self.check(), change));
+    }
+}
+
+/// A family's control messages: what differs between ICMP and ICMPv6.
+pub trait Control: Ip {
+    /// IP protocol number.
+    const ICMP: u8;
+    /// Asks for an echo reply.
+    const ECHO_REQUEST: u8;
+    /// Answer to an echo request.
+    const ECHO_REPLY: u8;
+
+    /// Kind of what follows the header.
+    fn follows(&self) -> u8;
+    /// Sends the packet back to its sender, with all hops before it.
+    fn turn_back(&mut self);
+    /// Whether an address can be one host's.
+    fn is_host(address: Self::Address) -> bool;
+}
+
+/// Hops of a packet that the gateway makes.
+pub const FRESH_TTL: u8 = 64;
 
 /// Types and codes of ICMP.
 pub mod icmp_v4 {

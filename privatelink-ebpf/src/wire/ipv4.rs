@@ -1,6 +1,6 @@
 //! IPv4.
 
-use super::{Datagram, Ip, word::fields};
+use super::{Control, Datagram, FRESH_TTL, Ip, icmp_v4, word::fields};
 use crate::checksum;
 use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -137,5 +137,33 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn sum(address: u32) -> u32 {
         (address & 0xffff) + (address >> 16)
+    }
+}
+
+impl Control for Ipv4 {
+    const ICMP: u8 = icmp_v4::PROTOCOL;
+    const ECHO_REQUEST: u8 = icmp_v4::ECHO_REQUEST;
+    const ECHO_REPLY: u8 = icmp_v4::ECHO_REPLY;
+
+    #[inline(always)]
+    fn follows(&self) -> u8 {
+        self.protocol
+    }
+
+    #[inline(always)]
+    fn turn_back(&mut self) {
+        let (source, destination) = (self.source(), self.destination());
+        self.set_source(destination);
+        self.set_destination(source);
+        let word = |ttl| u32::from(u16::from_ne_bytes([ttl, self.protocol]));
+        let change = checksum::difference(word(self.ttl), word(FRESH_TTL));
+        self.ttl = FRESH_TTL;
+        self.set_check(checksum::apply(self.check(), change));
+    }
+
+    #[inline(always)]
+    fn is_host(address: u32) -> bool {
+        let first = u32::from_be(address) >> 24;
+        first != 0 && first != 127 && first < 224
     }
 }

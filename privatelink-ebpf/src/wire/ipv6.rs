@@ -1,6 +1,6 @@
 //! IPv6.
 
-use super::{Datagram, Ip, word::fields};
+use super::{Control, Datagram, FRESH_TTL, Ip, icmp_v6, word::fields};
 use privatelink_common::{
     Addr, Endpoint, Listener, Pool, Reason, Service, TCP, UDP,
     flow::{Slot, word},
@@ -65,7 +65,7 @@ impl Ipv6 {
     /// Fragment extension header.
     pub const FRAGMENT: u8 = 44;
     /// ICMPv6.
-    pub const ICMPV6: u8 = 58;
+    pub const ICMPV6: u8 = icmp_v6::PROTOCOL;
 
     /// Whether a next header is an extension header (RFC 7045) rather than a protocol.
     fn is_extension(next_header: u8) -> bool {
@@ -165,5 +165,32 @@ impl Ip for Ipv6 {
     fn sum(a: [u32; 4]) -> u32 {
         let half = |w: u32| (w & 0xffff) + (w >> 16);
         half(a[0]) + half(a[1]) + half(a[2]) + half(a[3])
+    }
+}
+
+impl Control for Ipv6 {
+    const ICMP: u8 = icmp_v6::PROTOCOL;
+    const ECHO_REQUEST: u8 = icmp_v6::ECHO_REQUEST;
+    const ECHO_REPLY: u8 = icmp_v6::ECHO_REPLY;
+
+    #[inline(always)]
+    fn follows(&self) -> u8 {
+        self.next_header
+    }
+
+    #[inline(always)]
+    fn turn_back(&mut self) {
+        let (source, destination) = (self.source(), self.destination());
+        self.set_source(destination);
+        self.set_destination(source);
+        self.hop_limit = FRESH_TTL;
+    }
+
+    #[inline(always)]
+    fn is_host(address: [u32; 4]) -> bool {
+        let [first, ..] = address[0].to_ne_bytes();
+        let low = address[0] | address[1] | address[2];
+        let unspecified_or_loopback = low == 0 && u32::from_be(address[3]) <= 1;
+        first != 0xff && !unspecified_or_loopback
     }
 }

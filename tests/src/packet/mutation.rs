@@ -50,7 +50,7 @@ impl Mutation {
                 put(frame, at, length);
             }
             Self::WrongChecksum => {
-                let at = transport(frame) + if protocol(frame) == 6 { 16 } else { 6 };
+                let at = transport(frame) + checksum(protocol(frame));
                 let check = u16::from_be_bytes([frame[at], frame[at + 1]]);
                 let (sum, carry) = check.overflowing_add(1);
                 put(frame, at, sum + u16::from(carry));
@@ -74,6 +74,15 @@ fn transport(frame: &[u8]) -> usize {
 
 fn protocol(frame: &[u8]) -> u8 {
     frame[ETHERNET + if is_v6(frame) { 6 } else { 9 }]
+}
+
+/// Where in its header a protocol has the checksum.
+fn checksum(protocol: u8) -> usize {
+    match protocol {
+        6 => 16,
+        17 => 6,
+        _ => 2,
+    }
 }
 
 fn mend_header_checksum(frame: &mut [u8]) {

@@ -41,10 +41,15 @@ pub struct Scene {
 impl Scene {
     /// Lays the networks, and starts provider and daemon.
     pub fn start() -> Result<Self> {
+        Self::with(CONFIG)
+    }
+
+    /// The same with another configuration of the same networks.
+    pub fn with(config: &str) -> Result<Self> {
         let lab = lay()?;
         let captures = lab.capture()?;
         let provider = Provider::start(lab.host("vendor"))?;
-        let daemon = Daemon::start(lab.gateway(), CONFIG)?;
+        let daemon = Daemon::start(lab.gateway(), config)?;
         Ok(Self { _captures: captures, daemon, provider, lab })
     }
 

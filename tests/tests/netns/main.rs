@@ -1,5 +1,6 @@
 //! Real sockets in network namespaces. Needs root; run by `cargo xtask test`.
 
+mod control;
 mod fixture;
 mod isolation;
 mod lab;

@@ -1,0 +1,75 @@
+//! ICMP and ICMPv6 for the gateway's own addresses: pings are answered.
+
+use crate::{
+    carry::refused_admission,
+    frame::Frame,
+    tables::Tables,
+    verdict::Verdict,
+    wire::{Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6},
+};
+use privatelink_common::{Local, LocalKey, LocalKind, Reason, Refusal};
+
+/// The stage for a control message to one of our addresses, at our Ethernet address.
+#[inline(always)]
+pub fn icmp<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    match ethernet.ethertype() {
+        EtherType::IPV4 => icmp_ip::<F, T, Ipv4>(frame, tables),
+        _ => icmp_ip::<F, T, Ipv6>(frame, tables),
+    }
+}
+
+#[inline(never)]
+fn icmp_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    let network = scratch.network.load();
+    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
+    let datagram = match &header.datagram() {
+        Ok(datagram) => *datagram,
+        Err(reason) => return Verdict::drop(*reason),
+    };
+    let key = LocalKey { network, address: I::to_addr(datagram.destination) };
+    let Some(local) = tables.local(&key) else { return Verdict::Pass };
+    let length = datagram.length as usize;
+    if length < I::LEN + size_of::<Icmp>() || !frame.holds(ETHERNET_LEN + length) {
+        return Verdict::drop_for(Reason::Malformed, &local);
+    }
+    let Some(message) = frame.view::<Icmp>(ETHERNET_LEN + I::LEN) else {
+        return Verdict::drop_for(Reason::Malformed, &local);
+    };
+    if message.kind == I::ECHO_REQUEST && message.code == 0 {
+        return echo::<F, T, I>(frame, tables, &datagram, &local);
+    }
+    Verdict::drop_for(Reason::Protocol, &local)
+}
+
+/// Answers a ping. An endpoint that waits for its provider's decision answers too, which tells a
+/// client that the address is right; one that is to be silent meanwhile does not.
+#[inline(always)]
+fn echo<F: Frame, T: Tables, I: Control>(
+    frame: &mut F,
+    tables: &T,
+    datagram: &Datagram<I>,
+    local: &Local,
+) -> Verdict {
+    if local.kind == LocalKind::Endpoint as u32 {
+        let Some(endpoint) = tables.endpoint(local.index) else {
+            return Verdict::drop(Reason::Internal);
+        };
+        let silent = endpoint.refusal == Refusal::Drop as u32;
+        if silent && let Some(reason) = refused_admission(endpoint.admission) {
+            return Verdict::drop_at(reason, local.index);
+        }
+    }
+    // What claims to come from many is not answered: it may come from anybody.
+    if !I::is_host(datagram.source) {
+        return Verdict::drop_for(Reason::Malformed, local);
+    }
+    let Some(message) = frame.view::<Icmp>(ETHERNET_LEN + I::LEN) else { return Verdict::Pass };
+    message.answer::<I>();
+    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
+    header.turn_back();
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    ethernet.turn_back(local.mac);
+    Verdict::Send { ifindex: frame.ingress() }
+}
