@@ -61,7 +61,7 @@ fn a_restart_adopts_the_maps_with_what_they_hold() {
     drop(first);
 
     let (second, adoption) = Datapath::open(&pins.path, FLOWS).unwrap();
-    assert_eq!(adoption.kept.len(), maps::ALL.len() - 1, "all but the second stage");
+    assert_eq!(adoption.kept.len(), maps::ALL.len() - 1, "all but the stages");
     assert!(adoption.replaced.is_empty());
     assert_eq!(second.store().unwrap().load().unwrap(), example());
     assert_eq!(self::settings(&pins.path), settings, "the table has other keys");
@@ -78,7 +78,7 @@ fn another_capacity_replaces_the_flow_table_alone() {
     let (second, adoption) = Datapath::open(&pins.path, FLOWS * 4).unwrap();
     assert!(adoption.lost_flows());
     let replaced: Vec<_> = adoption.replaced.keys().copied().collect();
-    assert_eq!(replaced, [maps::REGIONS, maps::SLOTS]);
+    assert_eq!(replaced, [maps::METERS, maps::REGIONS, maps::SLOTS]);
     assert_eq!(second.store().unwrap().load().unwrap(), example());
     assert_ne!(settings(&pins.path), before);
     drop(second);
