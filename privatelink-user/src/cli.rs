@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::{api::types::FlowQuery, config::DEFAULT_PATH, model::Gateway};
 
@@ -34,6 +35,12 @@ pub enum Command {
     Run(RunArgs),
     /// Validate the configuration, touching nothing
     Check(CheckArgs),
+    /// Print the JSON schema of the configuration, for editors
+    Schema,
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a directory
+    Man(ManArgs),
     /// Show what another configuration would change, and how many flows that would cut
     Plan(PlanArgs),
     /// Apply the configuration on disk
@@ -85,6 +92,22 @@ pub struct TargetsArgs {
     /// Only those of this service
     #[arg(value_name = "SERVICE")]
     pub service: Option<String>,
+}
+
+/// Arguments of `privatelink completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Arguments of `privatelink man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Where to write privatelink.1 and a page for each command
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 /// Arguments of `privatelink plan`.

@@ -31,3 +31,6 @@ pub mod path {
     /// The description of this interface.
     pub const OPENAPI: &str = "/v1/openapi.json";
 }
+
+#[cfg(test)]
+mod tests;

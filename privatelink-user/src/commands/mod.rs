@@ -1,5 +1,6 @@
 //! What the command line does with each command.
 
+mod describe;
 mod detail;
 mod down;
 mod plan;
@@ -67,6 +68,9 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
                 eprintln!("{omitted} more; see them with --limit, or name an endpoint");
             }
         }
+        Command::Schema => describe::schema(out)?,
+        Command::Completions(args) => describe::completions(args.shell, out)?,
+        Command::Man(args) => describe::manual(args.directory.as_deref(), out)?,
         Command::Plan(args) => return plan::plan(cli, args, out),
         Command::Reload => return plan::reload(cli, out),
         Command::Down(args) => {
@@ -131,6 +135,10 @@ fn print<T: Serialize + ?Sized>(
     text: impl FnOnce(&T) -> String,
 ) -> Result<()> {
     let text = if json { serde_json::to_string_pretty(answer)? + "\n" } else { text(answer) };
+    write(out, &text)
+}
+
+fn write(out: &mut impl Write, text: &str) -> Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // `privatelink flows | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

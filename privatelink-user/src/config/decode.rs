@@ -12,7 +12,9 @@ use toml::{
 };
 
 use super::{
+    address::{address, prefix},
     diagnostic::{Fault, Report},
+    schema::Described,
     source::{Located, Location},
 };
 use crate::model::{DnsName, Interface, Invalid, Name, Number, Period, Port, PortRange, Quantity};
@@ -113,7 +115,7 @@ impl<'a> Entry<'a> {
 }
 
 /// What can be read from a TOML value. `None` means that the report says why not.
-pub(super) trait Decode: Sized {
+pub(super) trait Decode: Described + Sized {
     fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self>;
 }
 
@@ -338,6 +340,15 @@ macro_rules! section {
             }
         }
 
+        impl Described for $name {
+            fn schema() -> serde_json::Value {
+                schema::table($title, vec![
+                    $( (stringify!($needed), <$needed_type>::schema(), true), )*
+                    $( (stringify!($field), <$type>::schema(), false), )*
+                ])
+            }
+        }
+
         impl Decode for $name {
             fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
                 let mut section = Section::open(entry, $title, report)?;
@@ -350,28 +361,6 @@ macro_rules! section {
     };
 }
 pub(super) use section;
-
-/// Reads an address, refusing spellings that would make one address look like two.
-pub(super) fn address(text: &str) -> Result<IpAddr, Invalid> {
-    let address = text.parse().map_err(|_| Invalid::Address(text.into()))?;
-    unmapped(address).map(|()| address)
-}
-
-fn unmapped(address: IpAddr) -> Result<(), Invalid> {
-    if let IpAddr::V6(v6) = address
-        && v6.to_ipv4_mapped().is_some()
-    {
-        return Err(Invalid::MappedAddress(v6));
-    }
-    Ok(())
-}
-
-/// Reads a prefix whose address is the first of its range.
-pub(super) fn prefix(text: &str) -> Result<IpNet, Invalid> {
-    let prefix: IpNet = text.parse().map_err(|_| Invalid::Prefix(text.into()))?;
-    unmapped(prefix.addr())?;
-    if prefix == prefix.trunc() { Ok(prefix) } else { Err(Invalid::HostBits(prefix)) }
-}
 
 /// "did you mean …", if one of `known` is close to what was written.
 pub(super) fn suggestion<S: AsRef<str>>(

@@ -7,10 +7,12 @@
 //! `decode` looks at each value alone and `validate` at how they fit together. Neither stops at
 //! a fault: both add to one report, and a model exists only if the report stays empty.
 
+mod address;
 mod check;
 mod decode;
 mod diagnostic;
 mod raw;
+mod schema;
 mod source;
 mod validate;
 
@@ -23,6 +25,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use check::check;
 pub use diagnostic::Diagnostics;
+pub use schema::schema;
 pub use source::{Kind, Sources};
 
 use crate::model::Model;

@@ -5,8 +5,10 @@ use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 
 use super::{
-    decode::{Decode, Entry, List, OneOrMore, Section, Table, address, prefix, section},
+    address::{address, prefix},
+    decode::{Decode, Entry, List, OneOrMore, Section, Table, section},
     diagnostic::{Fault, Report},
+    schema::{self, Described},
     source::Located,
 };
 use crate::model::{
@@ -136,6 +138,11 @@ section! {
         optional bits_per_second: Quantity,
     }
 }
+
+/// How the reference calls what the decoder calls an endpoint's `allow`.
+pub(super) const RULE_TITLE: &str = "allow = [{ from = … }]";
+/// How the reference calls what the decoder calls an endpoint's `limits`.
+pub(super) const LIMITS_TITLE: &str = "limits = { … }";
 
 /// The keys of every table.
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod pages;
 mod rules;
+mod schema;
 
 use std::fs;
 

@@ -1,0 +1,55 @@
+//! The description of the interface against the interface.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{document, path};
+
+fn described() -> Value {
+    serde_json::to_value(document()).unwrap()
+}
+
+#[test]
+fn every_path_is_described() {
+    let document = described();
+    let paths: BTreeSet<&str> =
+        document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = include_str!("mod.rs").split("&str = \"").skip(1);
+    let expected: BTreeSet<&str> = expected.map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(expected.contains(path::STATUS));
+    for path in expected {
+        assert!(path == path::OPENAPI || paths.contains(path), "{path} is not described");
+    }
+}
+
+#[test]
+fn references_lead_somewhere_and_every_operation_may_fail() {
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let document = described();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    assert!(found.len() > 8, "{found:?}");
+    for reference in found {
+        let place = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(place).is_some(), "nothing is at {reference}");
+    }
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("200"), "{method} {path}");
+            let problem = "#/components/schemas/Problem";
+            let schema = &responses["503"]["content"]["application/json"]["schema"];
+            assert_eq!(schema["$ref"], problem, "{method} {path}");
+        }
+    }
+}
