@@ -13,8 +13,8 @@ use super::{
     raw,
 };
 use crate::model::{
-    AcceptancePolicy, DnsName, Interface, Name, Number, OnPending, OnReject, Period, Port,
-    PortRange, Protocol, Quantity, TargetAddress,
+    AcceptancePolicy, DnsName, Interface, Name, Number, OnDisallow, OnPending, OnReject, Period,
+    Port, PortRange, Protocol, Quantity, TargetAddress,
 };
 
 /// The page that describes every key.
@@ -129,6 +129,7 @@ described! {
     TargetAddress: either(&[IpAddr::schema(), DnsName::schema()]);
     Protocol: words(&["tcp", "udp"]);
     AcceptancePolicy: words(&["manual", "automatic"]);
+    OnDisallow: words(&["cut", "keep"]);
     OnPending: words(&["reset", "drop"]);
     OnReject: either(&[words(&["reset", "drop"]), raw::OnRejectDrain::schema()]);
     raw::ProbeProtocol: words(&["tcp", "http", "https", "grpc"]);
