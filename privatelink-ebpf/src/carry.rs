@@ -7,7 +7,9 @@ use crate::{
     phase, policy,
     tables::{Direction, Tables},
     verdict::Verdict,
-    wire::{EtherType, Ethernet, Head, Ip, Ipv4, Ipv6, MacWords, Tcp, Transport, Udp, tcp_flags},
+    wire::{
+        EtherType, Ethernet, Front, Head, Ip, Ipv4, Ipv6, MacWords, Tcp, Transport, Udp, tcp_flags,
+    },
 };
 use privatelink_common::{
     Admission, Reason, TargetState,
@@ -105,6 +107,12 @@ pub fn send<T: Tables, I: Ip, L: Transport>(
     head.ethernet.readdress(way.mac, way.hop);
     head.ip.readdress(way.source, way.destination, found.slot.l3_delta());
     head.transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
+    sent(tables, length, found, way)
+}
+
+/// Counts a packet that has been rewritten.
+#[inline(always)]
+fn sent<T: Tables, I: Ip>(tables: &T, length: u32, found: &Found<'_>, way: &Way<I>) -> Verdict {
     found.slot.seen(tables.now());
     found.slot.count(length);
     tables.count_packet(found.slot.endpoint(), way.direction, length);
@@ -125,7 +133,7 @@ pub fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 fn carry_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T) -> Verdict {
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     let index = scratch.slot.load();
-    let packet = &match Packet::<I>::read_slowly(frame, scratch.network.load()) {
+    let packet = &match Packet::<I>::read_slowly(frame, tables, scratch.network.load()) {
         Ok(packet) => packet,
         Err(reason) => return Verdict::drop(reason),
     };
@@ -143,7 +151,7 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     index: u32,
 ) -> Verdict {
     let Some(found) = Found::at(tables, index) else { return Verdict::drop(Reason::Internal) };
-    let Some(head) = frame.view::<Head<I, L>>(0) else { return Verdict::Pass };
+    let Some(head) = frame.view::<Front<I>>(0) else { return Verdict::Pass };
     if head.ethernet.to() != Way::<I>::of(&found).own {
         return Verdict::Pass;
     }
@@ -171,7 +179,14 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     if !found.is_reverse() && sender != found.slot.client_mac() {
         phase::follow_client::<T, I>(tables, index, sender.0, sender.1);
     }
-    send(head, tables, packet.length, &found, &way)
+    let Some(head) = frame.view::<Front<I>>(0) else { return Verdict::drop(Reason::Internal) };
+    head.ethernet.readdress(way.mac, way.hop);
+    head.ip.readdress(way.source, way.destination, found.slot.l3_delta());
+    let Some(transport) = frame.view::<L>(packet.transport()) else {
+        return Verdict::drop(Reason::Internal);
+    };
+    transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
+    sent(tables, packet.length, &found, &way)
 }
 
 /// Why a flow that exists may not go on, if it may not.

@@ -20,6 +20,7 @@ extern crate alloc;
 extern crate std;
 
 mod carry;
+mod chain;
 pub mod checksum;
 pub mod flow_table;
 mod frame;

@@ -41,7 +41,7 @@ pub fn open<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 
 #[inline(never)]
 fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scratch) -> Verdict {
-    let read = Packet::<I>::read_slowly(frame, scratch.network.load());
+    let read = Packet::<I>::read_slowly(frame, tables, scratch.network.load());
     let packet = match &read {
         Ok(packet) => packet,
         Err(reason) => return Verdict::drop(*reason),

@@ -1,51 +1,72 @@
-//! A plain TCP or UDP packet, checked and taken apart.
+//! A TCP or UDP packet, checked and taken apart.
 
 use crate::{
+    chain::{self, Chain},
     flow_table::Arrival,
     frame::Frame,
-    wire::{Datagram, ETHERNET_LEN, Front, Head, Ip, Tcp, Transport, Udp},
+    tables::Tables,
+    wire::{Datagram, ETHERNET_LEN, Front, Head, Ip, Segment, Tcp, Transport, Udp},
 };
 use privatelink_common::Reason;
 
 /// What the path needs of a packet.
 #[derive(Clone, Copy)]
 pub struct Packet<I: Ip> {
-    /// The tuple.
+    /// The tuple; a later fragment has no ports.
     pub arrival: Arrival<I>,
     /// Length from the IP header on.
     pub length: u32,
     /// [`tcp_flags`](crate::wire::tcp_flags); zero for UDP.
     pub flags: u32,
+    transport: u32,
 }
 
 impl<I: Ip> Packet<I> {
-    /// Takes a packet apart and checks all that the rewrite relies on.
+    /// Takes a packet apart and checks all that the rewrite relies on, whatever stands before its
+    /// transport header.
     ///
     /// # Errors
     /// Why it cannot be carried, whoever it is for.
-    #[inline(always)]
-    pub fn read<F: Frame>(frame: &mut F, network: u32) -> Result<Self, Reason> {
-        let datagram = frame.view::<Front<I>>(0).ok_or(Reason::Malformed)?.ip.datagram()?;
-        match datagram.protocol {
-            Tcp::PROTOCOL => Ok(Self::read_transport::<F, Tcp>(frame, network, &datagram)?.0),
-            Udp::PROTOCOL => Ok(Self::read_transport::<F, Udp>(frame, network, &datagram)?.0),
-            _ => Err(Reason::Protocol),
-        }
-    }
-
-    /// [`Packet::read`] out of line: what it holds in registers need not stay on the stack.
-    ///
-    /// # Errors
-    /// As [`Packet::read`].
     #[inline(never)]
-    pub fn read_slowly<F: Frame>(frame: &mut F, network: u32) -> Result<Self, Reason> {
-        Self::read(frame, network)
+    pub fn read_slowly<F: Frame, T: Tables>(
+        frame: &mut F,
+        tables: &T,
+        network: u32,
+    ) -> Result<Self, Reason> {
+        let datagram = frame.view::<Front<I>>(0).ok_or(Reason::Malformed)?.ip.datagram();
+        let (chain, otherwise) = match datagram {
+            Ok(datagram) => (Chain::plain(datagram), Reason::Protocol),
+            Err(reason @ (Reason::Options | Reason::Fragment)) => {
+                (I::chain(frame, tables)?, reason)
+            }
+            Err(reason) => return Err(reason),
+        };
+        if !frame.holds(ETHERNET_LEN + chain.datagram.length as usize) {
+            return Err(Reason::Malformed);
+        }
+        if chain.fragment.is_part() {
+            return Err(Reason::Fragment);
+        }
+        let segment = match chain.datagram.protocol {
+            Tcp::PROTOCOL => chain.segment::<F, Tcp>(frame)?,
+            Udp::PROTOCOL => chain.segment::<F, Udp>(frame)?,
+            _ => return Err(otherwise),
+        };
+        let Datagram { source, destination, protocol, length } = chain.datagram;
+        let arrival = Arrival { network, source, destination, ports: segment.ports, protocol };
+        Ok(Self { arrival, length, flags: segment.flags, transport: chain.transport })
     }
 
-    /// Goes on after the IP header.
+    /// Where the transport header begins in the frame.
+    #[inline(always)]
+    pub fn transport(&self) -> usize {
+        chain::place(self.transport)
+    }
+
+    /// Goes on after a plain IP header.
     ///
     /// # Errors
-    /// As [`Packet::read`].
+    /// Why it cannot be carried, whoever it is for.
     #[inline(always)]
     pub fn read_transport<'f, F: Frame, L: Transport>(
         frame: &'f mut F,
@@ -58,8 +79,10 @@ impl<I: Ip> Packet<I> {
         }
         let head = frame.view::<Head<I, L>>(0).ok_or(Reason::Malformed)?;
         let payload = length - I::LEN as u32;
-        let segment = head.transport.segment(payload, I::UDP_MAY_LACK_CHECKSUM)?;
-        let arrival = Arrival { network, source, destination, ports: segment.ports, protocol };
-        Ok((Self { arrival, length, flags: segment.flags }, head))
+        let Segment { ports, flags, .. } =
+            head.transport.segment(payload, I::UDP_MAY_LACK_CHECKSUM)?;
+        let arrival = Arrival { network, source, destination, ports, protocol };
+        let transport = (ETHERNET_LEN + I::LEN) as u32;
+        Ok((Self { arrival, length, flags, transport }, head))
     }
 }

@@ -28,7 +28,7 @@ pub fn slow<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 
 #[inline(never)]
 fn slow_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, network: u32) -> Verdict {
-    let read = Packet::<I>::read_slowly(frame, network);
+    let read = Packet::<I>::read_slowly(frame, tables, network);
     let packet = match &read {
         Ok(packet) => packet,
         Err(reason) => return neighbour::other::<F, T, I>(frame, tables, network, *reason),

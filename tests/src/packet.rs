@@ -62,7 +62,7 @@ pub struct Packet {
     dont_fragment: bool,
     fragment: Option<(u16, bool)>,
     options: Vec<u8>,
-    extension: Option<u8>,
+    extensions: Vec<(u8, Vec<u8>)>,
     transport: Transport,
     payload: Vec<u8>,
     mutations: Vec<Mutation>,
@@ -81,7 +81,7 @@ impl Packet {
             dont_fragment: true,
             fragment: None,
             options: Vec::new(),
-            extension: None,
+            extensions: Vec::new(),
             transport,
             payload: Vec::new(),
             mutations: Vec::new(),
@@ -195,9 +195,15 @@ impl Packet {
         self
     }
 
-    /// An IPv6 extension header of this number, eight bytes of padding.
-    pub fn extension(mut self, number: u8) -> Self {
-        self.extension = Some(number);
+    /// One more IPv6 extension header of this number, eight bytes of padding.
+    pub fn extension(self, number: u8) -> Self {
+        const PADDING: [u8; 7] = [0, 1, 4, 0, 0, 0, 0];
+        self.extension_of(number, &PADDING)
+    }
+
+    /// One more IPv6 extension header of this number, with what follows its first byte.
+    pub fn extension_of(mut self, number: u8, content: &[u8]) -> Self {
+        self.extensions.push((number, content.to_vec()));
         self
     }
 
@@ -309,16 +315,15 @@ impl Packet {
     /// The number of the first header behind IPv6's, and those before the transport's.
     fn extensions(&self) -> (u8, Vec<u8>) {
         const FRAGMENT: u8 = 44;
-        const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
         let (mut first, mut headers) = (self.protocol(icmp::V6), Vec::new());
         if let Some((offset, more)) = self.fragment {
             let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
             headers = vec![first, 0, high, low, 0, 0, 0, 1];
             first = FRAGMENT;
         }
-        if let Some(number) = self.extension {
-            headers.splice(0..0, [first, 0].into_iter().chain(PADDING));
-            first = number;
+        for (number, content) in self.extensions.iter().rev() {
+            headers.splice(0..0, [&[first], content.as_slice()].concat());
+            first = *number;
         }
         (first, headers)
     }

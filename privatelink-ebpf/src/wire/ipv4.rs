@@ -1,7 +1,11 @@
 //! IPv4.
 
-use super::{Control, Datagram, FRESH_TTL, Ip, icmp_v4, word::fields};
-use crate::checksum;
+use super::{Control, Datagram, FRESH_TTL, Fragment, Ip, icmp_v4, word::fields};
+use crate::{
+    Frame, Tables,
+    chain::{self, Chain},
+    checksum,
+};
 use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -41,6 +45,46 @@ impl Ipv4 {
         const AT: usize = core::mem::offset_of!(Ipv4, ttl);
         super::word::load!(u32, self, AT)
     }
+
+    /// Version of the protocol.
+    #[inline(always)]
+    pub fn version(&self) -> u32 {
+        u32::from_be(self.version_length()) >> 28
+    }
+
+    /// Length of the header with its options.
+    #[inline(always)]
+    pub fn header_length(&self) -> u32 {
+        (u32::from_be(self.version_length()) >> 24 & 0xf) * 4
+    }
+
+    /// Which part of a datagram the packet is.
+    #[inline(always)]
+    pub fn fragmented(&self) -> Fragment {
+        let field = u32::from_be(self.fragment());
+        Fragment { place: (field & 0x1fff) << 3 | (field >> 13 & Fragment::MORE), at: 0 }
+    }
+
+    /// What the header says, unchecked.
+    #[inline(always)]
+    pub fn claims(&self) -> Datagram<Self> {
+        Datagram {
+            source: self.source(),
+            destination: self.destination(),
+            protocol: u32::from(self.protocol),
+            length: u32::from_be(self.version_length()) & 0xffff,
+        }
+    }
+
+    /// The sum of the words of the header without options.
+    #[inline(always)]
+    pub fn word_sum(&self) -> u64 {
+        u64::from(self.version_length())
+            + u64::from(self.fragment())
+            + u64::from(self.ttl_protocol_check())
+            + u64::from(self.source())
+            + u64::from(self.destination())
+    }
 }
 
 impl Ip for Ipv4 {
@@ -79,6 +123,11 @@ impl Ip for Ipv4 {
         }
         let protocol = u32::from_be(third) >> 16 & 0xff;
         Ok(Datagram { source, destination, protocol, length })
+    }
+
+    #[inline(always)]
+    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
+        chain::options(frame, tables)
     }
 
     #[inline(always)]

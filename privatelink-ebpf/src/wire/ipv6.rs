@@ -1,6 +1,10 @@
 //! IPv6.
 
 use super::{Control, Datagram, FRESH_TTL, Ip, icmp_v6, word::fields};
+use crate::{
+    Frame, Tables,
+    chain::{self, Chain},
+};
 use privatelink_common::{
     Addr, Endpoint, Listener, Pool, Reason, Service, TCP, UDP,
     flow::{Slot, word},
@@ -67,6 +71,19 @@ impl Ipv6 {
     /// ICMPv6.
     pub const ICMPV6: u8 = icmp_v6::PROTOCOL;
 
+    /// What the header says, unchecked.
+    #[inline(always)]
+    pub fn claims(&self) -> Datagram<Self> {
+        // A jumbogram's length of zero ends up too short for any transport header.
+        let length = u32::from(u16::from_be(self.payload_length())) + Self::LEN as u32;
+        Datagram {
+            source: self.source(),
+            destination: self.destination(),
+            protocol: u32::from(self.next_header),
+            length,
+        }
+    }
+
     /// Whether a next header is an extension header (RFC 7045) rather than a protocol.
     fn is_extension(next_header: u8) -> bool {
         matches!(next_header, 0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 | 253 | 254)
@@ -104,6 +121,11 @@ impl Ip for Ipv6 {
             protocol: u32::from(protocol),
             length,
         })
+    }
+
+    #[inline(always)]
+    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
+        chain::extensions(frame, tables)
     }
 
     #[inline(always)]

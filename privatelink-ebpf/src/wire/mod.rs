@@ -6,6 +6,7 @@
 
 mod arp;
 mod ethernet;
+mod extension;
 mod icmp;
 mod icmpv6;
 mod ipv4;
@@ -15,12 +16,14 @@ mod word;
 
 pub use arp::Arp;
 pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet, MacWords};
+pub use extension::{Extension, Fragment, Word, option};
 pub use icmp::{Control, FRESH_TTL, Icmp, icmp_v4, icmp_v6};
 pub use icmpv6::{NeighbourMessage, NeighbourOption};
 pub use ipv4::Ipv4;
 pub use ipv6::Ipv6;
 pub use transport::{Segment, Tcp, Transport, Udp, tcp_flags};
 
+use crate::{Frame, Tables, chain::Chain};
 use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -61,6 +64,11 @@ pub trait Ip: Wire + Copy {
     /// # Errors
     /// What keeps the packet from being followed.
     fn datagram(&self) -> Result<Datagram<Self>, Reason>;
+    /// Follows whatever stands before the transport header of a packet that is not plain.
+    ///
+    /// # Errors
+    /// What keeps the packet from being followed.
+    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason>;
     /// For whom the packet is, whatever else its header says.
     fn receiver(&self) -> Self::Address;
     /// Remaining hops.

@@ -12,6 +12,8 @@ pub struct Segment {
     pub ports: u32,
     /// [`tcp_flags`]; zero for UDP.
     pub flags: u32,
+    /// Length of the header with its options.
+    pub header: u32,
 }
 
 /// What differs between TCP and UDP.
@@ -68,7 +70,7 @@ impl Transport for Tcp {
         if header_len < size_of::<Self>() as u32 || header_len > payload {
             return Err(Reason::Malformed);
         }
-        Ok(Segment { ports: self.ports(), flags: offset_flags & 0xff })
+        Ok(Segment { ports: self.ports(), flags: offset_flags & 0xff, header: header_len })
     }
 
     #[inline(always)]
@@ -120,7 +122,7 @@ impl Transport for Udp {
         if !may_lack_checksum && self.check() == 0 {
             return Err(Reason::BadChecksum);
         }
-        Ok(Segment { ports: self.ports(), flags: 0 })
+        Ok(Segment { ports: self.ports(), flags: 0, header: size_of::<Self>() as u32 })
     }
 
     #[inline(always)]

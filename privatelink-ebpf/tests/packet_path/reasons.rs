@@ -49,7 +49,8 @@ fn put(mut bytes: Vec<u8>, at: usize, new: &[u8]) -> Vec<u8> {
     bytes[at..at + new.len()].copy_from_slice(new);
     if bytes[12..14] == [8, 0] {
         bytes[24..26].fill(0);
-        let check = !(crate::packets::sum(&bytes[14..34]) as u16);
+        let end = (14 + usize::from(bytes[14] & 0xf) * 4).max(34);
+        let check = !(crate::packets::sum(&bytes[14..end]) as u16);
         bytes[24..26].copy_from_slice(&check.to_be_bytes());
     }
     bytes
@@ -117,9 +118,16 @@ fn ttl_expired() {
 #[test]
 fn options() {
     assert_refused(Reason::Options, nothing, |packet, v4| {
-        let bytes = packet.payload(&[0; 40]).bytes();
-        if v4 { put(bytes, 14, &[0x46]) } else { put(bytes, 20, &[60]) }
+        const AUTHENTICATION: u8 = 51;
+        if v4 { source_routed(packet.bytes()) } else { put(packet.bytes(), 20, &[AUTHENTICATION]) }
     });
+}
+
+/// An IPv4 packet with the option "loose source route".
+fn source_routed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.splice(34..34, [131, 7, 4, 10, 0, 0, 1, 0]);
+    let length = (bytes.len() - 14) as u16;
+    put(put(bytes, 14, &[0x47]), 16, &length.to_be_bytes())
 }
 
 #[test]

@@ -1,0 +1,276 @@
+//! The headers between Ethernet's and the transport's, where there is more than a plain IP
+//! header: options of IPv4, extension headers of IPv6, and what a fragment says of itself.
+//!
+//! How many are followed is bounded, and so is how far. What is followed passes on as it came.
+
+use crate::{
+    checksum,
+    frame::Frame,
+    tables::{Tables, Walk},
+    wire::{
+        Datagram, ETHERNET_LEN, Extension, Fragment, Front, Ip, Ipv4, Ipv6, Segment, Transport,
+        Word, option,
+    },
+};
+use privatelink_common::Reason;
+
+/// Extension headers that are followed.
+const MOST_HEADERS: u32 = 8;
+/// Bytes of extension headers that are followed.
+const MOST_BYTES: u32 = 256;
+/// Options of an IPv4 header, at a byte each.
+const MOST_OPTIONS: u32 = 40;
+/// Words of an IPv4 header's options.
+const MOST_WORDS: u32 = 10;
+
+/// The last place in a frame where a header is looked for.
+const MOST_AT: u32 = (ETHERNET_LEN + Ipv6::LEN) as u32 + MOST_BYTES;
+/// Keeps a place in a frame, which is no larger, within what the verifier can see.
+const PLACES: u32 = 0x1ff;
+const _: () = assert!(MOST_AT < PLACES);
+
+/// What stands before the transport header.
+pub struct Chain<I: Ip> {
+    /// What the IP header says; the protocol is that behind all extension headers.
+    pub datagram: Datagram<I>,
+    /// Where the transport header begins in the frame.
+    pub transport: u32,
+    /// Which part of a datagram it is.
+    pub fragment: Fragment,
+}
+
+/// A place in the frame that [`Chain`] found.
+#[inline(always)]
+pub fn place(at: u32) -> usize {
+    (at & PLACES) as usize
+}
+
+impl<I: Ip> Chain<I> {
+    /// A plain IP header.
+    #[inline(always)]
+    pub fn plain(datagram: Datagram<I>) -> Self {
+        let transport = (ETHERNET_LEN + I::LEN) as u32;
+        Self { datagram, transport, fragment: Fragment::default() }
+    }
+
+    /// What the transport header says.
+    ///
+    /// # Errors
+    /// What keeps the packet from being followed.
+    #[inline(always)]
+    pub fn segment<F: Frame, L: Transport>(&self, frame: &mut F) -> Result<Segment, Reason> {
+        let header = frame.view::<L>(place(self.transport)).ok_or(Reason::Malformed)?;
+        let payload = ETHERNET_LEN as u32 + self.datagram.length - self.transport;
+        header.segment(payload, I::UDP_MAY_LACK_CHECKSUM)
+    }
+}
+
+/// What keeps a chain from being followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Fault {
+    None,
+    Malformed,
+    Options,
+}
+
+impl Fault {
+    #[inline(always)]
+    fn check(self) -> Result<(), Reason> {
+        match self {
+            Self::None => Ok(()),
+            Self::Malformed => Err(Reason::Malformed),
+            Self::Options => Err(Reason::Options),
+        }
+    }
+}
+
+/// Follows the options of an IPv4 header.
+///
+/// # Errors
+/// What keeps the packet from being followed.
+#[inline(always)]
+pub fn options<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv4>, Reason> {
+    let header = &frame.view::<Front<Ipv4>>(0).ok_or(Reason::Malformed)?.ip;
+    let (header_length, fragment) = (header.header_length(), header.fragmented());
+    let datagram = header.claims();
+    if header.version() != 4 || header_length < Ipv4::LEN as u32 || datagram.length < header_length
+    {
+        return Err(Reason::Malformed);
+    }
+    let sum = header.word_sum();
+    let at = (ETHERNET_LEN + Ipv4::LEN) as u32;
+    let end = ETHERNET_LEN as u32 + header_length;
+    let mut words = Words { frame, at, end, sum };
+    tables.walk(MOST_WORDS, &mut words);
+    if words.at != end {
+        return Err(Reason::Malformed);
+    }
+    if !checksum::is_whole(words.sum) {
+        return Err(Reason::BadChecksum);
+    }
+    let mut options = Options { frame, at, end, fault: Fault::None };
+    tables.walk(MOST_OPTIONS, &mut options);
+    options.fault.check()?;
+    Ok(Chain { datagram, transport: end, fragment })
+}
+
+/// Adds up the words of the options.
+struct Words<'f, F: Frame> {
+    frame: &'f mut F,
+    at: u32,
+    end: u32,
+    sum: u64,
+}
+
+impl<F: Frame> Walk for Words<'_, F> {
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, _tables: &T, _number: u32) -> bool {
+        if self.at >= self.end || self.at > MOST_AT {
+            return true;
+        }
+        let Some(word) = self.frame.view::<Word>(self.at as usize) else { return true };
+        self.sum += u64::from(word.value());
+        self.at += 4;
+        false
+    }
+}
+
+/// Looks at each option.
+struct Options<'f, F: Frame> {
+    frame: &'f mut F,
+    at: u32,
+    end: u32,
+    fault: Fault,
+}
+
+impl<F: Frame> Options<'_, F> {
+    #[inline(always)]
+    fn fail(&mut self, fault: Fault) -> bool {
+        self.fault = fault;
+        true
+    }
+}
+
+impl<F: Frame> Walk for Options<'_, F> {
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, _tables: &T, _number: u32) -> bool {
+        let at = self.at;
+        if at >= self.end || at > MOST_AT {
+            return true;
+        }
+        let Some(&mut kind) = self.frame.view::<u8>(at as usize) else {
+            return self.fail(Fault::Malformed);
+        };
+        if kind == option::END {
+            return true;
+        }
+        if kind == option::NOTHING {
+            self.at = at + 1;
+            return false;
+        }
+        let Some(&mut length) = self.frame.view::<u8>(at as usize + 1) else {
+            return self.fail(Fault::Malformed);
+        };
+        let length = u32::from(length);
+        if length < option::HEAD || length > self.end - at {
+            return self.fail(Fault::Malformed);
+        }
+        if kind == option::LOOSE_ROUTE || kind == option::STRICT_ROUTE {
+            return self.fail(Fault::Options);
+        }
+        self.at = at + length;
+        false
+    }
+}
+
+/// Follows the extension headers of IPv6.
+///
+/// # Errors
+/// What keeps the packet from being followed.
+#[inline(always)]
+pub fn extensions<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv6>, Reason> {
+    let header = &frame.view::<Front<Ipv6>>(0).ok_or(Reason::Malformed)?.ip;
+    let mut datagram = header.claims();
+    let mut extensions = Extensions {
+        frame,
+        at: (ETHERNET_LEN + Ipv6::LEN) as u32,
+        end: ETHERNET_LEN as u32 + datagram.length,
+        next: datagram.protocol,
+        fragment: Fragment::default(),
+        fault: Fault::None,
+    };
+    tables.walk(MOST_HEADERS + 1, &mut extensions);
+    let Extensions { at, end, next, fragment, fault, .. } = extensions;
+    // A first fragment has to hold all headers (RFC 7112).
+    if fragment.is_first() && (fault == Fault::Malformed || at > end) {
+        return Err(Reason::Fragment);
+    }
+    fault.check()?;
+    if at > end {
+        return Err(Reason::Malformed);
+    }
+    if at > MOST_AT {
+        return Err(Reason::Options);
+    }
+    datagram.protocol = next;
+    Ok(Chain { datagram, transport: at, fragment })
+}
+
+/// Goes from header to header.
+struct Extensions<'f, F: Frame> {
+    frame: &'f mut F,
+    at: u32,
+    /// Where the packet ends.
+    end: u32,
+    /// What stands at `at`.
+    next: u32,
+    fragment: Fragment,
+    fault: Fault,
+}
+
+impl<F: Frame> Extensions<'_, F> {
+    #[inline(always)]
+    fn fail(&mut self, fault: Fault) -> bool {
+        self.fault = fault;
+        true
+    }
+}
+
+impl<F: Frame> Walk for Extensions<'_, F> {
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, _tables: &T, number: u32) -> bool {
+        let (kind, at) = (self.next, self.at);
+        if self.fragment.is_later() || !Extension::is_followed(kind) {
+            return true;
+        }
+        if number >= MOST_HEADERS || at > MOST_AT {
+            return self.fail(Fault::Options);
+        }
+        let Some(header) = self.frame.view::<Extension>(at as usize) else {
+            return self.fail(Fault::Malformed);
+        };
+        if at + size_of::<Extension>() as u32 > self.end {
+            return self.fail(Fault::Malformed);
+        }
+        self.next = u32::from(header.next);
+        if kind == Extension::FRAGMENT {
+            if self.fragment.at != 0 {
+                return self.fail(Fault::Malformed);
+            }
+            self.fragment = Fragment { place: header.place(), at };
+            self.at = at + size_of::<Extension>() as u32;
+            return false;
+        }
+        let left = header.segments_left();
+        self.at = at + header.length();
+        // RFC 8200, section 4.1: options hop by hop stand first or not at all.
+        if kind == Extension::HOP_BY_HOP && number != 0 {
+            return self.fail(Fault::Malformed);
+        }
+        if kind == Extension::ROUTING && left != 0 {
+            return self.fail(Fault::Options);
+        }
+        false
+    }
+}
