@@ -1,7 +1,7 @@
 //! The gateway's state in plain memory: the packet function outside of the kernel.
 
 use crate::tables::{Direction, Tables, Walk};
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
     Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Rule,
@@ -14,6 +14,11 @@ use std::sync::Mutex;
 
 /// Endpoints whose consumption is noted.
 const METERS: u32 = 64;
+
+std::thread_local! {
+    /// A thread is what a CPU is in the kernel. There are few, so what each leaks does not matter.
+    static SCRATCH: &'static Scratch = Box::leak(Box::default());
+}
 
 /// All tables, filled by the caller.
 pub struct MemoryTables {
@@ -42,7 +47,6 @@ pub struct MemoryTables {
     /// What went through, by endpoint.
     pub counters: Mutex<BTreeMap<u32, EndpointCounters>>,
     meters: Vec<MeterCell>,
-    scratch: Scratch,
     keys: HashKeys,
     regions: Vec<RegionCell>,
     slots: Vec<Slot>,
@@ -66,7 +70,6 @@ impl MemoryTables {
             sources: BTreeMap::new(),
             counters: Mutex::new(BTreeMap::new()),
             meters: (0..METERS).map(|_| MeterCell::default()).collect(),
-            scratch: Scratch::default(),
             keys,
             regions: (0..regions).map(|_| RegionCell::default()).collect(),
             slots: (0..regions * REGION_SLOTS).map(|_| Slot::default()).collect(),
@@ -95,7 +98,7 @@ impl Tables for MemoryTables {
     }
 
     fn scratch(&self) -> Option<&Scratch> {
-        Some(&self.scratch)
+        Some(SCRATCH.with(|scratch| *scratch))
     }
 
     fn network(&self, ifindex: u32) -> Option<u32> {
