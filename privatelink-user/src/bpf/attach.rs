@@ -98,11 +98,9 @@ impl Datapath {
         drop(held);
         indices.extend(self.pinned_links()?.iter().map(|link| link.ifindex));
         indices.sort_unstable();
-        indices
-            .into_iter()
-            .filter(|ifindex| *ifindex != 0)
-            .map(|ifindex| self.mode_of(ifindex).map(|mode| Attached { ifindex, mode }))
-            .collect()
+        // An interface may go between the two questions, and is not attached then.
+        let mode = |ifindex| self.mode_of(ifindex).ok().map(|mode| Attached { ifindex, mode });
+        Ok(indices.into_iter().filter(|ifindex| *ifindex != 0).filter_map(mode).collect())
     }
 
     /// Unpins the attachments to interfaces that are gone.

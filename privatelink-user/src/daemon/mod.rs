@@ -2,12 +2,14 @@
 
 mod answers;
 mod error;
+mod interfaces;
 mod lock;
 mod running;
 
 use std::{path::PathBuf, time::Duration};
 
 use log::{error, info, warn};
+use netlink_packet_route::RouteNetlinkMessage;
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -35,6 +37,8 @@ const BURST: Duration = Duration::from_millis(10);
 /// How often the maps and interfaces are compared with what was written, in case somebody else
 /// writes there.
 const VERIFY: Duration = Duration::from_secs(30);
+/// How often the daemon looks whether its program still is on the interfaces.
+const WATCH: Duration = Duration::from_secs(2);
 /// How often a daemon that is not ready yet looks again.
 const LOOK: Duration = Duration::from_millis(200);
 /// The time between two parts of a sweep of the flow table.
@@ -103,11 +107,12 @@ async fn drive(
     server: &JoinHandle<()>,
 ) -> Result<(), Error> {
     let (mut running, mut events) = Running::open(&options.config, loaded).await?;
-    running.converge().await?;
     let mut verify = Instant::now() + VERIFY;
-    let mut due = None;
+    let mut due = converged(running.converge().await)?;
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watch = interval(WATCH);
+    watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if server.is_finished() {
             return Err(Error::ServerEnded);
@@ -144,20 +149,35 @@ async fn drive(
                     error!("silent flows are not ended: {}", Chain(&error));
                 }
             }
+            _ = watch.tick() => match running.look_at_interfaces() {
+                Ok(false) => {}
+                Ok(true) => drop(due.get_or_insert(Instant::now())),
+                Err(error) => warn!("{error}"),
+            },
             () = sleep_until(due.unwrap_or(look)) => {
                 if Instant::now() >= verify {
-                    running.verify();
+                    running.forget_maps();
                     verify = Instant::now() + VERIFY;
                 }
-                due = None;
-                if let Err(error) = running.converge().await {
-                    error!("{}", Chain(&error));
-                }
+                due = converged(running.converge().await)?;
             }
         }
     }
     info!("ending; packets are forwarded as before");
     Ok(())
+}
+
+/// What to do after a convergence: a write that failed is tried again, since an interface may have
+/// gone just then.
+fn converged(result: Result<(), Error>) -> Result<Option<Instant>, Error> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(error @ (Error::Store(_) | Error::Datapath(_))) => {
+            error!("{}", Chain(&error));
+            Ok(Some(Instant::now() + LOOK))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes in an event and those that wait behind it; says whether there is anything to do.
@@ -166,7 +186,15 @@ async fn take_in(running: &mut Running, events: &mut Events, event: Event) -> Re
     let mut next = Some(event);
     while let Some(event) = next {
         changed |= match event {
-            Event::Message(message) => running.host.apply(&message),
+            Event::Message(message) => {
+                // The kernel has emptied the entries of an interface that is gone. Of one that is
+                // there, some messages are about its program.
+                if matches!(*message, RouteNetlinkMessage::DelLink(_)) {
+                    running.forget_maps();
+                }
+                let link = matches!(*message, RouteNetlinkMessage::NewLink(_));
+                running.host.apply(&message) || link
+            }
             Event::Lost => {
                 info!("the kernel's messages came too fast; listing everything again");
                 running.host.learn().await?

@@ -3,7 +3,7 @@
 mod acceptance;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -119,8 +119,7 @@ impl Running {
             error!("{}", Chain(&error));
         }
         self.write_maps()?;
-        let mut problems = self.attach().await;
-        problems.extend(self.detach());
+        let mut problems = self.follow_interfaces().await;
         let hops = next_hops(&self.loaded.model, self.host.facts());
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
@@ -152,16 +151,9 @@ impl Running {
         Ok(())
     }
 
-    /// Forgets what the maps and interfaces were seen to hold, so that the next convergence
-    /// looks again.
-    pub fn verify(&mut self) {
+    /// Forgets what the maps were seen to hold, so that the next convergence looks again.
+    pub fn forget_maps(&mut self) {
         self.actual = None;
-        match self.datapath.attached() {
-            Ok(attached) => {
-                self.attached.retain(|ifindex, _| attached.iter().any(|a| a.ifindex == *ifindex));
-            }
-            Err(error) => warn!("{}", Chain(&error)),
-        }
     }
 
     /// Reads the configuration on disk, if it is sound.
@@ -213,53 +205,6 @@ impl Running {
         self.loaded = next.loaded;
         info!("configuration reloaded");
         Ok(())
-    }
-
-    /// Attaches to the interfaces of all networks that are there and not attached yet.
-    async fn attach(&mut self) -> Vec<String> {
-        let mut problems = Vec::new();
-        for network in self.loaded.model.networks().values() {
-            let Some(link) = self.host.facts().link(network.attachment.interface.as_str()) else {
-                continue;
-            };
-            if link.mac.is_none() || self.attached.contains_key(&link.index) {
-                continue;
-            }
-            if !link.allmulti
-                && let Err(error) = self.host.take_all_multicast(link.index).await
-            {
-                problems.push(Chain(&error).to_string());
-            }
-            match self.datapath.attach(link.index, &link.name) {
-                Ok(attached) => {
-                    let mode = attached.mode.name();
-                    info!("network {}: {} attached, {mode} XDP", network.name, link.name);
-                    self.attached.insert(link.index, attached.mode);
-                }
-                Err(error) => problems.push(Chain(&error).to_string()),
-            }
-        }
-        problems
-    }
-
-    /// Detaches from interfaces that no network has any more.
-    fn detach(&mut self) -> Vec<String> {
-        let Some(tables) = &self.actual else { return Vec::new() };
-        let attached = match self.datapath.attached() {
-            Ok(attached) => attached,
-            Err(error) => return vec![Chain(&error).to_string()],
-        };
-        let present: BTreeSet<u32> = attached.iter().map(|attached| attached.ifindex).collect();
-        self.attached.retain(|ifindex, _| present.contains(ifindex));
-        let mut problems = Vec::new();
-        for ifindex in present.into_iter().filter(|index| !tables.attachments.contains_key(index)) {
-            self.attached.remove(&ifindex);
-            match self.datapath.detach(ifindex) {
-                Ok(()) => info!("interface {ifindex} detached"),
-                Err(error) => problems.push(Chain(&error).to_string()),
-            }
-        }
-        problems
     }
 
     fn report(&mut self, problems: Vec<String>) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use netlink_packet_route::{
-    RouteNetlinkMessage,
+    AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{LinkAttribute, LinkFlags, LinkMessage},
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
@@ -53,6 +53,11 @@ impl HostFacts {
         self.links.values().find(|link| link.name == name)
     }
 
+    /// The interface of this index.
+    pub fn link_at(&self, index: u32) -> Option<&Link> {
+        self.links.get(&index)
+    }
+
     /// The neighbour with this address, if its Ethernet address is known.
     pub fn neighbour(&self, ifindex: u32, address: IpAddr) -> Option<Neighbour> {
         self.neighbours.get(&(ifindex, address)).copied()
@@ -92,7 +97,11 @@ impl HostFacts {
             RouteNetlinkMessage::NewLink(link) => {
                 read_link(link).is_some_and(|link| self.insert_link(link))
             }
-            RouteNetlinkMessage::DelLink(link) => self.remove_link(link.header.index),
+            // A port that leaves its bridge is told of in the bridge's family, and stays.
+            RouteNetlinkMessage::DelLink(link) => {
+                link.header.interface_family != AddressFamily::Bridge
+                    && self.remove_link(link.header.index)
+            }
             RouteNetlinkMessage::NewAddress(message) => {
                 own_address(message).is_some_and(|own| self.own.insert(own))
             }
@@ -276,6 +285,9 @@ mod tests {
         assert_eq!(facts.link("a"), None);
         assert_eq!(facts.link("b").map(|link| link.mtu), Some(9000));
         facts.insert_neighbour(3, HOP, Neighbour { mac: [2; 6], fixed: false });
+        let mut port = link("b", 9000);
+        port.header.interface_family = AddressFamily::Bridge;
+        assert!(!facts.apply(&RouteNetlinkMessage::DelLink(port)), "it only left a bridge");
         assert!(facts.apply(&RouteNetlinkMessage::DelLink(link("b", 9000))));
         assert_eq!(facts, HostFacts::default());
     }

@@ -2,6 +2,7 @@
 
 mod control;
 mod fixture;
+mod interfaces;
 mod isolation;
 mod lab;
 mod life;
