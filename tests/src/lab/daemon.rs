@@ -104,6 +104,11 @@ impl Daemon {
         &self.binary
     }
 
+    /// Has the next start run another binary.
+    pub fn exchange_binary(&mut self, binary: &Path) {
+        self.binary = binary.to_owned();
+    }
+
     /// Returns the path of the configuration in force.
     pub fn config(&self) -> PathBuf {
         self.files.path().join("privatelink.toml")

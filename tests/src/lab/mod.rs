@@ -20,16 +20,19 @@ pub mod bpffs;
 pub mod capture;
 pub mod client;
 pub mod daemon;
+pub mod load;
 pub mod namespace;
 pub mod network;
 pub mod process;
 pub mod provider;
 pub mod tool;
+pub mod upgrade;
 pub mod wait;
 
 pub use self::{
     capture::{Capture, Captures},
     daemon::Daemon,
+    load::Load,
     namespace::Namespace,
     network::{DEVICE, Host, Network},
     process::Process,

@@ -8,3 +8,4 @@ mod lab;
 mod life;
 mod plan;
 mod service;
+mod upgrade;
