@@ -19,6 +19,15 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name,)+ }
             }
 
+            /// The reason of a number, if it is one.
+            #[inline(always)]
+            pub const fn of(number: u32) -> Option<Self> {
+                match number {
+                    $(number if number == Self::$variant as u32 => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+
             /// One line on what it means.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),+),)+ }
@@ -83,9 +92,16 @@ mod tests {
     use super::Reason;
 
     #[test]
+    fn a_number_beyond_the_last_is_no_reason() {
+        assert_eq!(Reason::of(Reason::ALL.len() as u32), None);
+        assert_eq!(Reason::of(u32::MAX), None);
+    }
+
+    #[test]
     fn each_reason_is_its_own_counter_and_has_its_own_name() {
         for (index, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index);
+            assert_eq!(Reason::of(*reason as u32), Some(*reason));
             assert!(!reason.meaning().is_empty());
             assert!(reason.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
             assert!(Reason::ALL[..index].iter().all(|other| other.name() != reason.name()));

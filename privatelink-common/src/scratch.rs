@@ -10,4 +10,17 @@ pub struct Scratch {
     pub network: Word32,
     /// Index of the slot that the packet belongs to.
     pub slot: Word32,
+    /// Why the packet is refused: a [`Reason`](crate::Reason).
+    pub reason: Word32,
+    /// Index of the endpoint that it is refused at, or [`Scratch::NO_ENDPOINT`].
+    pub endpoint: Word32,
+    /// Largest IP packet of its way out, where it is refused as too big.
+    pub mtu: Word32,
+    /// Type and code of the ICMP error about it.
+    pub message: Word32,
+}
+
+impl Scratch {
+    /// The index of no endpoint.
+    pub const NO_ENDPOINT: u32 = u32::MAX;
 }

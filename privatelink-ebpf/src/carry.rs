@@ -161,6 +161,8 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     }
     let way = Way::<I>::of(&found);
     if packet.length > way.mtu {
+        let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+        scratch.mtu.store(way.mtu);
         return Verdict::drop_at(Reason::TooBig, endpoint);
     }
     if head.ip.ttl() <= 1 {

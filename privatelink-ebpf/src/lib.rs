@@ -19,6 +19,7 @@ extern crate alloc;
 #[cfg(feature = "memory")]
 extern crate std;
 
+mod answer;
 mod carry;
 mod chain;
 pub mod checksum;
@@ -33,6 +34,7 @@ mod packet;
 mod phase;
 mod policy;
 mod slow;
+mod sum;
 mod sweep;
 mod tables;
 mod verdict;
@@ -62,12 +64,14 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 /// Takes a frame through one of the later stages.
 #[inline(always)]
 pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Verdict {
-    match stage {
+    let verdict = match stage {
         Stage::Slow => slow::slow(frame, tables),
         Stage::Open => open::open(frame, tables),
         Stage::Carry => carry::carry(frame, tables),
         Stage::Icmp => icmp::icmp(frame, tables),
-    }
+        Stage::Answer => return answer::answer(frame, tables),
+    };
+    answer::or_answer(verdict, tables)
 }
 
 /// Carries a packet of an established flow; `None` leaves it, untouched, to [`Stage::Slow`].

@@ -116,6 +116,7 @@ fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Resul
         return Err(Reason::NoNeighbour);
     }
     if packet.length > u32::from(target.mtu) {
+        tables.scratch().ok_or(Reason::Internal)?.mtu.store(target.mtu.into());
         return Err(Reason::TooBig);
     }
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;

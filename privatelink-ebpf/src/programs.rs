@@ -35,6 +35,7 @@ stages! {
     privatelink_open: Open,
     privatelink_carry: Carry,
     privatelink_icmp: Icmp,
+    privatelink_answer: Answer,
 }
 
 /// Tells the time to user space, which runs this program for its result.
@@ -59,6 +60,10 @@ fn act(frame: &XdpFrame, verdict: Verdict) -> u32 {
         Verdict::Drop(Refused { reason, endpoint }) => {
             Maps.count_drop(reason, endpoint);
             XDP_DROP
+        }
+        Verdict::Reply { refused: Refused { reason, endpoint }, ifindex } => {
+            Maps.count_drop(reason, endpoint);
+            Maps.redirect(ifindex).unwrap_or(XDP_DROP)
         }
         // Also back to where the packet came from: on veth, a frame of XDP_TX does not reach a
         // peer without an XDP program, and a redirected one does (with GRO on there).

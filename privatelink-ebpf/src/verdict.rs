@@ -10,6 +10,13 @@ pub enum Verdict {
     Pass,
     /// Refused.
     Drop(Refused),
+    /// Refused, and turned into what tells its sender so.
+    Reply {
+        /// Why, and whose.
+        refused: Refused,
+        /// Index of the interface that it came from, and goes back to.
+        ifindex: u32,
+    },
     /// Rewritten, and out by this interface; by the one it came from too.
     Send {
         /// Index of the interface.

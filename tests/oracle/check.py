@@ -8,9 +8,12 @@ import sys
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
     ICMPv6EchoReply,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
+    ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
     IPv6,
 )
 from scapy.layers.l2 import ARP, Ether
@@ -23,6 +26,9 @@ COMPUTED = {
     UDP: ("len", "chksum"),
     ICMP: ("chksum",),
     ICMPv6EchoReply: ("cksum",),
+    ICMPv6DestUnreach: ("cksum",),
+    ICMPv6PacketTooBig: ("cksum",),
+    ICMPv6TimeExceeded: ("cksum",),
     ICMPv6ND_NS: ("cksum",),
     ICMPv6ND_NA: ("cksum",),
 }

@@ -31,7 +31,7 @@ fields!(Ethernet:
     /// Sender, last four bytes.
     from_low: u32 = set_from_low;
     /// Kind of the payload: an [`EtherType`].
-    ethertype: u16;
+    ethertype: u16 = set_ethertype;
 );
 
 impl Ethernet {

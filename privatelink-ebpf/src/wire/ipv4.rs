@@ -15,8 +15,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub struct Ipv4 {
     version_length: [u8; 4],
     fragment: [u8; 4],
-    ttl: u8,
-    protocol: u8,
+    /// Time to live.
+    pub ttl: u8,
+    /// Kind of what follows this header.
+    pub protocol: u8,
     check: [u8; 2],
     source: [u8; 4],
     destination: [u8; 4],
@@ -24,9 +26,9 @@ pub struct Ipv4 {
 
 fields!(Ipv4:
     /// Version, header length, traffic class and length.
-    version_length: u32;
+    version_length: u32 = set_version_length;
     /// Identification, fragment flags and offset.
-    fragment: u32;
+    fragment: u32 = set_fragment;
     /// Checksum of the header.
     check: u16 = set_check;
     /// Sender.

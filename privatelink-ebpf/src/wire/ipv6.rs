@@ -84,6 +84,13 @@ impl Ipv6 {
         }
     }
 
+    /// Puts the version, and neither traffic class nor flow label.
+    #[inline(always)]
+    pub fn set_version(&mut self) {
+        const AT: usize = core::mem::offset_of!(Ipv6, version_class);
+        super::word::store!(u32, self, AT, 0x6000_0000_u32.to_be());
+    }
+
     /// Whether a next header is an extension header (RFC 7045) rather than a protocol.
     fn is_extension(next_header: u8) -> bool {
         matches!(next_header, 0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 | 253 | 254)

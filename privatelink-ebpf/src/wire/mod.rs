@@ -7,6 +7,7 @@
 mod arp;
 mod ethernet;
 mod extension;
+mod fresh;
 mod icmp;
 mod icmpv6;
 mod ipv4;
@@ -17,6 +18,7 @@ mod word;
 pub use arp::Arp;
 pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet, MacWords};
 pub use extension::{Extension, Fragment, Word, option};
+pub use fresh::Fresh;
 pub use icmp::{Control, FRESH_TTL, Icmp, icmp_v4, icmp_v6};
 pub use icmpv6::{NeighbourMessage, NeighbourOption};
 pub use ipv4::Ipv4;

@@ -151,10 +151,18 @@ impl Gateway {
     }
 
     /// What the gateway makes of a frame.
-    pub fn run(&self, ifindex: u32, bytes: &[u8]) -> (Verdict, Vec<u8>) {
+    pub fn outcome(&self, ifindex: u32, bytes: &[u8]) -> (Verdict, Vec<u8>) {
         let mut frame = MemoryFrame { bytes: bytes.to_vec(), ingress: ifindex };
         let verdict = process(&mut frame, &self.tables);
         (verdict, frame.bytes)
+    }
+
+    /// What the gateway makes of a frame, whether or not its sender is told of a refusal.
+    pub fn run(&self, ifindex: u32, bytes: &[u8]) -> (Verdict, Vec<u8>) {
+        match self.outcome(ifindex, bytes) {
+            (Verdict::Reply { refused, .. }, out) => (Verdict::Drop(refused), out),
+            outcome => outcome,
+        }
     }
 
     /// The verdict on a packet from the endpoint's network.

@@ -1,6 +1,7 @@
 //! Frames that nobody should send: no panic, and nothing malformed goes on.
 
 use crate::{
+    answers::{answer_fault, turned_around},
     gateway::{ACME, Gateway, Parties, VENDOR},
     neighbours::{advertisement_fault, solicitation},
     packets::{ACK, Packet, SYN, Transport, fault, sum, transport_holds},
@@ -89,7 +90,7 @@ fn an_ipv6_packet_that_its_frame_does_not_hold_never_goes_on() {
 
 /// Runs a frame and judges what comes out.
 fn check(gateway: &Gateway, ingress: u32, bytes: &[u8]) -> Result<(), TestCaseError> {
-    let run = catch_unwind(AssertUnwindSafe(|| gateway.run(ingress, bytes)));
+    let run = catch_unwind(AssertUnwindSafe(|| gateway.outcome(ingress, bytes)));
     let Ok((verdict, out)) = run else {
         return Err(TestCaseError::fail(format!("panic on {bytes:02x?}")));
     };
@@ -105,8 +106,16 @@ fn check(gateway: &Gateway, ingress: u32, bytes: &[u8]) -> Result<(), TestCaseEr
             prop_assert_eq!(fault(&out), None, "{:02x?} from {:02x?}", &out, bytes);
             prop_assert_eq!(advertisement_fault(&out), None, "{:02x?} from {:02x?}", &out, bytes);
         }
+        Verdict::Reply { ifindex, .. } => {
+            prop_assert_eq!(ifindex, ingress);
+            prop_assert_eq!(answer_fault(&out), None, "{:02x?} from {:02x?}", &out, bytes);
+            let back = turned_around(&out);
+            let (verdict, _) = gateway.outcome(ingress, &back);
+            let again = matches!(verdict, Verdict::Reply { .. } | Verdict::Next(_));
+            prop_assert!(!again, "{:02x?} is answered", &back);
+        }
         Verdict::Pass => prop_assert_eq!(&out[..], bytes),
-        Verdict::Drop(_) => {}
+        Verdict::Drop(_) => prop_assert_eq!(&out[..], bytes, "refused, but changed"),
         Verdict::Next(stage) => prop_assert!(false, "stopped before {stage:?}"),
     }
     Ok(())

@@ -1,0 +1,247 @@
+//! Tells the sender of a refused packet: a TCP reset, or an ICMP error.
+//!
+//! The answer takes the packet's place in its frame and goes back by the interface that it came
+//! from, from the very address that was asked. The packet counts as refused all the same.
+
+use crate::{
+    checksum,
+    frame::Frame,
+    packet::Packet,
+    sum,
+    tables::Tables,
+    verdict::{Refused, Verdict},
+    wire::{
+        ETHERNET_LEN, EtherType, Ethernet, Fresh, Head, Icmp, Ipv4, Ipv6, MacWords, Tcp, tcp_flags,
+    },
+};
+use privatelink_common::{Reason, Refusal, Scratch, TCP};
+
+/// Lets a refusal that is to be answered go on to the stage that answers; other verdicts stand.
+#[inline(always)]
+pub fn or_answer<T: Tables>(verdict: Verdict, tables: &T) -> Verdict {
+    match verdict {
+        Verdict::Drop(Refused { reason, endpoint }) if is_answered(reason) => {
+            let Some(scratch) = tables.scratch() else { return verdict };
+            scratch.reason.store(reason as u32);
+            if !matches!(reason, Reason::TooBig) {
+                scratch.mtu.store(0);
+            }
+            scratch.endpoint.store(endpoint.unwrap_or(Scratch::NO_ENDPOINT));
+            Verdict::Next(privatelink_common::Stage::Answer)
+        }
+        Verdict::Pass
+        | Verdict::Drop(_)
+        | Verdict::Reply { .. }
+        | Verdict::Send { .. }
+        | Verdict::Next(_) => verdict,
+    }
+}
+
+/// Whether the sender may be told. Silence is for what nobody can have meant to send, and for
+/// what passes by itself: the sender tries again.
+#[inline(always)]
+const fn is_answered(reason: Reason) -> bool {
+    match reason {
+        Reason::TtlExpired
+        | Reason::NoListener
+        | Reason::NoFlow
+        | Reason::Pending
+        | Reason::Rejected
+        | Reason::Expired
+        | Reason::NoTarget
+        | Reason::FlowTableFull
+        | Reason::PortsExhausted
+        | Reason::TooBig
+        | Reason::NotAllowed
+        | Reason::FlowLimit
+        | Reason::FlowRateLimit => true,
+        Reason::Malformed
+        | Reason::BadChecksum
+        | Reason::Options
+        | Reason::Fragment
+        | Reason::Protocol
+        | Reason::NoNeighbour
+        | Reason::Contended
+        | Reason::NoDevice
+        | Reason::Internal
+        | Reason::PacketRateLimit
+        | Reason::BitRateLimit => false,
+    }
+}
+
+/// What an ICMP error says.
+#[inline(always)]
+fn message<I: Fresh>(reason: Reason) -> (u8, u8) {
+    match reason {
+        Reason::TtlExpired => I::TIME_EXCEEDED,
+        Reason::TooBig => I::TOO_BIG,
+        Reason::NoListener | Reason::NoFlow => I::PORT_UNREACHABLE,
+        Reason::NoTarget
+        | Reason::FlowTableFull
+        | Reason::PortsExhausted
+        | Reason::FlowLimit
+        | Reason::FlowRateLimit => I::HOST_UNREACHABLE,
+        Reason::Pending
+        | Reason::Rejected
+        | Reason::Expired
+        | Reason::Malformed
+        | Reason::BadChecksum
+        | Reason::Options
+        | Reason::Fragment
+        | Reason::Protocol
+        | Reason::NoNeighbour
+        | Reason::Contended
+        | Reason::NoDevice
+        | Reason::Internal
+        | Reason::NotAllowed
+        | Reason::PacketRateLimit
+        | Reason::BitRateLimit => I::PROHIBITED,
+    }
+}
+
+/// The stage that turns a refused packet into its answer, if it may have one.
+#[inline(always)]
+pub fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    let reason = Reason::of(scratch.reason.load()).unwrap_or(Reason::Internal);
+    let index = scratch.endpoint.load();
+    let endpoint = (index != Scratch::NO_ENDPOINT).then_some(index);
+    let refused = Refused { reason, endpoint };
+    if is_declined(tables, reason, index) {
+        return Verdict::Drop(refused);
+    }
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Drop(refused) };
+    // What is read back from memory is any number to the verifier, which then need not follow each
+    // reason to the end.
+    let note =
+        |(kind, code): (u8, u8)| scratch.message.store(u32::from_be_bytes([0, 0, kind, code]));
+    let answered = match ethernet.ethertype() {
+        EtherType::IPV4 => {
+            note(message::<Ipv4>(reason));
+            answer_ip::<F, T, Ipv4>(frame, tables, scratch)
+        }
+        _ => {
+            note(message::<Ipv6>(reason));
+            answer_ip::<F, T, Ipv6>(frame, tables, scratch)
+        }
+    };
+    match answered {
+        Some(()) => Verdict::Reply { refused, ifindex: frame.ingress() },
+        None => Verdict::Drop(refused),
+    }
+}
+
+/// Whether the provider has declared that packets of this connection get no answer.
+#[inline(always)]
+fn is_declined<T: Tables>(tables: &T, reason: Reason, endpoint: u32) -> bool {
+    matches!(reason, Reason::Pending | Reason::Rejected | Reason::Expired)
+        && tables
+            .endpoint(endpoint)
+            .is_some_and(|endpoint| endpoint.refusal == Refusal::Drop as u32)
+}
+
+#[inline(never)]
+fn answer_ip<F: Frame, T: Tables, I: Fresh>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &Scratch,
+) -> Option<()> {
+    let read = Packet::<I>::read_slowly(frame, tables, scratch.network.load());
+    let packet = match &read {
+        Ok(packet) => packet,
+        Err(_) => return None,
+    };
+    let ethernet = frame.view::<Ethernet>(0)?;
+    let (from, to) = (ethernet.from(), ethernet.to());
+    // RFC 1122, section 3.2.2: what was not sent by one host to one host is not answered.
+    if is_group(from) || is_group(to) || !I::is_host(packet.arrival.source) {
+        return None;
+    }
+    let reason = scratch.reason.load();
+    let is_about_the_way = reason == Reason::TtlExpired as u32 || reason == Reason::TooBig as u32;
+    if packet.arrival.protocol == u32::from(TCP) && !is_about_the_way {
+        return reset::<F, I>(frame, packet);
+    }
+    complain::<F, T, I>(frame, tables, packet, scratch)
+}
+
+#[inline(always)]
+fn is_group(mac: MacWords) -> bool {
+    let [first, _] = mac.0.to_ne_bytes();
+    first & 1 != 0
+}
+
+/// Turns a TCP packet into the reset that its sender accepts (RFC 9293, section 3.10.7.1).
+#[inline(always)]
+fn reset<F: Frame, I: Fresh>(frame: &mut F, packet: &Packet<I>) -> Option<()> {
+    const LEN: u32 = size_of::<Tcp>() as u32;
+    if packet.flags & tcp_flags::RST != 0 {
+        return None;
+    }
+    let refused = frame.view::<Tcp>(packet.transport())?;
+    let (sequence, acknowledgment, flags) = if packet.flags & tcp_flags::ACK != 0 {
+        (refused.acknowledgment(), 0, tcp_flags::RST)
+    } else {
+        let header = u32::from(u16::from_be(refused.offset_flags())) >> 12 << 2;
+        let before = (packet.transport() - ETHERNET_LEN) as u32 + header;
+        let marks = (packet.flags & tcp_flags::SYN) / tcp_flags::SYN
+            + (packet.flags & tcp_flags::FIN) / tcp_flags::FIN;
+        let length = packet.length.wrapping_sub(before).wrapping_add(marks);
+        let next = u32::from_be(refused.sequence()).wrapping_add(length);
+        (0, next.to_be(), tcp_flags::RST | tcp_flags::ACK)
+    };
+    frame.resize(size_of::<Head<I, Tcp>>())?;
+    let head = frame.view::<Head<I, Tcp>>(0)?;
+    let (from, to) = (head.ethernet.from(), head.ethernet.to());
+    head.ethernet.readdress(to, from);
+    let (source, destination) = (packet.arrival.destination, packet.arrival.source);
+    head.ip.compose(source, destination, TCP, LEN);
+
+    let tcp = &mut head.transport;
+    let ports = packet.arrival.ports.rotate_left(16);
+    let offset_flags = ((LEN << 10 | flags) as u16).to_be();
+    tcp.set_ports(ports);
+    tcp.set_sequence(sequence);
+    tcp.set_acknowledgment(acknowledgment);
+    tcp.set_offset_flags(offset_flags);
+    tcp.set_window(0);
+    tcp.set_urgent(0);
+    let halves = |word: u32| (word & 0xffff) + (word >> 16);
+    let sum = I::pseudo_sum(source, destination, TCP, LEN)
+        + halves(ports)
+        + halves(sequence)
+        + halves(acknowledgment)
+        + u32::from(offset_flags);
+    tcp.set_check(!checksum::fold(sum));
+    Some(())
+}
+
+/// Turns a packet into the ICMP error about it.
+#[inline(always)]
+fn complain<F: Frame, T: Tables, I: Fresh>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+    scratch: &Scratch,
+) -> Option<()> {
+    const ICMP: usize = size_of::<Icmp>();
+    let quote = if packet.length < I::QUOTE { packet.length } else { I::QUOTE };
+    frame.resize(ETHERNET_LEN + quote as usize)?;
+    let ethernet = frame.view::<Ethernet>(0)?;
+    let (from, to) = (ethernet.from(), ethernet.to());
+    frame.shift(-((I::LEN + ICMP) as i32))?;
+    let ethernet = frame.view::<Ethernet>(0)?;
+    ethernet.readdress(to, from);
+    ethernet.set_ethertype(I::ETHERTYPE);
+    let (source, destination) = (packet.arrival.destination, packet.arrival.source);
+    let length = quote + ICMP as u32;
+    frame.view::<I>(ETHERNET_LEN)?.compose(source, destination, I::ICMP, length);
+    let message = frame.view::<Icmp>(ETHERNET_LEN + I::LEN)?;
+    [_, _, message.kind, message.code] = scratch.message.load().to_be_bytes();
+    message.set_check(0);
+    message.set_rest(scratch.mtu.load().to_be());
+    let sum = sum::over(frame, tables, ETHERNET_LEN + I::LEN, length)?;
+    let sum = sum + I::control_sum(source, destination, length);
+    frame.view::<Icmp>(ETHERNET_LEN + I::LEN)?.set_check(!checksum::fold(sum));
+    Some(())
+}

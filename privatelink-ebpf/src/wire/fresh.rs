@@ -1,0 +1,111 @@
+//! Packets that the gateway makes itself.
+
+use super::{Control, EtherType, FRESH_TTL, Ip as _, Ipv4, Ipv6, icmp_v4, icmp_v6};
+use crate::checksum;
+
+/// What differs between the families in packets that nobody sent before, and in errors about
+/// packets.
+pub trait Fresh: Control {
+    /// Kind of an Ethernet frame's payload.
+    const ETHERTYPE: u16;
+    /// How much of a packet, from its IP header on, an error about it shows at most: with that,
+    /// the error is as long as every link carries.
+    const QUOTE: u32;
+
+    /// Type and code: nobody listens on the port.
+    const PORT_UNREACHABLE: (u8, u8);
+    /// Type and code: no way to the host.
+    const HOST_UNREACHABLE: (u8, u8);
+    /// Type and code: somebody has decided against it.
+    const PROHIBITED: (u8, u8);
+    /// Type and code: no hops were left.
+    const TIME_EXCEEDED: (u8, u8);
+    /// Type and code: too large for the way out.
+    const TOO_BIG: (u8, u8);
+
+    /// Writes all of the header: with all hops before it, and not to be fragmented.
+    fn compose(
+        &mut self,
+        source: Self::Address,
+        destination: Self::Address,
+        protocol: u8,
+        payload: u32,
+    );
+
+    /// The sum over the pseudo header of control messages, if there is one.
+    fn control_sum(source: Self::Address, destination: Self::Address, length: u32) -> u32;
+
+    /// The sum over the pseudo header of a transport.
+    #[inline(always)]
+    fn pseudo_sum(
+        source: Self::Address,
+        destination: Self::Address,
+        protocol: u8,
+        length: u32,
+    ) -> u32 {
+        Self::sum(source)
+            + Self::sum(destination)
+            + u32::from(u16::from_ne_bytes([0, protocol]))
+            + u32::from((length as u16).to_be())
+    }
+}
+
+impl Fresh for Ipv4 {
+    const ETHERTYPE: u16 = EtherType::IPV4;
+    // RFC 1812, section 4.3.2.3: 576 bytes in all.
+    const QUOTE: u32 = 576 - 20 - 8;
+
+    const PORT_UNREACHABLE: (u8, u8) = (icmp_v4::UNREACHABLE, icmp_v4::PORT);
+    const HOST_UNREACHABLE: (u8, u8) = (icmp_v4::UNREACHABLE, icmp_v4::HOST);
+    const PROHIBITED: (u8, u8) = (icmp_v4::UNREACHABLE, icmp_v4::PROHIBITED);
+    const TIME_EXCEEDED: (u8, u8) = (icmp_v4::TIME_EXCEEDED, 0);
+    const TOO_BIG: (u8, u8) = (icmp_v4::UNREACHABLE, icmp_v4::FRAGMENTATION_NEEDED);
+
+    #[inline(always)]
+    fn compose(&mut self, source: u32, destination: u32, protocol: u8, payload: u32) {
+        const DONT_FRAGMENT: u32 = 0x4000_u32.to_be();
+        let first = (0x4500_0000 | (payload + Self::LEN as u32)).to_be();
+        self.set_version_length(first);
+        self.set_fragment(DONT_FRAGMENT);
+        (self.ttl, self.protocol) = (FRESH_TTL, protocol);
+        self.set_source(source);
+        self.set_destination(destination);
+        let sum = Self::sum(first)
+            + Self::sum(DONT_FRAGMENT)
+            + u32::from(u16::from_ne_bytes([FRESH_TTL, protocol]))
+            + Self::sum(source)
+            + Self::sum(destination);
+        self.set_check(!checksum::fold(sum));
+    }
+
+    #[inline(always)]
+    fn control_sum(_source: u32, _destination: u32, _length: u32) -> u32 {
+        0
+    }
+}
+
+impl Fresh for Ipv6 {
+    const ETHERTYPE: u16 = EtherType::IPV6;
+    // RFC 4443, section 3.1: 1280 bytes in all.
+    const QUOTE: u32 = 1280 - 40 - 8;
+
+    const PORT_UNREACHABLE: (u8, u8) = (icmp_v6::UNREACHABLE, icmp_v6::PORT);
+    const HOST_UNREACHABLE: (u8, u8) = (icmp_v6::UNREACHABLE, icmp_v6::ADDRESS);
+    const PROHIBITED: (u8, u8) = (icmp_v6::UNREACHABLE, icmp_v6::PROHIBITED);
+    const TIME_EXCEEDED: (u8, u8) = (icmp_v6::TIME_EXCEEDED, 0);
+    const TOO_BIG: (u8, u8) = (icmp_v6::TOO_BIG, 0);
+
+    #[inline(always)]
+    fn compose(&mut self, source: [u32; 4], destination: [u32; 4], protocol: u8, payload: u32) {
+        self.set_version();
+        self.set_payload_length((payload as u16).to_be());
+        (self.next_header, self.hop_limit) = (protocol, FRESH_TTL);
+        self.set_source(source);
+        self.set_destination(destination);
+    }
+
+    #[inline(always)]
+    fn control_sum(source: [u32; 4], destination: [u32; 4], length: u32) -> u32 {
+        Self::pseudo_sum(source, destination, Self::ICMP, length)
+    }
+}
