@@ -3,12 +3,17 @@
 use std::{
     path::PathBuf,
     process::{ExitCode, Termination},
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{api::types::FlowQuery, config::DEFAULT_PATH, model::Gateway};
+use crate::{
+    api::types::{FlowQuery, Grant},
+    config::DEFAULT_PATH,
+    model::Gateway,
+};
 
 /// A private-link gateway: publish a service, not a network.
 #[derive(Debug, Parser)]
@@ -57,6 +62,14 @@ pub enum Command {
     Targets(TargetsArgs),
     /// List the flows
     Flows(FlowsArgs),
+    /// List the connections, or show one with its history
+    Connections(NameArgs),
+    /// Accept the connection of an endpoint: the provider's decision
+    Accept(AcceptArgs),
+    /// Reject the connection of an endpoint: the provider's decision
+    Reject(DecisionArgs),
+    /// Ask once more for a connection that has expired
+    Request(DecisionArgs),
     /// Detach from all interfaces and remove everything that is pinned
     Down(DownArgs),
 }
@@ -84,6 +97,40 @@ pub struct NameArgs {
     /// Only this one, in detail
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+}
+
+/// Arguments of the commands that decide about a connection.
+#[derive(Debug, Args)]
+pub struct DecisionArgs {
+    /// The endpoint whose connection it is
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Arguments of `privatelink accept`.
+#[derive(Debug, Args)]
+pub struct AcceptArgs {
+    /// What all decisions take.
+    #[command(flatten)]
+    pub decision: DecisionArgs,
+
+    /// For how long, such as 7d or "12h 30m" [default: until it is rejected]
+    #[arg(long = "for", value_name = "DURATION", value_parser = grant_period)]
+    pub period: Option<Duration>,
+}
+
+fn grant_period(text: &str) -> Result<Duration, String> {
+    let period = humantime::parse_duration(text)
+        .map_err(|_| "use a number and a unit, such as 30m, 12h or 7d".to_owned())?;
+    if (1..=Grant::LONGEST).contains(&period.as_secs()) {
+        Ok(period)
+    } else {
+        Err("use a second to ten years".into())
+    }
 }
 
 /// Arguments of `privatelink targets`.
@@ -203,8 +250,16 @@ mod tests {
 
     #[test]
     fn misuse_ends_with_the_usage_code() {
-        for line in ["privatelink", "privatelink fly", "privatelink down --pin-dir /a --config /b"]
-        {
+        for line in [
+            "privatelink",
+            "privatelink fly",
+            "privatelink down --pin-dir /a --config /b",
+            "privatelink accept",
+            "privatelink accept a --for ever",
+            "privatelink accept a --for 0s",
+            "privatelink accept a --for 20years",
+            "privatelink reject a --for 7d",
+        ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), Exit::Usage as i32, "{line}");
         }

@@ -206,11 +206,12 @@ mod tests {
         let (requests, mut asked) = mpsc::channel(1);
         let (_end, ended) = oneshot::channel();
         runtime.block_on(async {
-            let listener = server::listen(&socket).unwrap();
+            let listener = server::listen(&socket, &server::Door::default()).unwrap();
             tokio::spawn(server::serve(listener, requests, ended));
         });
         runtime.spawn(async move {
-            while let Some(request) = asked.recv().await {
+            while let Some(question) = asked.recv().await {
+                let request = question.request;
                 if let Asked::Endpoints(reply) = request {
                     drop(reply.send(Ok(Vec::new())));
                 } else if let Asked::Down(reply) = request {
@@ -237,7 +238,8 @@ mod tests {
         assert!(matches!(error, Error::Faulty(problem) if problem.faults[0].is_null()));
         let error = get::<()>(&socket, "/v1/nothing").unwrap_err();
         assert_eq!(error.to_string(), "there is nothing under this path");
-        let taken = runtime.block_on(async { server::listen(&socket).map(drop) });
+        let taken =
+            runtime.block_on(async { server::listen(&socket, &server::Door::default()).map(drop) });
         assert!(matches!(taken, Err(server::SocketError::Taken { .. })));
     }
 }

@@ -8,6 +8,7 @@
 //! Control flows one way: nothing on the right decides about anything on the left. Up to the
 //! plan all is computed from values, without a look at the outside.
 
+pub mod access;
 pub mod addresses;
 pub mod api;
 pub mod bpf;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use privatelink_common::{EndpointCounters, Reason};
 
 use crate::{
+    access::Rights,
     api::types,
     bpf::Mode,
     connection::Acceptance,
@@ -22,6 +23,8 @@ pub struct View<'a> {
     pub model: &'a Model,
     /// What is kept of it.
     pub state: &'a State,
+    /// Of whose things; the others are left out.
+    pub rights: &'a Rights,
     /// The host.
     pub facts: &'a HostFacts,
     /// Where packets are forwarded, by interface index.
@@ -47,13 +50,14 @@ impl View<'_> {
                 mac: link.and_then(|link| link.mac).map(mac),
             }
         };
-        self.model.networks().values().map(one).collect()
+        let networks = self.model.networks().values();
+        networks.filter(|network| self.rights.see_network(network)).map(one).collect()
     }
 
     /// The services with their targets.
     pub fn services(&self) -> Vec<types::Service> {
         let mut endpoints: BTreeMap<&model::Name, Vec<&model::Endpoint>> = BTreeMap::new();
-        for endpoint in self.model.endpoints().values() {
+        for endpoint in self.seen_endpoints() {
             endpoints.entry(&endpoint.service).or_default().push(endpoint);
         }
         let none = Vec::new();
@@ -73,7 +77,22 @@ impl View<'_> {
                 active_flows: endpoints.iter().map(|endpoint| self.flows_through(endpoint)).sum(),
             }
         };
-        self.model.services().values().map(one).collect()
+        self.seen_services().map(one).collect()
+    }
+
+    /// The targets of all services.
+    pub fn all_targets(&self) -> Vec<types::Target> {
+        self.seen_services().flat_map(|service| self.targets(service)).collect()
+    }
+
+    fn seen_services(&self) -> impl Iterator<Item = &model::Service> {
+        self.model.services().values().filter(|service| self.rights.see_service(service))
+    }
+
+    /// The endpoints that may be seen.
+    pub fn seen_endpoints(&self) -> impl Iterator<Item = &model::Endpoint> {
+        let endpoints = self.model.endpoints().values();
+        endpoints.filter(|endpoint| self.rights.see_endpoint(self.model, endpoint))
     }
 
     fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
@@ -82,7 +101,7 @@ impl View<'_> {
     }
 
     /// A service's targets, once for each range of ports that listeners lead to.
-    pub fn targets(&self, service: &model::Service) -> Vec<types::Target> {
+    fn targets(&self, service: &model::Service) -> Vec<types::Target> {
         let network = self.model.networks().get(&service.network);
         let link =
             network.and_then(|network| self.facts.link(network.attachment.interface.as_str()));
@@ -156,7 +175,7 @@ impl View<'_> {
                     .unwrap_or_default(),
             }
         };
-        self.model.endpoints().values().map(one).collect()
+        self.seen_endpoints().map(one).collect()
     }
 
     fn acceptance(&self, endpoint: &model::Endpoint) -> Acceptance {
@@ -253,6 +272,7 @@ mod tests {
         let view = View {
             model: &model,
             state: &state,
+            rights: &Rights::All,
             facts: &facts,
             attached: &attached,
             flows: &flows,

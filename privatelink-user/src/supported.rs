@@ -91,14 +91,6 @@ fn gateway(model: &Model, found: &mut Vec<Unsupported>) {
     let mut finder = Finder { kind: Kind::Gateway, name: &gateway.name, found };
     let help = "read the counters with `privatelink status --json`";
     finder.warn(gateway.metrics.is_some(), "metrics", help);
-    let help = "only root and the socket's group may speak to the daemon";
-    finder.warn(gateway.group.is_some(), "group", help);
-    for principal in model.principals().values() {
-        let mut finder =
-            Finder { kind: Kind::Principal, name: &principal.name, found: finder.found };
-        finder.warn(!principal.users.is_empty(), "users", help);
-        finder.warn(!principal.groups.is_empty(), "groups", help);
-    }
 }
 
 fn network(network: &Network, found: &mut Vec<Unsupported>) {

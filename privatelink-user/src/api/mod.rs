@@ -1,10 +1,12 @@
 //! The daemon's interface to the command line: HTTP and JSON over a unix socket.
 
+mod peer;
 pub mod request;
 mod routes;
 pub mod server;
 pub mod types;
 
+pub(crate) use peer::missing_members;
 pub(crate) use routes::OMITTED;
 pub use routes::document;
 
@@ -22,6 +24,8 @@ pub mod path {
     pub const TARGETS: &str = "/v1/targets";
     /// The flows.
     pub const FLOWS: &str = "/v1/flows";
+    /// The connections; behind it stand an endpoint's name and what is decided.
+    pub const CONNECTIONS: &str = "/v1/connections";
     /// What another configuration would change.
     pub const PLAN: &str = "/v1/plan";
     /// Apply the configuration on disk.

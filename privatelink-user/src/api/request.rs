@@ -3,10 +3,24 @@
 use tokio::sync::oneshot;
 
 use super::types::{
-    Configuration, Difference, Endpoint, Flow, FlowQuery, Network, Problem, Service, Status, Target,
+    Configuration, Connection, Difference, Endpoint, Flow, FlowQuery, Network, Problem, Service,
+    Status, Target,
+};
+use crate::{
+    access::{Denied, Peer},
+    connection::Decision,
 };
 
-/// A question to the daemon, and where its answer goes.
+/// What somebody asks of the daemon.
+#[derive(Debug)]
+pub struct Question {
+    /// Who asks.
+    pub from: Peer,
+    /// What.
+    pub request: Request,
+}
+
+/// What is asked of the daemon, and where its answer goes.
 #[derive(Debug)]
 pub enum Request {
     /// What is the gateway doing?
@@ -21,6 +35,12 @@ pub enum Request {
     Targets(Reply<Vec<Target>>),
     /// Which flows are there?
     Flows(FlowQuery, Reply<Flows>),
+    /// Which connections are there?
+    Connections(Reply<Vec<Connection>>),
+    /// How has the connection of this endpoint become what it is?
+    Connection(String, Reply<Connection>),
+    /// Decide about the connection of this endpoint, for this reason.
+    Decide(String, Decision, String, Reply<Connection>),
     /// What would this configuration change?
     Plan(Configuration, Reply<Difference>),
     /// Apply the configuration on disk.
@@ -44,6 +64,8 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refused>>;
 /// Why the daemon does not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
+    /// Whoever asks may not.
+    Forbidden(String),
     /// There is no such thing.
     Unknown(String),
     /// It cannot be done now.
@@ -55,5 +77,11 @@ pub enum Refused {
 impl From<String> for Refused {
     fn from(error: String) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        Self::Forbidden(denied.to_string())
     }
 }

@@ -3,6 +3,8 @@
 //! Handlers know nothing: each request goes to the daemon's loop, which owns all state, and its
 //! answer comes back. So no answer shows a change half made, and nothing needs a lock.
 
+mod decisions;
+
 use std::time::Duration;
 
 use axum::{
@@ -26,12 +28,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     path,
-    request::{Refused, Reply, Request},
+    request::{Question as Asked, Refused, Reply, Request},
     types::{
         Configuration, Difference, Endpoint, Flow, FlowQuery, Network, Problem, Service, Status,
         Target, TargetQuery,
     },
 };
+use crate::access::Peer;
 
 /// Longer than the loop is ever busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,7 +53,7 @@ pub(crate) const OMITTED: HeaderName = HeaderName::from_static("privatelink-omit
 struct Document;
 
 /// The handlers behind their paths.
-pub(super) fn router(requests: mpsc::Sender<Request>) -> Router {
+pub(super) fn router(requests: mpsc::Sender<Asked>) -> Router {
     let (router, document) = described().with_state(requests).split_for_parts();
     let description = move || {
         let document = Json(document.clone());
@@ -69,7 +72,7 @@ pub fn document() -> openapi::OpenApi {
     described().into_openapi()
 }
 
-fn described() -> OpenApiRouter<mpsc::Sender<Request>> {
+fn described() -> OpenApiRouter<mpsc::Sender<Asked>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(status))
         .routes(routes!(networks))
@@ -80,6 +83,11 @@ fn described() -> OpenApiRouter<mpsc::Sender<Request>> {
         .routes(routes!(endpoint))
         .routes(routes!(targets))
         .routes(routes!(flows))
+        .routes(routes!(decisions::connections))
+        .routes(routes!(decisions::connection))
+        .routes(routes!(decisions::accept))
+        .routes(routes!(decisions::reject))
+        .routes(routes!(decisions::request))
         .routes(routes!(plan))
         .routes(routes!(reload))
         .routes(routes!(down))
@@ -100,80 +108,86 @@ async fn bounded(request: HttpRequest, next: Next) -> Response {
     })
 }
 
-type Requests = State<mpsc::Sender<Request>>;
+type Requests = State<mpsc::Sender<Asked>>;
 
 /// What the gateway is doing
 #[utoipa::path(get, path = path::STATUS, responses(
-    (status = OK, body = Status), (status = CONFLICT, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Status), (status = CONFLICT, body = Problem),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn status(State(requests): Requests) -> Response {
-    answer(ask(&requests, Request::Status).await)
+async fn status(peer: Peer, State(requests): Requests) -> Response {
+    answer(ask(&requests, &peer, Request::Status).await)
 }
 
 /// The networks, by name
 #[utoipa::path(get, path = path::NETWORKS, responses(
-    (status = OK, body = Vec<Network>), (status = SERVICE_UNAVAILABLE, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Network>), (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn networks(State(requests): Requests) -> Response {
-    answer(ask(&requests, Request::Networks).await)
+async fn networks(peer: Peer, State(requests): Requests) -> Response {
+    answer(ask(&requests, &peer, Request::Networks).await)
 }
 
 /// One network
 #[utoipa::path(get, path = "/v1/networks/{name}", params(("name" = String, Path)), responses(
-    (status = OK, body = Network), (status = NOT_FOUND, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Network), (status = NOT_FOUND, body = Problem),
     (status = BAD_REQUEST, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn network(State(requests): Requests, Name(name): Name) -> Response {
-    one("network", &name, ask(&requests, Request::Networks).await, |network| &network.name)
+async fn network(peer: Peer, State(requests): Requests, Name(name): Name) -> Response {
+    one("network", &name, ask(&requests, &peer, Request::Networks).await, |network| &network.name)
 }
 
 /// The services, by name
 #[utoipa::path(get, path = path::SERVICES, responses(
-    (status = OK, body = Vec<Service>), (status = SERVICE_UNAVAILABLE, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Service>), (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn services(State(requests): Requests) -> Response {
-    answer(ask(&requests, Request::Services).await)
+async fn services(peer: Peer, State(requests): Requests) -> Response {
+    answer(ask(&requests, &peer, Request::Services).await)
 }
 
 /// One service
 #[utoipa::path(get, path = "/v1/services/{name}", params(("name" = String, Path)), responses(
-    (status = OK, body = Service), (status = NOT_FOUND, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Service), (status = NOT_FOUND, body = Problem),
     (status = BAD_REQUEST, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn service(State(requests): Requests, Name(name): Name) -> Response {
-    one("service", &name, ask(&requests, Request::Services).await, |service| &service.name)
+async fn service(peer: Peer, State(requests): Requests, Name(name): Name) -> Response {
+    one("service", &name, ask(&requests, &peer, Request::Services).await, |service| &service.name)
 }
 
 /// The endpoints, by name
 #[utoipa::path(get, path = path::ENDPOINTS, responses(
-    (status = OK, body = Vec<Endpoint>), (status = CONFLICT, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Endpoint>), (status = CONFLICT, body = Problem),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn endpoints(State(requests): Requests) -> Response {
-    answer(ask(&requests, Request::Endpoints).await)
+async fn endpoints(peer: Peer, State(requests): Requests) -> Response {
+    answer(ask(&requests, &peer, Request::Endpoints).await)
 }
 
 /// One endpoint
 #[utoipa::path(get, path = "/v1/endpoints/{name}", params(("name" = String, Path)), responses(
-    (status = OK, body = Endpoint), (status = NOT_FOUND, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Endpoint), (status = NOT_FOUND, body = Problem),
     (status = BAD_REQUEST, body = Problem), (status = CONFLICT, body = Problem),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn endpoint(State(requests): Requests, Name(name): Name) -> Response {
-    one("endpoint", &name, ask(&requests, Request::Endpoints).await, |endpoint| &endpoint.name)
+async fn endpoint(peer: Peer, State(requests): Requests, Name(name): Name) -> Response {
+    one("endpoint", &name, ask(&requests, &peer, Request::Endpoints).await, |endpoint| {
+        &endpoint.name
+    })
 }
 
 /// The targets, by service
 #[utoipa::path(get, path = path::TARGETS, params(TargetQuery), responses(
-    (status = OK, body = Vec<Target>), (status = BAD_REQUEST, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Target>), (status = BAD_REQUEST, body = Problem),
     (status = NOT_FOUND, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn targets(State(requests): Requests, Question(query): Question<TargetQuery>) -> Response {
+async fn targets(
+    peer: Peer,
+    State(requests): Requests,
+    Question(query): Question<TargetQuery>,
+) -> Response {
     let Some(service) = query.service else {
-        return answer(ask(&requests, Request::Targets).await);
+        return answer(ask(&requests, &peer, Request::Targets).await);
     };
-    let services = ask(&requests, Request::Services).await;
+    let services = ask(&requests, &peer, Request::Services).await;
     let found = services.and_then(|services| {
         let found = services.into_iter().find(|one| one.name == service);
         found.ok_or_else(|| absent("service", &service))
@@ -183,18 +197,22 @@ async fn targets(State(requests): Requests, Question(query): Question<TargetQuer
 
 /// The flows through one endpoint, or through all
 #[utoipa::path(get, path = path::FLOWS, params(FlowQuery), responses(
-    (status = OK, body = Vec<Flow>, headers(
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Flow>, headers(
         ("privatelink-omitted" = u64, description = "How many flows are not in the answer"),
     )),
     (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
     (status = CONFLICT, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn flows(State(requests): Requests, Question(query): Question<FlowQuery>) -> Response {
+async fn flows(
+    peer: Peer,
+    State(requests): Requests,
+    Question(query): Question<FlowQuery>,
+) -> Response {
     if query.limit.is_some_and(|limit| !(1..=FlowQuery::MAX_LIMIT).contains(&limit)) {
         let error = format!("`limit` must be from 1 to {}", FlowQuery::MAX_LIMIT);
         return problem(StatusCode::BAD_REQUEST, error);
     }
-    match ask(&requests, |reply| Request::Flows(query, reply)).await {
+    match ask(&requests, &peer, |reply| Request::Flows(query, reply)).await {
         Ok(found) => {
             let omitted = HeaderValue::from(found.omitted);
             ([(OMITTED, omitted)], Json(found.flows)).into_response()
@@ -205,33 +223,37 @@ async fn flows(State(requests): Requests, Question(query): Question<FlowQuery>) 
 
 /// What a configuration would change; nothing is applied
 #[utoipa::path(post, path = path::PLAN, request_body = Configuration, responses(
-    (status = OK, body = Difference), (status = BAD_REQUEST, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Difference), (status = BAD_REQUEST, body = Problem),
     (status = CONFLICT, body = Problem), (status = PAYLOAD_TOO_LARGE, body = Problem),
     (status = UNSUPPORTED_MEDIA_TYPE, body = Problem),
     (status = UNPROCESSABLE_ENTITY, body = Problem, description = "The configuration is faulty"),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn plan(State(requests): Requests, Body(configuration): Body<Configuration>) -> Response {
-    answer(ask(&requests, |reply| Request::Plan(configuration, reply)).await)
+async fn plan(
+    peer: Peer,
+    State(requests): Requests,
+    Body(configuration): Body<Configuration>,
+) -> Response {
+    answer(ask(&requests, &peer, |reply| Request::Plan(configuration, reply)).await)
 }
 
 /// Applies the configuration on disk, and tells what that changed
 #[utoipa::path(post, path = path::RELOAD, responses(
-    (status = OK, body = Difference), (status = CONFLICT, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = Difference), (status = CONFLICT, body = Problem),
     (status = UNPROCESSABLE_ENTITY, body = Problem, description = "The configuration is faulty"),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn reload(State(requests): Requests) -> Response {
-    answer(ask(&requests, Request::Reload).await)
+async fn reload(peer: Peer, State(requests): Requests) -> Response {
+    answer(ask(&requests, &peer, Request::Reload).await)
 }
 
 /// Stops forwarding, removes all that is pinned, and ends the daemon
 #[utoipa::path(post, path = path::DOWN, responses(
-    (status = OK, body = ()), (status = CONFLICT, body = Problem),
+    (status = FORBIDDEN, body = Problem), (status = OK, body = ()), (status = CONFLICT, body = Problem),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-async fn down(State(requests): Requests) -> Response {
-    answer(ask(&requests, Request::Down).await)
+async fn down(peer: Peer, State(requests): Requests) -> Response {
+    answer(ask(&requests, &peer, Request::Down).await)
 }
 
 async fn unknown() -> Response {
@@ -253,6 +275,7 @@ enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
+            Self::Refused(Refused::Forbidden(error)) => problem(StatusCode::FORBIDDEN, error),
             Self::Refused(Refused::Unknown(error)) => problem(StatusCode::NOT_FOUND, error),
             Self::Refused(Refused::Failed(error)) => problem(StatusCode::CONFLICT, error),
             Self::Refused(Refused::Faulty(faulty)) => {
@@ -263,13 +286,16 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// The only way to the daemon, and none without saying who asks.
 async fn ask<T>(
-    requests: &mpsc::Sender<Request>,
+    requests: &mpsc::Sender<Asked>,
+    peer: &Peer,
     request: impl FnOnce(Reply<T>) -> Request,
 ) -> Result<T, Refusal> {
     let (reply, answer) = oneshot::channel();
     let exchange = async {
-        requests.send(request(reply)).await.ok()?;
+        let asked = Asked { from: peer.clone(), request: request(reply) };
+        requests.send(asked).await.ok()?;
         answer.await.ok()
     };
     match timeout(PATIENCE, exchange).await {
@@ -300,7 +326,7 @@ fn absent(kind: &str, name: &str) -> Refusal {
     Refusal::Refused(Refused::Unknown(error))
 }
 
-fn problem(code: StatusCode, error: String) -> Response {
+pub(super) fn problem(code: StatusCode, error: String) -> Response {
     (code, Json(Problem { error, ..Problem::default() })).into_response()
 }
 

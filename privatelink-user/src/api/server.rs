@@ -2,13 +2,20 @@
 
 use std::{
     fs, io,
-    os::unix::{fs::PermissionsExt as _, net::UnixStream as BlockingStream},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        net::UnixStream as BlockingStream,
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use hyper::server::conn::http1;
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -22,7 +29,8 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 
-use super::{request::Request, routes};
+use super::{peer::Credentials, request::Question, routes};
+use crate::{access::Administrators, model::Model};
 
 /// What clients may take of the daemon.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +49,28 @@ const LIMITS: Limits =
 /// The wait after the socket has refused a connection, for want of descriptors, say.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Who may speak to the daemon: its user, and the group that the directory's owner chose.
-const MODE: u32 = 0o660;
+/// Only administrators may speak to the daemon.
+const CLOSED: u32 = 0o660;
+/// Everybody may, and the daemon refuses those without rights.
+const OPEN: u32 = 0o666;
+
+/// Who can reach the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Door {
+    /// The group whose members administer; `None` is the one that new files get.
+    pub group: Option<String>,
+    /// Whether others can, too: those who act for a principal.
+    pub open: bool,
+}
+
+impl Door {
+    /// What a configuration asks for.
+    pub fn of(model: &Model) -> Self {
+        let mut principals = model.principals().values();
+        let open = principals.any(|one| !one.users.is_empty() || !one.groups.is_empty());
+        Self { group: model.gateway().group.clone(), open }
+    }
+}
 
 /// Why the socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +80,15 @@ pub enum SocketError {
     Taken {
         /// The socket.
         path: PathBuf,
+    },
+    /// The group that is to administer is not there.
+    #[error(
+        "there is no unix group `{name}` on this host: create it with `groupadd --system {name}`, \
+         or change `group`"
+    )]
+    Group {
+        /// Its name.
+        name: String,
     },
     /// The socket cannot be made.
     #[error("cannot listen on {}", path.display())]
@@ -68,11 +105,42 @@ pub enum SocketError {
 ///
 /// # Errors
 /// When somebody does, or the file system refuses.
-pub fn listen(path: &Path) -> Result<UnixListener, SocketError> {
+pub fn listen(path: &Path, door: &Door) -> Result<UnixListener, SocketError> {
     if BlockingStream::connect(path).is_ok() {
         return Err(SocketError::Taken { path: path.to_owned() });
     }
-    bind(path).map_err(|source| SocketError::Listen { path: path.to_owned(), source })
+    let group = door.group.as_ref().map(|name| group(name)).transpose()?;
+    let fail = |source| SocketError::Listen { path: path.to_owned(), source };
+    let listener = bind(path).map_err(fail)?;
+    std::os::unix::fs::chown(path, None, group).map_err(fail)?;
+    open(path, door.open).map_err(fail)?;
+    Ok(listener)
+}
+
+/// Lets everybody speak to the daemon, or administrators only.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn open(path: &Path, everybody: bool) -> io::Result<()> {
+    let mode = if everybody { OPEN } else { CLOSED };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// Who administers a gateway with this socket.
+///
+/// # Errors
+/// When the socket is gone.
+pub fn administrators(path: &Path) -> Result<Administrators, SocketError> {
+    let fail = |source| SocketError::Listen { path: path.to_owned(), source };
+    let gid = fs::metadata(path).map_err(fail)?.gid();
+    Ok(Administrators { uid: nix::unistd::geteuid().as_raw(), gid })
+}
+
+fn group(name: &str) -> Result<u32, SocketError> {
+    let found = nix::unistd::Group::from_name(name).ok().flatten();
+    found
+        .map(|group| group.gid.as_raw())
+        .ok_or_else(|| SocketError::Group { name: name.to_owned() })
 }
 
 fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -81,14 +149,15 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         Ok(()) | Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    // Until it is known who may, nobody else may.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
 /// Answers requests until `end` resolves, and finishes those that it has begun.
 pub async fn serve(
     listener: UnixListener,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Question>,
     end: oneshot::Receiver<()>,
 ) {
     serve_within(LIMITS, listener, requests, end).await;
@@ -97,10 +166,10 @@ pub async fn serve(
 async fn serve_within(
     limits: Limits,
     listener: UnixListener,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Question>,
     end: oneshot::Receiver<()>,
 ) {
-    let service = TowerToHyperService::new(routes::router(requests));
+    let router = TowerToHyperService::new(routes::router(requests));
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut http = http1::Builder::new();
@@ -124,8 +193,16 @@ async fn serve_within(
                 continue;
             }
         };
+        let credentials = stream.peer_cred().map(Credentials::from);
+        let router = router.clone();
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            if let Ok(credentials) = credentials {
+                request.extensions_mut().insert(credentials);
+            }
+            router.call(request)
+        });
         let stream = TokioIo::new(Box::pin(impatient(stream, limits.unread)));
-        let connection = connections.watch(http.serve_connection(stream, service.clone()));
+        let connection = connections.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!("a client of the control socket: {error}");

@@ -1,5 +1,6 @@
 //! What goes over the socket. Fields may be added; those that are here keep their meaning.
 
+mod connection;
 mod difference;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
 
 /// What the gateway is doing.

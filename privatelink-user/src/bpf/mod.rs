@@ -35,6 +35,7 @@ pub use attach::{Attached, Mode};
 pub use error::Error;
 pub(crate) use maps::Maps;
 pub use settings::Adoption;
+pub use sys::quiesce;
 
 use crate::store::Kernel;
 use flows::FlowTable;

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use aya::Pod;
 use aya::maps::{MapData, MapError};
@@ -59,6 +60,18 @@ struct LookupBatch {
     map_fd: u32,
     elem_flags: u64,
     flags: u64,
+}
+
+/// Waits until every program that runs now, on whatever CPU, has ended and handed on its packet.
+///
+/// What it read from a map before the map was written is then of no consequence any more.
+pub fn quiesce() {
+    // SAFETY: the call takes two numbers and a third that this command ignores.
+    let waited = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if waited != 0 {
+        // A kernel without timer ticks on some CPUs refuses; no program runs for so long.
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Opens what is pinned at `path`: a map, a program or a link.

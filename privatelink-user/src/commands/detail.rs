@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::show::{amount, target_table};
-use crate::api::types::{Endpoint, Network, Service};
+use super::{
+    show::{amount, target_table},
+    table::Table,
+};
+use crate::api::types::{Connection, Endpoint, Network, Service};
 
 /// A network.
 pub(super) fn network(network: &Network) -> String {
@@ -52,6 +55,31 @@ pub(super) fn endpoint(endpoint: &Endpoint) -> String {
     lines.add("out", &carried(endpoint.packets_out, endpoint.bytes_out));
     lines.add("drops", &format!("{} packets", endpoint.drops));
     lines.text
+}
+
+/// A connection, with how it came to be what it is.
+pub(super) fn connection(connection: &Connection) -> String {
+    let mut lines = Lines::new("connection", &connection.endpoint);
+    lines.add("service", &connection.service);
+    lines.add("provider", &connection.provider);
+    lines.add("consumer", &connection.principal);
+    lines.add("network", &connection.network);
+    let drains = if connection.draining { ", draining" } else { "" };
+    lines.add("state", &format!("{}{drains}", connection.state));
+    lines.add("since", &connection.since);
+    lines.add("until", connection.until.as_deref().unwrap_or_default());
+    let mut table = Table::new(&["AT", "BY", "FROM", "TO", "UNTIL", "REASON"], &[]);
+    for step in &connection.history {
+        table.row([
+            step.at.clone(),
+            step.by.clone(),
+            step.from.clone().unwrap_or_else(|| "-".into()),
+            step.to.clone(),
+            step.until.clone().unwrap_or_else(|| "-".into()),
+            step.reason.clone(),
+        ]);
+    }
+    lines.text + "\nhistory\n" + &table.render(2)
 }
 
 /// Names and values, one pair a line.

@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     api::{path, types},
-    cli::{Cli, Command, Exit, NameArgs},
+    cli::{Cli, Command, DecisionArgs, Exit, NameArgs},
     client, config,
     daemon::{self, Options},
     model::Name,
@@ -71,6 +71,18 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
         Command::Schema => describe::schema(out)?,
         Command::Completions(args) => describe::completions(args.shell, out)?,
         Command::Man(args) => describe::manual(args.directory.as_deref(), out)?,
+        Command::Connections(args) => {
+            list(cli, out, path::CONNECTIONS, args, show::connections, detail::connection)?;
+        }
+        Command::Accept(args) => {
+            let grant = types::Grant {
+                reason: args.decision.reason.clone(),
+                for_seconds: args.period.map(|period| period.as_secs()),
+            };
+            decide(cli, out, &args.decision, "accept", &grant)?;
+        }
+        Command::Reject(args) => decide(cli, out, args, "reject", &reasoned(args))?,
+        Command::Request(args) => decide(cli, out, args, "request", &reasoned(args))?,
         Command::Plan(args) => return plan::plan(cli, args, out),
         Command::Reload => return plan::reload(cli, out),
         Command::Down(args) => {
@@ -102,6 +114,23 @@ fn list<T: Serialize + DeserializeOwned>(
             print(out, cli.json, &one, detail)
         }
     }
+}
+
+/// Has something decided about a connection, and prints how it stands then.
+fn decide(
+    cli: &Cli,
+    out: &mut impl Write,
+    args: &DecisionArgs,
+    verb: &str,
+    body: &impl Serialize,
+) -> Result<()> {
+    let path = format!("{}/{}/{verb}", path::CONNECTIONS, name(&args.endpoint)?);
+    let decided: types::Connection = client::send(&cli.daemon_socket(), &path, body)?;
+    print(out, cli.json, &decided, show::decided)
+}
+
+fn reasoned(args: &DecisionArgs) -> types::Reasoned {
+    types::Reasoned { reason: args.reason.clone() }
 }
 
 /// A name that can stand in a path as it is.

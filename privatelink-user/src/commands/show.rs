@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 use privatelink_common::Reason;
 
 use super::table::Table;
-use crate::api::types::{Endpoint, Flow, Network, Service, Status, Target};
+use crate::api::types::{Connection, Endpoint, Flow, Network, Service, Status, Target};
 
 /// One screen about the gateway.
 pub(super) fn status(status: &Status) -> String {
@@ -73,6 +73,33 @@ pub(super) fn flows(flows: &[Flow]) -> String {
         ]);
     }
     table.render(0)
+}
+
+/// The connections as a table.
+pub(super) fn connections(connections: &[Connection]) -> String {
+    let heading = ["ENDPOINT", "SERVICE", "PRINCIPAL", "STATE", "SINCE", "UNTIL", "BY", "REASON"];
+    let mut table = Table::new(&heading, &[]);
+    for one in connections {
+        table.row([
+            one.endpoint.clone(),
+            one.service.clone(),
+            one.principal.clone(),
+            if one.draining { format!("{}, draining", one.state) } else { one.state.clone() },
+            one.since.clone(),
+            one.until.clone().unwrap_or_else(|| "-".into()),
+            one.by.clone(),
+            one.reason.clone(),
+        ]);
+    }
+    table.render(0)
+}
+
+/// A connection about which something was decided.
+pub(super) fn decided(one: &Connection) -> String {
+    let until = one.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
+    let drains = if one.draining { "; flows from before drain" } else { "" };
+    let Connection { endpoint, service, state, .. } = one;
+    format!("the connection of {endpoint} to {service} is {state}{until}{drains}\n")
 }
 
 fn section(text: &mut String, title: &str, content: String) {

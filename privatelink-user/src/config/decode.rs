@@ -363,7 +363,7 @@ macro_rules! section {
 pub(super) use section;
 
 /// "did you mean …", if one of `known` is close to what was written.
-pub(super) fn suggestion<S: AsRef<str>>(
+pub(crate) fn suggestion<S: AsRef<str>>(
     written: &str,
     known: impl IntoIterator<Item = S>,
 ) -> Option<String> {

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 pub use check::check;
+pub(crate) use decode::suggestion;
 pub use diagnostic::Diagnostics;
 pub use schema::schema;
 pub use source::{Kind, Sources};

@@ -2,39 +2,77 @@
 
 use std::collections::BTreeMap;
 
+use log::error;
 use privatelink_common::EndpointCounters;
 
 use super::{Chain, Error, running::Running};
 use crate::{
+    access::{Caller, Rights},
     api::{
-        request::{Flows, Refused, Request},
+        request::{Flows, Question, Refused, Request},
         types::{self, Configuration, Difference, FlowQuery, Problem},
     },
-    bpf::Datapath,
+    bpf::{self, Datapath},
     config::{self, Diagnostics},
     flows::{self, Counts},
     status,
 };
 
 impl Running {
-    /// Answers a request that changes nothing but the kernel. `true` if forwarding was stopped.
-    pub fn answer(&self, request: Request) -> bool {
+    /// Answers a question, if whoever asks has the right to. `true` if forwarding was stopped.
+    pub async fn answer(&mut self, question: Question) -> bool {
         // Whoever asked may have gone: then nobody misses the answer.
-        match request {
-            Request::Status(reply) => drop(reply.send(self.status())),
-            Request::Networks(reply) => {
-                drop(reply.send(Ok(self.view(&Counts::default()).networks())));
+        let caller = Caller::of(&question.from, &self.loaded.model, self.administrators);
+        let caller = caller.map_err(Refused::from);
+        // No answer is given before the caller has been looked at.
+        match question.request {
+            Request::Status(reply) => {
+                drop(reply.send(caller.and_then(|caller| self.status(&caller))));
             }
-            Request::Services(reply) => drop(reply.send(Ok(self.view(&self.counts()).services()))),
-            Request::Endpoints(reply) => drop(reply.send(self.endpoints(&self.counts()))),
-            Request::Targets(reply) => drop(reply.send(Ok(self.targets()))),
-            Request::Flows(query, reply) => drop(reply.send(self.flows(&query))),
-            Request::Plan(configuration, reply) => drop(reply.send(self.plan(configuration))),
-            // Only the loop can bring the maps after it.
-            Request::Reload(_) => {}
+            Request::Networks(reply) => drop(reply.send(
+                caller.map(|caller| self.view(&caller.rights, &Counts::default()).networks()),
+            )),
+            Request::Services(reply) => {
+                drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).services())))
+            }
+            Request::Endpoints(reply) => {
+                drop(reply.send(caller.and_then(|c| self.endpoints(&c.rights, &self.counts()))))
+            }
+            Request::Targets(reply) => {
+                drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).all_targets())))
+            }
+            Request::Flows(query, reply) => {
+                drop(reply.send(administrator(caller).and_then(|()| self.flows(&query))));
+            }
+            Request::Connections(reply) => {
+                drop(reply.send(caller.map(|caller| self.connections(&caller))));
+            }
+            Request::Connection(name, reply) => {
+                drop(reply.send(caller.and_then(|caller| self.connection(&caller, &name))));
+            }
+            Request::Decide(name, decision, reason, reply) => {
+                let decided =
+                    caller.and_then(|caller| self.decide(&caller, &name, decision, reason));
+                tokio::task::spawn_blocking(move || {
+                    // What was on its way under the old decision is through now.
+                    bpf::quiesce();
+                    drop(reply.send(decided));
+                });
+            }
+            Request::Plan(configuration, reply) => {
+                drop(reply.send(administrator(caller).and_then(|()| self.plan(configuration))));
+            }
+            Request::Reload(reply) => {
+                let result = match administrator(caller) {
+                    Ok(()) => self.reload().await.map_err(Refused::from),
+                    Err(refused) => Err(refused),
+                };
+                drop(reply.send(result));
+            }
             Request::Down(reply) => {
                 let pins = &self.loaded.model.gateway().pin_dir;
-                let result = Datapath::down(pins).map_err(failed);
+                let result =
+                    administrator(caller).and_then(|()| Datapath::down(pins).map_err(failed));
                 let stopped = result.is_ok();
                 drop(reply.send(result));
                 return stopped;
@@ -43,11 +81,21 @@ impl Running {
         false
     }
 
-    /// The configuration and the host, with these counts of flows.
-    pub fn view<'a>(&'a self, flows: &'a Counts) -> status::View<'a> {
+    /// Applies the configuration on disk, and tells the log if it cannot.
+    pub async fn reload(&mut self) -> Result<Difference, Error> {
+        let result = super::reload(self).await;
+        if let Err(error) = &result {
+            error!("the configuration stays as it was: {}", Chain(error));
+        }
+        result
+    }
+
+    /// What the rights let see of the configuration and the host, with these counts of flows.
+    pub fn view<'a>(&'a self, rights: &'a Rights, flows: &'a Counts) -> status::View<'a> {
         status::View {
             model: &self.loaded.model,
             state: self.store.state(),
+            rights,
             facts: self.host.facts(),
             attached: &self.attached,
             flows,
@@ -58,10 +106,12 @@ impl Running {
         flows::count(self.datapath.flows())
     }
 
-    fn status(&self) -> Result<types::Status, Refused> {
+    fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {
         let gateway = self.loaded.model.gateway();
         let counts = self.counts();
-        let view = self.view(&counts);
+        let view = self.view(&caller.rights, &counts);
+        let all = caller.administrates().is_ok();
+        let drops = if all { self.datapath.drops().map_err(failed)? } else { Vec::new() };
         Ok(types::Status {
             gateway: gateway.name.to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -69,30 +119,26 @@ impl Running {
             uptime_seconds: self.started.elapsed().as_secs(),
             networks: view.networks(),
             services: view.services(),
-            endpoints: self.endpoints(&counts)?,
+            endpoints: self.endpoints(&caller.rights, &counts)?,
             flows: types::FlowTable {
                 active: self.datapath.flow_count().map_err(failed)?,
                 capacity: gateway.max_flows.get().into(),
             },
-            drops: status::drops(self.datapath.drops().map_err(failed)?),
-            problems: self.problems.clone(),
+            // These tell of everybody's things.
+            drops: status::drops(drops),
+            problems: if all { self.problems.clone() } else { Vec::new() },
         })
     }
 
-    fn endpoints(&self, counts: &Counts) -> Result<Vec<types::Endpoint>, Refused> {
-        let endpoints = self.loaded.model.endpoints().values();
+    fn endpoints(&self, rights: &Rights, counts: &Counts) -> Result<Vec<types::Endpoint>, Refused> {
+        let view = self.view(rights, counts);
+        let ids = &self.store.state().ids;
         let indices: Vec<u32> =
-            endpoints.filter_map(|endpoint| self.store.state().ids.endpoint(endpoint)).collect();
+            view.seen_endpoints().filter_map(|endpoint| ids.endpoint(endpoint)).collect();
         let counters = self.datapath.counters(&indices).map_err(failed)?;
         let counters: BTreeMap<u32, EndpointCounters> = indices.into_iter().zip(counters).collect();
         let counted = |index| counters.get(&index).copied().unwrap_or_default();
-        Ok(self.view(counts).endpoints(counted))
-    }
-
-    fn targets(&self) -> Vec<types::Target> {
-        let counts = self.counts();
-        let view = self.view(&counts);
-        self.loaded.model.services().values().flat_map(|service| view.targets(service)).collect()
+        Ok(view.endpoints(counted))
     }
 
     fn flows(&self, query: &FlowQuery) -> Result<Flows, Refused> {
@@ -142,6 +188,11 @@ impl From<&Diagnostics> for Refused {
     fn from(diagnostics: &Diagnostics) -> Self {
         Self::Faulty(Problem { error: diagnostics.render(false), faults: diagnostics.to_json() })
     }
+}
+
+/// Refuses everybody else.
+fn administrator(caller: Result<Caller, Refused>) -> Result<(), Refused> {
+    Ok(caller?.administrates()?)
 }
 
 fn failed(error: impl std::error::Error) -> Refused {

@@ -6,7 +6,10 @@ mod interfaces;
 mod lock;
 mod running;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use log::{error, info, warn};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -20,8 +23,8 @@ use tokio::{
 
 use crate::{
     api::{
-        request::{Refused, Request},
-        server,
+        request::Question,
+        server::{self, Door},
         types::Difference,
     },
     config::{self, Loaded},
@@ -68,9 +71,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let signals = Signals::listen().map_err(Error::Signals)?;
     let (requests, asked) = mpsc::channel(16);
     let (end, ended) = oneshot::channel();
-    let listener = server::listen(&socket)?;
+    let listener = server::listen(&socket, &Door::of(&loaded.model))?;
     let server = tokio::spawn(server::serve(listener, requests, ended));
-    let result = drive(&options, loaded, signals, asked, &server).await;
+    let result = drive(&options, &socket, loaded, signals, asked, &server).await;
     notify(&[NotifyState::Stopping]);
     let _ = end.send(());
     if timeout(FAREWELL, server).await.is_err() {
@@ -101,12 +104,13 @@ impl Signals {
 
 async fn drive(
     options: &Options,
+    socket: &Path,
     loaded: Loaded,
     mut signals: Signals,
-    mut asked: mpsc::Receiver<Request>,
+    mut asked: mpsc::Receiver<Question>,
     server: &JoinHandle<()>,
 ) -> Result<(), Error> {
-    let (mut running, mut events) = Running::open(&options.config, loaded).await?;
+    let (mut running, mut events) = Running::open(&options.config, socket, loaded).await?;
     let mut verify = Instant::now() + VERIFY;
     let mut due = converged(running.converge().await)?;
     let mut sweep = interval(SWEEP);
@@ -123,25 +127,21 @@ async fn drive(
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
             _ = signals.hangup.recv() => {
-                if let Err(error) = reload(&mut running).await {
-                    error!("the configuration stays as it was: {}", Chain(&error));
-                }
+                // Why not is in the log.
+                let _ = running.reload().await;
             }
             event = events.next() => {
                 if take_in(&mut running, &mut events, event).await? {
                     due.get_or_insert(Instant::now() + BURST);
                 }
             }
-            Some(request) = asked.recv() => {
-                if let Request::Reload(reply) = request {
-                    let result = reload(&mut running).await;
-                    if let Err(error) = &result {
-                        error!("the configuration stays as it was: {}", Chain(error));
-                    }
-                    drop(reply.send(result.map_err(Refused::from)));
-                } else if running.answer(request) {
+            Some(question) = asked.recv() => {
+                if running.answer(question).await {
                     info!("forwarding has been stopped; ending");
                     return Ok(());
+                }
+                if running.is_behind() {
+                    due.get_or_insert(Instant::now() + LOOK);
                 }
             }
             _ = sweep.tick() => {

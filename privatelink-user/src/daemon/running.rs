@@ -14,7 +14,12 @@ use tokio::time::Instant;
 
 use super::{Chain, Error, notify};
 use crate::{
-    api::types::Difference,
+    access::{Administrators, Rights},
+    api::{
+        missing_members,
+        server::{self, Door},
+        types::Difference,
+    },
     bpf::{Datapath, Mode},
     config::{self, Loaded},
     connection,
@@ -43,6 +48,8 @@ pub(super) struct Prepared {
 /// Everything that the daemon owns.
 pub(super) struct Running {
     config: PathBuf,
+    socket: PathBuf,
+    pub(super) administrators: Administrators,
     pub(super) loaded: Loaded,
     pub(super) store: Box<dyn Store>,
     /// The host that packets go through.
@@ -74,12 +81,17 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
     for item in supported::review(loaded)? {
         warn!("{}; {}", item.message(), item.help);
     }
+    missing_members(&loaded.model).iter().for_each(|missing| warn!("{missing}"));
     Ok(())
 }
 
 impl Running {
     /// Loads what is kept on disk and pinned in the kernel.
-    pub async fn open(config: &Path, loaded: Loaded) -> Result<(Self, Events), Error> {
+    pub async fn open(
+        config: &Path,
+        socket: &Path,
+        loaded: Loaded,
+    ) -> Result<(Self, Events), Error> {
         let gateway = loaded.model.gateway();
         let mut store = Journal::open(&gateway.state_dir)?;
         let (host, events) = Host::open().await?;
@@ -90,6 +102,8 @@ impl Running {
         let kernel = datapath.store()?;
         let running = Self {
             config: config.to_owned(),
+            socket: socket.to_owned(),
+            administrators: server::administrators(socket)?,
             loaded,
             store: Box::new(store),
             host,
@@ -110,6 +124,11 @@ impl Running {
     /// Whether packets can flow.
     pub fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// Whether a write to the maps has failed that is to be tried again.
+    pub fn is_behind(&self) -> bool {
+        self.actual.is_none()
     }
 
     /// Brings maps and interfaces after configuration, state, host and clock.
@@ -191,16 +210,22 @@ impl Running {
         for item in &next.warnings {
             warn!("{}; {}", item.message(), item.help);
         }
+        missing_members(&next.loaded.model).iter().for_each(|missing| warn!("{missing}"));
         let (old, new) = (self.loaded.model.gateway(), next.loaded.model.gateway());
         for (key, same) in [
             ("max_flows", old.max_flows == new.max_flows),
             ("state_dir", old.state_dir == new.state_dir),
             ("socket", old.socket == new.socket),
+            ("group", old.group == new.group),
             ("pin_dir", old.pin_dir == new.pin_dir),
         ] {
             if !same {
                 warn!("the new `{key}` takes effect when the daemon is started again");
             }
+        }
+        let door = Door::of(&next.loaded.model);
+        if let Err(error) = server::open(&self.socket, door.open) {
+            warn!("cannot change who may use {}: {error}", self.socket.display());
         }
         self.loaded = next.loaded;
         info!("configuration reloaded");
@@ -208,7 +233,7 @@ impl Running {
     }
 
     fn report(&mut self, problems: Vec<String>) {
-        let missing = self.view(&Counts::default()).problems();
+        let missing = self.view(&Rights::All, &Counts::default()).problems();
         let all: Vec<String> = missing.into_iter().chain(problems).collect();
         // Next hops that do not answer at once are nothing to warn of.
         if self.ready {

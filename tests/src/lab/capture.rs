@@ -1,6 +1,11 @@
 //! Packet captures that are kept only when a test fails.
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -49,6 +54,30 @@ impl Capture {
         let text = tool::run_line(&format!("tcpdump -nn -e -v -r {}", self.file.display()))?;
         Ok(text.lines().take(SHOWN).collect::<Vec<_>>().join("\n"))
     }
+
+    /// Returns how many packets that match `filter` the kernel saw at `since` or later, and how
+    /// many before.
+    ///
+    /// # Errors
+    /// When `tcpdump` cannot read its file, or does not know the filter.
+    pub fn split(&self, filter: &str, since: SystemTime) -> Result<(usize, usize)> {
+        let mut command = Command::new("tcpdump");
+        command.args(["-nn", "-tt", "-r"]).arg(&self.file).arg(filter);
+        let text = tool::run(&mut command)?;
+        let since = since.duration_since(UNIX_EPOCH)?.as_micros();
+        let times = text.lines().map(|line| line.split(' ').next().and_then(micros));
+        let times: Vec<u128> =
+            times.collect::<Option<_>>().context("tcpdump prints times in another way")?;
+        let later = times.iter().filter(|time| **time >= since).count();
+        Ok((later, times.len() - later))
+    }
+}
+
+/// Microseconds since 1970 of a time such as `1700000000.123456`.
+fn micros(text: &str) -> Option<u128> {
+    let (seconds, fraction) = text.split_once('.')?;
+    let fraction = if fraction.len() == 6 { fraction.parse::<u128>().ok()? } else { return None };
+    Some(seconds.parse::<u128>().ok()? * 1_000_000 + fraction)
 }
 
 /// The captures of one test; dropping them removes the files, unless the thread is panicking.

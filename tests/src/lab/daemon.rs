@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::Command,
     sync::Mutex,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::User;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -122,6 +124,47 @@ impl Daemon {
     /// Returns the directory of its pinned objects.
     pub fn pin_dir(&self) -> &Path {
         &self.pin_dir
+    }
+
+    /// Lets every user of this machine reach the socket; what the daemon answers is its business.
+    ///
+    /// # Errors
+    /// When the directory of the daemon's files cannot be opened.
+    pub fn open_to_all(&self) -> Result<()> {
+        let open = fs::Permissions::from_mode(0o711);
+        fs::set_permissions(self.files.path(), open).context("cannot open the socket's directory")
+    }
+
+    /// Returns the command line as run by another user of this machine: add a subcommand.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn cli_as(&self, user: &str) -> Result<Command> {
+        let found = User::from_name(user)?.with_context(|| format!("there is no user {user}"))?;
+        let mut command = Command::new(&self.binary);
+        // The standard library drops all other groups with it.
+        command.uid(found.uid.as_raw()).gid(found.gid.as_raw()).current_dir("/");
+        command.arg("--socket").arg(self.socket());
+        Ok(command)
+    }
+
+    /// Sends a request to the socket, as this user or as root, with `{}` as its body; returns the
+    /// code of the answer, and what it says.
+    ///
+    /// # Errors
+    /// When there is no such user, or no answer.
+    pub fn request(&self, method: &str, path: &str, user: Option<&str>) -> Result<(u16, String)> {
+        let mut command = Command::new("curl");
+        if let Some(user) = user {
+            let found = User::from_name(user)?.context("there is no such user")?;
+            command.uid(found.uid.as_raw()).gid(found.gid.as_raw());
+        }
+        command.args(["--silent", "--show-error", "--max-time", "30", "--request", method]);
+        command.args(["--header", "content-type: application/json", "--data", "{}"]);
+        command.args(["--write-out", "\n%{http_code}", "--unix-socket"]).arg(self.socket());
+        let text = tool::run(command.arg(format!("http://privatelink{path}")))?;
+        let (answer, code) = text.rsplit_once('\n').context("curl printed no code")?;
+        Ok((code.parse()?, answer.to_owned()))
     }
 
     /// Returns what the daemon has printed.

@@ -1,5 +1,7 @@
 //! Real sockets in network namespaces. Needs root; run by `cargo xtask test`.
 
+mod acceptance;
+mod access;
 mod control;
 mod fixture;
 mod interfaces;

@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::*;
+use crate::api::request::Request;
 
 const TIGHT: Limits =
     Limits { connections: 2, head: Duration::from_millis(300), unread: Duration::from_millis(300) };
@@ -24,12 +25,12 @@ impl Served {
         let (requests, mut asked) = mpsc::channel(1);
         let (end, ended) = oneshot::channel();
         runtime.block_on(async {
-            let listener = listen(&directory.path().join("s")).unwrap();
+            let listener = listen(&directory.path().join("s"), &Door::default()).unwrap();
             tokio::spawn(serve_within(TIGHT, listener, requests, ended));
         });
         runtime.spawn(async move {
-            while let Some(request) = asked.recv().await {
-                if let Request::Endpoints(reply) = request {
+            while let Some(question) = asked.recv().await {
+                if let Request::Endpoints(reply) = question.request {
                     drop(reply.send(Ok(Vec::new())));
                 }
             }

@@ -1,0 +1,262 @@
+//! Who may see and do what, among those who can reach the control socket.
+//!
+//! Root, the daemon's own user and the members of one unix group administer the gateway. A
+//! `[[principal]]` may name users and groups who act for it: they see what is the principal's, and
+//! decide about connections to its services. Nobody else may even look.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    connection::{Author, Parties},
+    model::{Endpoint, Model, Name, Network, Service},
+};
+
+/// Whoever is on the other end of the socket, as the kernel and the user database say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The user's number.
+    pub uid: u32,
+    /// The user's name, if the database has one.
+    pub user: Option<String>,
+    /// The groups that the user belongs to: their numbers, and names where they have some.
+    pub groups: Vec<(u32, Option<String>)>,
+}
+
+/// Who administers besides root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Administrators {
+    /// The daemon's own user.
+    pub uid: u32,
+    /// The group whose members administer.
+    pub gid: u32,
+}
+
+/// What somebody may see and do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// All.
+    All,
+    /// What belongs to one of these principals.
+    Of(BTreeSet<Name>),
+}
+
+/// Somebody with rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is, for the record.
+    pub author: Author,
+    /// What it may see and do.
+    pub rights: Rights,
+}
+
+/// Somebody asks for what is not theirs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// Nothing at all is.
+    #[error(
+        "{who} has no rights on this gateway: only root, members of its group and users of a \
+         [[principal]] have"
+    )]
+    Stranger {
+        /// Who asks.
+        who: Author,
+    },
+    /// Only administrators may.
+    #[error("{who} may not do this: only root and members of the gateway's group may")]
+    Administrators {
+        /// Who asks.
+        who: Author,
+    },
+    /// Only the provider may.
+    #[error("{who} may not decide this: only the provider `{provider}` may")]
+    Provider {
+        /// Who asks.
+        who: Author,
+        /// The provider.
+        provider: Name,
+    },
+    /// Only the consumer may.
+    #[error("{who} may not ask for this: only the consumer `{consumer}` may")]
+    Consumer {
+        /// Who asks.
+        who: Author,
+        /// The consumer.
+        consumer: Name,
+    },
+}
+
+impl Peer {
+    fn author(&self) -> Author {
+        Author::User { uid: self.uid, name: self.user.clone() }
+    }
+}
+
+impl Caller {
+    /// Finds out what somebody may do.
+    ///
+    /// # Errors
+    /// When that is nothing.
+    pub fn of(peer: &Peer, model: &Model, administrators: Administrators) -> Result<Self, Denied> {
+        let author = peer.author();
+        let trusted = [0, administrators.uid].contains(&peer.uid)
+            || peer.groups.iter().any(|(gid, _)| *gid == administrators.gid);
+        if trusted {
+            return Ok(Self { author, rights: Rights::All });
+        }
+        let acts_for = |users: &[String], groups: &[String]| {
+            let names = peer.groups.iter().filter_map(|(_, name)| name.as_ref());
+            peer.user.as_ref().is_some_and(|user| users.contains(user))
+                || names.into_iter().any(|name| groups.contains(name))
+        };
+        let principals = model.principals().values();
+        let principals = principals.filter(|one| acts_for(&one.users, &one.groups));
+        let principals: BTreeSet<Name> = principals.map(|one| one.name.clone()).collect();
+        if principals.is_empty() {
+            return Err(Denied::Stranger { who: author });
+        }
+        Ok(Self { author, rights: Rights::Of(principals) })
+    }
+
+    /// Refuses everybody who does not administer the gateway.
+    ///
+    /// # Errors
+    /// Unless the caller does.
+    pub fn administrates(&self) -> Result<(), Denied> {
+        match self.rights {
+            Rights::All => Ok(()),
+            Rights::Of(_) => Err(Denied::Administrators { who: self.author.clone() }),
+        }
+    }
+
+    /// Refuses everybody who may not decide about a connection.
+    ///
+    /// # Errors
+    /// Unless the caller acts for the provider.
+    pub fn decides(&self, parties: &Parties) -> Result<(), Denied> {
+        if self.rights.include(&parties.provider) {
+            return Ok(());
+        }
+        let provider = parties.provider.clone();
+        Err(Denied::Provider { who: self.author.clone(), provider })
+    }
+
+    /// Refuses everybody who may not ask for a connection.
+    ///
+    /// # Errors
+    /// Unless the caller acts for the consumer.
+    pub fn requests(&self, parties: &Parties) -> Result<(), Denied> {
+        if self.rights.include(&parties.consumer) {
+            return Ok(());
+        }
+        let consumer = parties.consumer.clone();
+        Err(Denied::Consumer { who: self.author.clone(), consumer })
+    }
+}
+
+impl Rights {
+    /// Whether they include what belongs to a principal.
+    pub fn include(&self, principal: &Name) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(principals) => principals.contains(principal),
+        }
+    }
+
+    /// Whether a network may be seen.
+    pub fn see_network(&self, network: &Network) -> bool {
+        self.include(&network.principal)
+    }
+
+    /// Whether a service may be seen.
+    pub fn see_service(&self, service: &Service) -> bool {
+        self.include(&service.principal)
+    }
+
+    /// Whether an endpoint may be seen: it is the consumer's alone.
+    pub fn see_endpoint(&self, model: &Model, endpoint: &Endpoint) -> bool {
+        let network = model.networks().get(&endpoint.network);
+        network.is_some_and(|network| self.see_network(network))
+    }
+
+    /// Whether a connection may be seen, which is both parties'.
+    pub fn see_connection(&self, parties: &Parties) -> bool {
+        self.include(&parties.provider) || self.include(&parties.consumer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    const ADMINISTRATORS: Administrators = Administrators { uid: 990, gid: 991 };
+
+    fn model() -> Model {
+        let text = include_str!("desired/tests.toml").to_owned()
+            + "[[principal]]\nname = \"vendor\"\nusers = [\"ops\"]\ngroups = [\"payments\"]\n\
+               [[principal]]\nname = \"acme\"\nusers = [\"ann\", \"ops\"]\n";
+        config::from_text("t.toml", &text).unwrap_or_else(|faults| panic!("{faults}")).model
+    }
+
+    fn peer(uid: u32, user: Option<&str>, groups: &[(u32, Option<&str>)]) -> Peer {
+        let groups = groups.iter().map(|(gid, name)| (*gid, name.map(ToOwned::to_owned)));
+        Peer { uid, user: user.map(ToOwned::to_owned), groups: groups.collect() }
+    }
+
+    fn rights(peer: &Peer) -> Option<Rights> {
+        Caller::of(peer, &model(), ADMINISTRATORS).ok().map(|caller| caller.rights)
+    }
+
+    fn of(names: &[&str]) -> Rights {
+        Rights::Of(names.iter().map(|name| name.parse().unwrap()).collect())
+    }
+
+    #[test]
+    fn rights_follow_users_and_groups() {
+        for (peer, expected) in [
+            (peer(0, None, &[]), Some(Rights::All)),
+            (peer(990, None, &[]), Some(Rights::All)),
+            (peer(5, Some("eve"), &[(5, None), (991, None)]), Some(Rights::All)),
+            (peer(5, Some("ann"), &[]), Some(of(&["acme"]))),
+            (peer(5, Some("ops"), &[]), Some(of(&["acme", "vendor"]))),
+            (peer(5, Some("eve"), &[(7, Some("payments"))]), Some(of(&["vendor"]))),
+            (peer(5, Some("eve"), &[(990, Some("eve"))]), None),
+            // Names of users are not names of groups.
+            (peer(5, Some("payments"), &[(7, Some("ops"))]), None),
+            (peer(5, None, &[]), None),
+        ] {
+            assert_eq!(rights(&peer), expected, "{peer:?}");
+        }
+    }
+
+    #[test]
+    fn each_sees_its_own() {
+        let model = model();
+        let seen = |rights: &Rights| {
+            let networks = model.networks().values().filter(|n| rights.see_network(n)).count();
+            let services = model.services().values().filter(|s| rights.see_service(s)).count();
+            let endpoints = model.endpoints().values();
+            let endpoints = endpoints.filter(|e| rights.see_endpoint(&model, e));
+            let endpoints: Vec<_> = endpoints.map(|e| e.name.as_str()).collect();
+            (networks, services, endpoints)
+        };
+        assert_eq!(seen(&Rights::All), (3, 2, vec!["acme-web", "globex-mail"]));
+        assert_eq!(seen(&of(&["acme"])), (1, 0, vec!["acme-web"]));
+        assert_eq!(seen(&of(&["vendor"])), (1, 2, vec![]));
+    }
+
+    #[test]
+    fn the_provider_decides_and_the_consumer_asks() {
+        let model = model();
+        let parties = Parties::of(&model, model.endpoints().values().next().unwrap()).unwrap();
+        let caller = |names: &[&str]| Caller { author: Author::Rule, rights: of(names) };
+        let (vendor, acme, globex) = (caller(&["vendor"]), caller(&["acme"]), caller(&["globex"]));
+        assert!(vendor.decides(&parties).is_ok() && vendor.requests(&parties).is_err());
+        assert!(acme.decides(&parties).is_err() && acme.requests(&parties).is_ok());
+        assert!(!globex.rights.see_connection(&parties));
+        assert!(vendor.rights.see_connection(&parties) && acme.rights.see_connection(&parties));
+        for one in [vendor, acme, globex] {
+            assert!(one.administrates().is_err());
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Who a request comes from: every handler that asks the daemon must name it.
+
+use axum::{extract::FromRequestParts, http::StatusCode, http::request::Parts, response::Response};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use tokio::net::unix::UCred;
+
+use super::routes::problem;
+use crate::access::Peer;
+
+/// Who opened a connection to the socket, as the kernel says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credentials {
+    uid: u32,
+    gid: u32,
+}
+
+impl From<UCred> for Credentials {
+    fn from(credentials: UCred) -> Self {
+        Self { uid: credentials.uid(), gid: credentials.gid() }
+    }
+}
+
+impl Credentials {
+    /// Asks the user database. That may take its time, if it is on another host.
+    fn look_up(self) -> Peer {
+        let user = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();
+        let mut gids = vec![Gid::from_raw(self.gid)];
+        if let Some(user) = &user
+            && let Ok(name) = std::ffi::CString::new(user.name.as_bytes())
+        {
+            // The groups of the user, not those of the process: whoever leaves a group has lost
+            // its rights with the next request.
+            gids.extend(getgrouplist(&name, user.gid).unwrap_or_default());
+        }
+        gids.sort_unstable_by_key(|gid| gid.as_raw());
+        gids.dedup();
+        let named = |gid: Gid| {
+            let group = Group::from_gid(gid).ok().flatten();
+            (gid.as_raw(), group.map(|group| group.name))
+        };
+        Peer {
+            uid: self.uid,
+            user: user.map(|user| user.name),
+            groups: gids.into_iter().map(named).collect(),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let unknown = || problem(StatusCode::FORBIDDEN, "the kernel does not say who asks".into());
+        let credentials = parts.extensions.get::<Credentials>().copied().ok_or_else(unknown)?;
+        let peer = tokio::task::spawn_blocking(move || credentials.look_up()).await;
+        peer.map_err(|_| unknown())
+    }
+}
+
+/// The unix users and groups of a configuration that this host does not have.
+pub(crate) fn missing_members(model: &crate::model::Model) -> Vec<String> {
+    let mut missing = Vec::new();
+    for principal in model.principals().values() {
+        let name = &principal.name;
+        let absent = |user: &&String| matches!(User::from_name(user), Ok(None));
+        let users = principal.users.iter().filter(absent);
+        missing.extend(users.map(|user| format!("principal {name}: no unix user `{user}` here")));
+        let absent = |group: &&String| matches!(Group::from_name(group), Ok(None));
+        let groups = principal.groups.iter().filter(absent);
+        missing
+            .extend(groups.map(|group| format!("principal {name}: no unix group `{group}` here")));
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::api::{path, routes};
+
+    /// Handlers that ask the daemon cannot but name who asks; this finds those that answer by
+    /// themselves.
+    #[tokio::test]
+    async fn no_path_answers_to_nobody() {
+        let (requests, _asked) = mpsc::channel(1);
+        let router = TowerToHyperService::new(routes::router(requests));
+        let document = serde_json::to_value(routes::document()).unwrap();
+        let mut seen = 0;
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                let request = axum::http::Request::builder()
+                    .method(method.to_uppercase().as_str())
+                    .uri(path.replace(['{', '}'], "x"))
+                    .header("content-type", "application/json")
+                    .body(Body::from("{}"))
+                    .unwrap();
+                let answer = router.call(request).await.unwrap();
+                assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method} {path}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 15, "{seen} operations");
+        assert!(document["paths"].get(path::OPENAPI).is_none(), "the one that is everybody's");
+    }
+
+    #[test]
+    fn root_is_known_and_nobody_else_is_made_up() {
+        let root = Credentials { uid: 0, gid: 0 }.look_up();
+        assert_eq!(root.user.as_deref(), Some("root"));
+        assert!(root.groups.contains(&(0, Some("root".into()))), "{root:?}");
+        let nobody = Credentials { uid: 4_000_000_001, gid: 4_000_000_002 }.look_up();
+        assert_eq!(nobody.user, None);
+        assert_eq!(nobody.groups, [(4_000_000_002, None)]);
+    }
+}
