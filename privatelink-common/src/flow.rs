@@ -57,6 +57,8 @@ pub mod word {
     pub const PHASE_SHIFT: u32 = 16;
     /// The [`Phase`](super::Phase).
     pub const PHASE: u32 = 0xf << PHASE_SHIFT;
+    /// Where TCP's flags stand that this direction has seen.
+    pub const FLAGS_SHIFT: u32 = 24;
     /// What a packet is compared with before anything else.
     pub const MATCH: u32 = LIFE | ARRIVES_V6 | PROTOCOL;
 }
@@ -123,9 +125,11 @@ pub struct Flow {
     /// Target's port and source port: the bytes from the target, as the machine loads them.
     pub provider_ports: u32,
     /// Index of the endpoint.
-    pub endpoint: u32,
+    pub endpoint: u16,
     /// Index of the target.
-    pub target: u32,
+    pub target: u16,
+    /// Tick of the first packet.
+    pub opened: u32,
     /// What the IPv4 header checksum gains in this direction, the TTL's step included.
     pub l3_delta: u16,
     /// What the transport checksum gains in this direction.
@@ -149,6 +153,22 @@ impl Flow {
     /// The target's port and the source port.
     pub fn provider_port_pair(&self) -> [u16; 2] {
         port_pair(self.provider_ports)
+    }
+
+    /// Index of the endpoint.
+    pub const fn endpoint(&self) -> u32 {
+        self.endpoint as u32
+    }
+
+    /// Index of the target.
+    pub const fn target(&self) -> u32 {
+        self.target as u32
+    }
+
+    /// TCP's flags that were seen in this direction, as far as they matter: FIN, SYN, RST, and
+    /// ACK with a SYN.
+    pub const fn tcp_flags(&self) -> u8 {
+        (self.word >> word::FLAGS_SHIFT) as u8
     }
 
     /// The IP protocol number.
@@ -207,8 +227,9 @@ pub struct Slot {
     client: [Word32; 4],
     consumer_ports: Word32,
     provider_ports: Word32,
-    endpoint: Word32,
-    target: Word32,
+    endpoint: Word16,
+    target: Word16,
+    opened: Word32,
     l3_delta: Word16,
     l4_delta: Word16,
     source: Word16,
@@ -238,16 +259,26 @@ impl Slot {
         consumer_ports: u32;
         /// Target's port and source port, as on the wire from the target.
         provider_ports: u32;
-        /// Index of the endpoint.
-        endpoint: u32;
-        /// Index of the target.
-        target: u32;
+        /// Tick of the first packet.
+        opened: u32;
         /// What the IPv4 header checksum gains.
         l3_delta: u16;
         /// What the transport checksum gains.
         l4_delta: u16;
         /// Index of the source address.
         source: u16;
+    }
+
+    /// Index of the endpoint.
+    #[inline(always)]
+    pub fn endpoint(&self) -> u32 {
+        u32::from(self.endpoint.load())
+    }
+
+    /// Index of the target.
+    #[inline(always)]
+    pub fn target(&self) -> u32 {
+        u32::from(self.target.load())
     }
 
     /// The cell that says whose the slot is.
@@ -296,6 +327,12 @@ impl Slot {
         self.bytes.store(self.bytes.load().wrapping_add(u64::from(bytes)));
     }
 
+    /// Bytes and packets so far.
+    #[inline(always)]
+    pub fn counted(&self) -> (u64, u32) {
+        (self.bytes.load(), self.packets.load())
+    }
+
     /// Writes everything but the word; the slot is `BUSY` meanwhile.
     #[inline(always)]
     pub fn fill(&self, content: &Content) {
@@ -307,8 +344,9 @@ impl Slot {
         self.client[3].store(d);
         self.consumer_ports.store(content.consumer_ports);
         self.provider_ports.store(content.provider_ports);
-        self.endpoint.store(content.endpoint);
-        self.target.store(content.target);
+        self.endpoint.store(content.endpoint as u16);
+        self.target.store(content.target as u16);
+        self.opened.store(content.now);
         self.l3_delta.store(content.l3_delta);
         self.l4_delta.store(content.l4_delta);
         self.source.store(content.source as u16);
@@ -328,8 +366,9 @@ impl Slot {
             client: Addr::from_words(c),
             consumer_ports: self.consumer_ports(),
             provider_ports: self.provider_ports(),
-            endpoint: self.endpoint(),
-            target: self.target(),
+            endpoint: self.endpoint.load(),
+            target: self.target.load(),
+            opened: self.opened(),
             l3_delta: self.l3_delta(),
             l4_delta: self.l4_delta(),
             source: self.source(),

@@ -10,6 +10,7 @@
 
 mod address;
 pub mod cell;
+mod end;
 pub mod flow;
 pub mod hash;
 pub mod policy;
@@ -21,6 +22,7 @@ mod stage;
 pub mod maps;
 
 pub use address::{Addr, Mac};
+pub use end::{End, EndCause};
 pub use policy::{Limits, Meter, MeterCell, Rule, RuleKey};
 pub use reason::Reason;
 pub use records::{
@@ -75,6 +77,7 @@ mod pod {
         crate::Service,
         crate::Source,
         crate::Target,
+        crate::End,
         crate::policy::Limits,
         crate::policy::Meter,
         crate::policy::Rule,

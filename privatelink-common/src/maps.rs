@@ -33,6 +33,10 @@ pub const ENDPOINT_COUNTERS: &str = "ENDPOINT_COUNTERS";
 /// Packets not forwarded, by [`Reason`](crate::Reason), per CPU.
 pub const DROPS: &str = "DROPS";
 
+/// [`End`](crate::End)s of flows, for the daemon.
+pub const ENDS: &str = "ENDS";
+/// How many ends found no room in [`ENDS`], per CPU.
+pub const ENDS_LOST: &str = "ENDS_LOST";
 /// One [`Scratch`](crate::Scratch) per CPU.
 pub const SCRATCH: &str = "SCRATCH";
 /// The programs of the later stages, by [`Stage`](crate::Stage).
@@ -56,10 +60,14 @@ pub const ALL: &[&str] = &[
     SERVICES,
     LISTENERS,
     BACKENDS,
+    ENDS,
+    ENDS_LOST,
     SCRATCH,
     STAGES,
 ];
 
+/// Bytes of [`ENDS`].
+pub const ENDS_BYTES: u32 = 16 << 20;
 /// Interfaces beyond this index cannot be attached.
 pub const MAX_IFINDEX: u32 = 65_536;
 /// Endpoints of one gateway.

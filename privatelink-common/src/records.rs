@@ -220,6 +220,8 @@ pub enum TargetState {
     Absent = 0,
     /// Flows to it go on.
     Present = 1,
+    /// It is no longer there; flows to it are about to end.
+    Gone = 2,
 }
 
 /// An address in the provider's network from which the gateway speaks to targets.
@@ -230,6 +232,15 @@ pub enum TargetState {
 pub struct Source {
     /// The address.
     pub address: Addr,
+    /// 1 if it is no longer used, and flows from it are about to end.
+    pub gone: u32,
+}
+
+impl Source {
+    /// A source address that is in use.
+    pub const fn at(address: Addr) -> Self {
+        Self { address, gone: 0 }
+    }
 }
 
 /// What went through an endpoint, counted per CPU.

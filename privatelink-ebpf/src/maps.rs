@@ -3,21 +3,21 @@
 use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, DevMap, HashMap, PerCpuArray, ProgramArray},
+    btf_maps::{Array, DevMap, HashMap, PerCpuArray, ProgramArray, RingBuf},
     helpers::generated::{bpf_jiffies64, bpf_loop},
     macros::btf_map,
     programs::XdpContext,
 };
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
-    Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Reason,
-    Rule, RuleKey, Scratch, Service, Source, Stage, Target,
+    End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
+    Reason, Rule, RuleKey, Scratch, Service, Source, Stage, Target,
     cell::{Word32, Word64},
     flow::{Content, REGION_SLOTS, RegionCell, Slot},
     hash::HashKeys,
     maps::{
-        MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINTS, MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS,
-        MAX_SERVICES, MAX_SOURCES, MAX_TARGETS,
+        ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINTS, MAX_IFINDEX, MAX_LISTENERS,
+        MAX_LOCALS, MAX_SERVICES, MAX_SOURCES, MAX_TARGETS,
     },
 };
 use privatelink_ebpf::{
@@ -72,6 +72,11 @@ static ENDPOINT_COUNTERS: PerCpuArray<EndpointCounters, { MAX_ENDPOINTS as usize
 #[btf_map]
 static DROPS: PerCpuArray<u64, { Reason::ALL.len() }> = PerCpuArray::new();
 
+/// Flows that have ended, for the daemon.
+#[btf_map]
+static ENDS: RingBuf<End, { ENDS_BYTES as usize }> = RingBuf::new();
+#[btf_map]
+static ENDS_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// What the stages tell each other.
 #[btf_map]
 static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
@@ -244,6 +249,19 @@ impl Tables for Maps {
     #[inline(always)]
     fn remove(&self, index: u32, word: u32) -> bool {
         flow_remove(index, word) != 0
+    }
+
+    #[inline(always)]
+    fn ended(&self, fill: impl FnOnce(&mut End)) {
+        // Filled in place: it is too large for the stack.
+        if let Some(mut entry) = ENDS.reserve(0) {
+            // SAFETY: any bytes are an `End`.
+            fill(unsafe { entry.assume_init_mut() });
+            entry.submit(0);
+        } else if let Some(lost) = ENDS_LOST.get_ptr_mut(0) {
+            // SAFETY: this CPU's own value of an array that lives as long as the program.
+            unsafe { *lost += 1 };
+        }
     }
 
     #[inline(always)]

@@ -4,8 +4,8 @@ use crate::tables::{Direction, Tables, Walk};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
-    Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Rule,
-    RuleKey, Scratch, Service, Source, TICK_SHIFT, Target,
+    End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
+    Rule, RuleKey, Scratch, Service, Source, TICK_SHIFT, Target,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     hash::HashKeys,
@@ -46,6 +46,8 @@ pub struct MemoryTables {
     pub sources: BTreeMap<u32, Source>,
     /// What went through, by endpoint.
     pub counters: Mutex<BTreeMap<u32, EndpointCounters>>,
+    /// What ended, in order.
+    pub ends: Mutex<Vec<End>>,
     meters: Vec<MeterCell>,
     keys: HashKeys,
     regions: Vec<RegionCell>,
@@ -69,6 +71,7 @@ impl MemoryTables {
             targets: BTreeMap::new(),
             sources: BTreeMap::new(),
             counters: Mutex::new(BTreeMap::new()),
+            ends: Mutex::new(Vec::new()),
             meters: (0..METERS).map(|_| MeterCell::default()).collect(),
             keys,
             regions: (0..regions).map(|_| RegionCell::default()).collect(),
@@ -159,6 +162,12 @@ impl Tables for MemoryTables {
 
     fn hash_key(&self, index: usize) -> u32 {
         self.keys.0.get(index).copied().unwrap_or_default()
+    }
+
+    fn ended(&self, fill: impl FnOnce(&mut End)) {
+        let mut end = End::default();
+        fill(&mut end);
+        self.ends.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(end);
     }
 
     fn count_packet(&self, endpoint: u32, direction: Direction, bytes: u32) {

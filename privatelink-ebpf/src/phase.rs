@@ -8,7 +8,7 @@ use crate::{
     tables::Tables,
     wire::{Ip, tcp_flags},
 };
-use privatelink_common::flow::{Phase, word};
+use privatelink_common::flow::{Phase, Slot, word};
 
 /// Notes what a packet's flags mean for its flow.
 #[inline(never)]
@@ -16,18 +16,30 @@ pub fn follow<T: Tables, I: Ip>(tables: &T, index: u32, flags: u32) {
     let Some(found) = Found::at(tables, index) else { return };
     let marks = word::PHASE | word::FIN_IN | word::FIN_OUT;
     let next = advance(found.word, flags);
+    let noted = noted(flags);
+    if next == found.word & marks && noted & !found.word == 0 {
+        return;
+    }
+    let put = |slot: &Slot, word: u32, noted: u32| {
+        // Whoever changed the word meanwhile knows better: the next packet sees it.
+        let _won = tables.exchange(slot.word_cell(), word, word & !marks | next | noted);
+    };
+    put(found.slot, found.word, noted);
     if next == found.word & marks {
         return;
     }
-    let put = |slot: &privatelink_common::flow::Slot, word: u32| {
-        // Whoever changed the word meanwhile knows better: the next packet sees it.
-        let _won = tables.exchange(slot.word_cell(), word, word & !marks | next);
-    };
-    put(found.slot, found.word);
     let other = opposite::<I>(&found);
     if let Some(other) = tables.search(&other).and_then(|index| tables.slot(index)) {
-        put(other, other.word());
+        put(other, other.word(), 0);
     }
+}
+
+/// What a slot's word keeps of a packet's flags: what opens and ends conversations.
+#[inline(always)]
+fn noted(flags: u32) -> u32 {
+    let with_syn = if flags & tcp_flags::SYN != 0 { tcp_flags::ACK } else { 0 };
+    let kept = tcp_flags::FIN | tcp_flags::SYN | tcp_flags::RST | with_syn;
+    (flags & kept) << word::FLAGS_SHIFT
 }
 
 /// Phase and FIN marks after a packet with these flags.

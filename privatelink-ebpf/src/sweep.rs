@@ -1,15 +1,16 @@
-//! Ends flows that have been silent for too long.
+//! Ends flows: those that have been silent for too long, and those that may not go on.
 //!
 //! User space runs this region by region: no packet pays for it, and none waits for it.
 
 use crate::{
     flow_table::{Found, opposite},
+    policy::is_allowed,
     tables::{Tables, Walk},
     wire::{Ipv4, Ipv6},
 };
 use privatelink_common::{
-    ListenerKey,
-    flow::{Phase, REGION_SLOTS, word},
+    Addr, Admission, EndCause, ListenerKey, TargetState,
+    flow::{Phase, REGION_SLOTS, Slot, word},
     ticks_from_millis,
 };
 
@@ -55,35 +56,92 @@ impl Walk for Slots {
     fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
         let index = self.first.wrapping_add(number);
         let Some(slot) = tables.slot(index) else { return true };
-        if slot.word() & word::LIFE == word::LIVE && end_if_silent(tables, index).is_some() {
+        if slot.word() & word::LIFE == word::LIVE && end_for_cause(tables, index).is_some() {
             self.ended = self.ended.wrapping_add(1);
         }
         false
     }
 }
 
-/// Takes both directions of a flow out of use if neither has seen a packet for too long.
+/// Takes both directions of a flow out of use if there is a cause to, and tells user space.
 #[inline(never)]
-fn end_if_silent<T: Tables>(tables: &T, index: u32) -> Option<()> {
+fn end_for_cause<T: Tables>(tables: &T, index: u32) -> Option<()> {
     let found = Found::at(tables, index)?;
-    let patience = patience(tables, &found);
-    if !is_silent(tables, found.slot.last_seen(), patience) {
-        return None;
-    }
     let other = if found.word & word::LEAVES_V6 != 0 {
         tables.search(&opposite::<Ipv6>(&found))
     } else {
         tables.search(&opposite::<Ipv4>(&found))
     };
-    if let Some(other) = other {
-        let slot = tables.slot(other)?;
-        let word = slot.word();
-        if !is_silent(tables, slot.last_seen(), patience) {
-            return None;
-        }
-        tables.remove(other, word);
+    let other = other.and_then(|index| tables.slot(index).map(|slot| (index, slot)));
+    let seen = match other {
+        Some((_, slot)) => later(found.slot.last_seen(), slot.last_seen()),
+        None => found.slot.last_seen(),
+    };
+    let cause = cause(tables, &found, seen)?;
+    if !found.is_reverse() {
+        tell(tables, &found, other.map(|(_, slot)| slot), cause);
+    } else if let Some((index, _)) = other {
+        tell(tables, &Found::at(tables, index)?, Some(found.slot), cause);
+    }
+    if let Some((index, slot)) = other {
+        tables.remove(index, slot.word());
     }
     tables.remove(index, found.word).then_some(())
+}
+
+/// The later of two ticks.
+#[inline(always)]
+fn later(a: u32, b: u32) -> u32 {
+    if a.wrapping_sub(b).cast_signed() >= 0 { a } else { b }
+}
+
+/// Why a flow ends now, if it does.
+#[inline(always)]
+fn cause<T: Tables>(tables: &T, found: &Found<'_>, seen: u32) -> Option<EndCause> {
+    const AVAILABLE: u32 = Admission::Available as u32;
+    const DRAINING: u32 = Admission::Draining as u32;
+    if !matches!(found.endpoint.admission, AVAILABLE | DRAINING) {
+        return Some(EndCause::NotAdmitted);
+    }
+    if found.target.state != TargetState::Present as u32 {
+        return Some(EndCause::TargetGone);
+    }
+    if found.source.gone != 0 {
+        return Some(EndCause::SourceGone);
+    }
+    let client = Addr::from_words(found.slot.client());
+    let [_, _, high, low] = found.slot.consumer_ports().to_ne_bytes();
+    let port = u16::from_be_bytes([high, low]);
+    if !is_allowed(tables, found.endpoint, &client, port) {
+        return Some(EndCause::NotAllowed);
+    }
+    if !is_silent(tables, seen, patience(tables, found)) {
+        return None;
+    }
+    Some(match Phase::of(found.word) {
+        Phase::Opening | Phase::Answered => EndCause::Unanswered,
+        Phase::Closing => EndCause::Closed,
+        Phase::Established | Phase::HalfClosed => EndCause::Idle,
+    })
+}
+
+/// Tells user space what there was.
+#[inline(never)]
+fn tell<T: Tables>(tables: &T, found: &Found<'_>, reverse: Option<&Slot>, cause: EndCause) {
+    tables.ended(|end| {
+        end.flow = found.slot.load();
+        end.endpoint = *found.endpoint;
+        end.target = *found.target;
+        end.source = found.source.address;
+        end.last_seen = found.slot.last_seen();
+        end.cause = cause as u32;
+        (end.bytes_out, end.packets_out, end.word_out) = (0, 0, 0);
+        if let Some(reverse) = reverse {
+            (end.bytes_out, end.packets_out) = reverse.counted();
+            end.word_out = reverse.word();
+            end.last_seen = later(end.last_seen, reverse.last_seen());
+        }
+    });
 }
 
 /// Whether a packet at `seen` is longer ago than `patience`; one just now may even be ahead.

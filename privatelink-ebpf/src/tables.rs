@@ -5,8 +5,8 @@ use crate::{
     wire::Ip,
 };
 use privatelink_common::{
-    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Rule, RuleKey, Scratch,
-    Service, Source, TICK_SHIFT, Target,
+    End, Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Rule, RuleKey,
+    Scratch, Service, Source, TICK_SHIFT, Target,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
 };
@@ -78,6 +78,8 @@ pub trait Tables: Sized {
         flow_table::remove(self, index, word)
     }
 
+    /// Tells user space that a flow has ended; `fill` says which, and writes every field.
+    fn ended(&self, fill: impl FnOnce(&mut End));
     /// Counts a forwarded packet.
     fn count_packet(&self, endpoint: u32, direction: Direction, bytes: u32);
     /// Counts a new flow.

@@ -114,7 +114,7 @@ impl<'a> View<'a> {
 
     fn sources(&mut self) {
         for (index, network, address) in self.ids.sources() {
-            self.tables.sources.insert(index, Source { address: address.into() });
+            self.tables.sources.insert(index, Source::at(address.into()));
             let network = self.model.networks().get_key_value(network).map(|(name, _)| name);
             let attached = network.and_then(|name| self.attached(name));
             if let Some((_, network, attached)) = attached {

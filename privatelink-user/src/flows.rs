@@ -41,7 +41,8 @@ pub fn join<I: Iterator<Item = flow::Flow>>(
     let mut joined: BTreeMap<Key, Joined> = BTreeMap::new();
     let mut omitted = 0;
     for slot in slots().filter(|slot| !slot.is_reverse()) {
-        let wanted = tables.endpoints.contains_key(&slot.endpoint) && name(slot.endpoint).is_some();
+        let wanted =
+            tables.endpoints.contains_key(&slot.endpoint()) && name(slot.endpoint()).is_some();
         if wanted && joined.len() < limit {
             add(&mut joined, slot, now);
         } else if wanted {
@@ -87,20 +88,20 @@ pub struct Counts {
 pub fn count(slots: impl Iterator<Item = flow::Flow>) -> Counts {
     let mut counts = Counts::default();
     for slot in slots.filter(|slot| !slot.is_reverse()) {
-        *counts.endpoints.entry(slot.endpoint).or_default() += 1;
+        *counts.endpoints.entry(slot.endpoint()).or_default() += 1;
         let [port, _] = slot.provider_port_pair();
-        *counts.targets.entry((slot.target, port)).or_default() += 1;
+        *counts.targets.entry((slot.target(), port)).or_default() += 1;
     }
     counts
 }
 
 fn key(flow: &flow::Flow) -> Key {
     (
-        flow.endpoint,
+        flow.endpoint(),
         flow.protocol(),
         flow.client,
         flow.consumer_port_pair(),
-        flow.target,
+        flow.target(),
         flow.source,
         flow.provider_port_pair(),
     )
@@ -112,7 +113,7 @@ fn record(
     name: &impl Fn(u32) -> Option<String>,
 ) -> Option<types::Flow> {
     let flow = &joined.flow;
-    let endpoint = tables.endpoints.get(&flow.endpoint)?;
+    let endpoint = tables.endpoints.get(&flow.endpoint())?;
     let address = if flow.client.is_v4() {
         IpAddr::from(endpoint.v4.to_ne_bytes())
     } else {
@@ -120,10 +121,10 @@ fn record(
     };
     let [client_port, listener_port] = flow.consumer_port_pair();
     let [target_port, source_port] = flow.provider_port_pair();
-    let target = tables.targets.get(&flow.target).map(|target| target.address.to_ip());
+    let target = tables.targets.get(&flow.target()).map(|target| target.address.to_ip());
     let source = tables.sources.get(&u32::from(flow.source)).map(|source| source.address.to_ip());
     Some(types::Flow {
-        endpoint: name(flow.endpoint)?,
+        endpoint: name(flow.endpoint())?,
         protocol: match flow.protocol() {
             TCP => "tcp".into(),
             UDP => "udp".into(),
@@ -160,7 +161,7 @@ mod tests {
         let v4 = u32::from_ne_bytes([10, 1, 0, 50]);
         tables.endpoints.insert(3, Endpoint { v4, v6: ip("fd00:1::50"), ..Endpoint::default() });
         tables.targets.insert(4, Target { address: ip("fd00::10"), ..Target::default() });
-        tables.sources.insert(5, Source { address: ip("fd00::f3") });
+        tables.sources.insert(5, Source::at(ip("fd00::f3")));
         tables
     }
 

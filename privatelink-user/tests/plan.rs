@@ -114,7 +114,7 @@ fn writes_are_named_as_an_operator_knows_them() {
 fn example() -> Tables {
     let mut content = Tables::default();
     content.devices.insert(7, ());
-    content.sources.insert(0, Source { address: address(9) });
+    content.sources.insert(0, Source::at(address(9)));
     content.targets.insert(1, target(1));
     content.services.insert(1, service());
     content.backends.insert(0, 1);
@@ -201,7 +201,7 @@ fn content() -> impl Strategy<Value = Tables> {
             devices: devices.into_iter().map(|device| (device, ())).collect(),
             sources: sources
                 .into_iter()
-                .map(|(index, last)| (index, Source { address: address(last) }))
+                .map(|(index, last)| (index, Source::at(address(last))))
                 .collect(),
             targets: targets.into_iter().map(|(index, last)| (index, target(last))).collect(),
             services: services.iter().map(|index| (*index, service())).collect(),

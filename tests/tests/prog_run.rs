@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
-use privatelink_common::flow::{Flow, Phase};
-use privatelink_common::{EndpointCounters, TCP, UDP};
+use privatelink_common::flow::{Flow, Phase, word};
+use privatelink_common::{EndCause, EndpointCounters, TCP, UDP};
 use privatelink_tests::fixtures::world::ENDPOINTS;
 use privatelink_tests::fixtures::{
     self, Action, Counts, Family, Gateway, Host, Interfaces, KEYS, MAX_FLOWS, Outcome, Port, Talk,
@@ -157,13 +157,18 @@ fn silent_flows_end_in_the_kernel() {
             }
         }
         let datapath = &kernel.datapath;
-        let mut ended = 0;
+        let mut ended = Vec::new();
         wait_until(Duration::from_secs(20), "silent flows to end", || {
-            ended += datapath.sweep(0, datapath.regions()).unwrap();
-            ended >= u32::from(FLOWS / 3 * 2)
+            ended.extend(datapath.sweep(0, datapath.regions()).unwrap());
+            ended.len() >= usize::from(FLOWS / 3 * 2)
         })
         .unwrap();
-        assert_eq!(ended, u32::from(FLOWS / 3 * 2));
+        assert_eq!(ended.len(), usize::from(FLOWS / 3 * 2));
+        for end in &ended {
+            assert_eq!(EndCause::of(end.cause), Some(EndCause::Idle));
+            assert_eq!((end.flow.protocol(), end.flow.packets, end.packets_out), (UDP, 1, 0));
+            assert!(!end.flow.is_reverse() && end.word_out & word::REVERSE != 0);
+        }
         assert_eq!(datapath.flow_count().unwrap(), u64::from(FLOWS / 3));
         assert!(datapath.flows().all(|flow| flow.protocol() == TCP));
     });

@@ -387,7 +387,7 @@ fn content(devices: Vec<u32>) -> impl Strategy<Value = Tables> {
                 .collect(),
             backends,
             targets: mapped(targets, |state| Target { state, ..Target::default() }),
-            sources: mapped(sources, |n| Source { address: Ipv6Addr::from_bits(n).into() }),
+            sources: mapped(sources, |n| Source::at(Ipv6Addr::from_bits(n).into())),
             devices: devices.into_iter().map(|device| (device, ())).collect(),
         }
     })

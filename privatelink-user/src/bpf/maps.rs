@@ -60,7 +60,8 @@ fn data(map: Map) -> Option<MapData> {
     | Map::PerCpuArray(data)
     | Map::HashMap(data)
     | Map::DevMap(data)
-    | Map::ProgramArray(data) = map
+    | Map::ProgramArray(data)
+    | Map::RingBuf(data) = map
     {
         Some(data)
     } else {

@@ -9,6 +9,7 @@ pub(crate) mod batch;
 mod error;
 mod fdinfo;
 mod flows;
+mod frames;
 mod mapping;
 mod maps;
 mod netlink;
@@ -21,21 +22,27 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
+use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use nix::fcntl::Flock;
-use privatelink_common::Stage;
 use privatelink_common::flow::regions_for;
 use privatelink_common::hash::HashKeys;
-use privatelink_common::maps::{CLOCK_PROGRAM, PROGRAM, SLOTS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE};
+use privatelink_common::maps::{
+    CLOCK_PROGRAM, ENDS, PROGRAM, SLOTS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
+};
+use privatelink_common::{End, Stage};
 
 pub use attach::{Attached, Mode};
 pub use error::Error;
+pub use frames::FrameSender;
 pub(crate) use maps::Maps;
 pub use settings::Adoption;
 pub use sys::quiesce;
+
+use zerocopy::FromBytes as _;
 
 use crate::store::Kernel;
 use flows::FlowTable;
@@ -60,6 +67,7 @@ pub struct Datapath {
     maps: Maps,
     counters: Counters,
     flow_table: FlowTable,
+    ends: Mutex<RingBuf<MapData>>,
     pins: Option<Held>,
     regions: u32,
     links: Mutex<BTreeMap<u32, OwnedFd>>,
@@ -136,16 +144,27 @@ impl Datapath {
         self.run_classifier(CLOCK_PROGRAM, &[0; SMALLEST_FRAME])
     }
 
-    /// Ends the flows of some regions of the flow table that have been silent for too long;
-    /// returns how many there were. Regions beyond the last are none.
+    /// Ends the flows of some regions of the flow table that have been silent for too long, or may
+    /// not go on; returns them. Regions beyond the last are none.
     ///
     /// # Errors
     /// When the kernel does not run the program that does it.
-    pub fn sweep(&self, first: u32, regions: u32) -> Result<u32, Error> {
+    pub fn sweep(&self, first: u32, regions: u32) -> Result<Vec<End>, Error> {
         let mut packet = [0; SWEEP_RANGE + 8];
         packet[SWEEP_RANGE..][..4].copy_from_slice(&first.to_ne_bytes());
         packet[SWEEP_RANGE + 4..].copy_from_slice(&regions.to_ne_bytes());
-        self.run_classifier(SWEEP_PROGRAM, &packet)
+        self.run_classifier(SWEEP_PROGRAM, &packet)?;
+        Ok(self.ends())
+    }
+
+    /// What the sweeps have ended and nobody has taken yet.
+    fn ends(&self) -> Vec<End> {
+        let mut ring = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = Vec::new();
+        while let Some(item) = ring.next() {
+            ends.extend(End::read_from_bytes(&item));
+        }
+        ends
     }
 
     /// How many regions the flow table has.
@@ -235,6 +254,8 @@ impl Datapath {
         let flow_table = FlowTable::map(table)
             .map_err(|source| Error::Read { what: "the flow table", source })?;
         let counters = Counters::open(&maps)?;
+        let ends = Map::from_map_data(maps.duplicate(ENDS)?).and_then(RingBuf::try_from);
+        let ends = Mutex::new(ends.map_err(Error::load("ring of ended flows"))?);
         let links = Mutex::default();
         Ok(Self {
             ebpf,
@@ -243,6 +264,7 @@ impl Datapath {
             maps,
             counters,
             flow_table,
+            ends,
             pins: None,
             regions: settings.regions,
             links,

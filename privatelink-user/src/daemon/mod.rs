@@ -1,6 +1,7 @@
 //! The daemon: one loop that owns all state, and brings the maps after whatever changes.
 
 mod answers;
+mod endings;
 mod error;
 mod interfaces;
 mod lock;

@@ -12,7 +12,7 @@ use log::{error, info, warn};
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
-use super::{Chain, Error, notify};
+use super::{Chain, Error, endings::Endings, notify};
 use crate::{
     access::{Administrators, Rights},
     api::{
@@ -27,6 +27,7 @@ use crate::{
     difference::{self, Side},
     flows::Counts,
     host::{Events, Host},
+    parting,
     plan::Plan,
     state::{self, Journal, State, Store},
     store::{Kernel, MapStore as _},
@@ -67,14 +68,8 @@ pub(super) struct Running {
     reported: Vec<String>,
     pub(super) started: Instant,
     ready: bool,
-    /// The region of the flow table where the sweep goes on.
-    swept: u32,
+    pub(super) endings: Endings,
 }
-
-/// Parts that a sweep of the flow table is done in, so that it takes five seconds.
-const SWEEP_PARTS: u32 = 20;
-/// Regions that are swept in one go, with packets on this CPU waiting meanwhile.
-const SWEEP_STRIDE: u32 = 16;
 
 /// Refuses what this release cannot do, and warns of what it does not.
 pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
@@ -116,7 +111,7 @@ impl Running {
             reported: Vec::new(),
             started: Instant::now(),
             ready: false,
-            swept: 0,
+            endings: Endings::new(),
         };
         Ok((running, events))
     }
@@ -154,20 +149,34 @@ impl Running {
 
     /// Brings the maps after configuration, state, host and clock.
     fn write_maps(&mut self) -> Result<(), Error> {
-        let (model, now) = (&self.loaded.model, Timestamp::now());
-        let wanted = desired(model, self.store.state(), self.host.facts(), now);
+        let now = Timestamp::now();
+        let wanted = desired(&self.loaded.model, self.store.state(), self.host.facts(), now);
         let actual = match self.actual.take() {
             Some(actual) => actual,
             None => self.kernel.load()?,
         };
-        let plan = Plan::between(&actual, &wanted);
-        plan.apply(&mut self.kernel)?;
-        if !plan.is_empty() {
-            info!("{} map entries changed", plan.len());
+        let mut changed = 0;
+        let mut before = actual;
+        if let Some(parting) = parting::between(&before, &wanted) {
+            changed += self.apply(&before, &parting)?;
+            self.end_flows()?;
+            before = parting;
+        }
+        changed += self.apply(&before, &wanted)?;
+        if changed != 0 {
+            info!("{changed} map entries changed");
         }
         self.actual = Some(wanted);
-        self.deadline = connection::deadline(&self.store.state().connections, model, now);
+        let (connections, model) = (&self.store.state().connections, &self.loaded.model);
+        self.deadline = connection::deadline(connections, model, now);
         Ok(())
+    }
+
+    /// Writes the difference, and returns how many entries that were.
+    fn apply(&mut self, before: &Tables, after: &Tables) -> Result<usize, Error> {
+        let plan = Plan::between(before, after);
+        plan.apply(&mut self.kernel)?;
+        Ok(plan.len())
     }
 
     /// Forgets what the maps were seen to hold, so that the next convergence looks again.
@@ -243,21 +252,6 @@ impl Running {
             self.reported.clone_from(&all);
         }
         self.problems = all;
-    }
-
-    /// Ends silent flows in the next part of the flow table.
-    pub fn sweep(&mut self) -> Result<(), Error> {
-        let all = self.datapath.regions();
-        let end = self.swept.saturating_add(all.div_ceil(SWEEP_PARTS)).min(all);
-        while self.swept < end {
-            let regions = SWEEP_STRIDE.min(end - self.swept);
-            self.datapath.sweep(self.swept, regions)?;
-            self.swept += regions;
-        }
-        if self.swept == all {
-            self.swept = 0;
-        }
-        Ok(())
     }
 }
 

@@ -69,17 +69,17 @@ impl<'a> Cuts<'a> {
     fn cause(&self, flow: &Flow) -> Option<Cause<'a>> {
         let (before, after) = (self.before.tables, self.after.tables);
         let client_is_v4 = flow.client.is_v4();
-        let endpoint = *self.endpoints.get(&flow.endpoint)?;
-        let old = before.endpoints.get(&flow.endpoint).filter(|record| is_open(record))?;
-        let target = before.targets.get(&flow.target).filter(|record| is_present(record))?;
+        let endpoint = *self.endpoints.get(&flow.endpoint())?;
+        let old = before.endpoints.get(&flow.endpoint()).filter(|record| is_open(record))?;
+        let target = before.targets.get(&flow.target()).filter(|record| is_present(record))?;
         let source = before.sources.get(&u32::from(flow.source))?;
         let same = |new: &Endpoint| same_endpoint(old, new, client_is_v4);
-        if !after.endpoints.get(&flow.endpoint).is_some_and(|new| is_open(new) && same(new)) {
+        if !after.endpoints.get(&flow.endpoint()).is_some_and(|new| is_open(new) && same(new)) {
             return Some(Cause::Endpoint(endpoint));
         }
         let same = |new: &Target| new.address == target.address && new.network == target.network;
-        if !after.targets.get(&flow.target).is_some_and(|new| is_present(new) && same(new)) {
-            return Some(match self.targets.get(&flow.target) {
+        if !after.targets.get(&flow.target()).is_some_and(|new| is_present(new) && same(new)) {
+            return Some(match self.targets.get(&flow.target()) {
                 Some((service, address)) => Cause::Target(service, *address),
                 None => Cause::Source(endpoint),
             });

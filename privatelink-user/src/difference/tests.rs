@@ -66,8 +66,8 @@ fn flows(model: &Model, ids: &Ids) -> Vec<Flow> {
             let forward = Flow {
                 word: word::LIVE | u32::from(TCP) << word::PROTOCOL_SHIFT,
                 client: Addr::from(client),
-                endpoint: ids.endpoint(endpoint).unwrap(),
-                target: ids.target(service, address).unwrap(),
+                endpoint: ids.endpoint(endpoint).unwrap() as u16,
+                target: ids.target(service, address).unwrap() as u16,
                 source: pool.first.try_into().unwrap(),
                 ..Flow::default()
             };

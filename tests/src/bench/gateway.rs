@@ -101,7 +101,7 @@ impl Gateway {
         let pool: Vec<_> =
             (0..SOURCES).map(|index| std::net::Ipv4Addr::from(first + index).into()).collect();
         for (index, &address) in (0..).zip(&pool) {
-            sources.set(index, Source { address }, 0)?;
+            sources.set(index, Source::at(address), 0)?;
         }
         let mut locals: HashMap<_, LocalKey, Local> = self.map(maps::LOCALS)?.try_into()?;
         let key = LocalKey { network: CONSUMER_NETWORK, address: (*ENDPOINT.ip()).into() };

@@ -1,0 +1,196 @@
+//! Tells both ends of a flow that the gateway has ended it.
+//!
+//! A reset counts only with the sequence number that its receiver expects, and the datapath does
+//! not keep those. So each end is asked instead: it gets an acknowledgment that lies outside of
+//! its window, which it has to answer with one that says where it stands (RFC 9293, section
+//! 3.10.7.4). That answer belongs to no flow any more, and the datapath replies with a reset that
+//! fits.
+
+use etherparse::PacketBuilder;
+use privatelink_common::{
+    End, EndCause, Mac, Refusal, TCP,
+    flow::{Phase, word},
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// Two sequence numbers of which one at most is within a window: half of all numbers apart.
+const SEQUENCES: [u32; 2] = [0, 1 << 31];
+
+/// A frame and the interface that it goes out of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// The whole frame.
+    pub frame: Vec<u8>,
+}
+
+/// What to send when a flow has ended; nothing for flows that ended by themselves or that were
+/// never established, and where the provider wants refused consumers left in silence.
+pub fn questions(end: &End) -> Vec<Question> {
+    if end.flow.protocol() != TCP || !is_cut(end) {
+        return Vec::new();
+    }
+    let [client_port, listener_port] = end.flow.consumer_port_pair();
+    let [target_port, source_port] = end.flow.provider_port_pair();
+    let client = end.flow.client.to_ip();
+    let address = match client {
+        IpAddr::V4(_) => IpAddr::from(end.endpoint.v4.to_ne_bytes()),
+        IpAddr::V6(_) => end.endpoint.v6.to_ip(),
+    };
+    let to_client = Way {
+        ifindex: end.endpoint.ifindex,
+        vlan: end.endpoint.vlan,
+        macs: (end.endpoint.mac, end.flow.client_mac),
+        from: SocketAddr::new(address, listener_port),
+        to: SocketAddr::new(client, client_port),
+    };
+    let to_target = Way {
+        ifindex: end.target.ifindex,
+        vlan: end.target.vlan,
+        macs: (end.target.mac, end.target.hop),
+        from: SocketAddr::new(end.source.to_ip(), source_port),
+        to: SocketAddr::new(end.target.address.to_ip(), target_port),
+    };
+    let ways = [to_client, to_target];
+    ways.iter().flat_map(|way| SEQUENCES.map(|sequence| way.question(sequence))).flatten().collect()
+}
+
+/// Whether both ends take the flow for one that goes on, and may know that it does not.
+fn is_cut(end: &End) -> bool {
+    let alive = matches!(Phase::of(end.flow.word), Phase::Established | Phase::HalfClosed)
+        && matches!(Phase::of(end.word_out), Phase::Established | Phase::HalfClosed)
+        && end.word_out & word::REVERSE != 0;
+    let silent = EndCause::of(end.cause) == Some(EndCause::NotAdmitted)
+        && end.endpoint.refusal == Refusal::Drop as u32;
+    alive && !silent
+}
+
+/// From the gateway to one end of a flow.
+struct Way {
+    ifindex: u32,
+    vlan: u16,
+    macs: (Mac, Mac),
+    from: SocketAddr,
+    to: SocketAddr,
+}
+
+/// How far a packet may go that says it comes from the other end.
+const HOPS: u8 = 64;
+
+impl Way {
+    fn question(&self, sequence: u32) -> Option<Question> {
+        let frame = self.frame(sequence)?;
+        Some(Question { ifindex: self.ifindex, frame })
+    }
+
+    fn frame(&self, sequence: u32) -> Option<Vec<u8>> {
+        let (own, hop) = self.macs;
+        let ethernet = PacketBuilder::ethernet2(own, hop);
+        let mut frame = Vec::with_capacity(78);
+        macro_rules! finish {
+            ($link:expr) => {{
+                let ip = match (self.from.ip(), self.to.ip()) {
+                    (IpAddr::V4(from), IpAddr::V4(to)) => {
+                        $link.ipv4(from.octets(), to.octets(), HOPS)
+                    }
+                    (IpAddr::V6(from), IpAddr::V6(to)) => {
+                        $link.ipv6(from.octets(), to.octets(), HOPS)
+                    }
+                    _ => return None,
+                };
+                ip.tcp(self.from.port(), self.to.port(), sequence, 0)
+                    .ack(sequence)
+                    .write(&mut frame, &[])
+                    .ok()?;
+            }};
+        }
+        if self.vlan == 0 {
+            finish!(ethernet);
+        } else {
+            finish!(ethernet.single_vlan(etherparse::VlanId::try_new(self.vlan).ok()?));
+        }
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::{SlicedPacket, TransportSlice};
+    use privatelink_common::{Addr, Endpoint, Target, flow::Flow};
+
+    fn ports(first: u16, second: u16) -> u32 {
+        let ([a, b], [c, d]) = (first.to_be_bytes(), second.to_be_bytes());
+        u32::from_ne_bytes([a, b, c, d])
+    }
+
+    fn address(text: &str) -> Addr {
+        text.parse::<IpAddr>().unwrap_or_else(|error| panic!("{text}: {error}")).into()
+    }
+
+    fn end(cause: EndCause, phase: Phase) -> End {
+        let word = phase.bits() | u32::from(TCP) << word::PROTOCOL_SHIFT;
+        End {
+            flow: Flow {
+                word,
+                client: address("10.1.0.9"),
+                consumer_ports: ports(40_000, 80),
+                provider_ports: ports(8080, 2000),
+                client_mac: [2, 0, 0, 0, 0, 9],
+                ..Flow::default()
+            },
+            endpoint: Endpoint {
+                v4: u32::from_ne_bytes([10, 1, 0, 50]),
+                ifindex: 3,
+                ..Endpoint::default()
+            },
+            target: Target {
+                address: address("fd00::10"),
+                ifindex: 4,
+                vlan: 7,
+                ..Target::default()
+            },
+            source: address("fd00::f0"),
+            word_out: word | word::REVERSE,
+            cause: cause as u32,
+            ..End::default()
+        }
+    }
+
+    #[test]
+    fn both_ends_are_asked_as_if_by_each_other() {
+        let asked = questions(&end(EndCause::Idle, Phase::Established));
+        assert_eq!(asked.iter().map(|question| question.ifindex).collect::<Vec<_>>(), [3, 3, 4, 4]);
+        for (question, ports) in asked.iter().zip([(80, 40_000), (80, 40_000), (2000, 8080)]) {
+            let packet = SlicedPacket::from_ethernet(&question.frame).unwrap();
+            let Some(TransportSlice::Tcp(tcp)) = packet.transport else { panic!("{packet:?}") };
+            assert_eq!((tcp.source_port(), tcp.destination_port()), ports);
+            assert!(tcp.ack() && !tcp.syn() && !tcp.rst() && !tcp.fin());
+            assert_eq!(packet.link_exts.len(), usize::from(question.ifindex == 4));
+        }
+        let sequences: Vec<u32> = asked
+            .iter()
+            .filter_map(|question| {
+                match SlicedPacket::from_ethernet(&question.frame).ok()?.transport {
+                    Some(TransportSlice::Tcp(tcp)) => Some(tcp.sequence_number()),
+                    _ => None,
+                }
+            })
+            .collect();
+        assert_eq!(sequences, [0, 1 << 31, 0, 1 << 31]);
+    }
+
+    #[test]
+    fn nobody_is_asked_about_what_is_over_or_never_was() {
+        assert!(questions(&end(EndCause::Closed, Phase::Closing)).is_empty());
+        assert!(questions(&end(EndCause::Unanswered, Phase::Answered)).is_empty());
+        let mut silent = end(EndCause::NotAdmitted, Phase::Established);
+        assert!(!questions(&silent).is_empty());
+        silent.endpoint.refusal = Refusal::Drop as u32;
+        assert!(questions(&silent).is_empty());
+        let mut datagrams = end(EndCause::Idle, Phase::Established);
+        datagrams.flow.word = Phase::Established.bits() | 17 << word::PROTOCOL_SHIFT;
+        assert!(questions(&datagrams).is_empty());
+    }
+}
