@@ -85,6 +85,8 @@ reasons! {
     PacketRateLimit = "packet_rate_limit",
     /// The endpoint sends or gets bits faster than it may.
     BitRateLimit = "bit_rate_limit",
+    /// An ICMP error about a packet that is of no flow.
+    IcmpUnrelated = "icmp_unrelated",
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ stages! {
     Carry = "privatelink_carry",
     /// Answers pings, and finds the flow that an ICMP error is about.
     Icmp = "privatelink_icmp",
+    /// Translates an ICMP error, and the packet that it quotes.
+    IcmpError = "privatelink_icmp_error",
     /// Tells the sender of a refused packet.
     Answer = "privatelink_answer",
 }

@@ -65,7 +65,8 @@ const fn is_answered(reason: Reason) -> bool {
         | Reason::NoDevice
         | Reason::Internal
         | Reason::PacketRateLimit
-        | Reason::BitRateLimit => false,
+        | Reason::BitRateLimit
+        | Reason::IcmpUnrelated => false,
     }
 }
 
@@ -95,7 +96,8 @@ fn message<I: Fresh>(reason: Reason) -> (u8, u8) {
         | Reason::Internal
         | Reason::NotAllowed
         | Reason::PacketRateLimit
-        | Reason::BitRateLimit => I::PROHIBITED,
+        | Reason::BitRateLimit
+        | Reason::IcmpUnrelated => I::PROHIBITED,
     }
 }
 

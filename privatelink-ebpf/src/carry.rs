@@ -21,18 +21,24 @@ const TURNING: u32 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
 
 /// The other side of the gateway, for one direction of a flow.
 pub struct Way<I: Ip> {
-    source: I::Address,
-    destination: I::Address,
+    /// Sender of packets to the other side.
+    pub source: I::Address,
+    /// Their receiver.
+    pub destination: I::Address,
     /// As packets from the other side carry them: the wrong way round for packets to it.
-    ports: u32,
+    pub ports: u32,
     /// The gateway's address on the side that packets come from.
     pub own: MacWords,
-    mac: MacWords,
-    hop: MacWords,
-    ifindex: u32,
+    /// The gateway's address on the side that packets go to.
+    pub mac: MacWords,
+    /// Who takes them there.
+    pub hop: MacWords,
+    /// The interface that they leave by.
+    pub ifindex: u32,
     /// Largest IP packet that goes out.
     pub mtu: u32,
-    direction: Direction,
+    /// Which way that is.
+    pub direction: Direction,
 }
 
 impl<I: Ip> Way<I> {
@@ -193,7 +199,7 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
 
 /// Why a flow that exists may not go on, if it may not.
 #[inline(always)]
-fn refused(found: &Found<'_>) -> Option<Reason> {
+pub fn refused(found: &Found<'_>) -> Option<Reason> {
     if let Some(reason) = refused_admission(found.endpoint.admission) {
         return Some(reason);
     }

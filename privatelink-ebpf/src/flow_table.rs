@@ -301,6 +301,12 @@ impl<'t> Found<'t> {
         Self::of(tables, index, slot, slot.word())
     }
 
+    /// IP protocol number of the flow.
+    #[inline(always)]
+    pub fn protocol(&self) -> u32 {
+        (self.word & word::PROTOCOL) >> word::PROTOCOL_SHIFT
+    }
+
     /// Whether packets of this slot go from target to client.
     #[inline(always)]
     pub fn is_reverse(&self) -> bool {
@@ -311,7 +317,7 @@ impl<'t> Found<'t> {
 /// The tuple with which packets of the other direction of a flow arrive.
 #[inline(always)]
 pub fn opposite<I: Ip>(found: &Found<'_>) -> Arrival<I> {
-    let protocol = (found.word & word::PROTOCOL) >> word::PROTOCOL_SHIFT;
+    let protocol = found.protocol();
     if found.is_reverse() {
         Arrival {
             network: found.endpoint.network,

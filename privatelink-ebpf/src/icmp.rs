@@ -1,13 +1,18 @@
-//! ICMP and ICMPv6 for the gateway's own addresses: pings are answered.
+//! ICMP and ICMPv6 for the gateway's own addresses: pings are answered, and errors find the flow
+//! that they belong to.
 
 use crate::{
     carry::refused_admission,
+    flow_table::Arrival,
     frame::Frame,
     tables::Tables,
     verdict::Verdict,
-    wire::{Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6},
+    wire::{
+        Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6, LEAST_QUOTE, Tcp,
+        Transport, Udp,
+    },
 };
-use privatelink_common::{Local, LocalKey, LocalKind, Reason, Refusal};
+use privatelink_common::{Local, LocalKey, LocalKind, Reason, Refusal, Scratch, Stage};
 
 /// The stage for a control message to one of our addresses, at our Ethernet address.
 #[inline(always)]
@@ -39,6 +44,9 @@ fn icmp_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdic
     };
     if message.kind == I::ECHO_REQUEST && message.code == 0 {
         return echo::<F, T, I>(frame, tables, &datagram, &local);
+    }
+    if I::is_error(message.kind) {
+        return error::<F, T, I>(frame, tables, &datagram, &local, scratch);
     }
     Verdict::drop_for(Reason::Protocol, &local)
 }
@@ -72,4 +80,65 @@ fn echo<F: Frame, T: Tables, I: Control>(
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     ethernet.turn_back(local.mac);
     Verdict::Send { ifindex: frame.ingress() }
+}
+
+/// Finds the flow that an error is about: one of those that send packets like the quoted one.
+#[inline(always)]
+fn error<F: Frame, T: Tables, I: Control>(
+    frame: &mut F,
+    tables: &T,
+    datagram: &Datagram<I>,
+    local: &Local,
+    scratch: &Scratch,
+) -> Verdict {
+    let read = Quote::<I>::read(frame, scratch.network.load(), datagram.length);
+    let quote = match &read {
+        Ok(quote) => quote,
+        Err(reason) => return Verdict::drop_for(*reason, local),
+    };
+    // Errors about a packet come to whom it came from.
+    if quote.arrival.destination != datagram.destination {
+        return Verdict::drop_for(Reason::IcmpUnrelated, local);
+    }
+    let Some(index) = tables.search(&quote.arrival) else {
+        return Verdict::drop_for(Reason::IcmpUnrelated, local);
+    };
+    scratch.slot.store(index);
+    scratch.quoted.store(quote.transport);
+    Verdict::Next(Stage::IcmpError)
+}
+
+/// The packet that an error quotes: one that the gateway has sent.
+struct Quote<I: Control> {
+    /// The tuple of packets in answer to it.
+    arrival: Arrival<I>,
+    /// Where in the frame its transport header begins.
+    transport: u32,
+}
+
+impl<I: Control> Quote<I> {
+    /// Takes the quoted packet apart, in a message of this length from the IP header on.
+    #[inline(never)]
+    fn read<F: Frame>(frame: &mut F, network: u32, length: u32) -> Result<Self, Reason> {
+        let start = I::LEN + size_of::<Icmp>();
+        let left = length.wrapping_sub(start as u32);
+        let header = frame.view::<I>(ETHERNET_LEN + start).ok_or(Reason::Malformed)?;
+        let quoted = header.quoted()?;
+        if quoted.protocol != Tcp::PROTOCOL && quoted.protocol != Udp::PROTOCOL {
+            return Err(Reason::IcmpUnrelated);
+        }
+        if left < quoted.length + LEAST_QUOTE {
+            return Err(Reason::Malformed);
+        }
+        let transport = (ETHERNET_LEN + start) as u32 + quoted.length;
+        let head = frame.view::<Udp>(transport as usize).ok_or(Reason::Malformed)?;
+        let arrival = Arrival {
+            network,
+            source: quoted.destination,
+            destination: quoted.source,
+            ports: head.ports().rotate_left(16),
+            protocol: quoted.protocol,
+        };
+        Ok(Self { arrival, transport })
+    }
 }

@@ -26,6 +26,7 @@ pub mod checksum;
 pub mod flow_table;
 mod frame;
 mod icmp;
+mod icmp_error;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod neighbour;
@@ -69,6 +70,7 @@ pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Ve
         Stage::Open => open::open(frame, tables),
         Stage::Carry => carry::carry(frame, tables),
         Stage::Icmp => icmp::icmp(frame, tables),
+        Stage::IcmpError => icmp_error::icmp_error(frame, tables),
         Stage::Answer => return answer::answer(frame, tables),
     };
     answer::or_answer(verdict, tables)

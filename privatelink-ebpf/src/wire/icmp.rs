@@ -2,6 +2,7 @@
 
 use super::{Ip, word::fields};
 use crate::checksum;
+use privatelink_common::Reason;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The head of a message of either family; behind that of an error stands the packet that it is
@@ -46,11 +47,56 @@ pub trait Control: Ip {
 
     /// Kind of what follows the header.
     fn follows(&self) -> u8;
+    /// The ones' complement sum over both addresses.
+    fn address_sum(&self) -> u32;
     /// Sends the packet back to its sender, with all hops before it.
     fn turn_back(&mut self);
     /// Whether an address can be one host's.
     fn is_host(address: Self::Address) -> bool;
+
+    /// Whether a message of this type is an error about the packet that it quotes.
+    fn is_error(kind: u8) -> bool;
+    /// Reads the header of a quoted packet.
+    ///
+    /// # Errors
+    /// What keeps it from being followed.
+    fn quoted(&self) -> Result<Quoted<Self>, Reason>;
+    /// Puts both addresses into a quoted header, where they sum to `gain` more; returns what the
+    /// header's own checksum gains.
+    fn requote(&mut self, source: Self::Address, destination: Self::Address, gain: u16) -> u16;
+    /// What the message's checksum gains when the addresses of the packet around it do.
+    fn pseudo_header(gain: u16) -> u16;
 }
+
+/// What a quoted header says.
+#[derive(Clone, Copy)]
+pub struct Quoted<I: Ip> {
+    /// Sender.
+    pub source: I::Address,
+    /// Receiver.
+    pub destination: I::Address,
+    /// Protocol of what follows.
+    pub protocol: u32,
+    /// Length of the header.
+    pub length: u32,
+}
+
+/// What an error must quote of a transport header (RFC 792): the ports, and the checksum of UDP.
+pub const LEAST_QUOTE: u32 = 8;
+
+/// A quoted TCP header as far as its checksum.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
+pub struct QuotedTcp {
+    ports: [u8; 4],
+    between: [u8; 12],
+    check: [u8; 2],
+}
+
+fields!(QuotedTcp:
+    /// Checksum.
+    check: u16 = set_check;
+);
 
 /// Hops of a packet that the gateway makes.
 pub const FRESH_TTL: u8 = 64;

@@ -1,6 +1,6 @@
 //! IPv4.
 
-use super::{Control, Datagram, FRESH_TTL, Fragment, Ip, icmp_v4, word::fields};
+use super::{Control, Datagram, FRESH_TTL, Fragment, Ip, Quoted, icmp_v4, word::fields};
 use crate::{
     Frame, Tables,
     chain::{self, Chain},
@@ -39,6 +39,9 @@ fields!(Ipv4:
 
 /// More fragments, or an offset: everything but "don't fragment" and the reserved bit.
 const FRAGMENT_MASK: u32 = 0x3fff_u32.to_be();
+
+/// The offset of a fragment.
+const OFFSET_MASK: u32 = 0x1fff_u32.to_be();
 
 impl Ipv4 {
     /// Time to live, protocol and checksum.
@@ -202,6 +205,11 @@ impl Control for Ipv4 {
     }
 
     #[inline(always)]
+    fn address_sum(&self) -> u32 {
+        Self::sum(self.source()) + Self::sum(self.destination())
+    }
+
+    #[inline(always)]
     fn turn_back(&mut self) {
         let (source, destination) = (self.source(), self.destination());
         self.set_source(destination);
@@ -216,5 +224,41 @@ impl Control for Ipv4 {
     fn is_host(address: u32) -> bool {
         let first = u32::from_be(address) >> 24;
         first != 0 && first != 127 && first < 224
+    }
+
+    #[inline(always)]
+    fn is_error(kind: u8) -> bool {
+        use icmp_v4::{PARAMETER_PROBLEM, TIME_EXCEEDED, UNREACHABLE};
+        kind == UNREACHABLE || kind == TIME_EXCEEDED || kind == PARAMETER_PROBLEM
+    }
+
+    #[inline(always)]
+    fn quoted(&self) -> Result<Quoted<Self>, Reason> {
+        let head = u32::from_be(self.version_length());
+        let length = head >> 22 & 0x3c;
+        if head >> 28 != 4 || length < Self::LEN as u32 {
+            return Err(Reason::Malformed);
+        }
+        // Only the first fragment has the ports.
+        if self.fragment() & OFFSET_MASK != 0 {
+            return Err(Reason::IcmpUnrelated);
+        }
+        let (source, destination) = (self.source(), self.destination());
+        Ok(Quoted { source, destination, protocol: u32::from(self.protocol), length })
+    }
+
+    #[inline(always)]
+    fn requote(&mut self, source: u32, destination: u32, gain: u16) -> u16 {
+        self.set_source(source);
+        self.set_destination(destination);
+        let before = self.check();
+        let after = checksum::apply(before, gain);
+        self.set_check(after);
+        checksum::difference(u32::from(before), u32::from(after))
+    }
+
+    #[inline(always)]
+    fn pseudo_header(_gain: u16) -> u16 {
+        0
     }
 }

@@ -1,6 +1,6 @@
 //! IPv6.
 
-use super::{Control, Datagram, FRESH_TTL, Ip, icmp_v6, word::fields};
+use super::{Control, Datagram, FRESH_TTL, Ip, Quoted, icmp_v6, word::fields};
 use crate::{
     Frame, Tables,
     chain::{self, Chain},
@@ -208,6 +208,11 @@ impl Control for Ipv6 {
     }
 
     #[inline(always)]
+    fn address_sum(&self) -> u32 {
+        Self::sum(self.source()) + Self::sum(self.destination())
+    }
+
+    #[inline(always)]
     fn turn_back(&mut self) {
         let (source, destination) = (self.source(), self.destination());
         self.set_source(destination);
@@ -221,5 +226,32 @@ impl Control for Ipv6 {
         let low = address[0] | address[1] | address[2];
         let unspecified_or_loopback = low == 0 && u32::from_be(address[3]) <= 1;
         first != 0xff && !unspecified_or_loopback
+    }
+
+    #[inline(always)]
+    fn is_error(kind: u8) -> bool {
+        matches!(kind, icmp_v6::UNREACHABLE..=icmp_v6::PARAMETER_PROBLEM)
+    }
+
+    #[inline(always)]
+    fn quoted(&self) -> Result<Quoted<Self>, Reason> {
+        if self.version_class >> 4 != 6 {
+            return Err(Reason::Malformed);
+        }
+        let (source, destination) = (self.source(), self.destination());
+        let (protocol, length) = (u32::from(self.next_header), Self::LEN as u32);
+        Ok(Quoted { source, destination, protocol, length })
+    }
+
+    #[inline(always)]
+    fn requote(&mut self, source: [u32; 4], destination: [u32; 4], _gain: u16) -> u16 {
+        self.set_source(source);
+        self.set_destination(destination);
+        0
+    }
+
+    #[inline(always)]
+    fn pseudo_header(gain: u16) -> u16 {
+        gain
     }
 }

@@ -40,6 +40,9 @@ pub use self::{
     wait::wait_until,
 };
 
+/// The device of a router on the link behind it.
+const BEHIND: &str = "behind";
+
 /// Laid networks around one gateway; dropping it removes them.
 #[derive(Debug)]
 pub struct Lab {
@@ -110,6 +113,41 @@ impl Lab {
     /// When `tcpdump` cannot be started.
     pub fn capture(&self) -> Result<Captures> {
         Captures::start(self.hosts().map(|host| (host.namespace(), DEVICE)))
+    }
+
+    /// Puts a host behind another, which becomes a router, on a link of this MTU.
+    ///
+    /// Each link is given by both its ends, the router's first. The host tells everybody that it
+    /// takes segments of 1,400 bytes, so that only the router knows how narrow the link is.
+    ///
+    /// # Errors
+    /// When a tool fails.
+    pub fn put_behind(
+        &mut self,
+        router: &str,
+        name: &str,
+        links: &[[&str; 2]],
+        mtu: u32,
+    ) -> Result<()> {
+        let (router, far) = (self.host(router).namespace().clone(), Namespace::create(name)?);
+        let link = Network::new(name).mtu(mtu);
+        network::cable((&router, BEHIND), (&far, DEVICE), &link)?;
+        network::behave_like_a_wire(&far, DEVICE)?;
+        for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            router.set(setting, "1")?;
+        }
+        let mut addresses = Vec::new();
+        for [near, own] in links {
+            let near = network::address(&router, BEHIND, &[(*near).to_owned()])?;
+            addresses.extend(network::address(&far, DEVICE, &[(*own).to_owned()])?);
+            for near in near {
+                let route = format!("default via {} dev {DEVICE} advmss 1400", near.addr());
+                far.ip(&format!("route add {route}"))?;
+            }
+        }
+        let host = Host { name: name.to_owned(), namespace: far, addresses };
+        self.hosts.insert(name.to_owned(), host);
+        Ok(())
     }
 
     fn lay(&mut self, network: &Network) -> Result<()> {

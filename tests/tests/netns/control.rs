@@ -1,11 +1,17 @@
 //! Control messages through the gateway, between real stacks.
 
-use privatelink_tests::lab::{Host, tool};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
-use crate::fixture::{CONFIG, ENDPOINT, Scene};
+use anyhow::{Result, bail};
+use nix::errno::Errno;
+use privatelink_tests::lab::{Daemon, Host, Lab, Network, Provider, client, tool};
+
+use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at};
 
 /// Pings an address three times with this many bytes.
-fn ping(host: &Host, address: &str, bytes: u32) -> Result<String, tool::ToolError> {
+fn ping(host: &Host, address: &str, bytes: u32) -> std::result::Result<String, tool::ToolError> {
     let mut command = host.command("ping");
     let size = bytes.to_string();
     tool::run(command.args(["-n", "-c", "3", "-i", "0.1", "-W", "2", "-s", &size, address]))
@@ -47,4 +53,95 @@ fn an_endpoint_that_waits_answers_unless_it_is_to_be_silent() {
         let drops = if answered { 0 } else { 6 };
         assert_eq!(scene.daemon.drops().unwrap(), drops);
     }
+}
+
+/// The configuration with listeners whose target port nobody listens on.
+fn with_closed_ports() -> String {
+    let listener = |protocol| {
+        format!("[[service.listener]]\nprotocol = \"{protocol}\"\nport = 9\ntarget_port = 9\n\n")
+    };
+    let before = "[[service.target]]";
+    CONFIG.replacen(before, &(listener("tcp") + &listener("udp") + before), 1)
+}
+
+/// Sends a datagram, and returns the error that comes back for it.
+fn refusal(server: SocketAddr, payload: &[u8]) -> Result<Option<i32>> {
+    let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(server)?;
+    socket.set_read_timeout(Some(SOON))?;
+    socket.send(payload)?;
+    match socket.recv(&mut [0; 64]) {
+        Ok(length) => bail!("{server} answered with {length} bytes"),
+        Err(error) => Ok(error.raw_os_error()),
+    }
+}
+
+#[test]
+fn a_closed_port_of_the_target_is_told_to_the_client() {
+    let scene = Scene::with(&with_closed_ports()).unwrap();
+    for endpoint in ENDPOINT {
+        let closed = at(endpoint, 9);
+        let error = scene.acme().run(|| refusal(closed, b"anybody there?")).unwrap();
+        assert_eq!(error, Some(Errno::ECONNREFUSED as i32), "UDP to {closed}");
+        let start = Instant::now();
+        let connected = scene.acme().run(|| Ok(TcpStream::connect_timeout(&closed, SOON))).unwrap();
+        assert_eq!(connected.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+    assert_eq!(scene.daemon.drops().unwrap(), 0);
+}
+
+/// The target, behind a router of its network.
+const FAR: [[&str; 2]; 2] = [["10.2.0.1/24", "10.2.0.10/24"], ["fd00:2::1/64", "fd00:2::10/64"]];
+
+/// A gateway whose target is behind a link of 1,280 bytes.
+fn narrow() -> Result<(Daemon, Provider, Lab)> {
+    let mut lab = Lab::builder()
+        .network(Network::consumer("acme").gateway(&["10.1.0.1/16", "fd00:1::1/64"]))
+        .network(Network::consumer("globex"))
+        .network(Network::consumer("initech"))
+        .network(
+            Network::new("vendor")
+                .host("router", &["10.0.0.1/16", "fd00::1/64"])
+                .gateway(&["10.0.0.2/16", "fd00::2/64"]),
+        )
+        .build()?;
+    lab.put_behind("router", "far", &FAR, 1280)?;
+    let provider = Provider::start(lab.host("far"))?;
+    let subnets = "subnets = [\"10.0.0.0/16\", \"fd00::/64\"]";
+    let config = CONFIG
+        .replace(subnets, &format!("{subnets}\ngateway = [\"10.0.0.1\", \"fd00::1\"]"))
+        .replace("address = \"10.0.0.10\"", "address = \"10.2.0.10\"")
+        .replace("address = \"fd00::10\"", "address = \"fd00:2::10\"");
+    let daemon = Daemon::start(lab.gateway(), &config)?;
+    Ok((daemon, provider, lab))
+}
+
+/// Whether a client's stack has learned what fits through.
+fn knows_the_narrow_link(client: &Host, endpoint: &str) -> Result<bool> {
+    let route = client.namespace().ip(&format!("route get {endpoint}"))?;
+    Ok(route.contains("mtu 1280"))
+}
+
+#[test]
+fn a_narrow_link_behind_the_gateway_is_found_out() {
+    let (daemon, _provider, lab) = narrow().unwrap();
+    let _captures = lab.capture().unwrap();
+    let acme = lab.host("acme");
+    for endpoint in ENDPOINT {
+        let echo = at(endpoint, 7);
+        // The stack sets "don't fragment", and tells the program why its datagram was lost.
+        let error = acme.run(|| refusal(echo, &[0x5a; 1400])).unwrap();
+        assert_eq!(error, Some(Errno::EMSGSIZE as i32), "{echo}");
+        acme.run(|| client::udp_echo(echo, &[0x5a; 1200], SOON)).unwrap();
+        assert!(knows_the_narrow_link(acme, endpoint).unwrap());
+        // What it knows now TCP must find out again.
+        let family = if echo.is_ipv4() { "-4" } else { "-6" };
+        acme.namespace().ip(&format!("{family} route flush cache")).unwrap();
+        assert!(!knows_the_narrow_link(acme, endpoint).unwrap());
+        acme.run(|| client::tcp_echo(echo, 3_000_001, 7, SOON)).unwrap();
+        assert!(knows_the_narrow_link(acme, endpoint).unwrap());
+    }
+    assert_eq!(daemon.drops().unwrap(), 0);
 }

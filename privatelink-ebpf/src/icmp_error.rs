@@ -1,0 +1,166 @@
+//! Translates an ICMP error about a packet of a flow.
+//!
+//! The quoted packet is one that the gateway sent on: the error goes to who sent it to the gateway,
+//! about the packet as that one knows it. Whoever on the way reports the error, it comes from the
+//! address that stands for the far side, so nothing of one network is seen in the other. The flow
+//! itself is not touched: anybody may have made up an error.
+
+use crate::{
+    carry::{Way, refused},
+    checksum::{self, TTL_STEP},
+    flow_table::Found,
+    frame::Frame,
+    policy,
+    tables::Tables,
+    verdict::Verdict,
+    wire::{
+        Control, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6, QuotedTcp, Transport, Udp,
+    },
+};
+use privatelink_common::{Reason, flow::word};
+
+/// More than any offset of a quoted transport header; the verifier wants a bound.
+const OFFSETS: usize = 0xff;
+
+/// The stage for an error whose flow is known.
+#[inline(always)]
+pub fn icmp_error<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    match ethernet.ethertype() {
+        EtherType::IPV4 => error_ip::<F, T, Ipv4>(frame, tables),
+        _ => error_ip::<F, T, Ipv6>(frame, tables),
+    }
+}
+
+#[inline(never)]
+fn error_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    let at = scratch.quoted.load();
+    let Some(found) = Found::at(tables, scratch.slot.load()) else {
+        return Verdict::drop(Reason::Internal);
+    };
+    let endpoint = found.slot.endpoint();
+    let way = Way::<I>::of(&found);
+    let length = match &permit::<F, T, I>(frame, tables, &found, way.mtu) {
+        Ok(length) => *length,
+        Err(reason) => return Verdict::drop_at(*reason, endpoint),
+    };
+    let shown = (ETHERNET_LEN as u32 + length).wrapping_sub(at);
+    let segment = Segment { at, shown };
+    let Some(gain) = translate_quote::<F, I>(frame, &found, &way, &segment) else {
+        return Verdict::drop_at(Reason::Malformed, endpoint);
+    };
+    if readdress::<F, I>(frame, &way, gain).is_none() {
+        return Verdict::drop_at(Reason::Internal, endpoint);
+    }
+    tables.count_packet(endpoint, way.direction, length);
+    Verdict::Send { ifindex: way.ifindex }
+}
+
+/// Whether an error may go on: its length from the IP header on, or why it may not.
+#[inline(never)]
+fn permit<F: Frame, T: Tables, I: Control>(
+    frame: &mut F,
+    tables: &T,
+    found: &Found<'_>,
+    mtu: u32,
+) -> Result<u32, Reason> {
+    let header = frame.view::<I>(ETHERNET_LEN).ok_or(Reason::Malformed)?;
+    let length = header.datagram()?.length;
+    if let Some(reason) = refused(found) {
+        return Err(reason);
+    }
+    // Between families, an error is another message with another packet in it.
+    if found.word & word::LEAVES_V6 != I::LEAVES {
+        return Err(Reason::Protocol);
+    }
+    if length > mtu {
+        return Err(Reason::TooBig);
+    }
+    if header.ttl() <= 1 {
+        return Err(Reason::TtlExpired);
+    }
+    if policy::is_metered(found.endpoint)
+        && let Some(reason) = policy::refused_packet(tables, found.slot.endpoint(), length)
+    {
+        return Err(reason);
+    }
+    Ok(length)
+}
+
+/// The quoted transport header.
+struct Segment {
+    /// Where in the frame it begins.
+    at: u32,
+    /// How many bytes from there are shown.
+    shown: u32,
+}
+
+/// Makes the quoted packet what its sender knows; returns what the message's sum gains by that.
+/// Where less than all of it is there, nothing has been changed.
+///
+/// What a sum over both ends gains in this direction of the flow, it gains in a packet of the
+/// other direction too, when that is taken back.
+#[inline(never)]
+fn translate_quote<F: Frame, I: Control>(
+    frame: &mut F,
+    found: &Found<'_>,
+    way: &Way<I>,
+    segment: &Segment,
+) -> Option<u32> {
+    let at = segment.at as usize & OFFSETS;
+    let gain = if found.protocol() == Udp::PROTOCOL {
+        let udp = frame.view::<Udp>(at)?;
+        let (ports, check) = (udp.ports(), udp.check());
+        udp.rewrite(way.ports, found.slot.l4_delta());
+        port_gain(ports, way.ports) + change(check, udp.check())
+    } else {
+        let check_gain = if segment.shown >= size_of::<QuotedTcp>() as u32 {
+            let tcp = frame.view::<QuotedTcp>(at)?;
+            let check = tcp.check();
+            tcp.set_check(checksum::apply(check, found.slot.l4_delta()));
+            change(check, tcp.check())
+        } else {
+            0
+        };
+        let ports = frame.view::<Udp>(at)?;
+        let before = ports.ports();
+        ports.set_ports(way.ports);
+        port_gain(before, way.ports) + check_gain
+    };
+    let quoted = frame.view::<I>(ETHERNET_LEN + I::LEN + size_of::<Icmp>())?;
+    let address_gain = checksum::difference(TTL_STEP.into(), found.slot.l3_delta().into());
+    let header_gain = quoted.requote(way.destination, way.source, address_gain);
+    Some(gain + u32::from(address_gain) + u32::from(header_gain))
+}
+
+/// Sends the error to the other side, where its message sums to `gain` more.
+#[inline(never)]
+fn readdress<F: Frame, I: Control>(frame: &mut F, way: &Way<I>, gain: u32) -> Option<()> {
+    let header = frame.view::<I>(ETHERNET_LEN)?;
+    let before = header.address_sum();
+    let address_gain = checksum::difference(before, I::sum(way.source) + I::sum(way.destination));
+    header.readdress(
+        way.source,
+        way.destination,
+        checksum::fold(u32::from(address_gain) + u32::from(TTL_STEP)),
+    );
+    let message = frame.view::<Icmp>(ETHERNET_LEN + I::LEN)?;
+    let gain = checksum::fold(gain + u32::from(I::pseudo_header(address_gain)));
+    message.set_check(checksum::apply(message.check(), gain));
+    frame.view::<Ethernet>(0)?.readdress(way.mac, way.hop);
+    Some(())
+}
+
+/// What a sum gains when a word of it changes.
+#[inline(always)]
+fn change(before: u16, after: u16) -> u32 {
+    checksum::difference(before.into(), after.into()).into()
+}
+
+/// What a sum gains when two ports of it change.
+#[inline(always)]
+fn port_gain(before: u32, after: u32) -> u32 {
+    let sum = |ports: u32| (ports & 0xffff) + (ports >> 16);
+    checksum::difference(sum(before), sum(after)).into()
+}
