@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod flow_table;
 #[cfg(test)]
 mod gateway;

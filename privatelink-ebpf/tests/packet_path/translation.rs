@@ -177,8 +177,8 @@ fn a_flow_follows_its_targets_next_hop() {
 
 /// What a packet carries, whoever it is from.
 #[derive(Clone, Debug)]
-struct Content {
-    transport: Transport,
+pub struct Content {
+    pub transport: Transport,
     ttl: u8,
     id: u16,
     payload: Vec<u8>,
@@ -187,7 +187,7 @@ struct Content {
 
 impl Content {
     /// With the flow's protocol; only IPv4 knows UDP without a checksum.
-    fn fit(mut self, parties: &Parties, tcp: bool) -> Self {
+    pub fn fit(mut self, parties: &Parties, tcp: bool) -> Self {
         self.transport = match self.transport {
             Transport::Udp | Transport::BareUdp if tcp => Transport::Tcp(ACK, 77),
             Transport::Tcp(..) if !tcp => Transport::Udp,
@@ -197,13 +197,13 @@ impl Content {
         self
     }
 
-    fn put(&self, packet: Packet) -> Packet {
+    pub fn put(&self, packet: Packet) -> Packet {
         let packet = packet.ttl(self.ttl).id(self.id).payload(&self.payload);
         if self.pad { packet.padded() } else { packet }
     }
 }
 
-fn content() -> impl Strategy<Value = Content> {
+pub fn content() -> impl Strategy<Value = Content> {
     let transport = prop_oneof![
         (any::<u8>(), any::<u32>()).prop_map(|(flags, number)| Transport::Tcp(flags, number)),
         Just(Transport::Udp),
@@ -219,7 +219,7 @@ fn parties_v4() -> impl Strategy<Value = Parties> {
     parties_of([octet.clone(), octet.clone(), octet.clone(), octet].prop_map(IpAddr::from))
 }
 
-fn parties() -> impl Strategy<Value = Parties> {
+pub fn parties() -> impl Strategy<Value = Parties> {
     let v6 = prop_oneof![4 => any::<[u8; 16]>(), 1 => any::<u8>().prop_map(|byte| [byte; 16])];
     prop_oneof![parties_v4(), parties_of(v6.prop_map(IpAddr::from))]
 }
