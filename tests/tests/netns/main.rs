@@ -3,6 +3,7 @@
 mod acceptance;
 mod access;
 mod control;
+mod endings;
 mod fixture;
 mod interfaces;
 mod isolation;
