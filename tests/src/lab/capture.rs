@@ -55,12 +55,14 @@ impl Capture {
         Ok(text.lines().take(SHOWN).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Returns how many packets that match `filter` the kernel saw at `since` or later, and how
-    /// many before.
+    /// Ends the capture, and returns how many packets that match `filter` the kernel saw at `since`
+    /// or later, and how many before.
     ///
     /// # Errors
     /// When `tcpdump` cannot read its file, or does not know the filter.
-    pub fn split(&self, filter: &str, since: SystemTime) -> Result<(usize, usize)> {
+    pub fn split(mut self, filter: &str, since: SystemTime) -> Result<(usize, usize)> {
+        // While it writes, the last packet in the file may be half a packet.
+        self.process.terminate();
         let mut command = Command::new("tcpdump");
         command.args(["-nn", "-tt", "-r"]).arg(&self.file).arg(filter);
         let text = tool::run(&mut command)?;
