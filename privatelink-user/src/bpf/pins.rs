@@ -177,11 +177,15 @@ impl Pins {
         if let Some((path, what)) = survey.foreign.into_iter().next() {
             return Err(Error::Foreign { path, what });
         }
-        for directory in [self.path(LINKS), self.path(STAGES), self.root.clone()] {
+        for directory in [self.path(LINKS), self.path(STAGES)] {
             absent_is_fine(fs::remove_dir(&directory))
                 .map_err(Error::path("remove", &directory))?;
         }
-        Ok(())
+        match absent_is_fine(fs::remove_dir(&self.root)) {
+            // Made by root for a daemon that is not: it stays, and is empty.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+            done => done.map_err(Error::path("remove", &self.root)),
+        }
     }
 
     /// Where an object of this name is pinned.

@@ -19,7 +19,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use crate::{
@@ -116,6 +116,7 @@ async fn drive(
     let mut due = converged(running.converge().await)?;
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut alive = watchdog();
     let mut watch = interval(WATCH);
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -150,6 +151,7 @@ async fn drive(
                     error!("silent flows are not ended: {}", Chain(&error));
                 }
             }
+            () = alive.tick() => notify(&[NotifyState::Watchdog]),
             _ = watch.tick() => match running.look_at_interfaces() {
                 Ok(false) => {}
                 Ok(true) => drop(due.get_or_insert(Instant::now())),
@@ -212,7 +214,9 @@ async fn reload(running: &mut Running) -> Result<Difference, Error> {
     let started = NotifyState::monotonic_usec_now().map_err(Error::Signals)?;
     notify(&[NotifyState::Reloading, started]);
     let result = take_over(running).await;
-    notify(&[NotifyState::Ready]);
+    if running.is_ready() {
+        notify(&[NotifyState::Ready]);
+    }
     result
 }
 
@@ -222,6 +226,24 @@ async fn take_over(running: &mut Running) -> Result<Difference, Error> {
     running.adopt(next)?;
     running.converge().await?;
     Ok(difference)
+}
+
+/// When to tell the service manager that the loop goes round.
+struct Watchdog(Option<Interval>);
+
+impl Watchdog {
+    async fn tick(&mut self) {
+        match &mut self.0 {
+            Some(interval) => drop(interval.tick().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Twice as often as the service manager asks for, if it does.
+fn watchdog() -> Watchdog {
+    let wanted = sd_notify::watchdog_enabled().map(|period| period / 2);
+    Watchdog(wanted.filter(|period| !period.is_zero()).map(interval))
 }
 
 /// Tells the service manager, if there is one.

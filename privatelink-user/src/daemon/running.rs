@@ -250,8 +250,25 @@ impl Running {
                 warn!("{problem}");
             }
             self.reported.clone_from(&all);
+            self.say(all.len());
         }
         self.problems = all;
+    }
+
+    /// Has the service manager show how things are.
+    fn say(&self, problems: usize) {
+        let model = &self.loaded.model;
+        let mut text = format!(
+            "{} of {} networks attached, {} services, {} endpoints",
+            self.attached.len(),
+            model.networks().len(),
+            model.services().len(),
+            model.endpoints().len()
+        );
+        if problems > 0 {
+            text += &format!(", {problems} problems: see `privatelink status`");
+        }
+        notify(&[NotifyState::Status(&text)]);
     }
 }
 

@@ -1,8 +1,13 @@
 //! The gateway's daemon, run as users run it: the binary, a configuration file, the command line.
 
 use std::{
-    env, fs,
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    env,
+    ffi::OsStr,
+    fs,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::Command,
     sync::Mutex,
@@ -32,10 +37,14 @@ const READY: Duration = Duration::from_secs(60);
 pub struct Daemon {
     gateway: Namespace,
     binary: PathBuf,
+    /// Below `files`, so it must go before them.
+    pins: Option<bpffs::Mount>,
     files: TempDir,
     pin_dir: PathBuf,
     process: Option<Process>,
     down: bool,
+    /// What is put before the binary when it is run.
+    wrapper: Vec<String>,
 }
 
 impl Daemon {
@@ -62,6 +71,54 @@ impl Daemon {
             binary,
             files: TempDir::new().context("cannot make a directory for the daemon's files")?,
             pin_dir: Path::new(bpffs::ROOT).join(format!("pl-{}", unique())),
+            pins: None,
+            wrapper: Vec::new(),
+            process: None,
+            down: false,
+        };
+        daemon.write_config(config)?;
+        daemon.run()?;
+        Ok(daemon)
+    }
+
+    /// Starts the daemon as a user without rights, but for these capabilities; with a pin
+    /// directory as the packaged `tmpfiles.d` makes it.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_unprivileged(
+        gateway: &Namespace,
+        config: &str,
+        capabilities: &[&str],
+    ) -> Result<Self> {
+        let files = TempDir::new().context("cannot make a directory for the daemon's files")?;
+        chown(files.path(), Some(NOBODY), Some(NOBODY))?;
+        // The build directory need not be open to everybody.
+        let binary = files.path().join("privatelink");
+        fs::copy(find_binary()?, &binary).context("cannot copy the daemon")?;
+        let pins = bpffs::Mount::new(files.path().join("bpf"))?;
+        let pin_dir = pins.path().join("privatelink");
+        fs::create_dir(&pin_dir)?;
+        chown(&pin_dir, Some(NOBODY), Some(NOBODY))?;
+        fs::set_permissions(&pin_dir, fs::Permissions::from_mode(0o700))?;
+        let these = capabilities.iter().map(|one| format!(",+{one}")).collect::<String>();
+        let mut daemon = Self {
+            gateway: gateway.clone(),
+            binary,
+            pins: Some(pins),
+            files,
+            pin_dir,
+            wrapper: vec![
+                "setpriv".into(),
+                format!("--reuid={NOBODY}"),
+                format!("--regid={NOBODY}"),
+                "--clear-groups".into(),
+                "--no-new-privs".into(),
+                format!("--inh-caps=-all{these}"),
+                format!("--ambient-caps=-all{these}"),
+                format!("--bounding-set=-all{these}"),
+                "--".into(),
+            ],
             process: None,
             down: false,
         };
@@ -75,8 +132,15 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::start`].
     pub fn run(&mut self) -> Result<()> {
-        let mut command = self.gateway.command(&self.binary);
-        command.arg("run").arg("--config").arg(self.config()).arg("--socket").arg(self.socket());
+        let mut words = self.wrapper.iter().map(OsStr::new).chain([self.binary.as_os_str()]);
+        let mut command = self.gateway.command(words.next().unwrap_or_default());
+        command
+            .args(words)
+            .arg("run")
+            .arg("--config")
+            .arg(self.config())
+            .arg("--socket")
+            .arg(self.socket());
         let process = self.process.insert(Process::spawn("privatelink run", command)?);
         let control = control(&self.gateway, &self.binary, &self.files);
         let mut last = String::new();
@@ -264,8 +328,12 @@ impl Drop for Daemon {
         {
             eprintln!("lab: cannot remove {}: {error}", self.pin_dir.display());
         }
+        self.pins = None;
     }
 }
+
+/// A user and a group that own nothing.
+const NOBODY: u32 = 65_534;
 
 const SOCKET: &str = "privatelink.sock";
 

@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use anyhow::{Context, Result};
 
 pub mod bpffs;
+pub mod bridge;
 pub mod capture;
 pub mod client;
 pub mod daemon;

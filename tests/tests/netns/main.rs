@@ -11,4 +11,5 @@ mod lab;
 mod life;
 mod plan;
 mod service;
+mod unprivileged;
 mod upgrade;

@@ -3,6 +3,7 @@
 mod compiler;
 mod linker;
 pub mod packages;
+pub mod schemathesis;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -21,6 +22,12 @@ pub fn run() -> Result<()> {
     packages::install_missing(packages::TEST_TOOLS)?;
     if let Err(error) = packages::install_missing(packages::ORACLE) {
         println!("setup: going on without it, and without the suite `oracle`: {error:#}");
+    }
+    if let Err(error) = packages::install_missing(packages::SERVICE) {
+        println!("setup: going on without it, and without the suite `packaging`: {error:#}");
+    }
+    if let Err(error) = schemathesis::install() {
+        println!("setup: going on without it, and without the suite `api`: {error:#}");
     }
     Ok(())
 }

@@ -50,6 +50,14 @@ pub const ORACLE: &[Need] = &[need(
     "recomputes what the datapath computes",
 )];
 
+/// What judges the packaged unit. Tests do without it, and say so.
+pub const SERVICE: &[Need] =
+    &[need("systemd", Program("systemd-analyze"), "checks the unit, also where it does not run")];
+
+/// What a Python program in a folder of its own needs.
+pub const PYTHON: &[Need] =
+    &[need("python3-venv", File("/usr/share/doc/python3-venv"), "makes such a folder")];
+
 /// What starts another kernel.
 pub const VIRTUAL_MACHINE: &[Need] = &[
     need("qemu-system-x86", Program("qemu-system-x86_64"), "runs the kernel"),

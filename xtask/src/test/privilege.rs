@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::setup::packages;
+use crate::setup::{packages, schemathesis};
 
 /// What a suite needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub enum Privilege {
     None,
     /// Python's scapy, as an independent judge of packets.
     Scapy,
+    /// systemd's tools, as an independent judge of the unit.
+    Systemd,
+    /// All of [`Privilege::Root`], and Python's schemathesis, which thinks of requests.
+    Schemathesis,
     /// Loading programs and maps.
     Bpf,
     /// Network namespaces, and programs on their interfaces.
@@ -28,6 +32,13 @@ impl Privilege {
         if self == Self::Scapy {
             let command = packages::install_command(packages::ORACLE);
             ensure!(packages::are_met(packages::ORACLE), "needs scapy; as root: {command}");
+        }
+        if self == Self::Systemd {
+            let command = packages::install_command(packages::SERVICE);
+            ensure!(packages::are_met(packages::SERVICE), "needs systemd; as root: {command}");
+        }
+        if self == Self::Schemathesis {
+            ensure!(schemathesis::program().exists(), "needs schemathesis: cargo xtask setup");
         }
         let status = std::fs::read_to_string("/proc/self/status")
             .context("cannot read which capabilities this process has")?;
@@ -49,9 +60,9 @@ impl Privilege {
 
     fn capabilities(self) -> &'static [(u32, &'static str)] {
         match self {
-            Self::None | Self::Scapy => &[],
+            Self::None | Self::Scapy | Self::Systemd => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
-            Self::Root => {
+            Self::Root | Self::Schemathesis => {
                 &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN"), (SYS_ADMIN, "CAP_SYS_ADMIN")]
             }
         }

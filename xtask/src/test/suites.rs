@@ -28,10 +28,12 @@ pub const SUITES: &[Suite] = &[
     suite("frames", Privilege::None, false),
     suite("oracle", Privilege::Scapy, false),
     suite("docs", Privilege::None, false),
+    suite("packaging", Privilege::Systemd, false),
     suite("verifier", Privilege::Bpf, true),
     suite("prog_run", Privilege::Bpf, true),
     suite("reconcile", Privilege::Root, false),
     suite("netns", Privilege::Root, false),
+    suite("api", Privilege::Schemathesis, false),
 ];
 
 const fn suite(name: &'static str, privilege: Privilege, in_other_kernels: bool) -> Suite {
