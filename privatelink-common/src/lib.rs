@@ -12,6 +12,7 @@ mod address;
 pub mod cell;
 mod end;
 pub mod flow;
+pub mod fragment;
 pub mod hash;
 pub mod policy;
 mod reason;

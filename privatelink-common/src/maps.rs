@@ -26,6 +26,8 @@ pub const SOURCES: &str = "SOURCES";
 pub const SLOTS: &str = "SLOTS";
 /// One [`Region`](crate::flow::Region) for each 256 slots.
 pub const REGIONS: &str = "REGIONS";
+/// [`Fragmented`](crate::fragment::Fragmented): datagrams whose fragments are on their way.
+pub const FRAGMENTS: &str = "FRAGMENTS";
 /// Devices to redirect to, by interface index.
 pub const DEVICES: &str = "DEVICES";
 /// [`EndpointCounters`](crate::EndpointCounters) by endpoint index, per CPU.
@@ -50,6 +52,7 @@ pub const ALL: &[&str] = &[
     ENDPOINTS,
     TARGETS,
     SOURCES,
+    FRAGMENTS,
     DEVICES,
     ENDPOINT_COUNTERS,
     DROPS,

@@ -45,7 +45,7 @@ reasons! {
     TtlExpired = "ttl_expired",
     /// IPv4 options or IPv6 extension headers that are not followed.
     Options = "options",
-    /// A fragment.
+    /// A fragment of another protocol than TCP and UDP.
     Fragment = "fragment",
     /// A protocol other than TCP, UDP or what the gateway answers itself.
     Protocol = "protocol",
@@ -87,6 +87,14 @@ reasons! {
     BitRateLimit = "bit_rate_limit",
     /// An ICMP error about a packet that is of no flow.
     IcmpUnrelated = "icmp_unrelated",
+    /// A first fragment that does not hold the whole transport header.
+    FragmentTiny = "fragment_tiny",
+    /// A fragment that overlaps another of its datagram, or the transport header.
+    FragmentOverlap = "fragment_overlap",
+    /// A fragment that ends beyond the longest datagram.
+    FragmentLong = "fragment_long",
+    /// A fragment whose datagram has not begun here, or too long ago.
+    FragmentUnknown = "fragment_unknown",
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub struct Scratch {
     pub network: Word32,
     /// Index of the slot that the packet belongs to.
     pub slot: Word32,
+    /// The identification that a fragment goes on with.
+    pub identification: Word32,
     /// Where the transport header of the packet begins that an ICMP error quotes.
     pub quoted: Word32,
     /// Why the packet is refused: a [`Reason`](crate::Reason).

@@ -36,6 +36,8 @@ stages! {
     IcmpError = "privatelink_icmp_error",
     /// Tells the sender of a refused packet.
     Answer = "privatelink_answer",
+    /// Finds the flow of fragments.
+    Fragment = "privatelink_fragment",
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ const fn is_answered(reason: Reason) -> bool {
         | Reason::BadChecksum
         | Reason::Options
         | Reason::Fragment
+        | Reason::FragmentTiny
+        | Reason::FragmentOverlap
+        | Reason::FragmentLong
+        | Reason::FragmentUnknown
         | Reason::Protocol
         | Reason::NoNeighbour
         | Reason::Contended
@@ -89,6 +93,10 @@ fn message<I: Fresh>(reason: Reason) -> (u8, u8) {
         | Reason::BadChecksum
         | Reason::Options
         | Reason::Fragment
+        | Reason::FragmentTiny
+        | Reason::FragmentOverlap
+        | Reason::FragmentLong
+        | Reason::FragmentUnknown
         | Reason::Protocol
         | Reason::NoNeighbour
         | Reason::Contended
@@ -156,7 +164,9 @@ fn answer_ip<F: Frame, T: Tables, I: Fresh>(
     let ethernet = frame.view::<Ethernet>(0)?;
     let (from, to) = (ethernet.from(), ethernet.to());
     // RFC 1122, section 3.2.2: what was not sent by one host to one host is not answered.
-    if is_group(from) || is_group(to) || !I::is_host(packet.arrival.source) {
+    // Nor is a fragment that is not the first, which does not say from whom it is.
+    let is_later = packet.fragment.is_later();
+    if is_later || is_group(from) || is_group(to) || !I::is_host(packet.arrival.source) {
         return None;
     }
     let reason = scratch.reason.load();

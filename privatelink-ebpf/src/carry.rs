@@ -74,6 +74,14 @@ impl<I: Ip> Way<I> {
     }
 }
 
+impl<I: Ip> Way<I> {
+    /// The keyed hash of the two addresses.
+    #[inline(always)]
+    pub fn hash<T: Tables>(&self, tables: &T) -> u64 {
+        I::hash(self.source, self.destination, |index| tables.hash_key(index))
+    }
+}
+
 /// Whether a packet needs nothing but [`send`].
 #[inline(always)]
 pub fn is_smooth<I: Ip, L: Transport>(
@@ -190,10 +198,16 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     let Some(head) = frame.view::<Front<I>>(0) else { return Verdict::drop(Reason::Internal) };
     head.ethernet.readdress(way.mac, way.hop);
     head.ip.readdress(way.source, way.destination, found.slot.l3_delta());
-    let Some(transport) = frame.view::<L>(packet.transport()) else {
-        return Verdict::drop(Reason::Internal);
-    };
-    transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
+    if packet.fragment.is_part() {
+        let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+        I::identify(frame, packet.fragment, scratch.identification.load());
+    }
+    if !packet.fragment.is_later() {
+        let Some(transport) = frame.view::<L>(packet.transport()) else {
+            return Verdict::drop(Reason::Internal);
+        };
+        transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
+    }
     sent(tables, packet.length, &found, &way)
 }
 

@@ -29,6 +29,9 @@ const MOST_AT: u32 = (ETHERNET_LEN + Ipv6::LEN) as u32 + MOST_BYTES;
 const PLACES: u32 = 0x1ff;
 const _: () = assert!(MOST_AT < PLACES);
 
+/// The most bytes that a length can say.
+const LONGEST: u32 = 0xffff;
+
 /// What stands before the transport header.
 pub struct Chain<I: Ip> {
     /// What the IP header says; the protocol is that behind all extension headers.
@@ -37,6 +40,15 @@ pub struct Chain<I: Ip> {
     pub transport: u32,
     /// Which part of a datagram it is.
     pub fragment: Fragment,
+}
+
+/// Where in the frame the part of the datagram begins that a fragment holds.
+#[inline(always)]
+pub fn part_at(fragment: Fragment, transport: u32) -> u32 {
+    match fragment.at {
+        0 => transport,
+        at => u32::from(at) + size_of::<Extension>() as u32,
+    }
 }
 
 /// A place in the frame that [`Chain`] found.
@@ -53,15 +65,47 @@ impl<I: Ip> Chain<I> {
         Self { datagram, transport, fragment: Fragment::default() }
     }
 
+    /// Checks what a fragment says of its place in the datagram.
+    ///
+    /// # Errors
+    /// What cannot be.
+    #[inline(always)]
+    pub fn check_part(&self) -> Result<(), Reason> {
+        let at = part_at(self.fragment, self.transport);
+        let part = ETHERNET_LEN as u32 + self.datagram.length - at;
+        if part == 0 || self.fragment.has_more() && part % 8 != 0 {
+            return Err(Reason::Malformed);
+        }
+        // IPv6 does not count its header among a datagram's bytes, and a fragment header is none.
+        let uncounted = match self.fragment.at {
+            0 => ETHERNET_LEN,
+            _ => ETHERNET_LEN + I::LEN + size_of::<Extension>(),
+        };
+        if at - uncounted as u32 + self.fragment.offset() + part > LONGEST {
+            return Err(Reason::FragmentLong);
+        }
+        Ok(())
+    }
+
     /// What the transport header says.
     ///
     /// # Errors
     /// What keeps the packet from being followed.
     #[inline(always)]
     pub fn segment<F: Frame, L: Transport>(&self, frame: &mut F) -> Result<Segment, Reason> {
-        let header = frame.view::<L>(place(self.transport)).ok_or(Reason::Malformed)?;
         let payload = ETHERNET_LEN as u32 + self.datagram.length - self.transport;
-        header.segment(payload, I::UDP_MAY_LACK_CHECKSUM)
+        let first = self.fragment.is_first();
+        if first && payload < size_of::<L>() as u32 {
+            return Err(Reason::FragmentTiny);
+        }
+        let header = frame.view::<L>(place(self.transport)).ok_or(Reason::Malformed)?;
+        // The length in a UDP header is that of the whole datagram.
+        let whole = if first { LONGEST } else { payload };
+        let segment = header.segment(whole, I::UDP_MAY_LACK_CHECKSUM)?;
+        if segment.header > payload {
+            return Err(Reason::FragmentTiny);
+        }
+        Ok(segment)
     }
 }
 
@@ -204,7 +248,7 @@ pub fn extensions<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chai
     let Extensions { at, end, next, fragment, fault, .. } = extensions;
     // A first fragment has to hold all headers (RFC 7112).
     if fragment.is_first() && (fault == Fault::Malformed || at > end) {
-        return Err(Reason::Fragment);
+        return Err(Reason::FragmentTiny);
     }
     fault.check()?;
     if at > end {
@@ -258,7 +302,7 @@ impl<F: Frame> Walk for Extensions<'_, F> {
             if self.fragment.at != 0 {
                 return self.fail(Fault::Malformed);
             }
-            self.fragment = Fragment { place: header.place(), at };
+            self.fragment = Fragment { place: header.place(), at: at as u16 };
             self.at = at + size_of::<Extension>() as u32;
             return false;
         }

@@ -24,6 +24,7 @@ mod carry;
 mod chain;
 pub mod checksum;
 pub mod flow_table;
+mod fragment;
 mod frame;
 mod icmp;
 mod icmp_error;
@@ -69,6 +70,7 @@ pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Ve
         Stage::Slow => slow::slow(frame, tables),
         Stage::Open => open::open(frame, tables),
         Stage::Carry => carry::carry(frame, tables),
+        Stage::Fragment => fragment::fragment(frame, tables),
         Stage::Icmp => icmp::icmp(frame, tables),
         Stage::IcmpError => icmp_error::icmp_error(frame, tables),
         Stage::Answer => return answer::answer(frame, tables),

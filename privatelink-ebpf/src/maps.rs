@@ -14,6 +14,7 @@ use privatelink_common::{
     Reason, Rule, RuleKey, Scratch, Service, Source, Stage, Target,
     cell::{Word32, Word64},
     flow::{Content, REGION_SLOTS, RegionCell, Slot},
+    fragment::{self, Fragmented},
     hash::HashKeys,
     maps::{
         ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINTS, MAX_IFINDEX, MAX_LISTENERS,
@@ -64,6 +65,8 @@ static SOURCES: Array<Source, { MAX_SOURCES as usize }, MMAPABLE> = Array::new()
 static SLOTS: Array<Slot, { REGION_SLOTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static REGIONS: Array<RegionCell, 1, MMAPABLE> = Array::new();
+#[btf_map]
+static FRAGMENTS: Array<Fragmented, { fragment::ENTRIES as usize }> = Array::new();
 #[btf_map]
 static DEVICES: DevMap<{ MAX_IFINDEX as usize }> = DevMap::new();
 #[btf_map]
@@ -192,6 +195,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn source(&self, index: u32) -> Option<&Source> {
         SOURCES.get(index)
+    }
+
+    #[inline(always)]
+    fn fragmented(&self, index: u32) -> Option<&Fragmented> {
+        FRAGMENTS.get(index)
     }
 
     #[inline(always)]

@@ -8,9 +8,10 @@ use privatelink_common::{
     Rule, RuleKey, Scratch, Service, Source, TICK_SHIFT, Target,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
+    fragment::{self, Fragmented},
     hash::HashKeys,
 };
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Endpoints whose consumption is noted.
 const METERS: u32 = 64;
@@ -49,6 +50,8 @@ pub struct MemoryTables {
     /// What ended, in order.
     pub ends: Mutex<Vec<End>>,
     meters: Vec<MeterCell>,
+    /// Made when it is first needed: most packets do without.
+    fragments: OnceLock<Vec<Fragmented>>,
     keys: HashKeys,
     regions: Vec<RegionCell>,
     slots: Vec<Slot>,
@@ -73,6 +76,7 @@ impl MemoryTables {
             counters: Mutex::new(BTreeMap::new()),
             ends: Mutex::new(Vec::new()),
             meters: (0..METERS).map(|_| MeterCell::default()).collect(),
+            fragments: OnceLock::new(),
             keys,
             regions: (0..regions).map(|_| RegionCell::default()).collect(),
             slots: (0..regions * REGION_SLOTS).map(|_| Slot::default()).collect(),
@@ -146,6 +150,11 @@ impl Tables for MemoryTables {
 
     fn source(&self, index: u32) -> Option<&Source> {
         self.sources.get(&index)
+    }
+
+    fn fragmented(&self, index: u32) -> Option<&Fragmented> {
+        let new = || (0..fragment::ENTRIES).map(|_| Fragmented::default()).collect();
+        self.fragments.get_or_init(new).get(index as usize)
     }
 
     fn regions(&self) -> u32 {

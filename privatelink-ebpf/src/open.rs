@@ -76,6 +76,9 @@ fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scra
         Ok(slot) => scratch.slot.store(slot),
         Err(reason) => return refuse(reason),
     }
+    if packet.fragment.is_part() {
+        return Verdict::Next(Stage::Fragment);
+    }
     Verdict::Next(Stage::Carry)
 }
 

@@ -5,7 +5,9 @@ use crate::{
     flow_table::Arrival,
     frame::Frame,
     tables::Tables,
-    wire::{Datagram, ETHERNET_LEN, Front, Head, Ip, Segment, Tcp, Transport, Udp},
+    wire::{
+        Datagram, ETHERNET_LEN, Extension, Fragment, Front, Head, Ip, Segment, Tcp, Transport, Udp,
+    },
 };
 use privatelink_common::Reason;
 
@@ -18,7 +20,11 @@ pub struct Packet<I: Ip> {
     pub length: u32,
     /// [`tcp_flags`](crate::wire::tcp_flags); zero for UDP.
     pub flags: u32,
-    transport: u32,
+    /// Which part of a datagram it is.
+    pub fragment: Fragment,
+    transport: u16,
+    /// Length of the transport header, which a later fragment does not have.
+    header: u16,
 }
 
 impl<I: Ip> Packet<I> {
@@ -45,22 +51,50 @@ impl<I: Ip> Packet<I> {
             return Err(Reason::Malformed);
         }
         if chain.fragment.is_part() {
-            return Err(Reason::Fragment);
+            chain.check_part()?;
         }
         let segment = match chain.datagram.protocol {
+            Tcp::PROTOCOL | Udp::PROTOCOL if chain.fragment.is_later() => Segment::default(),
+            // The first fragment knows what comes behind these.
+            kind if chain.fragment.is_later() && Extension::is_followed(kind) => Segment::default(),
             Tcp::PROTOCOL => chain.segment::<F, Tcp>(frame)?,
             Udp::PROTOCOL => chain.segment::<F, Udp>(frame)?,
             _ => return Err(otherwise),
         };
         let Datagram { source, destination, protocol, length } = chain.datagram;
         let arrival = Arrival { network, source, destination, ports: segment.ports, protocol };
-        Ok(Self { arrival, length, flags: segment.flags, transport: chain.transport })
+        Ok(Self {
+            arrival,
+            length,
+            flags: segment.flags,
+            fragment: chain.fragment,
+            transport: chain.transport as u16,
+            header: segment.header as u16,
+        })
     }
 
     /// Where the transport header begins in the frame.
     #[inline(always)]
     pub fn transport(&self) -> usize {
-        chain::place(self.transport)
+        chain::place(u32::from(self.transport))
+    }
+
+    /// Where in the frame the part of the datagram begins that a fragment holds.
+    #[inline(always)]
+    fn part_at(&self) -> u32 {
+        chain::part_at(self.fragment, u32::from(self.transport))
+    }
+
+    /// Bytes of the datagram that a fragment holds.
+    #[inline(always)]
+    pub fn part_length(&self) -> u32 {
+        ETHERNET_LEN as u32 + self.length - self.part_at()
+    }
+
+    /// Where in the datagram the transport header of a first fragment ends.
+    #[inline(always)]
+    pub fn transport_end(&self) -> u32 {
+        u32::from(self.transport) + u32::from(self.header) - self.part_at()
     }
 
     /// Goes on after a plain IP header.
@@ -79,10 +113,17 @@ impl<I: Ip> Packet<I> {
         }
         let head = frame.view::<Head<I, L>>(0).ok_or(Reason::Malformed)?;
         let payload = length - I::LEN as u32;
-        let Segment { ports, flags, .. } =
+        let Segment { ports, flags, header } =
             head.transport.segment(payload, I::UDP_MAY_LACK_CHECKSUM)?;
         let arrival = Arrival { network, source, destination, ports, protocol };
-        let transport = (ETHERNET_LEN + I::LEN) as u32;
-        Ok((Self { arrival, length, flags, transport }, head))
+        let packet = Self {
+            arrival,
+            length,
+            flags,
+            fragment: Fragment::default(),
+            transport: (ETHERNET_LEN + I::LEN) as u16,
+            header: header as u16,
+        };
+        Ok((packet, head))
     }
 }

@@ -34,6 +34,7 @@ stages! {
     privatelink_slow: Slow,
     privatelink_open: Open,
     privatelink_carry: Carry,
+    privatelink_fragment: Fragment,
     privatelink_icmp: Icmp,
     privatelink_icmp_error: IcmpError,
     privatelink_answer: Answer,

@@ -33,8 +33,14 @@ fn slow_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, network: 
         Ok(packet) => packet,
         Err(reason) => return neighbour::other::<F, T, I>(frame, tables, network, *reason),
     };
+    if packet.fragment.is_later() {
+        return Verdict::Next(Stage::Fragment);
+    }
     let Some(index) = tables.search(&packet.arrival) else { return Verdict::Next(Stage::Open) };
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     scratch.slot.store(index);
+    if packet.fragment.is_part() {
+        return Verdict::Next(Stage::Fragment);
+    }
     Verdict::Next(Stage::Carry)
 }

@@ -9,6 +9,7 @@ use privatelink_common::{
     Scratch, Service, Source, TICK_SHIFT, Target,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
+    fragment::Fragmented,
 };
 
 /// What the packet function knows of the world: the maps, a clock, and two primitives
@@ -46,6 +47,8 @@ pub trait Tables: Sized {
     /// A source address by index.
     fn source(&self, index: u32) -> Option<&Source>;
 
+    /// An entry of the table of fragmented datagrams.
+    fn fragmented(&self, index: u32) -> Option<&Fragmented>;
     /// How many regions the flow table has.
     fn regions(&self) -> u32;
     /// A part of the flow table by index.

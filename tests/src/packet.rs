@@ -6,6 +6,7 @@ mod end;
 mod icmp;
 mod mutation;
 pub mod neighbour;
+mod part;
 
 use std::net::IpAddr;
 
@@ -17,6 +18,8 @@ use privatelink_common::{Mac, TCP, UDP};
 
 pub use end::{End, Given};
 pub use mutation::Mutation;
+pub use part::Identification;
+use part::{Part, Place};
 
 /// Bytes of an Ethernet header.
 pub const ETHERNET: usize = Ethernet2Header::LEN;
@@ -61,6 +64,7 @@ pub struct Packet {
     label: u32,
     dont_fragment: bool,
     fragment: Option<(u16, bool)>,
+    part: Option<Part>,
     options: Vec<u8>,
     extensions: Vec<(u8, Vec<u8>)>,
     transport: Transport,
@@ -80,6 +84,7 @@ impl Packet {
             label: 0x1234,
             dont_fragment: true,
             fragment: None,
+            part: None,
             options: Vec::new(),
             extensions: Vec::new(),
             transport,
@@ -231,10 +236,10 @@ impl Packet {
         let packet = &self.with_quote(given);
         let mut frame = match (from.ip(), to.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                packet.ipv4(source.octets(), destination.octets(), from.port(), to.port())
+                packet.ipv4(source.octets(), destination.octets(), [from.port(), to.port()], given)
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                packet.ipv6(source.octets(), destination.octets(), from.port(), to.port())
+                packet.ipv6(source.octets(), destination.octets(), [from.port(), to.port()], given)
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
                 unreachable!("{from} and {to} are of two families")
@@ -252,7 +257,13 @@ impl Packet {
         header.to_bytes().to_vec()
     }
 
-    fn ipv4(&self, source: [u8; 4], destination: [u8; 4], from: u16, to: u16) -> Vec<u8> {
+    fn ipv4(
+        &self,
+        source: [u8; 4],
+        destination: [u8; 4],
+        ports: [u16; 2],
+        given: &Given,
+    ) -> Vec<u8> {
         let check = |segment: &Segment<'_>| match segment {
             Segment::Tcp(tcp) => {
                 tcp.calc_checksum_ipv4_raw(source, destination, &self.payload).unwrap()
@@ -262,7 +273,7 @@ impl Packet {
             }
             Segment::Icmp(message) => message.checksum_v4(&self.payload),
         };
-        let content = self.content(from, to, check);
+        let (content, place) = self.cut(self.content(ports, check), given);
         let number = IpNumber(self.protocol(icmp::V4));
         let length = u16::try_from(content.len()).unwrap();
         let mut header = Ipv4Header::new(length, self.ttl, number, source, destination).unwrap();
@@ -270,9 +281,10 @@ impl Packet {
         header.set_payload_len(content.len()).unwrap();
         header.identification = self.label as u16;
         header.dont_fragment = self.dont_fragment;
-        if let Some((offset, more)) = self.fragment {
+        if let Some((offset, more, number)) = place {
             header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
             (header.more_fragments, header.dont_fragment) = (more, false);
+            header.identification = number as u16;
         }
         let mut bytes = header.to_bytes();
         // The type of service is two fields for the library, and its checksum comes last.
@@ -285,7 +297,13 @@ impl Packet {
         frame
     }
 
-    fn ipv6(&self, source: [u8; 16], destination: [u8; 16], from: u16, to: u16) -> Vec<u8> {
+    fn ipv6(
+        &self,
+        source: [u8; 16],
+        destination: [u8; 16],
+        ports: [u16; 2],
+        given: &Given,
+    ) -> Vec<u8> {
         let check = |segment: &Segment<'_>| match segment {
             Segment::Tcp(tcp) => {
                 tcp.calc_checksum_ipv6_raw(source, destination, &self.payload).unwrap()
@@ -295,8 +313,9 @@ impl Packet {
             }
             Segment::Icmp(message) => message.checksum_v6(source, destination, &self.payload),
         };
-        let (next_header, mut content) = self.extensions();
-        content.extend(self.content(from, to, check));
+        let (rest, place) = self.cut(self.content(ports, check), given);
+        let (next_header, mut content) = self.extensions(place);
+        content.extend(rest);
         let header = Ipv6Header {
             traffic_class: self.traffic_class,
             flow_label: Ipv6FlowLabel::try_new(self.label).unwrap(),
@@ -313,12 +332,12 @@ impl Packet {
     }
 
     /// The number of the first header behind IPv6's, and those before the transport's.
-    fn extensions(&self) -> (u8, Vec<u8>) {
+    fn extensions(&self, place: Place) -> (u8, Vec<u8>) {
         const FRAGMENT: u8 = 44;
         let (mut first, mut headers) = (self.protocol(icmp::V6), Vec::new());
-        if let Some((offset, more)) = self.fragment {
-            let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
-            headers = vec![first, 0, high, low, 0, 0, 0, 1];
+        if let Some((offset, more, number)) = place {
+            let place = (offset << 3 | u16::from(more)).to_be_bytes();
+            headers = [&[first, 0], place.as_slice(), &number.to_be_bytes()].concat();
             first = FRAGMENT;
         }
         for (number, content) in self.extensions.iter().rev() {
@@ -338,7 +357,7 @@ impl Packet {
     }
 
     /// The transport header and what it carries.
-    fn content(&self, from: u16, to: u16, check: impl Fn(&Segment<'_>) -> u16) -> Vec<u8> {
+    fn content(&self, [from, to]: [u16; 2], check: impl Fn(&Segment<'_>) -> u16) -> Vec<u8> {
         let mut bytes = match &self.transport {
             Transport::Tcp { flags, sequence, acknowledgment, urgent, options } => {
                 let mut tcp = TcpHeader::new(from, to, *sequence, 0xfaf0);

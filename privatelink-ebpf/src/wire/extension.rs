@@ -8,16 +8,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub struct Fragment {
     /// Where it belongs in the datagram, in bytes, a multiple of eight; odd if more follow. Zero
     /// for a whole datagram.
-    pub place: u32,
+    pub place: u16,
     /// Where in the frame IPv6's fragment header stands, or zero.
-    pub at: u32,
+    pub at: u16,
 }
 
 impl Fragment {
     /// Whether more of the datagram follows.
-    pub const MORE: u32 = 1;
+    pub const MORE: u16 = 1;
     /// Bits of the place that are the offset.
-    pub const OFFSET: u32 = 0xfff8;
+    pub const OFFSET: u16 = 0xfff8;
 
     /// Whether it is the first of several.
     #[inline(always)]
@@ -37,10 +37,16 @@ impl Fragment {
         self.place != 0
     }
 
+    /// Whether more of the datagram follows.
+    #[inline(always)]
+    pub fn has_more(self) -> bool {
+        self.place & Self::MORE != 0
+    }
+
     /// Where it belongs in the datagram, in bytes.
     #[inline(always)]
     pub fn offset(self) -> u32 {
-        self.place & Self::OFFSET
+        u32::from(self.place & Self::OFFSET)
     }
 }
 
@@ -94,8 +100,8 @@ impl Extension {
 
     /// [`Fragment::place`] in a fragment header.
     #[inline(always)]
-    pub fn place(&self) -> u32 {
-        (u32::from(self.third) << 8 | u32::from(self.fourth)) & (Fragment::OFFSET | Fragment::MORE)
+    pub fn place(&self) -> u16 {
+        u16::from_be_bytes([self.third, self.fourth]) & (Fragment::OFFSET | Fragment::MORE)
     }
 }
 

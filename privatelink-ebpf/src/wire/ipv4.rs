@@ -1,12 +1,14 @@
 //! IPv4.
 
-use super::{Control, Datagram, FRESH_TTL, Fragment, Ip, Quoted, icmp_v4, word::fields};
+use super::{Control, Datagram, FRESH_TTL, Fragment, Front, Ip, Quoted, icmp_v4, word::fields};
 use crate::{
     Frame, Tables,
     chain::{self, Chain},
     checksum,
 };
-use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash};
+use privatelink_common::{
+    Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash, ticks_from_millis,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The IPv4 header without options.
@@ -67,7 +69,7 @@ impl Ipv4 {
     #[inline(always)]
     pub fn fragmented(&self) -> Fragment {
         let field = u32::from_be(self.fragment());
-        Fragment { place: (field & 0x1fff) << 3 | (field >> 13 & Fragment::MORE), at: 0 }
+        Fragment { place: (field << 3 | field >> 13 & 1) as u16, at: 0 }
     }
 
     /// What the header says, unchecked.
@@ -99,6 +101,8 @@ impl Ip for Ipv4 {
     const ARRIVES: u32 = 0;
     const LEAVES: u32 = 0;
     const UDP_MAY_LACK_CHECKSUM: bool = true;
+    const IDENTIFIED_BY_PROTOCOL: bool = true;
+    const REASSEMBLY_TICKS: u32 = ticks_from_millis(30_000);
 
     #[inline(always)]
     fn datagram(&self) -> Result<Datagram<Self>, Reason> {
@@ -133,6 +137,22 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
         chain::options(frame, tables)
+    }
+
+    #[inline(always)]
+    fn identification<F: Frame>(frame: &mut F, _fragment: Fragment) -> Option<u32> {
+        Some(u32::from_be(frame.view::<Front<Self>>(0)?.ip.fragment()) >> 16)
+    }
+
+    #[inline(always)]
+    fn identify<F: Frame>(frame: &mut F, _fragment: Fragment, identification: u32) -> Option<()> {
+        const AT: usize = core::mem::offset_of!(Ipv4, fragment);
+        let ip = &mut frame.view::<Front<Self>>(0)?.ip;
+        let (old, new) = (super::word::load!(u16, ip, AT), (identification as u16).to_be());
+        super::word::store!(u16, ip, AT, new);
+        let change = checksum::difference(u32::from(old), u32::from(new));
+        ip.set_check(checksum::apply(ip.check(), change));
+        Some(())
     }
 
     #[inline(always)]

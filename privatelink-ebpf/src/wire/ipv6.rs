@@ -1,6 +1,6 @@
 //! IPv6.
 
-use super::{Control, Datagram, FRESH_TTL, Ip, Quoted, icmp_v6, word::fields};
+use super::{Control, Datagram, Extension, FRESH_TTL, Fragment, Ip, Quoted, icmp_v6, word::fields};
 use crate::{
     Frame, Tables,
     chain::{self, Chain},
@@ -8,7 +8,7 @@ use crate::{
 use privatelink_common::{
     Addr, Endpoint, Listener, Pool, Reason, Service, TCP, UDP,
     flow::{Slot, word},
-    hash,
+    hash, ticks_from_millis,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -105,6 +105,8 @@ impl Ip for Ipv6 {
     const LEAVES: u32 = word::LEAVES_V6;
     // RFC 8200, section 8.1.
     const UDP_MAY_LACK_CHECKSUM: bool = false;
+    const IDENTIFIED_BY_PROTOCOL: bool = false;
+    const REASSEMBLY_TICKS: u32 = ticks_from_millis(60_000);
 
     #[inline(always)]
     fn datagram(&self) -> Result<Datagram<Self>, Reason> {
@@ -133,6 +135,19 @@ impl Ip for Ipv6 {
     #[inline(always)]
     fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
         chain::extensions(frame, tables)
+    }
+
+    #[inline(always)]
+    fn identification<F: Frame>(frame: &mut F, fragment: Fragment) -> Option<u32> {
+        let header = frame.view::<Extension>(chain::place(u32::from(fragment.at)))?;
+        Some(u32::from_be(header.identification()))
+    }
+
+    #[inline(always)]
+    fn identify<F: Frame>(frame: &mut F, fragment: Fragment, identification: u32) -> Option<()> {
+        let header = frame.view::<Extension>(chain::place(u32::from(fragment.at)))?;
+        header.set_identification(identification.to_be());
+        Some(())
     }
 
     #[inline(always)]

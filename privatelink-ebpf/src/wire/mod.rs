@@ -60,6 +60,10 @@ pub trait Ip: Wire + Copy {
     const LEAVES: u32;
     /// Whether a UDP checksum of zero means that there is none.
     const UDP_MAY_LACK_CHECKSUM: bool;
+    /// Whether fragments of different protocols are of different datagrams.
+    const IDENTIFIED_BY_PROTOCOL: bool;
+    /// How long a receiver waits for the rest of a datagram.
+    const REASSEMBLY_TICKS: u32;
 
     /// Reads the header of a whole packet without options.
     ///
@@ -71,6 +75,10 @@ pub trait Ip: Wire + Copy {
     /// # Errors
     /// What keeps the packet from being followed.
     fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason>;
+    /// The number that all fragments of a datagram have.
+    fn identification<F: Frame>(frame: &mut F, fragment: Fragment) -> Option<u32>;
+    /// Gives a fragment another number, and the checksum that goes with it.
+    fn identify<F: Frame>(frame: &mut F, fragment: Fragment, identification: u32) -> Option<()>;
     /// For whom the packet is, whatever else its header says.
     fn receiver(&self) -> Self::Address;
     /// Remaining hops.

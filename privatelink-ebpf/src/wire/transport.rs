@@ -6,7 +6,7 @@ use privatelink_common::{Reason, TCP, UDP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// What a transport header says.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Segment {
     /// Source port and destination port.
     pub ports: u32,

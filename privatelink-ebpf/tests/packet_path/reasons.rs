@@ -27,6 +27,8 @@ fn assert_refused(
             Reason::BadChecksum,
             Reason::Options,
             Reason::Fragment,
+            Reason::FragmentLong,
+            Reason::FragmentUnknown,
             Reason::Protocol,
         ];
         if of_packet.contains(&reason) {
@@ -132,11 +134,50 @@ fn source_routed(mut bytes: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn fragment() {
-    for fragment in [[0x20, 0], [0, 1], [0x1f, 0xff]] {
-        assert_refused(Reason::Fragment, nothing, |packet, v4| {
-            if v4 { put(packet.bytes(), 20, &fragment) } else { put(packet.bytes(), 20, &[44]) }
+    const GRE: u8 = 47;
+    assert_refused(Reason::Fragment, nothing, |packet, v4| {
+        let bytes = packet.payload(&[0; 12]).bytes();
+        if v4 {
+            put(put(bytes, 23, &[GRE]), 20, &[0x20, 0])
+        } else {
+            fragment_v6(&put(bytes, 20, &[GRE]), 1)
+        }
+    });
+}
+
+#[test]
+fn fragments_that_cannot_be() {
+    const FRAGMENT: usize = 20;
+    let place = |packet: Packet, place: u16| put(packet.bytes(), FRAGMENT, &place.to_be_bytes());
+    let refused = |reason, offset: u16, more: bool, length: usize| {
+        assert_refused(reason, nothing, |packet, v4| {
+            // Past the header, TCP's content is a multiple of eight bytes with four more.
+            let packet = packet.payload(&vec![0; length]);
+            if v4 {
+                place(packet, offset / 8 | u16::from(more) << 13)
+            } else {
+                let bytes = packet.bytes();
+                fragment_v6(&bytes, offset | u16::from(more))
+            }
         });
-    }
+    };
+    refused(Reason::FragmentUnknown, 800, true, 4);
+    refused(Reason::FragmentUnknown, 800, false, 5);
+    refused(Reason::FragmentLong, 65_528, false, 4);
+    refused(Reason::Malformed, 800, true, 5);
+    refused(Reason::FragmentUnknown, 8, false, 0);
+}
+
+/// The IPv6 packet of a frame with a fragment header before its content.
+fn fragment_v6(bytes: &[u8], place: u16) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let [high, low] = place.to_be_bytes();
+    let header = [bytes[20], 0, high, low, 0, 0, 0, 9];
+    bytes.splice(54..54, header);
+    let length = (bytes.len() - 54) as u16;
+    bytes[18..20].copy_from_slice(&length.to_be_bytes());
+    bytes[20] = 44;
+    bytes
 }
 
 #[test]

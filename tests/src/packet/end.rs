@@ -1,6 +1,9 @@
 //! Ends of a conversation, some of which the gateway chooses.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+use super::Identification;
 
 /// One end of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,20 +22,38 @@ impl From<SocketAddr> for End {
 
 /// What the gateway chose so far, by number of the flow.
 #[derive(Clone, Debug, Default)]
-pub struct Given(Vec<Option<SocketAddr>>);
+pub struct Given {
+    sources: Vec<Option<SocketAddr>>,
+    identifications: BTreeMap<Identification, u32>,
+}
 
 impl Given {
     /// What was chosen for a flow, if it is known.
     pub fn of(&self, number: usize) -> Option<SocketAddr> {
-        self.0.get(number).copied().flatten()
+        self.sources.get(number).copied().flatten()
     }
 
     /// Notes what was chosen for a flow.
     pub fn learn(&mut self, number: usize, address: SocketAddr) {
-        if self.0.len() <= number {
-            self.0.resize(number + 1, None);
+        if self.sources.len() <= number {
+            self.sources.resize(number + 1, None);
         }
-        self.0[number] = Some(address);
+        self.sources[number] = Some(address);
+    }
+
+    /// The number of a datagram, if it is known.
+    pub fn number(&self, identification: Identification) -> Option<u32> {
+        match identification {
+            Identification::At(number) => Some(number),
+            given => self.identifications.get(&given).copied(),
+        }
+    }
+
+    /// Notes which number the gateway gave to a datagram; `false` if another has it.
+    pub fn learn_number(&mut self, identification: Identification, number: u32) -> bool {
+        let is_new = !self.identifications.values().any(|other| *other == number);
+        self.identifications.insert(identification, number);
+        is_new
     }
 
     pub(super) fn resolve(&self, end: End) -> Option<SocketAddr> {

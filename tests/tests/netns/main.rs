@@ -8,6 +8,7 @@ mod fixture;
 mod interfaces;
 mod isolation;
 mod lab;
+mod large;
 mod life;
 mod plan;
 mod service;

@@ -1,0 +1,238 @@
+//! The stage for fragments: finds the flow of those that have no ports.
+//!
+//! A first fragment comes here when its flow is known, and leaves an entry; the others are looked
+//! up by it. None is kept: one that comes before the first is refused. All fragments of a datagram
+//! go on with one new identification, since two senders behind one source address may have chosen
+//! the same, and the receiver would mix up their datagrams.
+
+use crate::{
+    carry::{Way, refused},
+    flow_table::Found,
+    frame::Frame,
+    neighbour,
+    packet::Packet,
+    tables::Tables,
+    verdict::Verdict,
+    wire::{Control, EtherType, Ethernet, Front, Ipv4, Ipv6},
+};
+use privatelink_common::{
+    Reason, Scratch, Stage,
+    fragment::{BUCKETS, ENTRIES, Fragmented, PARTS, WAYS},
+    hash,
+};
+
+/// Attempts to count a datagram among those of its addresses.
+const COUNT_ATTEMPTS: u32 = 4;
+/// The most that a datagram holds.
+const LONGEST: u32 = 65_535;
+/// No entry.
+const NOWHERE: u32 = u32::MAX;
+
+/// Takes a fragment on to where it is carried.
+#[inline(always)]
+pub fn fragment<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    match ethernet.ethertype() {
+        EtherType::IPV4 => fragment_ip::<F, T, Ipv4>(frame, tables, scratch),
+        _ => fragment_ip::<F, T, Ipv6>(frame, tables, scratch),
+    }
+}
+
+#[inline(never)]
+fn fragment_ip<F: Frame, T: Tables, I: Control>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &Scratch,
+) -> Verdict {
+    let network = scratch.network.load();
+    let mut read = Packet::<I>::read_slowly(frame, tables, network);
+    let packet = match &mut read {
+        Ok(packet) => packet,
+        Err(reason) => return Verdict::drop(*reason),
+    };
+    let Some(identification) = I::identification(frame, packet.fragment) else {
+        return Verdict::drop(Reason::Internal);
+    };
+    // The receiver puts fragments together that agree in these.
+    let (ports, protocol) = (packet.arrival.ports, packet.arrival.protocol);
+    packet.arrival.ports = identification;
+    packet.arrival.protocol = if I::IDENTIFIED_BY_PROTOCOL { protocol } else { 0 };
+    let entry = Entry::of(network, packet.arrival.hash_slowly(tables));
+    packet.arrival.ports = ports;
+    packet.arrival.protocol = protocol;
+    if packet.fragment.is_first() {
+        return first(frame, tables, packet, entry);
+    }
+    let refusal = later(tables, packet, &entry, scratch);
+    if refusal != NOTHING {
+        let reason = match refusal {
+            UNKNOWN => Reason::FragmentUnknown,
+            _ => Reason::FragmentOverlap,
+        };
+        return neighbour::other::<F, T, I>(frame, tables, network, reason);
+    }
+    Verdict::Next(Stage::Carry)
+}
+
+/// Where a datagram's entry is.
+struct Entry {
+    /// First of the entries that it may be among.
+    first: u32,
+    tag: u32,
+}
+
+impl Entry {
+    #[inline(always)]
+    fn of(network: u32, hash: u64) -> Self {
+        let bucket = network % PARTS * BUCKETS + ((hash >> 32) as u32) % BUCKETS;
+        let tag = hash as u32;
+        let tag = if tag < Fragmented::LEAST_TAG { tag + Fragmented::LEAST_TAG } else { tag };
+        Self { first: bucket * WAYS, tag }
+    }
+}
+
+/// Whether an entry's datagram may still be put together by its receiver.
+#[inline(always)]
+fn is_live<T: Tables, I: Control>(tables: &T, entry: &Fragmented) -> bool {
+    tables.now().wrapping_sub(entry.since.load()) < I::REASSEMBLY_TICKS
+}
+
+/// Enters the datagram of a first fragment, whose flow is known.
+#[inline(never)]
+fn first<F: Frame, T: Tables, I: Control>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+    entry: Entry,
+) -> Verdict {
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    let Some(found) = Found::at(tables, scratch.slot.load()) else {
+        return Verdict::drop(Reason::Internal);
+    };
+    let way = Way::<I>::of(&found);
+    let Some(front) = frame.view::<Front<I>>(0) else { return Verdict::Pass };
+    if front.ethernet.to() != way.own {
+        return Verdict::Pass;
+    }
+    // What is refused where it would be carried enters nothing.
+    if refused(&found).is_some() || packet.length > way.mtu || front.ip.ttl() <= 1 {
+        return Verdict::Next(Stage::Carry);
+    }
+    let endpoint = found.slot.endpoint();
+    let room = room::<T, I>(tables, &entry);
+    let Some(cell) = tables.fragmented(room) else {
+        return Verdict::drop_at(Reason::FragmentOverlap, endpoint);
+    };
+    let tag = cell.tag.load();
+    if tag == Fragmented::BUSY || !tables.exchange(&cell.tag, tag, Fragmented::BUSY) {
+        return Verdict::drop_at(Reason::Contended, endpoint);
+    }
+    let identification = renumbered(tables, &way);
+    cell.since.store(tables.now());
+    cell.ports.store(packet.arrival.ports);
+    cell.transport.store(packet.arrival.protocol << 16 | packet.transport_end());
+    cell.length.store(0);
+    cell.arrived.store(packet.part_length());
+    cell.identification.store(identification);
+    tables.exchange(&cell.tag, Fragmented::BUSY, entry.tag);
+    scratch.identification.store(identification);
+    Verdict::Next(Stage::Carry)
+}
+
+/// Index of the entry that a new datagram gets: a free one, or the oldest of those it may have.
+/// None if the datagram has begun before.
+#[inline(always)]
+fn room<T: Tables, I: Control>(tables: &T, entry: &Entry) -> u32 {
+    let now = tables.now();
+    let (mut room, mut oldest) = (entry.first, 0);
+    for way in 0..WAYS {
+        let index = entry.first + way;
+        let Some(cell) = tables.fragmented(index) else { return NOWHERE };
+        let tag = cell.tag.load();
+        if tag == entry.tag && is_live::<T, I>(tables, cell) {
+            return NOWHERE;
+        }
+        let age = match tag {
+            Fragmented::FREE => u32::MAX,
+            Fragmented::BUSY => 0,
+            _ => now.wrapping_sub(cell.since.load()),
+        };
+        if age > oldest {
+            (room, oldest) = (index, age);
+        }
+    }
+    room
+}
+
+/// An identification that no other datagram between the same two addresses has at this time: they
+/// are counted, from a secret start.
+#[inline(always)]
+fn renumbered<T: Tables, I: Control>(tables: &T, way: &Way<I>) -> u32 {
+    let hash = hash::finish(way.hash(tables));
+    let Some(cell) = tables.fragmented(hash as u32 % ENTRIES) else { return 0 };
+    let mut begun = cell.begun.load();
+    for _ in 0..COUNT_ATTEMPTS {
+        if tables.exchange(&cell.begun, begun, begun.wrapping_add(1)) {
+            break;
+        }
+        begun = cell.begun.load();
+    }
+    begun.wrapping_add((hash >> 32) as u32)
+}
+
+/// Nothing speaks against a fragment.
+const NOTHING: u32 = 0;
+/// Its first fragment has not come through.
+const UNKNOWN: u32 = 1;
+/// It reaches into another.
+const OVERLAP: u32 = 2;
+
+/// Finds the flow of a fragment that is not the first; tells why not, if it does not.
+#[inline(never)]
+fn later<T: Tables, I: Control>(
+    tables: &T,
+    packet: &mut Packet<I>,
+    entry: &Entry,
+    scratch: &Scratch,
+) -> u32 {
+    let mut place = NOWHERE;
+    for way in 0..WAYS {
+        let index = entry.first + way;
+        if tables.fragmented(index).is_some_and(|cell| cell.tag.load() == entry.tag) {
+            place = index;
+        }
+    }
+    let Some(cell) = tables.fragmented(place) else { return UNKNOWN };
+    if !is_live::<T, I>(tables, cell) {
+        return UNKNOWN;
+    }
+    let transport = cell.transport.load();
+    packet.arrival.ports = cell.ports.load();
+    packet.arrival.protocol = transport >> 16;
+    scratch.identification.store(cell.identification.load());
+    let (offset, part) = (packet.fragment.offset(), packet.part_length());
+    if offset < transport & 0xffff {
+        return OVERLAP;
+    }
+    let Some(slot) = tables.search(&packet.arrival) else { return UNKNOWN };
+    // Not exact where several CPUs carry fragments of one datagram: it may then keep its entry.
+    let arrived = cell.arrived.load().wrapping_add(part);
+    if arrived > LONGEST {
+        return OVERLAP;
+    }
+    // Another datagram may have taken the entry meanwhile.
+    if cell.tag.load() != entry.tag {
+        return UNKNOWN;
+    }
+    scratch.slot.store(slot);
+    cell.arrived.store(arrived);
+    if !packet.fragment.has_more() {
+        cell.length.store(offset + part);
+    }
+    let length = cell.length.load();
+    if length != 0 && arrived >= length {
+        tables.exchange(&cell.tag, entry.tag, Fragmented::FREE);
+    }
+    NOTHING
+}
