@@ -288,7 +288,7 @@ impl Gateway for Both {
 
 /// The clocks of the two are not the same.
 fn timeless(mut flows: Vec<Flow>) -> Vec<Flow> {
-    flows.iter_mut().for_each(|flow| flow.last_seen = 0);
+    flows.iter_mut().for_each(|flow| (flow.last_seen, flow.opened) = (0, 0));
     flows
 }
 
