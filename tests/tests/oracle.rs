@@ -35,9 +35,9 @@ fn scapy_computes_the_same_checksums_and_lengths() {
     let frames = frames();
     let writer = std::thread::spawn(move || input.write_all(frames.as_bytes()));
     let output = oracle.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    writer.join().unwrap().unwrap();
     print!("{text}");
 }
 
