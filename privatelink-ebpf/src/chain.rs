@@ -73,7 +73,7 @@ impl<I: Ip> Chain<I> {
     pub fn check_part(&self) -> Result<(), Reason> {
         let at = part_at(self.fragment, self.transport);
         let part = ETHERNET_LEN as u32 + self.datagram.length - at;
-        if part == 0 || self.fragment.has_more() && part % 8 != 0 {
+        if part == 0 || self.fragment.has_more() && part & 7 != 0 {
             return Err(Reason::Malformed);
         }
         // IPv6 does not count its header among a datagram's bytes, and a fragment header is none.

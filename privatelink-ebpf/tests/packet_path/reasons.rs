@@ -154,7 +154,7 @@ fn fragments_that_cannot_be() {
             // Past the header, TCP's content is a multiple of eight bytes with four more.
             let packet = packet.payload(&vec![0; length]);
             if v4 {
-                place(packet, offset / 8 | u16::from(more) << 13)
+                place(packet, (offset / 8) | (u16::from(more) << 13))
             } else {
                 let bytes = packet.bytes();
                 fragment_v6(&bytes, offset | u16::from(more))

@@ -48,8 +48,8 @@ impl Packet {
             return (content, self.fragment.map(|(offset, more)| (offset, more, 1)));
         };
         let (end, more) = (bytes.end.min(content.len()), bytes.end < content.len());
-        let number = given.number(*identification).expect("the number is not known yet");
-        let offset = u16::try_from(bytes.start / 8).expect("beyond any datagram");
+        let number = given.number(*identification).unwrap();
+        let offset = u16::try_from(bytes.start / 8).unwrap();
         (content[bytes.start..end].to_vec(), Some((offset, more, number)))
     }
 }
