@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! files ─config─► Model ─desired─► Tables ─plan─► maps
-//!                  ids ─┘    └─ host      └─ store (what the maps hold now)
+//!                state ─┘    └─ host      └─ store (what the maps hold now)
 //! ```
 //!
 //! Control flows one way: nothing on the right decides about anything on the left. Up to the

@@ -21,6 +21,11 @@ impl From<UCred> for Credentials {
 }
 
 impl Credentials {
+    /// Whether it is root, or the daemon's own user.
+    pub fn is_owner(&self) -> bool {
+        [0, nix::unistd::geteuid().as_raw()].contains(&self.uid)
+    }
+
     /// Asks the user database. That may take its time, if it is on another host.
     fn look_up(self) -> Peer {
         let user = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();

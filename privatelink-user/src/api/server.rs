@@ -37,14 +37,20 @@ use crate::{access::Administrators, model::Model};
 struct Limits {
     /// Connections at a time; others wait until one of them ends.
     connections: usize,
+    /// Of these, how many may be of others than root and the daemon's own user; more are closed.
+    others: usize,
     /// How long a client may take for the head of a request, also of the next one.
     head: Duration,
     /// How long a client may leave an answer unread.
     unread: Duration,
 }
 
-const LIMITS: Limits =
-    Limits { connections: 64, head: Duration::from_secs(10), unread: Duration::from_secs(30) };
+const LIMITS: Limits = Limits {
+    connections: 64,
+    others: 48,
+    head: Duration::from_secs(10),
+    unread: Duration::from_secs(30),
+};
 
 /// The wait after the socket has refused a connection, for want of descriptors, say.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -172,6 +178,7 @@ async fn serve_within(
     let router = TowerToHyperService::new(routes::router(requests));
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.connections));
+    let others = Arc::new(Semaphore::new(limits.others));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head);
     // A daemon that is gone without a word ends its server, too.
@@ -194,6 +201,11 @@ async fn serve_within(
             }
         };
         let credentials = stream.peer_cred().map(Credentials::from);
+        // Whoever can open the socket could fill it: that must not keep its owners out.
+        let owner = credentials.as_ref().is_ok_and(|credentials| credentials.is_owner());
+        let one_of_others =
+            if owner { None } else { Some(Arc::clone(&others).try_acquire_owned()) };
+        let Ok(one_of_others) = one_of_others.transpose() else { continue };
         let router = router.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             if let Ok(credentials) = credentials {
@@ -207,7 +219,7 @@ async fn serve_within(
             if let Err(error) = connection.await {
                 debug!("a client of the control socket: {error}");
             }
-            drop(place);
+            drop((place, one_of_others));
         });
     }
     drop(listener);

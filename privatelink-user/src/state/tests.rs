@@ -178,6 +178,25 @@ fn what_the_disk_refuses_has_not_happened_and_can_be_tried_again() {
 }
 
 proptest! {
+    #[test]
+    fn whatever_the_file_holds_it_is_read_or_refused(
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+        lines in 0..3usize,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let json = [r#"{"format":"privatelink-state","version":1}"#, r#"{"number":1,"changes":[]}"#];
+        let line = |json: &&str| format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+        let mut bytes: Vec<u8> = json.iter().take(lines).flat_map(|l| line(l).into_bytes()).collect();
+        bytes.extend(&noise);
+        fs::write(directory.path().join(FILE), bytes).unwrap();
+        match Journal::open(directory.path()) {
+            Ok(journal) => prop_assert_eq!(journal.state(), &State::default()),
+            Err(error) => prop_assert!(error.to_string().contains(FILE)),
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn disk_and_memory_keep_the_same(

@@ -233,6 +233,17 @@ fn decisions_survive_kill_9_and_a_grant_ends_by_itself() {
 }
 
 #[test]
+fn a_request_that_nobody_decides_about_expires() {
+    let scene = Scene::with(&config("request_expiry = \"1s\"")).unwrap();
+    wait_until(SOON, "the request has expired", || connection(&scene)["state"] == "expired")
+        .unwrap();
+    assert_eq!(connection(&scene)["by"], "rule");
+    refused_at_once(&scene);
+    decide(&scene, &["accept", "acme-web"]);
+    everything_works(scene.acme()).unwrap();
+}
+
+#[test]
 fn flows_from_before_a_rejection_drain() {
     let scene = Scene::with(&config("on_reject = { drain = \"60s\" }")).unwrap();
     decide(&scene, &["accept", "acme-web"]);

@@ -2,12 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
-use std::process::Command;
+use std::{
+    os::unix::{net::UnixStream, process::CommandExt as _},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
-use privatelink_tests::lab::{Daemon, tool};
+use nix::unistd::User;
+use privatelink_tests::lab::{Daemon, Process, tool, wait_until};
 use serde_json::Value;
 
-use crate::fixture::{CONFIG, lay};
+use crate::fixture::{CONFIG, SOON, lay};
 
 /// Users that every Debian has, and nobody logs in as.
 const VENDOR: &str = "games";
@@ -151,6 +157,44 @@ fn strangers_are_refused_everywhere() {
     }
     assert!(seen > 15, "{seen} operations");
     assert_eq!(daemon.status().unwrap()["ready"], true, "nothing was done");
+}
+
+/// Names the socket to the process that takes as many of its places as it can.
+const HOLDER: &str = "PRIVATELINK_TEST_HOLDER";
+
+/// Run as a stranger by the test below: opens connections and says nothing on them, until it is
+/// killed.
+#[test]
+fn holder() {
+    let Some(socket) = std::env::var_os(HOLDER) else { return };
+    let mut held = Vec::new();
+    loop {
+        held.extend(UnixStream::connect(&socket));
+        if held.len() == 200 {
+            println!("holding");
+            // The daemon hangs up on those that say nothing.
+            held.drain(..100);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn strangers_cannot_keep_root_out() {
+    let lab = lay().unwrap();
+    let daemon = Daemon::start(lab.gateway(), &config()).unwrap();
+    daemon.open_to_all().unwrap();
+    let stranger = User::from_name(STRANGER).unwrap().unwrap();
+    let mut holder = Command::new(std::env::current_exe().unwrap());
+    holder.args(["--exact", "access::holder", "--nocapture"]);
+    holder.env(HOLDER, daemon.socket()).uid(stranger.uid.as_raw()).current_dir("/");
+    let holder = Process::spawn("holder of connections", holder).unwrap();
+    wait_until(SOON, "all places are taken", || holder.output().contains("holding")).unwrap();
+    for _ in 0..5 {
+        let begin = Instant::now();
+        daemon.status().unwrap();
+        assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+    }
 }
 
 #[test]

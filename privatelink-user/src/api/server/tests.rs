@@ -7,8 +7,12 @@ use std::{
 use super::*;
 use crate::api::request::Request;
 
-const TIGHT: Limits =
-    Limits { connections: 2, head: Duration::from_millis(300), unread: Duration::from_millis(300) };
+const TIGHT: Limits = Limits {
+    connections: 2,
+    others: 1,
+    head: Duration::from_millis(300),
+    unread: Duration::from_millis(300),
+};
 const LONG: Duration = Duration::from_secs(20);
 
 /// A server whose daemon answers nothing but lists of endpoints.
