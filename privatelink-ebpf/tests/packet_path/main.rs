@@ -9,6 +9,8 @@ mod errors;
 #[cfg(test)]
 mod flow_table;
 #[cfg(test)]
+mod fragments;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod isolation;
