@@ -3,7 +3,7 @@
 use std::io;
 
 use aya::maps::MapData;
-use privatelink_common::flow::{Flow, Slot, word};
+use privatelink_common::flow::{Flow, REGION_SLOTS, Slot, word};
 
 use super::mapping::Mapping;
 
@@ -25,9 +25,15 @@ impl FlowTable {
         unsafe { std::slice::from_raw_parts(base.cast().as_ptr(), count) }
     }
 
-    /// Copies of the slots that are in use. One that changes hands meanwhile is left out.
-    pub(super) fn live(&self) -> impl Iterator<Item = Flow> {
-        self.slots().iter().filter_map(|slot| {
+    /// Copies of the slots of these regions that are in use. One that changes hands meanwhile is
+    /// left out.
+    pub(super) fn live(&self, regions: Vec<u32>) -> impl Iterator<Item = Flow> {
+        let mut regions = regions.into_iter();
+        let slots = std::iter::from_fn(move || {
+            let start = regions.next()? as usize * REGION_SLOTS as usize;
+            self.slots().get(start..start + REGION_SLOTS as usize)
+        });
+        slots.flatten().filter_map(|slot| {
             let flow = slot.load();
             let again = slot.word();
             (flow.is_live() && same_flow(flow.word, again)).then_some(flow)

@@ -64,7 +64,19 @@ impl Datapath {
     /// Their ages are the difference between [`now_ticks`](Self::now_ticks) and
     /// [`Flow::last_seen`].
     pub fn flows(&self) -> impl Iterator<Item = Flow> {
-        self.flow_table.live()
+        self.flow_table.live(self.regions_in_use().unwrap_or_else(|_| (0..self.regions).collect()))
+    }
+
+    /// The regions that hold any slot: of a large table, most hold none.
+    fn regions_in_use(&self) -> Result<Vec<u32>, Error> {
+        let mut found = Vec::new();
+        batch::for_each_index(self.maps.get(maps::REGIONS)?, |index, region: Region| {
+            if region.live > 0 {
+                found.push(index);
+            }
+        })
+        .map_err(|source| Error::Read { what: "the flow table", source })?;
+        Ok(found)
     }
 
     /// How many flows there are, without looking at each; a moment's approximation.

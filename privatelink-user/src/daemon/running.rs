@@ -199,14 +199,18 @@ impl Running {
 
     /// What a configuration would change.
     pub fn compare(&self, next: &Prepared) -> Difference {
-        let (facts, now) = (self.host.facts(), Timestamp::now());
         let (model, state) = (&self.loaded.model, self.store.state());
-        let tables = desired(model, state, facts, now);
-        let before = Side { model, state, tables: &tables };
-        let (model, state) = (&next.loaded.model, &next.state);
-        let tables = desired(model, state, facts, now);
-        let after = Side { model, state, tables: &tables };
-        let mut difference = difference::between(before, after, self.datapath.flows());
+        let mut difference = Difference::default();
+        // Most reloads change nothing, and large configurations take a while to compare.
+        if *model != next.loaded.model || *state != next.state {
+            let (facts, now) = (self.host.facts(), Timestamp::now());
+            let tables = desired(model, state, facts, now);
+            let before = Side { model, state, tables: &tables };
+            let (model, state) = (&next.loaded.model, &next.state);
+            let tables = desired(model, state, facts, now);
+            let after = Side { model, state, tables: &tables };
+            difference = difference::between(before, after, self.datapath.flows());
+        }
         let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
         difference.warnings = next.warnings.iter().map(warning).collect();
         difference

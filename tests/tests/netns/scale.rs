@@ -1,0 +1,86 @@
+//! Many endpoints: start and reload stay quick, and a small change stays small.
+
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use privatelink_tests::lab::{Daemon, Provider, client};
+use serde_json::Value;
+
+use crate::fixture::{SOON, at, lay};
+
+const SERVICES: u32 = 1_000;
+const ENDPOINTS: u32 = 10_000;
+
+/// A build without optimizations on a busy machine takes many times as long as the goals of 5 s
+/// and 500 ms; what this catches is work that grows with the square of the configuration.
+const START: Duration = Duration::from_secs(60);
+const RELOAD: Duration = Duration::from_secs(15);
+
+/// The networks of the lab with many services at one target, and endpoints to them.
+fn config() -> String {
+    let mut text = "[gateway]\nname = \"gw-many\"\nmax_flows = 4096\n".to_owned();
+    for (name, subnet) in [("acme", "10.1.0.0/16"), ("vendor", "10.0.0.0/16")] {
+        writeln!(
+            text,
+            "[[network]]\nname = \"{name}\"\nprincipal = \"{name}\"\n\
+             interface = \"veth-{name}\"\nsubnets = [\"{subnet}\"]"
+        )
+        .unwrap();
+    }
+    for service in 0..SERVICES {
+        writeln!(
+            text,
+            "[[service]]\nname = \"s{service}\"\nprincipal = \"vendor\"\nnetwork = \"vendor\"\n\
+             acceptance = \"automatic\"\nallow = [\"*\"]\nsource_addresses = [\"10.0.0.240/29\"]\n\
+             [[service.listener]]\nprotocol = \"tcp\"\nport = 7\ntarget_port = 7777\n\
+             [[service.target]]\naddress = \"10.0.0.10\""
+        )
+        .unwrap();
+    }
+    for endpoint in 0..ENDPOINTS {
+        writeln!(
+            text,
+            "[[endpoint]]\nname = \"e{endpoint}\"\nservice = \"s{}\"\nnetwork = \"acme\"\n\
+             addresses = [\"{}\"]",
+            endpoint % SERVICES,
+            address(endpoint)
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn address(endpoint: u32) -> String {
+    format!("10.1.{}.{}", 1 + endpoint / 200, 1 + endpoint % 200)
+}
+
+/// Reloads, and returns what changed and how long it took.
+fn reload(daemon: &Daemon) -> (Value, Duration) {
+    let begin = Instant::now();
+    (daemon.ask(&["reload", "--json"]).unwrap(), begin.elapsed())
+}
+
+#[test]
+fn ten_thousand_endpoints_start_and_reload_quickly() {
+    let lab = lay().unwrap();
+    let _provider = Provider::start(lab.host("vendor")).unwrap();
+    let begin = Instant::now();
+    let config = config();
+    let daemon = Daemon::start(lab.gateway(), &config).unwrap();
+    let start = begin.elapsed();
+    let (same, unchanged) = reload(&daemon);
+    assert_eq!(same["entries"], 0, "{same}");
+    daemon.write_config(&config.replacen(&address(5_000), "10.1.250.1", 1)).unwrap();
+    let (one, changed) = reload(&daemon);
+    // The endpoint's record, its new address and its old one.
+    assert_eq!((&one["entries"], one["changes"].as_array().unwrap().len()), (&3.into(), 1));
+    println!("start {start:?}, unchanged reload {unchanged:?}, one endpoint {changed:?}");
+    assert!(start < START && unchanged < RELOAD && changed < RELOAD);
+    for to in ["10.1.250.1".to_owned(), address(0), address(ENDPOINTS - 1)] {
+        lab.host("acme").run(|| client::tcp_echo(at(&to, 7), 10_000, 1, SOON)).unwrap();
+    }
+}
