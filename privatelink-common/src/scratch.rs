@@ -14,6 +14,13 @@ pub struct Scratch {
     pub identification: Word32,
     /// Where the transport header of the packet begins that an ICMP error quotes.
     pub quoted: Word32,
+    /// What is wrong with a packet that would open a flow, a [`Reason`](crate::Reason), or
+    /// [`Scratch::NO_FAULT`].
+    pub fault: Word32,
+    /// Where in the frame the transport header of a packet that goes on begins.
+    pub transport: Word32,
+    /// Interface that it goes out by.
+    pub ifindex: Word32,
     /// Why the packet is refused: a [`Reason`](crate::Reason).
     pub reason: Word32,
     /// Index of the endpoint that it is refused at, or [`Scratch::NO_ENDPOINT`].
@@ -27,4 +34,6 @@ pub struct Scratch {
 impl Scratch {
     /// The index of no endpoint.
     pub const NO_ENDPOINT: u32 = u32::MAX;
+    /// Nothing is wrong.
+    pub const NO_FAULT: u32 = u32::MAX;
 }

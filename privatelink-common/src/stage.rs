@@ -30,6 +30,8 @@ stages! {
     Open = "privatelink_open",
     /// Carries an unusual packet of a flow.
     Carry = "privatelink_carry",
+    /// Keeps segments small enough for both sides of a flow that opens.
+    Clamp = "privatelink_clamp",
     /// Answers pings, and finds the flow that an ICMP error is about.
     Icmp = "privatelink_icmp",
     /// Translates an ICMP error, and the packet that it quotes.

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use privatelink_common::{
-    Admission, Reason, TargetState,
+    Admission, Reason, Stage, TargetState,
     flow::{Phase, split_mac, word},
 };
 
@@ -189,6 +189,10 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     }
     // Only what goes on moves the flow.
     if turns(packet.flags, found.word) {
+        if let Some(reason) = tables.scratch().and_then(|scratch| Reason::of(scratch.fault.load()))
+        {
+            return Verdict::drop_at(reason, endpoint);
+        }
         phase::follow::<T, I>(tables, index, packet.flags);
     }
     let sender = head.ethernet.from();
@@ -208,7 +212,14 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
         };
         transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
     }
-    sent(tables, packet.length, &found, &way)
+    let verdict = sent(tables, packet.length, &found, &way);
+    if L::PROTOCOL == Tcp::PROTOCOL && packet.flags & tcp_flags::SYN != 0 {
+        let Some(scratch) = tables.scratch() else { return verdict };
+        scratch.transport.store(packet.transport() as u32);
+        scratch.ifindex.store(way.ifindex);
+        return Verdict::Next(Stage::Clamp);
+    }
+    verdict
 }
 
 /// Why a flow that exists may not go on, if it may not.

@@ -23,6 +23,7 @@ mod answer;
 mod carry;
 mod chain;
 pub mod checksum;
+mod clamp;
 pub mod flow_table;
 mod fragment;
 mod frame;
@@ -71,6 +72,7 @@ pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Ve
         Stage::Open => open::open(frame, tables),
         Stage::Carry => carry::carry(frame, tables),
         Stage::Fragment => fragment::fragment(frame, tables),
+        Stage::Clamp => clamp::clamp(frame, tables),
         Stage::Icmp => icmp::icmp(frame, tables),
         Stage::IcmpError => icmp_error::icmp_error(frame, tables),
         Stage::Answer => return answer::answer(frame, tables),

@@ -72,6 +72,9 @@ fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scra
         Some(header) if header.ttl() > 1 => {}
         _ => return refuse(Reason::TtlExpired),
     }
+    if let Some(reason) = Reason::of(scratch.fault.load()) {
+        return refuse(reason);
+    }
     match enter(tables, &mut Claim { arrival: &packet.arrival, choice }) {
         Ok(slot) => scratch.slot.store(slot),
         Err(reason) => return refuse(reason),

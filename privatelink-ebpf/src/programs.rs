@@ -35,6 +35,7 @@ stages! {
     privatelink_open: Open,
     privatelink_carry: Carry,
     privatelink_fragment: Fragment,
+    privatelink_clamp: Clamp,
     privatelink_icmp: Icmp,
     privatelink_icmp_error: IcmpError,
     privatelink_answer: Answer,

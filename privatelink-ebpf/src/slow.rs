@@ -2,14 +2,17 @@
 //! answers for the gateway's own addresses.
 
 use crate::{
+    checksum,
+    flow_table::Arrival,
     frame::Frame,
     neighbour,
     packet::Packet,
+    sum,
     tables::Tables,
     verdict::Verdict,
-    wire::{Control, EtherType, Ethernet, Ipv4, Ipv6},
+    wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, tcp_flags},
 };
-use privatelink_common::{Reason, Stage};
+use privatelink_common::{Reason, Scratch, Stage, TCP};
 
 /// Decides about one frame that [`fast`](crate::fast) did not carry.
 #[inline(always)]
@@ -18,6 +21,7 @@ pub fn slow<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     scratch.network.store(network);
+    scratch.fault.store(Scratch::NO_FAULT);
     match ethernet.ethertype() {
         EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, network),
         EtherType::IPV6 => slow_ip::<F, T, Ipv6>(frame, tables, network),
@@ -27,7 +31,7 @@ pub fn slow<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(never)]
-fn slow_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, network: u32) -> Verdict {
+fn slow_ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, network: u32) -> Verdict {
     let read = Packet::<I>::read_slowly(frame, tables, network);
     let packet = match &read {
         Ok(packet) => packet,
@@ -36,11 +40,38 @@ fn slow_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, network: 
     if packet.fragment.is_later() {
         return Verdict::Next(Stage::Fragment);
     }
-    let Some(index) = tables.search(&packet.arrival) else { return Verdict::Next(Stage::Open) };
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    // A fragment alone cannot be verified.
+    if packet.arrival.protocol == u32::from(TCP)
+        && is_first(packet.flags)
+        && !packet.fragment.is_part()
+    {
+        scratch.fault.store(fault::<F, T, I>(frame, tables, packet));
+    }
+    let Some(index) = tables.search(&packet.arrival) else { return Verdict::Next(Stage::Open) };
     scratch.slot.store(index);
     if packet.fragment.is_part() {
         return Verdict::Next(Stage::Fragment);
     }
     Verdict::Next(Stage::Carry)
+}
+
+/// Whether a TCP packet with these flags may open a flow.
+#[inline(always)]
+fn is_first(flags: u32) -> bool {
+    flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
+}
+
+/// What is wrong with a packet that may open a flow, as [`Scratch::fault`] has it: others are
+/// carried with whatever checksum they have, but this one makes the gateway remember something.
+#[inline(always)]
+fn fault<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, packet: &Packet<I>) -> u32 {
+    let at = packet.transport();
+    let length = packet.length.wrapping_sub((at - ETHERNET_LEN) as u32);
+    let Some(sum) = sum::over(frame, tables, at, length) else {
+        return Reason::Malformed as u32;
+    };
+    let Arrival { source, destination, .. } = packet.arrival;
+    let sum = sum + I::pseudo_sum(source, destination, TCP, length);
+    if checksum::fold(sum) == 0xffff { Scratch::NO_FAULT } else { Reason::BadChecksum as u32 }
 }

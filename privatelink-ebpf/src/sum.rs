@@ -9,7 +9,7 @@ use crate::{
 /// Bytes of the longest part: more than any packet that fits into one buffer.
 const LONGEST: u32 = 0x4000;
 /// Where the longest part may begin.
-const FARTHEST: usize = 0xff;
+const FARTHEST: usize = 0x1ff;
 
 /// The sum over `length` bytes from an offset on, folded to 16 bits; `None` if the first buffer
 /// of the frame does not hold them all.

@@ -1,0 +1,124 @@
+//! Keeps the segments of a flow that opens small enough for the ways to both of its ends.
+//!
+//! Each end tells the other in its SYN how large segments may be that it gets. Neither knows what
+//! lies beyond the gateway, so the gateway lowers what they say.
+
+use crate::{
+    chain, checksum,
+    flow_table::Found,
+    frame::Frame,
+    tables::{Tables, Walk},
+    verdict::Verdict,
+    wire::{Ip, Ipv4, Ipv6, Tcp, option},
+};
+use privatelink_common::{Reason, flow::word};
+
+/// Most bytes that TCP's options take, and so most of them.
+const MOST_OPTIONS: u32 = 40;
+/// TCP's option that tells the largest segment, and its length.
+const MSS: (u8, u32) = (2, 4);
+
+/// The stage that a rewritten packet with SYN takes on its way out.
+#[inline(always)]
+pub fn clamp<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    if let Some(most) = most(tables, scratch.slot.load()) {
+        lower(frame, tables, scratch.transport.load(), most);
+    }
+    Verdict::Send { ifindex: scratch.ifindex.load() }
+}
+
+/// The largest segment that goes to either end of a flow in one packet.
+#[inline(always)]
+fn most<T: Tables>(tables: &T, slot: u32) -> Option<u32> {
+    let found = Found::at(tables, slot)?;
+    let header = |mask| if found.word & mask != 0 { Ipv6::LEN } else { Ipv4::LEN } as u32;
+    let (arrives, leaves) = (header(word::ARRIVES_V6), header(word::LEAVES_V6));
+    let (consumer, provider) =
+        if found.is_reverse() { (leaves, arrives) } else { (arrives, leaves) };
+    let consumer = u32::from(found.endpoint.mtu).saturating_sub(consumer);
+    let provider = u32::from(found.target.mtu).saturating_sub(provider);
+    let least = if consumer < provider { consumer } else { provider };
+    least.checked_sub(size_of::<Tcp>() as u32)
+}
+
+/// Lowers the largest segment that the options of a TCP header tell, if they do.
+#[inline(never)]
+fn lower<F: Frame, T: Tables>(frame: &mut F, tables: &T, transport: u32, most: u32) {
+    let Some(tcp) = frame.view::<Tcp>(chain::place(transport)) else { return };
+    let length = u32::from(u16::from_be(tcp.offset_flags())) >> 12 << 2;
+    let at = size_of::<Tcp>() as u32;
+    let mut options = Options { frame, transport, at, end: length, most };
+    tables.walk(MOST_OPTIONS, &mut options);
+}
+
+/// Looks at each option of a TCP header; one that makes no sense ends that.
+struct Options<'f, F: Frame> {
+    frame: &'f mut F,
+    /// Where in the frame the TCP header begins.
+    transport: u32,
+    /// Where in the TCP header an option begins.
+    at: u32,
+    /// Length of the TCP header.
+    end: u32,
+    most: u32,
+}
+
+/// Keeps a place in a TCP header within what the verifier can see.
+const PLACES: u32 = 0x3f;
+
+impl<F: Frame> Walk for Options<'_, F> {
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, _tables: &T, _number: u32) -> bool {
+        let at = self.at & PLACES;
+        if at >= self.end {
+            return true;
+        }
+        let place = chain::place(self.transport) + at as usize;
+        let Some(&mut kind) = self.frame.view::<u8>(place) else { return true };
+        if kind == option::END {
+            return true;
+        }
+        if kind == option::NOTHING {
+            self.at = at + 1;
+            return false;
+        }
+        let Some(&mut length) = self.frame.view::<u8>(place + 1) else { return true };
+        let length = u32::from(length);
+        if length < option::HEAD || length > self.end - at {
+            return true;
+        }
+        if kind == MSS.0 {
+            if length == MSS.1 {
+                self.put(at + option::HEAD);
+            }
+            return true;
+        }
+        self.at = at + length;
+        false
+    }
+}
+
+impl<F: Frame> Options<'_, F> {
+    /// Lowers the number at a place of the TCP header.
+    #[inline(always)]
+    fn put(&mut self, at: u32) {
+        let start = chain::place(self.transport);
+        let Some(number) = self.frame.view::<[u8; 2]>(start + (at & PLACES) as usize) else {
+            return;
+        };
+        let (old, new) = (*number, (self.most as u16).to_be_bytes());
+        if u32::from(u16::from_be_bytes(old)) <= self.most {
+            return;
+        }
+        *number = new;
+        // At an odd place, the two bytes stand in two words of the sum.
+        let word = |[first, second]: [u8; 2]| {
+            let bytes = if at & 1 == 0 { [first, second] } else { [second, first] };
+            u32::from(u16::from_ne_bytes(bytes))
+        };
+        let delta = checksum::difference(word(old), word(new));
+        let Some(tcp) = self.frame.view::<Tcp>(start) else { return };
+        tcp.set_check(checksum::apply(tcp.check(), delta));
+    }
+}
