@@ -39,7 +39,7 @@ macro_rules! reasons {
 reasons! {
     /// The frame is shorter than its headers say, or a header contradicts itself.
     Malformed = "malformed",
-    /// The IPv4 header checksum is wrong, or UDP over IPv6 has none.
+    /// The IPv4 header checksum or a SYN's checksum is wrong, or UDP over IPv6 has none.
     BadChecksum = "bad_checksum",
     /// The time to live, or hop limit, has run out.
     TtlExpired = "ttl_expired",
