@@ -11,6 +11,7 @@ mod lab;
 mod large;
 mod life;
 mod plan;
+mod refused;
 mod scale;
 mod service;
 mod unprivileged;
