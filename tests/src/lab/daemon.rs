@@ -1,13 +1,12 @@
 //! The gateway's daemon, run as users run it: the binary, a configuration file, the command line.
 
+mod unprivileged;
+
 use std::{
     env,
     ffi::OsStr,
     fs,
-    os::unix::{
-        fs::{PermissionsExt as _, chown},
-        process::CommandExt as _,
-    },
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::Command,
     sync::Mutex,
@@ -73,52 +72,6 @@ impl Daemon {
             pin_dir: Path::new(bpffs::ROOT).join(format!("pl-{}", unique())),
             pins: None,
             wrapper: Vec::new(),
-            process: None,
-            down: false,
-        };
-        daemon.write_config(config)?;
-        daemon.run()?;
-        Ok(daemon)
-    }
-
-    /// Starts the daemon as a user without rights, but for these capabilities; with a pin
-    /// directory as the packaged `tmpfiles.d` makes it.
-    ///
-    /// # Errors
-    /// As [`Daemon::start`].
-    pub fn start_unprivileged(
-        gateway: &Namespace,
-        config: &str,
-        capabilities: &[&str],
-    ) -> Result<Self> {
-        let files = TempDir::new().context("cannot make a directory for the daemon's files")?;
-        chown(files.path(), Some(NOBODY), Some(NOBODY))?;
-        // The build directory need not be open to everybody.
-        let binary = files.path().join("privatelink");
-        fs::copy(find_binary()?, &binary).context("cannot copy the daemon")?;
-        let pins = bpffs::Mount::new(files.path().join("bpf"))?;
-        let pin_dir = pins.path().join("privatelink");
-        fs::create_dir(&pin_dir)?;
-        chown(&pin_dir, Some(NOBODY), Some(NOBODY))?;
-        fs::set_permissions(&pin_dir, fs::Permissions::from_mode(0o700))?;
-        let these = capabilities.iter().map(|one| format!(",+{one}")).collect::<String>();
-        let mut daemon = Self {
-            gateway: gateway.clone(),
-            binary,
-            pins: Some(pins),
-            files,
-            pin_dir,
-            wrapper: vec![
-                "setpriv".into(),
-                format!("--reuid={NOBODY}"),
-                format!("--regid={NOBODY}"),
-                "--clear-groups".into(),
-                "--no-new-privs".into(),
-                format!("--inh-caps=-all{these}"),
-                format!("--ambient-caps=-all{these}"),
-                format!("--bounding-set=-all{these}"),
-                "--".into(),
-            ],
             process: None,
             down: false,
         };
@@ -331,9 +284,6 @@ impl Drop for Daemon {
         self.pins = None;
     }
 }
-
-/// A user and a group that own nothing.
-const NOBODY: u32 = 65_534;
 
 const SOCKET: &str = "privatelink.sock";
 
