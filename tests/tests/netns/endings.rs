@@ -71,10 +71,10 @@ fn reload(scene: &Scene, config: &str) -> Result<()> {
 #[test]
 fn a_removed_target_resets_both_ends_of_its_flows_only() {
     let scene = Scene::with(&config()).unwrap();
-    for family in 0..2 {
+    for (family, target) in TARGETS.into_iter().enumerate() {
         let ends = Conversation::open(&scene, family).unwrap();
         let other = Conversation::open(&scene, 1 - family).unwrap();
-        reload(&scene, &config().replace(TARGETS[family].trim_end(), "")).unwrap();
+        reload(&scene, &config().replace(target.trim_end(), "")).unwrap();
         ends.ends_with_resets(SOON).unwrap();
         (&other.client).write_all(b"still").unwrap();
         (&other.server).read_exact(&mut [0; 5]).unwrap();
