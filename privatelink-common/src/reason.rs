@@ -95,6 +95,8 @@ reasons! {
     FragmentLong = "fragment_long",
     /// A fragment whose datagram has not begun here, or too long ago.
     FragmentUnknown = "fragment_unknown",
+    /// A UDP packet over IPv4 has no checksum, and would have to go on as IPv6.
+    NoChecksum = "no_checksum",
 }
 
 #[cfg(test)]

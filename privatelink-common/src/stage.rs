@@ -32,6 +32,8 @@ stages! {
     Carry = "privatelink_carry",
     /// Keeps segments small enough for both sides of a flow that opens.
     Clamp = "privatelink_clamp",
+    /// Carries a packet of a flow whose ends are of different families.
+    Translate = "privatelink_translate",
     /// Answers pings, and finds the flow that an ICMP error is about.
     Icmp = "privatelink_icmp",
     /// Translates an ICMP error, and the packet that it quotes.

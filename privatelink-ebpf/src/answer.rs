@@ -70,6 +70,7 @@ const fn is_answered(reason: Reason) -> bool {
         | Reason::Internal
         | Reason::PacketRateLimit
         | Reason::BitRateLimit
+        | Reason::NoChecksum
         | Reason::IcmpUnrelated => false,
     }
 }
@@ -105,6 +106,7 @@ fn message<I: Fresh>(reason: Reason) -> (u8, u8) {
         | Reason::NotAllowed
         | Reason::PacketRateLimit
         | Reason::BitRateLimit
+        | Reason::NoChecksum
         | Reason::IcmpUnrelated => I::PROHIBITED,
     }
 }

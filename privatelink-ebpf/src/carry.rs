@@ -98,7 +98,9 @@ pub fn is_smooth<I: Ip, L: Transport>(
         && found.target.state == TargetState::Present as u32
         // The last bytes of an unresolved hop are zero; a real one like that takes the slow stage.
         && way.hop.1 != 0
-        && !turns(packet.flags, found.word)
+        && packet.flags & TURNING == 0
+        // Established, and of the same family on both sides.
+        && found.word & (word::PHASE | word::LEAVES_V6) == Phase::Established.bits() | I::LEAVES
         && packet.length <= way.mtu
         && !policy::is_metered(found.endpoint)
 }
@@ -126,7 +128,7 @@ pub fn send<T: Tables, I: Ip, L: Transport>(
 
 /// Counts a packet that has been rewritten.
 #[inline(always)]
-fn sent<T: Tables, I: Ip>(tables: &T, length: u32, found: &Found<'_>, way: &Way<I>) -> Verdict {
+pub fn sent<T: Tables, I: Ip>(tables: &T, length: u32, found: &Found<'_>, way: &Way<I>) -> Verdict {
     found.slot.seen(tables.now());
     found.slot.count(length);
     tables.count_packet(found.slot.endpoint(), way.direction, length);
@@ -165,39 +167,14 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     index: u32,
 ) -> Verdict {
     let Some(found) = Found::at(tables, index) else { return Verdict::drop(Reason::Internal) };
-    let Some(head) = frame.view::<Front<I>>(0) else { return Verdict::Pass };
-    if head.ethernet.to() != Way::<I>::of(&found).own {
-        return Verdict::Pass;
-    }
-    let endpoint = found.slot.endpoint();
-    if let Some(reason) = refused(&found) {
-        return Verdict::drop_at(reason, endpoint);
+    if found.word & word::LEAVES_V6 != I::LEAVES {
+        return Verdict::Next(Stage::Translate);
     }
     let way = Way::<I>::of(&found);
-    if packet.length > way.mtu {
-        let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
-        scratch.mtu.store(way.mtu);
-        return Verdict::drop_at(Reason::TooBig, endpoint);
-    }
-    if head.ip.ttl() <= 1 {
-        return Verdict::drop_at(Reason::TtlExpired, endpoint);
-    }
-    if policy::is_metered(found.endpoint)
-        && let Some(reason) = policy::refused_packet(tables, endpoint, packet.length)
-    {
-        return Verdict::drop_at(reason, endpoint);
-    }
-    // Only what goes on moves the flow.
-    if turns(packet.flags, found.word) {
-        if let Some(reason) = tables.scratch().and_then(|scratch| Reason::of(scratch.fault.load()))
-        {
-            return Verdict::drop_at(reason, endpoint);
-        }
-        phase::follow::<T, I>(tables, index, packet.flags);
-    }
-    let sender = head.ethernet.from();
-    if !found.is_reverse() && sender != found.slot.client_mac() {
-        phase::follow_client::<T, I>(tables, index, sender.0, sender.1);
+    let sides = Sides { own: way.own, mtu: way.mtu };
+    let stopped = stop(frame, tables, packet, &found, &sides);
+    if !stopped.is_nothing() {
+        return stopped.verdict(found.slot.endpoint());
     }
     let Some(head) = frame.view::<Front<I>>(0) else { return Verdict::drop(Reason::Internal) };
     head.ethernet.readdress(way.mac, way.hop);
@@ -220,6 +197,104 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
         return Verdict::Next(Stage::Clamp);
     }
     verdict
+}
+
+/// What a packet is held against before it goes on.
+pub struct Sides {
+    /// The gateway's address on the side that it comes from.
+    pub own: MacWords,
+    /// Largest IP packet as it comes in, so that it fits the way out.
+    pub mtu: u32,
+}
+
+/// The largest IP packet of a family that leaves as one of at most `mtu` bytes.
+#[inline(always)]
+pub fn most_bytes<I: Ip>(leaves: u32, mtu: u32) -> u32 {
+    let out = if leaves == Ipv6::LEAVES { Ipv6::LEN } else { Ipv4::LEN };
+    mtu.wrapping_add(I::LEN as u32).wrapping_sub(out as u32)
+}
+
+/// What keeps a packet of a flow from going on, as one number: the verifier would have to know the
+/// content of an `Option` that is empty.
+#[derive(Clone, Copy)]
+pub struct Stop(u32);
+
+impl Stop {
+    /// Nothing.
+    const NOTHING: Self = Self(0);
+    /// It is not for us.
+    const NOT_OURS: Self = Self(1);
+
+    /// It is refused.
+    #[inline(always)]
+    fn refused(reason: Reason) -> Self {
+        Self(2 + reason as u32)
+    }
+
+    /// What becomes of the packet, unless it goes on.
+    #[inline(always)]
+    pub fn verdict(self, endpoint: u32) -> Verdict {
+        match self.0 {
+            1 => Verdict::Pass,
+            code => {
+                let reason = Reason::of(code.wrapping_sub(2)).unwrap_or(Reason::Internal);
+                Verdict::drop_at(reason, endpoint)
+            }
+        }
+    }
+
+    /// Whether the packet goes on.
+    #[inline(always)]
+    pub fn is_nothing(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Holds a packet of a flow against all that may keep it from going on; if nothing does, the flow
+/// has been moved on.
+#[inline(always)]
+pub fn stop<F: Frame, T: Tables, I: Ip>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+    found: &Found<'_>,
+    sides: &Sides,
+) -> Stop {
+    let Some(head) = frame.view::<Front<I>>(0) else { return Stop::NOT_OURS };
+    if head.ethernet.to() != sides.own {
+        return Stop::NOT_OURS;
+    }
+    let endpoint = found.slot.endpoint();
+    if let Some(reason) = refused(found) {
+        return Stop::refused(reason);
+    }
+    if packet.length > sides.mtu {
+        if let Some(scratch) = tables.scratch() {
+            scratch.mtu.store(sides.mtu);
+        }
+        return Stop::refused(Reason::TooBig);
+    }
+    if head.ip.ttl() <= 1 {
+        return Stop::refused(Reason::TtlExpired);
+    }
+    if policy::is_metered(found.endpoint)
+        && let Some(reason) = policy::refused_packet(tables, endpoint, packet.length)
+    {
+        return Stop::refused(reason);
+    }
+    // Only what goes on moves the flow.
+    if turns(packet.flags, found.word) {
+        if let Some(reason) = tables.scratch().and_then(|scratch| Reason::of(scratch.fault.load()))
+        {
+            return Stop::refused(reason);
+        }
+        phase::follow(tables, found.index, packet.flags);
+    }
+    let sender = head.ethernet.from();
+    if !found.is_reverse() && sender != found.slot.client_mac() {
+        phase::follow_client(tables, found.index, sender.0, sender.1);
+    }
+    Stop::NOTHING
 }
 
 /// Why a flow that exists may not go on, if it may not.

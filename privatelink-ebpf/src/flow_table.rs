@@ -9,7 +9,10 @@
 
 mod region;
 
-use crate::{tables::Tables, wire::Ip};
+use crate::{
+    tables::Tables,
+    wire::{Ip, Ipv4, Ipv6},
+};
 use privatelink_common::{
     Endpoint, Source, Target,
     flow::{
@@ -314,9 +317,20 @@ impl<'t> Found<'t> {
     }
 }
 
+/// The slot of the other direction of a flow. Its packets arrive as the family in which those of
+/// this one leave.
+#[inline(always)]
+pub fn other_slot<T: Tables>(tables: &T, found: &Found<'_>) -> Option<u32> {
+    if found.word & word::LEAVES_V6 != 0 {
+        tables.search(&opposite::<Ipv6>(found))
+    } else {
+        tables.search(&opposite::<Ipv4>(found))
+    }
+}
+
 /// The tuple with which packets of the other direction of a flow arrive.
 #[inline(always)]
-pub fn opposite<I: Ip>(found: &Found<'_>) -> Arrival<I> {
+fn opposite<I: Ip>(found: &Found<'_>) -> Arrival<I> {
     let protocol = found.protocol();
     if found.is_reverse() {
         Arrival {

@@ -40,6 +40,7 @@ mod slow;
 mod sum;
 mod sweep;
 mod tables;
+mod translate;
 mod verdict;
 pub mod wire;
 
@@ -73,6 +74,7 @@ pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Ve
         Stage::Carry => carry::carry(frame, tables),
         Stage::Fragment => fragment::fragment(frame, tables),
         Stage::Clamp => clamp::clamp(frame, tables),
+        Stage::Translate => translate::translate(frame, tables),
         Stage::Icmp => icmp::icmp(frame, tables),
         Stage::IcmpError => icmp_error::icmp_error(frame, tables),
         Stage::Answer => return answer::answer(frame, tables),

@@ -1,7 +1,7 @@
 //! Opens a flow: whether there may be one, to which target, from which source address and port.
 
 use crate::{
-    carry::refused_admission,
+    carry::{most_bytes, refused_admission},
     checksum,
     flow_table::{Arrival, Taken},
     frame::Frame,
@@ -11,6 +11,7 @@ use crate::{
     verdict::Verdict,
     wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6, tcp_flags},
 };
+use core::marker::PhantomData;
 use privatelink_common::{
     Admission, Endpoint, ListenerKey, LocalKey, LocalKind, Pool, Reason, Scratch, Stage, TCP,
     TargetState,
@@ -75,7 +76,12 @@ fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scra
     if let Some(reason) = Reason::of(scratch.fault.load()) {
         return refuse(reason);
     }
-    match enter(tables, &mut Claim { arrival: &packet.arrival, choice }) {
+    let entered = if choice.leaves == Ipv6::LEAVES {
+        enter::<T, I, Ipv6>(tables, &mut Claim::of(&packet.arrival, choice))
+    } else {
+        enter::<T, I, Ipv4>(tables, &mut Claim::of(&packet.arrival, choice))
+    };
+    match entered {
         Ok(slot) => scratch.slot.store(slot),
         Err(reason) => return refuse(reason),
     }
@@ -121,12 +127,14 @@ fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Resul
     if split_mac(target.hop) == (0, 0) {
         return Err(Reason::NoNeighbour);
     }
-    if packet.length > u32::from(target.mtu) {
-        tables.scratch().ok_or(Reason::Internal)?.mtu.store(target.mtu.into());
+    let leaves = if target.address.is_v4() { Ipv4::LEAVES } else { Ipv6::LEAVES };
+    let most = most_bytes::<I>(leaves, target.mtu.into());
+    if packet.length > most {
+        tables.scratch().ok_or(Reason::Internal)?.mtu.store(most);
         return Err(Reason::TooBig);
     }
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;
-    let sources = I::sources(service);
+    let sources = if leaves == Ipv6::LEAVES { service.sources_v6 } else { service.sources_v4 };
     if sources.count == 0 {
         return Err(Reason::NoTarget);
     }
@@ -148,7 +156,8 @@ fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Resul
         reserved: 0,
     };
     Ok(Choice {
-        word: arrival.protocol << word::PROTOCOL_SHIFT | phase.bits() | I::ARRIVES | I::LEAVES,
+        word: arrival.protocol << word::PROTOCOL_SHIFT | phase.bits(),
+        leaves,
         sources,
         start: (hash >> 32) as u32,
         stride: hash as u32 | 1,
@@ -205,7 +214,7 @@ fn pick(pool: Pool, hash: u32) -> Option<u32> {
 
 /// Enters both directions, or neither.
 #[inline(always)]
-fn enter<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, Reason> {
+fn enter<T: Tables, I: Ip, O: Ip>(tables: &T, claim: &mut Claim<'_, I, O>) -> Result<u32, Reason> {
     let reverse = claim_port(tables, claim)?;
     let taken = match enter_direction(tables, claim, false) {
         Ok(index) => {
@@ -217,7 +226,7 @@ fn enter<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, 
         }
         Err(taken) => taken,
     };
-    tables.remove(reverse, claim.choice.word | word::REVERSE | word::LIVE);
+    tables.remove(reverse, claim.word(true) | word::LIVE);
     match taken {
         // Another CPU made the same flow at the same time: this packet goes with it.
         Taken::Exists => tables.search(claim.arrival).ok_or(Reason::Contended),
@@ -229,7 +238,10 @@ fn enter<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, 
 /// Enters the direction from the target under a source address and port that nobody uses
 /// towards it: this is what allocates them.
 #[inline(always)]
-fn claim_port<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<u32, Reason> {
+fn claim_port<T: Tables, I: Ip, O: Ip>(
+    tables: &T,
+    claim: &mut Claim<'_, I, O>,
+) -> Result<u32, Reason> {
     claim.propose(0);
     let mut claimed = enter_direction(tables, claim, true);
     for _ in 1..CLAIM_ATTEMPTS {
@@ -248,27 +260,36 @@ fn claim_port<T: Tables, I: Ip>(tables: &T, claim: &mut Claim<'_, I>) -> Result<
 
 /// Enters one direction of the flow to be.
 #[inline(never)]
-fn enter_direction<T: Tables, I: Ip>(
+fn enter_direction<T: Tables, I: Ip, O: Ip>(
     tables: &T,
-    claim: &mut Claim<'_, I>,
+    claim: &mut Claim<'_, I, O>,
     reverse: bool,
 ) -> Result<u32, Taken> {
     let reply = claim.reply(tables).ok_or(Taken::Full)?;
-    let (from, to) = if reverse { (&reply, claim.arrival) } else { (claim.arrival, &reply) };
-    let (from_sum, to_sum) = (from.address_sum(), to.address_sum());
-    let l3 = checksum::difference(from_sum, to_sum);
-    let l4 = checksum::difference(from_sum + from.port_sum(), to_sum + to.port_sum());
-    let choice = &mut *claim.choice;
-    let word = if reverse { choice.word | word::REVERSE } else { choice.word };
-    choice.content.l3_delta = checksum::fold(u32::from(l3) + u32::from(checksum::TTL_STEP));
-    choice.content.l4_delta = l4;
-    tables.insert(from, word, &choice.content)
+    let (client, target) = (claim.arrival.address_sum(), reply.address_sum());
+    let (client_ports, target_ports) = (claim.arrival.port_sum(), reply.port_sum());
+    let (from, to) = if reverse { (target, client) } else { (client, target) };
+    let (from_ports, to_ports) =
+        if reverse { (target_ports, client_ports) } else { (client_ports, target_ports) };
+    let l3 = checksum::difference(from, to);
+    let l4 = checksum::difference(from + from_ports, to + to_ports);
+    let word = claim.word(reverse);
+    let content = &mut claim.choice.content;
+    content.l3_delta = checksum::fold(u32::from(l3) + u32::from(checksum::TTL_STEP));
+    content.l4_delta = l4;
+    if reverse {
+        tables.insert(&reply, word, content)
+    } else {
+        tables.insert(claim.arrival, word, content)
+    }
 }
 
 /// A flow to be.
 struct Choice {
-    /// The word of the direction from the client.
+    /// What the words of both directions have in common.
     word: u32,
+    /// What the word says of packets that leave as the target's family.
+    leaves: u32,
     sources: Pool,
     /// Where the search for a port starts, secret to everybody else.
     start: u32,
@@ -279,14 +300,16 @@ struct Choice {
     content: Content,
 }
 
-/// The search for a source address and port.
-struct Claim<'p, I: Ip> {
+/// The search for a source address and port, for a client of one family and a target of another
+/// or the same.
+struct Claim<'p, I: Ip, O: Ip> {
     /// The tuple from the client.
     arrival: &'p Arrival<I>,
     choice: &'p mut Choice,
+    family: PhantomData<O>,
 }
 
-impl<I: Ip> Walk for Claim<'_, I> {
+impl<I: Ip, O: Ip> Walk for Claim<'_, I, O> {
     /// Goes on to the next source address and port that looks free.
     #[inline(always)]
     fn step<T: Tables>(&mut self, tables: &T, _number: u32) -> bool {
@@ -296,7 +319,20 @@ impl<I: Ip> Walk for Claim<'_, I> {
     }
 }
 
-impl<I: Ip> Claim<'_, I> {
+impl<'p, I: Ip, O: Ip> Claim<'p, I, O> {
+    #[inline(always)]
+    fn of(arrival: &'p Arrival<I>, choice: &'p mut Choice) -> Self {
+        Self { arrival, choice, family: PhantomData }
+    }
+
+    /// The word of one direction.
+    #[inline(always)]
+    fn word(&self, reverse: bool) -> u32 {
+        let families =
+            if reverse { word::REVERSE | O::ARRIVES | I::LEAVES } else { I::ARRIVES | O::LEAVES };
+        self.choice.word | families
+    }
+
     /// Puts the source address and port of a step of the search.
     #[inline(always)]
     fn propose(&mut self, number: u32) {
@@ -314,12 +350,12 @@ impl<I: Ip> Claim<'_, I> {
 
     /// The tuple of the target's packets.
     #[inline(always)]
-    fn reply<T: Tables>(&self, tables: &T) -> Option<Arrival<I>> {
+    fn reply<T: Tables>(&self, tables: &T) -> Option<Arrival<O>> {
         let target = tables.target(self.choice.content.target)?;
         Some(Arrival {
             network: target.network,
-            source: I::from_addr(&target.address),
-            destination: I::from_addr(&tables.source(self.choice.content.source)?.address),
+            source: O::from_addr(&target.address),
+            destination: O::from_addr(&tables.source(self.choice.content.source)?.address),
             ports: self.choice.content.provider_ports,
             protocol: self.arrival.protocol,
         })

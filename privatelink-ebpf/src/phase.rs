@@ -4,15 +4,15 @@
 //! rare, and this is where the other slot is looked up.
 
 use crate::{
-    flow_table::{Found, opposite},
+    flow_table::{Found, other_slot},
     tables::Tables,
-    wire::{Ip, tcp_flags},
+    wire::tcp_flags,
 };
 use privatelink_common::flow::{Phase, Slot, word};
 
 /// Notes what a packet's flags mean for its flow.
 #[inline(never)]
-pub fn follow<T: Tables, I: Ip>(tables: &T, index: u32, flags: u32) {
+pub fn follow<T: Tables>(tables: &T, index: u32, flags: u32) {
     let Some(found) = Found::at(tables, index) else { return };
     let marks = word::PHASE | word::FIN_IN | word::FIN_OUT;
     let next = advance(found.word, flags);
@@ -28,8 +28,7 @@ pub fn follow<T: Tables, I: Ip>(tables: &T, index: u32, flags: u32) {
     if next == found.word & marks {
         return;
     }
-    let other = opposite::<I>(&found);
-    if let Some(other) = tables.search(&other).and_then(|index| tables.slot(index)) {
+    if let Some(other) = other_slot(tables, &found).and_then(|index| tables.slot(index)) {
         put(other, other.word(), 0);
     }
 }
@@ -77,11 +76,10 @@ fn advance(word: u32, flags: u32) -> u32 {
 
 /// Sends a flow's replies to another Ethernet address from now on.
 #[inline(never)]
-pub fn follow_client<T: Tables, I: Ip>(tables: &T, index: u32, high: u16, low: u32) {
+pub fn follow_client<T: Tables>(tables: &T, index: u32, high: u16, low: u32) {
     let Some(found) = Found::at(tables, index) else { return };
     found.slot.set_client_mac(high, low);
-    let other = opposite::<I>(&found);
-    if let Some(other) = tables.search(&other).and_then(|index| tables.slot(index)) {
+    if let Some(other) = other_slot(tables, &found).and_then(|index| tables.slot(index)) {
         other.set_client_mac(high, low);
     }
 }

@@ -36,6 +36,7 @@ stages! {
     privatelink_carry: Carry,
     privatelink_fragment: Fragment,
     privatelink_clamp: Clamp,
+    privatelink_translate: Translate,
     privatelink_icmp: Icmp,
     privatelink_icmp_error: IcmpError,
     privatelink_answer: Answer,

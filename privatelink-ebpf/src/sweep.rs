@@ -3,10 +3,9 @@
 //! User space runs this region by region: no packet pays for it, and none waits for it.
 
 use crate::{
-    flow_table::{Found, opposite},
+    flow_table::{Found, other_slot},
     policy::is_allowed,
     tables::{Tables, Walk},
-    wire::{Ipv4, Ipv6},
 };
 use privatelink_common::{
     Addr, Admission, EndCause, ListenerKey, TargetState,
@@ -67,12 +66,8 @@ impl Walk for Slots {
 #[inline(never)]
 fn end_for_cause<T: Tables>(tables: &T, index: u32) -> Option<()> {
     let found = Found::at(tables, index)?;
-    let other = if found.word & word::LEAVES_V6 != 0 {
-        tables.search(&opposite::<Ipv6>(&found))
-    } else {
-        tables.search(&opposite::<Ipv4>(&found))
-    };
-    let other = other.and_then(|index| tables.slot(index).map(|slot| (index, slot)));
+    let other =
+        other_slot(tables, &found).and_then(|index| tables.slot(index).map(|slot| (index, slot)));
     let seen = match other {
         Some((_, slot)) => later(found.slot.last_seen(), slot.last_seen()),
         None => found.slot.last_seen(),

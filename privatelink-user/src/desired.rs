@@ -138,6 +138,9 @@ impl<'a> View<'a> {
         if let Some((network, network_index, attached)) = self.attached(&service.network) {
             self.targets(service, network, network_index, attached);
             pools = Family::BOTH.map(|family| self.backends(service, family));
+            // Where a family has no target, those of the other serve its clients.
+            let [v4, v6] = pools;
+            pools = [if v4.count == 0 { v6 } else { v4 }, if v6.count == 0 { v4 } else { v6 }];
         }
         for listener in &service.listeners {
             self.listener(index, listener, pools);

@@ -32,6 +32,11 @@ pub trait Fresh: Control {
         payload: u32,
     );
 
+    /// Class of traffic of a packet.
+    fn class(&self) -> u8;
+    /// Writes all of the header for a packet that comes from the other family.
+    fn compose_as(&mut self, header: &Header<Self>);
+
     /// The sum over the pseudo header of control messages, if there is one.
     fn control_sum(source: Self::Address, destination: Self::Address, length: u32) -> u32;
 
@@ -49,6 +54,28 @@ pub trait Fresh: Control {
             + u32::from((length as u16).to_be())
     }
 }
+
+/// What a translated packet keeps, or gets.
+pub struct Header<I: Fresh> {
+    /// Sender.
+    pub source: I::Address,
+    /// Receiver.
+    pub destination: I::Address,
+    /// Protocol of the payload.
+    pub protocol: u8,
+    /// Length of the payload.
+    pub payload: u32,
+    /// Class of traffic.
+    pub class: u8,
+    /// Remaining hops.
+    pub hops: u8,
+    /// What tells the packet from others, if it may be fragmented.
+    pub identification: u16,
+}
+
+/// A packet over IPv4 that is no longer than this may be fragmented: it came from a network where
+/// a link need not carry more (RFC 7915, section 5.1).
+const MAY_FRAGMENT: u32 = 1260;
 
 impl Fresh for Ipv4 {
     const ETHERTYPE: u16 = EtherType::IPV4;
@@ -79,6 +106,31 @@ impl Fresh for Ipv4 {
     }
 
     #[inline(always)]
+    fn class(&self) -> u8 {
+        (u32::from_be(self.version_length()) >> 16) as u8
+    }
+
+    #[inline(always)]
+    fn compose_as(&mut self, header: &Header<Self>) {
+        let length = header.payload + Self::LEN as u32;
+        let fragment =
+            if length <= MAY_FRAGMENT { u32::from(header.identification) << 16 } else { 0x4000 };
+        let (first, fragment) =
+            ((0x4500_0000 | u32::from(header.class) << 16 | length).to_be(), fragment.to_be());
+        self.set_version_length(first);
+        self.set_fragment(fragment);
+        (self.ttl, self.protocol) = (header.hops, header.protocol);
+        self.set_source(header.source);
+        self.set_destination(header.destination);
+        let sum = Self::sum(first)
+            + Self::sum(fragment)
+            + u32::from(u16::from_ne_bytes([header.hops, header.protocol]))
+            + Self::sum(header.source)
+            + Self::sum(header.destination);
+        self.set_check(!checksum::fold(sum));
+    }
+
+    #[inline(always)]
     fn control_sum(_source: u32, _destination: u32, _length: u32) -> u32 {
         0
     }
@@ -102,6 +154,20 @@ impl Fresh for Ipv6 {
         (self.next_header, self.hop_limit) = (protocol, FRESH_TTL);
         self.set_source(source);
         self.set_destination(destination);
+    }
+
+    #[inline(always)]
+    fn class(&self) -> u8 {
+        self.traffic_class()
+    }
+
+    #[inline(always)]
+    fn compose_as(&mut self, header: &Header<Self>) {
+        self.set_traffic_class(header.class);
+        self.set_payload_length((header.payload as u16).to_be());
+        (self.next_header, self.hop_limit) = (header.protocol, header.hops);
+        self.set_source(header.source);
+        self.set_destination(header.destination);
     }
 
     #[inline(always)]

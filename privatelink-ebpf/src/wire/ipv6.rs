@@ -91,6 +91,21 @@ impl Ipv6 {
         super::word::store!(u32, self, AT, 0x6000_0000_u32.to_be());
     }
 
+    /// Class of traffic.
+    #[inline(always)]
+    pub fn traffic_class(&self) -> u8 {
+        const AT: usize = core::mem::offset_of!(Ipv6, version_class);
+        (u32::from_be(super::word::load!(u32, self, AT)) >> 20) as u8
+    }
+
+    /// Puts the version and the class of traffic, and no flow label.
+    #[inline(always)]
+    pub fn set_traffic_class(&mut self, class: u8) {
+        const AT: usize = core::mem::offset_of!(Ipv6, version_class);
+        let word = 0x6000_0000 | u32::from(class) << 20;
+        super::word::store!(u32, self, AT, word.to_be());
+    }
+
     /// Whether a next header is an extension header (RFC 7045) rather than a protocol.
     fn is_extension(next_header: u8) -> bool {
         matches!(next_header, 0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 | 253 | 254)

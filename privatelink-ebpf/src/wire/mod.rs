@@ -18,7 +18,7 @@ mod word;
 pub use arp::Arp;
 pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet, MacWords};
 pub use extension::{Extension, Fragment, Word, option};
-pub use fresh::Fresh;
+pub use fresh::{Fresh, Header};
 pub use icmp::{Control, FRESH_TTL, Icmp, LEAST_QUOTE, Quoted, QuotedTcp, icmp_v4, icmp_v6};
 pub use icmpv6::{NeighbourMessage, NeighbourOption};
 pub use ipv4::Ipv4;

@@ -26,6 +26,8 @@ pub trait Transport: Wire {
     /// # Errors
     /// What keeps the packet from being followed.
     fn segment(&self, payload: u32, may_lack_checksum: bool) -> Result<Segment, Reason>;
+    /// Whether there is a checksum.
+    fn has_checksum(&self) -> bool;
     /// Puts both ports, and the checksum that goes with all that was rewritten.
     fn rewrite(&mut self, ports: u32, l4_delta: u16);
 }
@@ -71,6 +73,11 @@ impl Transport for Tcp {
             return Err(Reason::Malformed);
         }
         Ok(Segment { ports: self.ports(), flags: offset_flags & 0xff, header: header_len })
+    }
+
+    #[inline(always)]
+    fn has_checksum(&self) -> bool {
+        true
     }
 
     #[inline(always)]
@@ -123,6 +130,11 @@ impl Transport for Udp {
             return Err(Reason::BadChecksum);
         }
         Ok(Segment { ports: self.ports(), flags: 0, header: size_of::<Self>() as u32 })
+    }
+
+    #[inline(always)]
+    fn has_checksum(&self) -> bool {
+        self.check() != 0
     }
 
     #[inline(always)]

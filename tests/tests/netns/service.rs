@@ -4,7 +4,9 @@ use std::{net::UdpSocket, thread};
 
 use privatelink_tests::lab::{client, provider::GREETING};
 
-use crate::fixture::{CLIENT, ENDPOINT, SOON, Scene, at, curl, everything_works, is_source};
+use crate::fixture::{
+    CLIENT, CONFIG, ENDPOINT, SOON, Scene, at, curl, everything_works, is_source,
+};
 
 #[test]
 fn curl_shows_the_page_over_both_families() {
@@ -76,5 +78,21 @@ fn consumers_with_identical_addresses_do_not_mix() {
                 });
             }
         });
+    }
+}
+
+/// Each family's target alone serves the clients of both.
+#[test]
+fn targets_of_one_family_serve_clients_of_both() {
+    for target in ["10.0.0.10", "fd00::10"] {
+        let other = format!("[[service.target]]\naddress = \"{target}\"\n");
+        assert!(CONFIG.contains(&other));
+        let scene = Scene::with(&CONFIG.replace(&other, "")).unwrap();
+        everything_works(scene.acme()).unwrap();
+        for endpoint in ENDPOINT {
+            let echo = at(endpoint, 7);
+            scene.acme().run(|| client::tcp_echo(echo, 3_000_001, 7, SOON)).unwrap();
+            scene.acme().run(|| client::udp_echo(echo, &[0x5a; 1400], SOON)).unwrap();
+        }
     }
 }
