@@ -16,24 +16,28 @@ const SWEEP_STRIDE: u32 = 16;
 pub(super) struct Endings {
     /// The region where the sweep goes on.
     next: u32,
-    /// `None` if the daemon may not send frames of its own.
-    sender: Option<FrameSender>,
+    /// What sends the daemon's own frames, or why it cannot.
+    sender: Result<FrameSender, String>,
 }
 
 impl Endings {
     /// Without the right to send frames, flows end in silence.
     pub fn new() -> Self {
-        let sender = FrameSender::open()
-            .inspect_err(|error| {
-                warn!("flows will end without resets, which need CAP_NET_RAW: {}", Chain(error));
-            })
-            .ok();
+        let sender = FrameSender::open().map_err(|error| {
+            let error = Chain(&error);
+            format!("flows end without resets: grant the daemon CAP_NET_RAW ({error})")
+        });
         Self { next: 0, sender }
+    }
+
+    /// What is wrong.
+    pub fn problem(&self) -> Option<String> {
+        self.sender.as_ref().err().cloned()
     }
 
     /// Makes both ends of each flow ask what became of it.
     fn tell(&self, ends: &[End]) {
-        let Some(sender) = &self.sender else { return };
+        let Ok(sender) = &self.sender else { return };
         let mut failed = None;
         for question in ends.iter().flat_map(resets::questions) {
             if let Err(error) = sender.send(question.ifindex, &question.frame) {

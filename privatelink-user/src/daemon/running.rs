@@ -134,6 +134,7 @@ impl Running {
         }
         self.write_maps()?;
         let mut problems = self.follow_interfaces().await;
+        problems.extend(self.endings.problem());
         let hops = next_hops(&self.loaded.model, self.host.facts());
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);

@@ -42,9 +42,16 @@ fn the_units_capabilities_are_enough() {
 fn each_of_the_units_capabilities_is_needed() {
     let lab = lay().unwrap();
     let all = capabilities();
-    assert_eq!(all.len(), 3);
+    assert_eq!(all.len(), 4);
     for without in &all {
         let others: Vec<String> = all.iter().filter(|one| *one != without).cloned().collect();
+        if without == "net_raw" {
+            let mut daemon = start(&lab, &others).unwrap();
+            let problems = daemon.status().unwrap()["problems"].to_string();
+            assert!(problems.contains("CAP_NET_RAW"), "{problems}");
+            daemon.down().unwrap();
+            continue;
+        }
         let refused = start(&lab, &others).err();
         let Some(error) = refused else { panic!("it starts without {without}") };
         assert!(format!("{error:#}").contains("CAP_"), "{error:#}");
