@@ -129,12 +129,12 @@ pub fn tcp_exchange(stream: &TcpStream, bytes: u64, seed: u64) -> Result<Echoed>
 fn send(mut stream: &TcpStream, bytes: u64, seed: u64) -> Result<u64> {
     let mut noise = Noise::new(seed);
     let mut hasher = DefaultHasher::new();
-    let mut chunk = [0; 8192];
+    let mut chunk = [0; 65_536];
     let mut left = bytes;
     while left > 0 {
         let length = chunk.len().min(usize::try_from(left)?);
         let part = chunk.get_mut(..length).unwrap_or_default();
-        part.fill_with(|| noise.next());
+        noise.fill(part);
         hasher.write(part);
         stream.write_all(part).context("cannot send")?;
         left -= u64::try_from(length)?;
@@ -144,7 +144,7 @@ fn send(mut stream: &TcpStream, bytes: u64, seed: u64) -> Result<u64> {
 
 fn receive(mut stream: &TcpStream, bytes: u64) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
-    let mut chunk = [0; 8192];
+    let mut chunk = [0; 65_536];
     let mut left = bytes;
     while left > 0 {
         let length = chunk.len().min(usize::try_from(left)?);
@@ -167,10 +167,14 @@ impl Noise {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn next(&mut self) -> u8 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.to_be_bytes()[0]
+    /// Fills a part of the stream whose length, but for the last part, is a multiple of eight.
+    fn fill(&mut self, part: &mut [u8]) {
+        for word in part.chunks_mut(8) {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            let bytes = self.0.to_be_bytes();
+            word.copy_from_slice(bytes.get(..word.len()).unwrap_or_default());
+        }
     }
 }
