@@ -9,6 +9,7 @@ pub(crate) mod batch;
 mod error;
 mod fdinfo;
 mod flows;
+mod forget;
 mod frames;
 mod mapping;
 mod maps;

@@ -1,0 +1,75 @@
+//! A datapath as if no packet had come yet.
+
+use aya::Pod;
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::util::nr_cpus;
+use privatelink_common::flow::{REGION_SLOTS, Region, Slot};
+use privatelink_common::fragment::{self, Fragmented};
+use privatelink_common::{EndpointCounters, Meter, Reason, maps};
+
+use super::error::Error;
+use super::{Datapath, Maps};
+
+impl Datapath {
+    /// Empties the flow table, the table of fragments, and what was counted, the latter for these
+    /// endpoints. For tests, which need not load the programs again; packets must not pass
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn forget(&self, endpoints: &[u32]) -> Result<(), Error> {
+        let endpoints = || endpoints.iter().copied();
+        let regions = 0..self.regions();
+        let slots = 0..self.regions() * REGION_SLOTS;
+        clear::<[u8; size_of::<Slot>()]>(&self.maps, maps::SLOTS, slots)?;
+        clear::<[u8; size_of::<Region>()]>(&self.maps, maps::REGIONS, regions)?;
+        clear::<[u8; size_of::<Meter>()]>(&self.maps, maps::METERS, endpoints())?;
+        let fragments = 0..fragment::ENTRIES;
+        clear::<[u8; size_of::<Fragmented>()]>(&self.maps, maps::FRAGMENTS, fragments)?;
+        let zero = EndpointCounters::default();
+        clear_per_cpu(&self.maps, maps::ENDPOINT_COUNTERS, endpoints(), zero)?;
+        clear_per_cpu(&self.maps, maps::DROPS, 0..Reason::ALL.len() as u32, 0_u64)?;
+        drop(self.ends());
+        Ok(())
+    }
+}
+
+fn clear<V: Pod + Zero>(
+    opened: &Maps,
+    map: &'static str,
+    indices: impl Iterator<Item = u32>,
+) -> Result<(), Error> {
+    let mut array: Array<MapData, V> = typed(opened, map)?;
+    for index in indices {
+        array.set(index, V::ZERO, 0).map_err(Error::load(map))?;
+    }
+    Ok(())
+}
+
+fn clear_per_cpu<V: Pod>(
+    opened: &Maps,
+    map: &'static str,
+    indices: impl Iterator<Item = u32>,
+    zero: V,
+) -> Result<(), Error> {
+    let mut array: PerCpuArray<MapData, V> = typed(opened, map)?;
+    let cpus = nr_cpus().map_err(|(_, error)| Error::load(map)(error))?;
+    for index in indices {
+        let values = PerCpuValues::try_from(vec![zero; cpus]).map_err(Error::load(map))?;
+        array.set(index, values, 0).map_err(Error::load(map))?;
+    }
+    Ok(())
+}
+
+fn typed<M: TryFrom<Map, Error = MapError>>(opened: &Maps, map: &'static str) -> Result<M, Error> {
+    Map::from_map_data(opened.duplicate(map)?).and_then(M::try_from).map_err(Error::load(map))
+}
+
+/// Bytes that are all zero.
+trait Zero {
+    const ZERO: Self;
+}
+
+impl<const N: usize> Zero for [u8; N] {
+    const ZERO: Self = [0; N];
+}
