@@ -7,6 +7,7 @@ use privatelink_common::{
     Addr, Admission, Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
     Rule, RuleKey, Service, Source, TCP, Target, TargetState, policy::limited,
 };
+use privatelink_user::parting;
 use privatelink_user::plan::{Change, Op, Plan};
 use privatelink_user::store::{MapStore, Memory};
 use privatelink_user::tables::Tables;
@@ -30,6 +31,24 @@ proptest! {
             store.apply(op).unwrap();
             prop_assert_eq!(fault(store.tables()), None, "after {}", op);
         }
+    }
+
+    /// As the daemon does it: what goes is marked as gone first, and swept.
+    #[test]
+    fn the_way_by_what_parts_converges_and_leaves_nothing_dangling(
+        actual in content(),
+        desired in content(),
+    ) {
+        let mut store = Memory::holding(actual);
+        let parting = parting::between(&loaded(&store), &desired);
+        for content in parting.iter().chain([&desired]) {
+            for op in Plan::between(&loaded(&store), content).ops() {
+                store.apply(op).unwrap();
+                prop_assert_eq!(fault(store.tables()), None, "after {}", op);
+            }
+        }
+        prop_assert_eq!(store.tables(), &desired);
+        prop_assert_eq!(parting::between(&loaded(&store), &desired), None);
     }
 
     #[test]
