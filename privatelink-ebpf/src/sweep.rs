@@ -66,13 +66,23 @@ impl Walk for Slots {
 #[inline(never)]
 fn end_for_cause<T: Tables>(tables: &T, index: u32) -> Option<()> {
     let found = Found::at(tables, index)?;
+    let refused = refused(tables, &found);
+    // One direction that is not silent is enough. Nearly every flow is known to live by this, so
+    // that the other direction, somewhere in the table, is not searched for.
+    if refused.is_none() && !is_silent(tables, found.slot.last_seen(), patience(tables, &found)) {
+        return None;
+    }
     let other =
         other_slot(tables, &found).and_then(|index| tables.slot(index).map(|slot| (index, slot)));
-    let seen = match other {
-        Some((_, slot)) => later(found.slot.last_seen(), slot.last_seen()),
-        None => found.slot.last_seen(),
+    let cause = match (refused, other) {
+        (Some(cause), _) => cause,
+        (None, Some((_, slot)))
+            if !is_silent(tables, slot.last_seen(), patience(tables, &found)) =>
+        {
+            return None;
+        }
+        (None, _) => silence(found.word),
     };
-    let cause = cause(tables, &found, seen)?;
     if !found.is_reverse() {
         tell(tables, &found, other.map(|(_, slot)| slot), cause);
     } else if let Some((index, _)) = other {
@@ -90,9 +100,9 @@ fn later(a: u32, b: u32) -> u32 {
     if a.wrapping_sub(b).cast_signed() >= 0 { a } else { b }
 }
 
-/// Why a flow ends now, if it does.
+/// Why a flow may not go on, if it may not.
 #[inline(always)]
-fn cause<T: Tables>(tables: &T, found: &Found<'_>, seen: u32) -> Option<EndCause> {
+fn refused<T: Tables>(tables: &T, found: &Found<'_>) -> Option<EndCause> {
     const AVAILABLE: u32 = Admission::Available as u32;
     const DRAINING: u32 = Admission::Draining as u32;
     if !matches!(found.endpoint.admission, AVAILABLE | DRAINING) {
@@ -104,20 +114,23 @@ fn cause<T: Tables>(tables: &T, found: &Found<'_>, seen: u32) -> Option<EndCause
     if found.source.gone != 0 {
         return Some(EndCause::SourceGone);
     }
+    if found.endpoint.rule_count == 0 {
+        return None;
+    }
     let client = Addr::from_words(found.slot.client());
     let [_, _, high, low] = found.slot.consumer_ports().to_ne_bytes();
     let port = u16::from_be_bytes([high, low]);
-    if !is_allowed(tables, found.endpoint, &client, port) {
-        return Some(EndCause::NotAllowed);
-    }
-    if !is_silent(tables, seen, patience(tables, found)) {
-        return None;
-    }
-    Some(match Phase::of(found.word) {
+    (!is_allowed(tables, found.endpoint, &client, port)).then_some(EndCause::NotAllowed)
+}
+
+/// What it means that a flow has been silent for too long.
+#[inline(always)]
+fn silence(word: u32) -> EndCause {
+    match Phase::of(word) {
         Phase::Opening | Phase::Answered => EndCause::Unanswered,
         Phase::Closing => EndCause::Closed,
         Phase::Established | Phase::HalfClosed => EndCause::Idle,
-    })
+    }
 }
 
 /// Tells user space what there was.

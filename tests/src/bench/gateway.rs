@@ -2,10 +2,11 @@
 
 use std::iter;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aya::maps::{Array, DevMap, HashMap, Map, MapData, PerCpuArray, ProgramArray};
-use aya::programs::Xdp;
+use aya::maps::{Array, DevMap, HashMap, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use privatelink_common::flow::{REGION_SLOTS, regions_for};
 use privatelink_common::hash::HashKeys;
@@ -31,6 +32,8 @@ pub struct Gateway {
     ebpf: Ebpf,
     object: PathBuf,
     capacity: u32,
+    /// What the sweeps ended.
+    ends: Option<RingBuf<MapData>>,
     /// A program array is emptied when the last process lets go of it.
     _stages: ProgramArray<MapData>,
 }
@@ -63,10 +66,73 @@ impl Gateway {
         for stage in Stage::ALL {
             stages.set(*stage as u32, xdp(&ebpf, stage.program())?.fd()?, 0)?;
         }
-        let mut this = Self { ebpf, object: path.to_owned(), capacity, _stages: stages };
+        let mut this =
+            Self { ebpf, object: path.to_owned(), capacity, ends: None, _stages: stages };
         this.attach(ports)?;
         this.publish(ports)?;
         Ok(this)
+    }
+
+    /// Flows that the table is made for.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Loads the program that sweeps the flow table.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses it.
+    pub fn load_sweep(&mut self) -> Result<()> {
+        let program = self.ebpf.program_mut(maps::SWEEP_PROGRAM).context("no sweep")?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        program.load().context("the kernel refused the sweep")?;
+        let ends = self.ebpf.take_map(maps::ENDS).context("the object tells no ends")?;
+        self.ends = Some(ends.try_into()?);
+        Ok(())
+    }
+
+    /// Sweeps some regions; returns how many flows were ended.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not run the program.
+    pub fn sweep(&self, first: u32, regions: u32) -> Result<u32> {
+        let mut packet = [0; maps::SWEEP_RANGE + 8];
+        let (_, range) = packet.split_at_mut(maps::SWEEP_RANGE);
+        range.copy_from_slice([first, regions].map(u32::to_ne_bytes).as_flattened());
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&packet);
+        let program = self.ebpf.program(maps::SWEEP_PROGRAM).context("no sweep")?;
+        let program: &SchedClassifier = program.try_into()?;
+        Ok(program.test_run(options).context("the kernel did not sweep")?.return_value)
+    }
+
+    /// Reads what the sweeps have ended, and returns how many flows that was.
+    ///
+    /// # Errors
+    ///
+    /// Before [`Gateway::load_sweep`].
+    pub fn read_ends(&mut self) -> Result<usize> {
+        let ends = self.ends.as_mut().context("the sweep is not loaded")?;
+        Ok(std::iter::from_fn(|| ends.next().map(drop)).count())
+    }
+
+    /// Changes how long flows may be silent.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_patience(&mut self, patience: Duration) -> Result<()> {
+        let mut listeners: HashMap<_, ListenerKey, Listener> =
+            self.map(maps::LISTENERS)?.try_into()?;
+        let keys = listeners.keys().collect::<Result<Vec<_>, _>>()?;
+        for key in keys {
+            let idle_ticks = ticks_from_millis(patience.as_millis() as u64);
+            let listener = Listener { idle_ticks, ..listeners.get(&key, 0)? };
+            listeners.insert(key, listener, 0)?;
+        }
+        Ok(())
     }
 
     /// Packets not forwarded, by reason.

@@ -14,6 +14,7 @@ pub mod packet;
 pub mod programs;
 pub mod report;
 pub mod subject;
+pub mod sweep;
 
 use anyhow::{Context, Result, ensure};
 

@@ -11,7 +11,7 @@ use privatelink_tests::bench::packet::{MAX_FLOWS, Protocol};
 use privatelink_tests::bench::programs::{Reference, Simple};
 use privatelink_tests::bench::report::{Figure, Report};
 use privatelink_tests::bench::subject::Subject;
-use privatelink_tests::bench::{Bench, Plan};
+use privatelink_tests::bench::{Bench, Plan, sweep};
 
 /// Own cost per packet of privatelink's program and of a C reference, side by side.
 #[derive(Debug, Parser)]
@@ -38,6 +38,9 @@ struct Arguments {
     /// Also measure packets each of which opens a flow.
     #[arg(long)]
     new_flows: bool,
+    /// Measure instead what a sweep of the flow table takes, with as many flows as it is for.
+    #[arg(long, conflicts_with_all = ["c_only", "gate"])]
+    sweep: bool,
     /// Measure the programs in C only.
     #[arg(long)]
     c_only: bool,
@@ -73,6 +76,9 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> Result<bool> {
     let machine = Machine::pinned(arguments.cpu)?;
     let ports = Ports::in_private_namespace()?;
+    if arguments.sweep {
+        return sweep(arguments, &machine, &ports);
+    }
     let mut figures = established(arguments, ports)?;
     if arguments.new_flows {
         figures.extend(new_flows(arguments, ports)?);
@@ -85,6 +91,18 @@ fn measure(arguments: &Arguments) -> Result<bool> {
         print!("{}", report.table());
     }
     arguments.gate.map_or(Ok(true), |limit| gate(&report, &arguments.gate_program, limit))
+}
+
+fn sweep(arguments: &Arguments, machine: &Machine, ports: &Ports) -> Result<bool> {
+    let flows = arguments.capacity;
+    let mut gateway = Gateway::load(&arguments.object, flows, ports)?;
+    let sweeps = sweep::measure(&mut gateway, ports, flows, arguments.rounds)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&sweeps)?);
+    } else {
+        println!("{machine}\n{sweeps}");
+    }
+    Ok(true)
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan> {
