@@ -3,24 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
 use std::collections::BTreeSet;
-use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use nix::net::if_::if_nametoindex;
-use nix::sched::{CloneFlags, unshare};
 use privatelink_common::flow::{Flow, Phase, word};
-use privatelink_common::{EndCause, EndpointCounters, TCP, UDP};
+use privatelink_common::{EndCause, TCP, UDP};
 use privatelink_tests::fixtures::world::ENDPOINTS;
 use privatelink_tests::fixtures::{
-    self, Action, Counts, Family, Gateway, Host, Interfaces, KEYS, MAX_FLOWS, Outcome, Port, Talk,
-    World, play,
+    self, Action, Counts, Family, Gateway, Host, Interfaces, Kernel, MAX_FLOWS, Outcome, Port,
+    Talk, World, play,
 };
 use privatelink_tests::lab::wait_until;
 use privatelink_tests::packet::{Given, flags};
-use privatelink_user::bpf::Datapath;
-use privatelink_user::plan::Plan;
 use privatelink_user::tables::Tables;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -104,7 +98,7 @@ fn seeds(interfaces: &Interfaces, both: &mut Both) -> Vec<(Port, Vec<u8>)> {
 fn atomics_of_the_kernel_return_what_was_there() {
     const FLOWS: u16 = 5_000;
     with_interfaces(|interfaces| {
-        let mut kernel = Kernel::new(u32::from(FLOWS));
+        let mut kernel = Kernel::new(u32::from(FLOWS)).unwrap();
         kernel.load(&World::new(interfaces).tables).unwrap();
         let talk = Talk::new(Family::V4, UDP);
         for port in 0..FLOWS {
@@ -140,7 +134,7 @@ fn atomics_of_the_kernel_return_what_was_there() {
 fn silent_flows_end_in_the_kernel() {
     const FLOWS: u16 = 300;
     with_interfaces(|interfaces| {
-        let mut kernel = Kernel::new(u32::from(FLOWS));
+        let mut kernel = Kernel::new(u32::from(FLOWS)).unwrap();
         let mut tables = World::new(interfaces).tables;
         for (key, listener) in &mut tables.listeners {
             // UDP flows are silent after a tick; TCP ones are still opening.
@@ -157,7 +151,7 @@ fn silent_flows_end_in_the_kernel() {
                 assert_eq!(outcome.action, Action::Redirect as u32, "flow {port}");
             }
         }
-        let datapath = &kernel.datapath;
+        let datapath = kernel.datapath();
         let mut ended = Vec::new();
         wait_until(Duration::from_secs(20), "silent flows to end", || {
             ended.extend(datapath.sweep(0, datapath.regions()).unwrap());
@@ -180,7 +174,7 @@ fn silent_flows_end_in_the_kernel() {
 fn phases_of_many_flows_change_in_the_kernel() {
     const FLOWS: u16 = 500;
     with_interfaces(|interfaces| {
-        let mut kernel = Kernel::new(u32::from(FLOWS));
+        let mut kernel = Kernel::new(u32::from(FLOWS)).unwrap();
         kernel.load(&World::new(interfaces).tables).unwrap();
         for port in 0..FLOWS {
             let talk = Talk::new(Family::V6, TCP).client_port(10_000 + port);
@@ -205,47 +199,6 @@ fn phases_of_many_flows_change_in_the_kernel() {
     });
 }
 
-/// The programs as a gateway.
-struct Kernel {
-    datapath: Datapath,
-    tables: Tables,
-}
-
-impl Kernel {
-    fn new(max_flows: u32) -> Self {
-        let datapath = Datapath::unpinned(max_flows, Some(KEYS)).unwrap();
-        Self { datapath, tables: Tables::default() }
-    }
-}
-
-impl Gateway for Kernel {
-    fn load(&mut self, tables: &Tables) -> Result<()> {
-        Plan::between(&self.tables, tables).apply(&mut self.datapath.store()?)?;
-        self.tables.clone_from(tables);
-        Ok(())
-    }
-
-    fn frame(&mut self, ifindex: u32, frame: &[u8]) -> Result<Outcome> {
-        let (action, frame) = self.datapath.test_run(frame, ifindex, 1)?;
-        Ok(Outcome { action, ifindex: None, frame })
-    }
-
-    fn counts(&self) -> Result<Counts> {
-        let drops = self.datapath.drops()?.into_iter().filter(|(_, count)| *count > 0).collect();
-        let counters = self.datapath.counters(&ENDPOINTS)?;
-        let endpoints = ENDPOINTS
-            .into_iter()
-            .zip(counters)
-            .filter(|(_, counters)| *counters != EndpointCounters::default())
-            .collect();
-        Ok(Counts { drops, endpoints })
-    }
-
-    fn flows(&self) -> Vec<Flow> {
-        self.datapath.flows().collect()
-    }
-}
-
 /// The kernel and the host side by side: whatever one does, the other must.
 struct Both {
     kernel: Kernel,
@@ -255,14 +208,14 @@ struct Both {
 
 impl Both {
     fn new(max_flows: u32) -> Self {
-        Self { kernel: Kernel::new(max_flows), host: Host::new(max_flows), max_flows }
+        Self { kernel: Kernel::new(max_flows).unwrap(), host: Host::new(max_flows), max_flows }
     }
 
     /// As new, but for the programs: the kernel takes a second to verify them.
     fn anew(&mut self) -> &mut Self {
         self.host = Host::new(self.max_flows);
         self.kernel.load(&Tables::default()).unwrap();
-        self.kernel.datapath.forget(&ENDPOINTS).unwrap();
+        self.kernel.datapath().forget(&ENDPOINTS).unwrap();
         self
     }
 }
@@ -304,18 +257,9 @@ fn timeless(mut flows: Vec<Flow>) -> Vec<Flow> {
 
 /// Runs `test` on a thread in a network namespace of its own, which has the four interfaces.
 fn with_interfaces(test: impl FnOnce(&Interfaces) + Send) {
-    let body = move || {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let interfaces = ["acme", "globex", "vendor", "stranger"].map(|name| {
-            let words = ["link", "add", name, "type", "veth"];
-            let status = Command::new("ip").args(words).status().unwrap();
-            assert!(status.success(), "ip {}: {status}", words.join(" "));
-            if_nametoindex(name).unwrap()
-        });
-        test(&Interfaces(interfaces));
-    };
-    thread::scope(|scope| {
-        let outcome = scope.spawn(body).join();
-        outcome.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
-    });
+    fixtures::with_interfaces(|interfaces| {
+        test(interfaces);
+        Ok(())
+    })
+    .unwrap();
 }

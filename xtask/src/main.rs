@@ -9,6 +9,7 @@ mod clippy;
 mod doc;
 mod elf;
 mod fmt;
+mod fuzz;
 mod progress;
 mod run;
 mod setup;
@@ -51,6 +52,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Look for inputs that something goes wrong with
+    Fuzz(fuzz::Arguments),
     /// Check the house rules that no compiler checks
     Tidy,
     /// Check that the BPF object is one that the kernel will take
@@ -86,6 +89,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Run(arguments) => run::run(arguments),
         Task::Test(selection) => test::run(selection),
         Task::Bench { arguments } => bench::run(arguments),
+        Task::Fuzz(arguments) => fuzz::run(arguments),
         Task::Tidy => tidy::run(),
         Task::CheckElf => check_elf::run(),
         Task::Clippy => clippy::run(),

@@ -2,7 +2,7 @@
 
 mod kernel;
 mod outcome;
-mod privilege;
+pub mod privilege;
 pub mod suites;
 
 use std::fmt;
