@@ -64,7 +64,8 @@ impl Capture {
         // While it writes, the last packet in the file may be half a packet.
         self.process.terminate();
         let mut command = Command::new("tcpdump");
-        command.args(["-nn", "-tt", "-r"]).arg(&self.file).arg(filter);
+        // Quietly: what it takes for another protocol by a port's number is told in several lines.
+        command.args(["-nn", "-q", "-tt", "-r"]).arg(&self.file).arg(filter);
         let text = tool::run(&mut command)?;
         let since = since.duration_since(UNIX_EPOCH)?.as_micros();
         let times = text.lines().map(|line| line.split(' ').next().and_then(micros));
