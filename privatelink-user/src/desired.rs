@@ -1,5 +1,5 @@
-//! What the maps should hold: a function of configuration, state, host and time, and of nothing
-//! else.
+//! What the maps should hold: a function of configuration, state, host, time and what is known
+//! of targets, and of nothing else.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -11,19 +11,26 @@ use privatelink_common::{
 use crate::{
     connection::rules_of,
     host::{HostFacts, Link},
-    ids::{Family, Ids, addresses},
+    ids::{Family, Ids},
     model::{self, Model, OnPending, OnReject, Protocol},
     state::State,
     tables::Tables,
+    targets::{self, Inputs},
     timestamp::Timestamp,
 };
 
 /// Computes the content of every map.
 ///
 /// What needs an interface that the host does not have is left out.
-pub fn desired(model: &Model, state: &State, facts: &HostFacts, now: Timestamp) -> Tables {
+pub fn desired(
+    model: &Model,
+    state: &State,
+    facts: &HostFacts,
+    inputs: &Inputs,
+    now: Timestamp,
+) -> Tables {
     let ids = &state.ids;
-    let mut view = View { model, state, ids, facts, now, tables: Tables::default() };
+    let mut view = View { model, state, ids, facts, inputs, now, tables: Tables::default() };
     view.networks();
     view.sources();
     for service in model.services().values() {
@@ -36,12 +43,12 @@ pub fn desired(model: &Model, state: &State, facts: &HostFacts, now: Timestamp) 
 }
 
 /// The next hops that the gateway speaks to, by interface.
-pub fn next_hops(model: &Model, facts: &HostFacts) -> BTreeSet<(u32, IpAddr)> {
+pub fn next_hops(model: &Model, facts: &HostFacts, inputs: &Inputs) -> BTreeSet<(u32, IpAddr)> {
     let services = model.services().values();
     let hops = services.flat_map(|service| {
         let network = model.networks().get(&service.network);
         let attachment = network.and_then(|network| Some((network, interface(network, facts)?)));
-        addresses(service).filter_map(move |(address, _)| {
+        targets::addresses(service, inputs).into_keys().filter_map(move |address| {
             let (network, attached) = attachment?;
             let hop = next_hop(network, address)?;
             attached.link.up.then_some((attached.link.index, hop))
@@ -92,6 +99,7 @@ struct View<'a> {
     state: &'a State,
     ids: &'a Ids,
     facts: &'a HostFacts,
+    inputs: &'a Inputs,
     now: Timestamp,
     tables: Tables,
 }
@@ -154,7 +162,7 @@ impl<'a> View<'a> {
         network_index: u32,
         attached: Attached<'_>,
     ) {
-        for (address, _) in addresses(service) {
+        for address in targets::addresses(service, self.inputs).into_keys() {
             let Some(index) = self.ids.target(service, address) else { continue };
             let hop = next_hop(network, address);
             let hop = hop.and_then(|hop| self.facts.neighbour(attached.link.index, hop));

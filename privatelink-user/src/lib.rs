@@ -32,6 +32,7 @@ pub mod status;
 pub mod store;
 pub mod supported;
 pub mod tables;
+pub mod targets;
 pub mod timestamp;
 
 pub use bpf::BPF_OBJECT;

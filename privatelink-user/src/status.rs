@@ -12,9 +12,9 @@ use crate::{
     desired::next_hop,
     flows::Counts,
     host::HostFacts,
-    ids::addresses,
     model::{self, Model, PortRange},
     state::State,
+    targets::{self, Inputs},
 };
 
 /// What the pieces of a status are made of.
@@ -27,6 +27,8 @@ pub struct View<'a> {
     pub rights: &'a Rights,
     /// The host.
     pub facts: &'a HostFacts,
+    /// What is known of targets.
+    pub inputs: &'a Inputs,
     /// Where packets are forwarded, by interface index.
     pub attached: &'a BTreeMap<u32, Mode>,
     /// How many flows there are.
@@ -107,7 +109,7 @@ impl View<'_> {
             network.and_then(|network| self.facts.link(network.attachment.interface.as_str()));
         let ports: BTreeSet<PortRange> =
             service.listeners.iter().map(|listener| listener.target_ports).collect();
-        let target = |(address, target): (_, &model::Target)| {
+        let target = |(address, weight): (_, model::Weight)| {
             let hop = network.and_then(|network| next_hop(network, address));
             let neighbour = link.zip(hop).and_then(|(l, hop)| self.facts.neighbour(l.index, hop));
             let index = self.state.ids.target(service, address);
@@ -120,7 +122,7 @@ impl View<'_> {
                 address: address.to_string(),
                 port: ports.first().get(),
                 ports: ports.to_string(),
-                weight: target.weight.get(),
+                weight: weight.get(),
                 health: health.to_owned(),
                 reason: reason.to_owned(),
                 active_flows: index.map_or(0, |index| self.flows_to(index, *ports)),
@@ -129,7 +131,7 @@ impl View<'_> {
             };
             ports.iter().map(of).collect::<Vec<_>>()
         };
-        addresses(service).flat_map(target).collect()
+        targets::addresses(service, self.inputs).into_iter().flat_map(target).collect()
     }
 
     fn flows_to(&self, target: u32, ports: PortRange) -> u64 {
@@ -263,7 +265,8 @@ mod tests {
             allmulti: false,
         });
         let mut state = State::default();
-        state.follow(&model, &facts, Timestamp::now()).unwrap();
+        let inputs = Inputs::default();
+        state.follow(&model, &facts, &inputs, Timestamp::now()).unwrap();
         let attached = BTreeMap::from([(3, Mode::Generic)]);
         let flows = Counts {
             endpoints: BTreeMap::from([(1, 7)]),
@@ -274,6 +277,7 @@ mod tests {
             state: &state,
             rights: &Rights::All,
             facts: &facts,
+            inputs: &inputs,
             attached: &attached,
             flows: &flows,
         };

@@ -97,6 +97,7 @@ impl Running {
             state: self.store.state(),
             rights,
             facts: self.host.facts(),
+            inputs: &self.inputs,
             attached: &self.attached,
             flows,
         }

@@ -33,6 +33,7 @@ use crate::{
     store::{Kernel, MapStore as _},
     supported::{self, Unsupported},
     tables::Tables,
+    targets::Inputs,
     timestamp::Timestamp,
 };
 
@@ -55,6 +56,8 @@ pub(super) struct Running {
     pub(super) store: Box<dyn Store>,
     /// The host that packets go through.
     pub host: Host,
+    /// What is known of targets.
+    pub(super) inputs: Inputs,
     pub(super) datapath: Datapath,
     kernel: Kernel,
     /// When time next changes what packets of some connection meet.
@@ -91,7 +94,8 @@ impl Running {
         let mut store = Journal::open(&gateway.state_dir)?;
         let (host, events) = Host::open().await?;
         let mut state = store.state().clone();
-        state.follow(&loaded.model, host.facts(), Timestamp::now())?;
+        let inputs = Inputs::default();
+        state.follow(&loaded.model, host.facts(), &inputs, Timestamp::now())?;
         let datapath = open_datapath(&loaded, store.state().ids.is_empty())?;
         keep(&mut store, &state)?;
         let kernel = datapath.store()?;
@@ -102,6 +106,7 @@ impl Running {
             loaded,
             store: Box::new(store),
             host,
+            inputs,
             datapath,
             kernel,
             deadline: None,
@@ -135,7 +140,7 @@ impl Running {
         self.write_maps()?;
         let mut problems = self.follow_interfaces().await;
         problems.extend(self.endings.problem());
-        let hops = next_hops(&self.loaded.model, self.host.facts());
+        let hops = next_hops(&self.loaded.model, self.host.facts(), &self.inputs);
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
         let settled = hops.iter().all(|hop| resolved(hop).is_some());
@@ -151,7 +156,8 @@ impl Running {
     /// Brings the maps after configuration, state, host and clock.
     fn write_maps(&mut self) -> Result<(), Error> {
         let now = Timestamp::now();
-        let wanted = desired(&self.loaded.model, self.store.state(), self.host.facts(), now);
+        let (model, state) = (&self.loaded.model, self.store.state());
+        let wanted = desired(model, state, self.host.facts(), &self.inputs, now);
         let actual = match self.actual.take() {
             Some(actual) => actual,
             None => self.kernel.load()?,
@@ -194,7 +200,7 @@ impl Running {
     pub fn prepare(&self, loaded: Loaded) -> Result<Prepared, Error> {
         let warnings = supported::review(&loaded)?;
         let mut state = self.store.state().clone();
-        state.follow(&loaded.model, self.host.facts(), Timestamp::now())?;
+        state.follow(&loaded.model, self.host.facts(), &self.inputs, Timestamp::now())?;
         Ok(Prepared { loaded, state, warnings })
     }
 
@@ -204,12 +210,12 @@ impl Running {
         let mut difference = Difference::default();
         // Most reloads change nothing, and large configurations take a while to compare.
         if *model != next.loaded.model || *state != next.state {
-            let (facts, now) = (self.host.facts(), Timestamp::now());
-            let tables = desired(model, state, facts, now);
-            let before = Side { model, state, tables: &tables };
+            let (facts, inputs, now) = (self.host.facts(), &self.inputs, Timestamp::now());
+            let tables = desired(model, state, facts, inputs, now);
+            let before = Side { model, state, inputs, tables: &tables };
             let (model, state) = (&next.loaded.model, &next.state);
-            let tables = desired(model, state, facts, now);
-            let after = Side { model, state, tables: &tables };
+            let tables = desired(model, state, facts, inputs, now);
+            let after = Side { model, state, inputs, tables: &tables };
             difference = difference::between(before, after, self.datapath.flows());
         }
         let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);

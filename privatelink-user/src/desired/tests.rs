@@ -16,7 +16,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
 fn state(model: &Model) -> State {
     let mut state = State::default();
-    state.follow(model, &host(), NOW).unwrap();
+    state.follow(model, &host(), &Inputs::default(), NOW).unwrap();
     state
 }
 
@@ -47,7 +47,7 @@ fn ip(text: &str) -> IpAddr {
 
 fn compute(text: &str, facts: &HostFacts) -> Tables {
     let model = model(text);
-    desired(&model, &state(&model), facts, NOW)
+    desired(&model, &state(&model), facts, &Inputs::default(), NOW)
 }
 
 fn endpoint_of(tables: &Tables, network: u32, address: &str) -> Endpoint {
@@ -153,9 +153,9 @@ fn a_target_beyond_the_subnets_is_reached_through_the_router() {
         .replace(r#"address = "10.0.0.10""#, r#"address = "192.0.2.9""#);
     let model = model(&text);
     let mut facts = host();
-    assert!(next_hops(&model, &facts).contains(&(13, ip("10.0.0.1"))));
+    assert!(next_hops(&model, &facts, &Inputs::default()).contains(&(13, ip("10.0.0.1"))));
     facts.insert_neighbour(13, ip("10.0.0.1"), Neighbour { mac: [8; 6], fixed: false });
-    let tables = desired(&model, &state(&model), &facts, NOW);
+    let tables = desired(&model, &state(&model), &facts, &Inputs::default(), NOW);
     let target = tables.targets.values().find(|t| t.address == ip("192.0.2.9").into()).unwrap();
     assert_eq!(target.hop, [8; 6]);
 }
@@ -212,17 +212,17 @@ proptest! {
         for text in texts {
             let model = model(&text);
             let before = state.clone();
-            state.follow(&model, &host(), NOW).unwrap();
-            let tables = desired(&model, &state, &host(), NOW);
+            state.follow(&model, &host(), &Inputs::default(), NOW).unwrap();
+            let tables = desired(&model, &state, &host(), &Inputs::default(), NOW);
             nothing_dangles(&tables);
             for endpoint in model.endpoints().values() {
                 let index = before.ids.endpoint(endpoint);
                 prop_assert!(index.is_none() || index == state.ids.endpoint(endpoint));
             }
             let mut again = state.clone();
-            again.follow(&model, &host(), NOW).unwrap();
+            again.follow(&model, &host(), &Inputs::default(), NOW).unwrap();
             prop_assert_eq!(&again, &state);
-            prop_assert_eq!(desired(&model, &again, &host(), NOW), tables);
+            prop_assert_eq!(desired(&model, &again, &host(), &Inputs::default(), NOW), tables);
         }
     }
 }
@@ -254,12 +254,12 @@ fn ten_thousand_endpoints_are_computed_quickly() {
     let model = model(&text);
     let start = std::time::Instant::now();
     let mut state = state(&model);
-    let tables = desired(&model, &state, &host(), NOW);
+    let tables = desired(&model, &state, &host(), &Inputs::default(), NOW);
     let first = start.elapsed();
     nothing_dangles(&tables);
     let start = std::time::Instant::now();
-    state.follow(&model, &host(), NOW).unwrap();
-    assert_eq!(desired(&model, &state, &host(), NOW), tables);
+    state.follow(&model, &host(), &Inputs::default(), NOW).unwrap();
+    assert_eq!(desired(&model, &state, &host(), &Inputs::default(), NOW), tables);
     // Minutes, if anything is quadratic; this is far more than an unoptimised build needs.
     let again = start.elapsed();
     eprintln!("first {first:?}, again {again:?}");

@@ -9,8 +9,8 @@ use privatelink_common::{Admission, Endpoint, Source, Target, TargetState, flow:
 
 use super::{Side, target_name};
 use crate::{
-    ids::addresses,
     model::{self, Service},
+    targets,
 };
 
 /// Flows that end, by the change that ends them.
@@ -29,7 +29,7 @@ impl<'a> Cuts<'a> {
         let endpoints =
             endpoints.filter_map(|endpoint| Some((before.state.ids.endpoint(endpoint)?, endpoint)));
         let targets = before.model.services().values().flat_map(|service| {
-            addresses(service).filter_map(move |(address, _)| {
+            targets::addresses(service, before.inputs).into_keys().filter_map(move |address| {
                 Some((before.state.ids.target(service, address)?, (service, address)))
             })
         });
@@ -105,7 +105,9 @@ impl<'a> Cuts<'a> {
             }
             Cause::Target(service, address) => {
                 let other = self.after.model.services().get(&service.name);
-                let stays = other.is_some_and(|other| addresses(other).any(|(a, _)| a == address));
+                let stays = other.is_some_and(|other| {
+                    targets::addresses(other, self.after.inputs).contains_key(&address)
+                });
                 if other.is_some() && !stays {
                     return Some(("target", target_name(&service.name, address)));
                 }

@@ -16,6 +16,7 @@ use crate::{
     plan::Plan,
     state::State,
     tables::Tables,
+    targets::Inputs,
 };
 use cut::Cuts;
 use words::Words;
@@ -27,6 +28,8 @@ pub struct Side<'a> {
     pub model: &'a Model,
     /// What is kept of it.
     pub state: &'a State,
+    /// What is known of targets.
+    pub inputs: &'a Inputs,
     /// What the maps hold.
     pub tables: &'a Tables,
 }

@@ -7,7 +7,8 @@ use crate::{
     config,
     desired::desired,
     host::{HostFacts, Link},
-    ids::{Ids, addresses},
+    ids::Ids,
+    targets::addresses,
     timestamp::Timestamp,
 };
 
@@ -42,16 +43,16 @@ fn facts() -> HostFacts {
 fn compare_with(text: &str) -> Difference {
     let (old, new) = (model(&before()), model(text));
     let now = Timestamp::from_millis(1_000_000);
-    let mut state = State::default();
-    state.follow(&old, &facts(), now).unwrap();
+    let (mut state, inputs) = (State::default(), Inputs::default());
+    state.follow(&old, &facts(), &inputs, now).unwrap();
     let mut next = state.clone();
-    next.follow(&new, &facts(), now).unwrap();
-    let before = desired(&old, &state, &facts(), now);
-    let after = desired(&new, &next, &facts(), now);
+    next.follow(&new, &facts(), &inputs, now).unwrap();
+    let before = desired(&old, &state, &facts(), &inputs, now);
+    let after = desired(&new, &next, &facts(), &inputs, now);
     let flows = flows(&old, &state.ids);
     between(
-        Side { model: &old, state: &state, tables: &before },
-        Side { model: &new, state: &next, tables: &after },
+        Side { model: &old, state: &state, inputs: &inputs, tables: &before },
+        Side { model: &new, state: &next, inputs: &inputs, tables: &after },
         flows.into_iter(),
     )
 }
@@ -60,7 +61,8 @@ fn flows(model: &Model, ids: &Ids) -> Vec<Flow> {
     let mut flows = Vec::new();
     for endpoint in model.endpoints().values() {
         let service = &model.services()[&endpoint.service];
-        for (address, _) in addresses(service).filter(|(address, _)| address.is_ipv4()) {
+        let addresses = addresses(service, &Inputs::default()).into_keys();
+        for address in addresses.filter(IpAddr::is_ipv4) {
             let client: IpAddr = [10, 1, 0, 2].into();
             let pool = ids.source_pool(service, crate::ids::Family::V4);
             let forward = Flow {

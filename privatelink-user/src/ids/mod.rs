@@ -13,7 +13,10 @@ use std::net::IpAddr;
 use privatelink_common::{Pool, maps};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Model, Network, Service, Target, TargetAddress};
+use crate::{
+    model::{Endpoint, Model, Network, Service},
+    targets::{self, Inputs},
+};
 
 use backends::Backends;
 use indices::Indices;
@@ -67,13 +70,14 @@ impl Family {
 }
 
 impl Ids {
-    /// Gives an index to everything in the model, and frees those of what is not in it.
+    /// Gives an index to everything in the model and every target that is known, and frees those
+    /// of what is not there.
     ///
     /// What was in it before keeps its own.
     ///
     /// # Errors
     /// When there are more things than indices; nothing is changed then.
-    pub fn assign(&mut self, model: &Model) -> Result<(), Exhausted> {
+    pub fn assign(&mut self, model: &Model, inputs: &Inputs) -> Result<(), Exhausted> {
         let mut next = self.clone();
         // A network's index shares a word with "not attached".
         let networks = model.networks().keys().map(ToString::to_string);
@@ -83,13 +87,15 @@ impl Ids {
         let services = model.services().keys().map(ToString::to_string);
         next.services.assign(services, "services", maps::MAX_SERVICES)?;
         let targets = model.services().values().flat_map(|service| {
-            addresses(service).map(|(address, _)| target_key(service, address))
+            let addresses = targets::addresses(service, inputs).into_keys();
+            addresses.map(|address| target_key(service, address))
         });
         next.targets.assign(targets, "targets", maps::MAX_TARGETS)?;
         next.sources.assign(source_pools(model))?;
         let backends = model.services().values().flat_map(|service| {
-            Family::BOTH
-                .map(|family| (pool_key(service, family), next.backends_of(service, family)))
+            Family::BOTH.map(|family| {
+                (pool_key(service, family), next.backends_of(service, inputs, family))
+            })
         });
         let backends = backends.collect();
         next.backends.assign(backends)?;
@@ -137,21 +143,14 @@ impl Ids {
         self.backends.pool(&pool_key(service, family))
     }
 
-    fn backends_of(&self, service: &Service, family: Family) -> Vec<u32> {
-        let of_family = addresses(service).filter(|(address, _)| family.holds(*address));
-        let weighted = of_family.filter_map(|(address, target)| {
-            self.target(service, address).map(|index| (index, target.weight.get()))
+    fn backends_of(&self, service: &Service, inputs: &Inputs, family: Family) -> Vec<u32> {
+        let addresses = targets::addresses(service, inputs).into_iter();
+        let of_family = addresses.filter(|(address, _)| family.holds(*address));
+        let weighted = of_family.filter_map(|(address, weight)| {
+            self.target(service, address).map(|index| (index, weight.get()))
         });
         backends::repeat_by_weight(&weighted.collect::<Vec<_>>())
     }
-}
-
-/// The targets whose address is known, each with that address.
-pub fn addresses(service: &Service) -> impl Iterator<Item = (IpAddr, &Target)> {
-    service.targets.iter().filter_map(|target| match target.address {
-        TargetAddress::Ip(address) => Some((address, target)),
-        TargetAddress::Dns(_) => None,
-    })
 }
 
 /// A service's source addresses of one family, in order.

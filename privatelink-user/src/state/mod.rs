@@ -21,6 +21,7 @@ use crate::{
     host::HostFacts,
     ids::{Exhausted, Ids},
     model::{Model, Name},
+    targets::Inputs,
     timestamp::Timestamp,
 };
 
@@ -77,7 +78,7 @@ pub enum TooMuch {
 }
 
 impl State {
-    /// Brings everything after a configuration: what is new in it gets indices, addresses and
+    /// Brings everything after a configuration and what is known of targets: what is new in it gets indices, addresses and
     /// connections, what is gone loses them, and what stays keeps them.
     ///
     /// # Errors
@@ -86,11 +87,12 @@ impl State {
         &mut self,
         model: &Model,
         facts: &HostFacts,
+        inputs: &Inputs,
         now: Timestamp,
     ) -> Result<(), TooMuch> {
         let mut addresses = self.addresses.clone();
         addresses.assign(model, facts)?;
-        self.ids.assign(model)?;
+        self.ids.assign(model, inputs)?;
         self.addresses = addresses;
         connection::follow(&mut self.connections, model, now);
         Ok(())

@@ -20,7 +20,7 @@ fn at(seconds: u64) -> Timestamp {
 
 fn follow(store: &mut impl Store, model: &Model, now: Timestamp) {
     let mut next = store.state().clone();
-    next.follow(model, &HostFacts::default(), now).unwrap();
+    next.follow(model, &HostFacts::default(), &Inputs::default(), now).unwrap();
     let changes = store.state().changes_to(&next);
     store.commit(changes).unwrap();
 }
