@@ -17,7 +17,9 @@ use super::{
     schema::Described,
     source::{Located, Location},
 };
-use crate::model::{DnsName, Interface, Invalid, Name, Number, Period, Port, PortRange, Quantity};
+use crate::model::{
+    DnsName, Interface, Invalid, Name, Number, Period, Port, PortRange, Quantity, StatusCodes,
+};
 
 /// A value on its way from the parser to a section.
 pub(super) struct Entry<'a> {
@@ -187,6 +189,7 @@ macro_rules! from_number_or_text {
 from_number_or_text! {
     PortRange: "a port or a range such as \"9092-9099\"";
     Quantity: "a number, or one with a unit such as \"10G\"";
+    StatusCodes: "a status code or several such as \"200-399\"";
 }
 
 impl Decode for bool {

@@ -14,7 +14,7 @@ use super::{
 use crate::model::{
     AcceptancePolicy, DnsName, Drain, IdleTimeout, Interface, Invalid, MaxFlows, Name, OnDisallow,
     OnPending, OnReject, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity,
-    RequestExpiry, TargetAddress, Threshold, VlanId, Weight,
+    RequestExpiry, StatusCodes, TargetAddress, Threshold, VlanId, Weight,
 };
 
 section! {
@@ -104,6 +104,11 @@ section! {
     HealthCheck "[service.health_check]" {
         required protocol: ProbeProtocol = "protocol = \"tcp\"",
         optional path: String,
+        optional matcher: StatusCodes,
+        optional host: DnsName,
+        optional service: String,
+        optional tls: bool,
+        optional ca_file: PathBuf,
         optional port: Port,
         optional interval: ProbeInterval,
         optional timeout: ProbeTimeout,

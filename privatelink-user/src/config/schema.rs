@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::{
     AcceptancePolicy, DnsName, Interface, Name, Number, OnDisallow, OnPending, OnReject, Period,
-    Port, PortRange, Protocol, Quantity, TargetAddress,
+    Port, PortRange, Protocol, Quantity, StatusCodes, TargetAddress,
 };
 
 /// The page that describes every key.
@@ -119,6 +119,10 @@ described! {
     PathBuf: text("^/");
     Port: json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX });
     PortRange: either(&[Port::schema(), text("^[0-9]{1,5}(-[0-9]{1,5})?$")]);
+    StatusCodes: either(&[
+        json!({ "type": "integer", "minimum": 100, "maximum": 599 }),
+        text("^\\s*[1-5][0-9]{2}\\s*(-\\s*[1-5][0-9]{2}\\s*)?(,\\s*[1-5][0-9]{2}\\s*(-\\s*[1-5][0-9]{2}\\s*)?)*$"),
+    ]);
     Quantity: either(&[
         json!({ "type": "integer", "minimum": 1 }),
         text("^[0-9][0-9_]*[kMGT]?$"),

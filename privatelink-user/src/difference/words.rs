@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::model::{
-    Endpoint, EndpointAddresses, Gateway, HealthCheck, Limits, Listener, Network, Principal, Probe,
+    Endpoint, EndpointAddresses, Gateway, HealthCheck, Limits, Listener, Network, Principal,
     SecurityRule, Service, Target,
 };
 
@@ -128,16 +128,14 @@ pub(super) fn service(before: Option<&Service>, after: &Service) -> Words {
 }
 
 fn probe(check: &HealthCheck) -> String {
-    let what = match &check.probe {
-        Probe::Tcp => "tcp".to_owned(),
-        Probe::Http { path } => format!("http {path}"),
-        Probe::Https { path } => format!("https {path}"),
-        Probe::Grpc => "grpc".to_owned(),
-    };
     let port = check.port.map(|port| format!(" port {port}")).unwrap_or_default();
     format!(
-        "{what}{port} every {} within {}, {} up, {} down",
-        check.interval, check.timeout, check.healthy_threshold, check.unhealthy_threshold
+        "{}{port} every {} within {}, {} up, {} down",
+        check.probe,
+        check.interval,
+        check.timeout,
+        check.healthy_threshold,
+        check.unhealthy_threshold
     )
 }
 

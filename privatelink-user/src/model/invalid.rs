@@ -32,6 +32,9 @@ pub enum Invalid {
     /// A range of ports that ends before it begins.
     #[error("the range {0}-{1} ends before it begins")]
     ReversedPorts(u16, u16),
+    /// Text that names no status codes of HTTP.
+    #[error("`{0}` is not a list of HTTP status codes")]
+    StatusCodes(String),
     /// Text that is not a length of time.
     #[error("`{0}` is not a duration")]
     Duration(String),
@@ -93,6 +96,11 @@ impl Invalid {
                     .into()
             }
             Self::ReversedPorts(first, last) => format!("write \"{last}-{first}\""),
+            Self::StatusCodes(_) => {
+                "use codes from 100 to 599 and ranges of them, such as \"200\", \"200-399\" or \
+                 \"200,204,301-302\""
+                    .into()
+            }
             Self::Duration(_) => {
                 "use a number and a unit, such as \"350s\", \"5m\" or \"7d\"".into()
             }

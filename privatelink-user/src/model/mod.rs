@@ -8,6 +8,7 @@
 
 mod endpoint;
 mod gateway;
+mod health_check;
 mod invalid;
 mod name;
 mod network;
@@ -19,15 +20,17 @@ use std::collections::BTreeMap;
 
 pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule};
 pub use gateway::{Gateway, MaxFlows};
+pub use health_check::{
+    HealthCheck, Probe, ProbeInterval, ProbeTimeout, StatusCodes, Threshold, Tls,
+};
 pub use invalid::Invalid;
 pub use name::{DnsName, Interface, Name};
 pub use network::{Attachment, Network, Principal, VlanId};
 pub use number::{Number, Period, Quantity};
 pub use port::{Port, PortRange, Protocol};
 pub use service::{
-    AcceptancePolicy, Drain, HealthCheck, IdleTimeout, Listener, OnDisallow, OnPending, OnReject,
-    Principals, Probe, ProbeInterval, ProbeTimeout, RejectDrain, RequestExpiry, Service, Target,
-    TargetAddress, Threshold, Weight,
+    AcceptancePolicy, Drain, IdleTimeout, Listener, OnDisallow, OnPending, OnReject, Principals,
+    RejectDrain, RequestExpiry, Service, Target, TargetAddress, Weight,
 };
 
 /// The most source addresses that one service may have.

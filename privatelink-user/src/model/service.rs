@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr};
 
-use super::{DnsName, Name, Number, Period, Port, PortRange, Protocol};
+use super::{DnsName, HealthCheck, Name, Number, Period, PortRange, Protocol};
 
 const SECOND: u64 = 1_000;
 const DAY: u64 = 86_400 * SECOND;
@@ -15,12 +15,6 @@ pub type Drain = Period<0, { 7 * DAY }>;
 pub type RejectDrain = Period<SECOND, { 7 * DAY }>;
 /// How long a request waits for the provider's decision.
 pub type RequestExpiry = Period<SECOND, { 365 * DAY }>;
-/// The time from one health check to the next.
-pub type ProbeInterval = Period<100, { 3600 * SECOND }>;
-/// The time a health check may take.
-pub type ProbeTimeout = Period<10, { 3600 * SECOND }>;
-/// How many health checks in a row change a target's health.
-pub type Threshold = Number<1, 100>;
 /// A target's share of new flows; 0 drains it.
 pub type Weight = Number<0, 65_535>;
 
@@ -221,41 +215,4 @@ impl fmt::Display for TargetAddress {
             Self::Dns(name) => name.fmt(f),
         }
     }
-}
-
-/// How a service's targets are checked.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// What is sent, and what counts as an answer.
-    pub probe: Probe,
-    /// The port; `None` checks the target's own port.
-    pub port: Option<Port>,
-    /// The time from one check to the next.
-    pub interval: ProbeInterval,
-    /// The time a check may take, less than the interval.
-    pub timeout: ProbeTimeout,
-    /// Passing checks in a row that make a target healthy.
-    pub healthy_threshold: Threshold,
-    /// Failing checks in a row that make it unhealthy.
-    pub unhealthy_threshold: Threshold,
-}
-
-/// What a health check does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
-    /// Opens a TCP connection.
-    Tcp,
-    /// Fetches a path over HTTP.
-    Http {
-        /// The path, beginning with `/`.
-        path: String,
-    },
-    /// Fetches a path over HTTPS.
-    Https {
-        /// The path, beginning with `/`.
-        path: String,
-    },
-    /// Asks the gRPC health service.
-    Grpc,
 }

@@ -147,6 +147,13 @@ refuses! {
     tcp_check_with_path: "protocol = \"http\""
         => "protocol = \"tcp\"",
         ["only http and https health checks have a `path`", "\"/healthz\""];
+    plain_check_with_certificates: "path = \"/healthz\""
+        => "path = \"/healthz\"\nca_file = \"/etc/ca.pem\"\nservice = \"x\"",
+        ["only health checks over TLS have a `ca_file`", "\"/etc/ca.pem\""],
+        ["only grpc health checks have a `service`", "\"x\""];
+    bad_matcher: "path = \"/healthz\""
+        => "path = \"/healthz\"\nmatcher = \"2xx\"",
+        ["`matcher`: `2xx` is not a list of HTTP status codes", "\"2xx\""];
     path_with_a_line_break: "/healthz"
         => "/a\\r\\nb",
         ["`/a\r\nb` is not the path of a request", "\"/a\\r\\nb\""];
