@@ -178,10 +178,15 @@ pub struct Listener {
     pub backends_v6: Pool,
     /// Port of the target, in network order.
     pub target_port: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// [`Listener::STICKY`] or zero.
+    pub flags: u16,
     /// How long an established flow may be silent, in ticks.
     pub idle_ticks: u32,
+}
+
+impl Listener {
+    /// The flag of listeners whose flows of one client all go to the same target.
+    pub const STICKY: u16 = 1;
 }
 
 /// A backend address and the way to it.

@@ -113,6 +113,15 @@ impl<I: Ip> Arrival<I> {
         self.hash(tables)
     }
 
+    /// The keyed hash of the client, whatever it speaks to.
+    #[inline(never)]
+    pub fn client_hash<T: Tables>(&self, tables: &T) -> u64 {
+        let key = |index| tables.hash_key(index);
+        let whose = self.network << 8;
+        let sum = hash::pair(key(0), 0, key(1), whose);
+        hash::finish(sum.wrapping_add(I::hash(self.source, self.source, key)))
+    }
+
     /// The ones' complement sum over addresses.
     #[inline(never)]
     pub fn address_sum(&self) -> u32 {

@@ -13,8 +13,8 @@ use crate::{
 };
 use core::marker::PhantomData;
 use privatelink_common::{
-    Admission, Endpoint, ListenerKey, LocalKey, LocalKind, Pool, Reason, Scratch, Stage, TCP,
-    TargetState,
+    Admission, Endpoint, Listener, ListenerKey, LocalKey, LocalKind, Pool, Reason, Scratch, Stage,
+    TCP, TargetState,
     flow::{Content, Phase, split_mac, word},
     policy::limited,
 };
@@ -117,7 +117,9 @@ fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Resul
 
     let hash = arrival.hash_slowly(tables);
     let backends = I::backends(&listener);
-    let target_index = pick(backends, hash as u32)
+    let sticks = listener.flags & Listener::STICKY != 0;
+    let picks = if sticks { arrival.client_hash(tables) } else { hash };
+    let target_index = pick(backends, picks as u32)
         .and_then(|index| tables.backend(index))
         .ok_or(Reason::NoTarget)?;
     let target = tables.target(target_index).ok_or(Reason::Internal)?;

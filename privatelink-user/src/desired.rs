@@ -199,8 +199,7 @@ impl<'a> View<'a> {
         for (port, target_port) in ports.zip(target_ports) {
             let key = ListenerKey { service, port: port.to_be(), protocol };
             let target_port = target_port.to_be();
-            let record =
-                Listener { backends_v4, backends_v6, target_port, reserved: 0, idle_ticks };
+            let record = Listener { backends_v4, backends_v6, target_port, flags: 0, idle_ticks };
             self.tables.listeners.insert(key, record);
         }
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use privatelink_common::flow::{Flow, Phase, word};
-use privatelink_common::{EndCause, TCP, UDP};
+use privatelink_common::{EndCause, Listener, TCP, UDP};
+use privatelink_tests::fixtures::spread::spread;
 use privatelink_tests::fixtures::world::ENDPOINTS;
 use privatelink_tests::fixtures::{
     self, Action, Counts, Family, Gateway, Host, Interfaces, Kernel, MAX_FLOWS, Outcome, Port,
@@ -90,6 +91,31 @@ fn seeds(interfaces: &Interfaces, both: &mut Both) -> Vec<(Port, Vec<u8>)> {
     }
     frames.extend(fixtures::questions());
     frames
+}
+
+/// A listener that sticks looks at the client alone, whatever port it speaks from.
+#[test]
+fn flows_of_a_client_stick_to_one_target() {
+    with_interfaces(|interfaces| {
+        for (protocol, family) in [(TCP, Family::V4), (UDP, Family::V6)] {
+            let mut world = World::new(interfaces);
+            world.share(family, &[0, 1, 2, 3, 4, 5, 6, 7]);
+            let talk = Talk::new(family, protocol);
+            let from_ports = (0..20).map(|port| talk.client_port(10_000 + port));
+            let from_clients = (0..20).map(|number| talk.client_number(number));
+            for flags in [0, Listener::STICKY] {
+                world.listeners().for_each(|listener| listener.flags = flags);
+                let targets = |talks: &mut dyn Iterator<Item = Talk>| {
+                    let mut both = Both::new(MAX_FLOWS);
+                    both.load(&world.tables).unwrap();
+                    spread(&mut both, interfaces, talks).unwrap().len()
+                };
+                let of_one = targets(&mut from_ports.clone());
+                assert_eq!(of_one == 1, flags == Listener::STICKY, "{talk}: {of_one} targets");
+                assert!(targets(&mut from_clients.clone()) > 4, "{talk}: clients share");
+            }
+        }
+    });
 }
 
 /// LLVM returns the addend instead of the old value for some atomics of BPF; with those, locks

@@ -97,7 +97,7 @@ impl Gateway {
                 backends_v4: one,
                 backends_v6: one,
                 target_port: parties.target.port().to_be(),
-                reserved: 0,
+                flags: 0,
                 idle_ticks: 1000,
             };
             tables.listeners.insert(key, listener);
