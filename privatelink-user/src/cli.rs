@@ -10,8 +10,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    api::types::{FlowQuery, Grant},
+    api::types::{EventQuery, FlowQuery, Grant},
     config::DEFAULT_PATH,
+    events::Kind,
     model::Gateway,
 };
 
@@ -70,6 +71,8 @@ pub enum Command {
     Reject(DecisionArgs),
     /// Ask once more for a connection that has expired
     Request(DecisionArgs),
+    /// Show what has changed: requests, decisions, configurations, interfaces, next hops
+    Events(EventsArgs),
     /// Detach from all interfaces and remove everything that is pinned
     Down(DownArgs),
 }
@@ -89,6 +92,39 @@ pub struct FlowsArgs {
         value_parser = clap::value_parser!(u32).range(1..=FlowQuery::MAX_LIMIT as i64),
     )]
     pub limit: u32,
+}
+
+/// Arguments of `privatelink events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Go on with what happens from now on
+    #[arg(long)]
+    pub follow: bool,
+
+    /// Only those with a higher number than this
+    #[arg(long, value_name = "NUMBER")]
+    pub after: Option<u64>,
+
+    /// Only those of this kind, or of a group of kinds such as `connection`
+    #[arg(long, value_name = "KIND", value_parser = event_kind)]
+    pub kind: Option<String>,
+
+    /// No more than this many of those that have happened
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = EventQuery::DEFAULT_LIMIT,
+        value_parser = clap::value_parser!(u32).range(1..=EventQuery::MAX_LIMIT as i64),
+    )]
+    pub limit: u32,
+}
+
+fn event_kind(text: &str) -> Result<String, String> {
+    if Kind::is_word(text) {
+        return Ok(text.to_owned());
+    }
+    let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+    Err(format!("the kinds are {}", words.join(", ")))
 }
 
 /// Arguments of the commands that list things.
@@ -259,6 +295,7 @@ mod tests {
             "privatelink accept a --for 0s",
             "privatelink accept a --for 20years",
             "privatelink reject a --for 7d",
+            "privatelink events --kind weather",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), Exit::Usage as i32, "{line}");

@@ -8,8 +8,8 @@ use std::{
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Method, Request, StatusCode,
-    body::Bytes,
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
     client::conn::http1,
     header::{CONTENT_TYPE, HOST, HeaderValue},
 };
@@ -56,6 +56,12 @@ pub enum Error {
     /// The daemon said no.
     #[error("{0}")]
     Refused(String),
+    /// The daemon has nothing more to tell.
+    #[error("the daemon has ended, or you have no rights any more")]
+    Ended,
+    /// What it told cannot be handed on.
+    #[error("cannot write the answer")]
+    Output(#[source] io::Error),
     /// The daemon finds a configuration faulty.
     #[error("{}", .0.error.trim_end())]
     Faulty(Problem),
@@ -87,6 +93,39 @@ pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
 pub fn flows(socket: &Path, path: &str) -> Result<(Vec<Flow>, u64), Error> {
     let answer = exchange(socket, Method::GET, path, None)?;
     Ok((serde_json::from_slice(&answer.body)?, answer.omitted))
+}
+
+/// Hands on what is told under `path`, one thing after the other, until the daemon ends.
+///
+/// # Errors
+/// When there is no daemon, when it ends, or when `each` fails.
+pub fn follow<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    mut each: impl FnMut(T) -> io::Result<()>,
+) -> Result<(), Error> {
+    let runtime = runtime(socket)?;
+    runtime.block_on(async {
+        let begun = timeout(PATIENCE, begin(socket, Method::GET, path, None)).await;
+        let response = begun.unwrap_or(Err(Error::Silent))?;
+        if !response.status().is_success() {
+            let code = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            return Err(refused(code, &body)?);
+        }
+        let mut body = response.into_body();
+        let mut rest = Vec::new();
+        while let Some(frame) = body.frame().await {
+            rest.extend(frame?.into_data().unwrap_or_default());
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if line.len() > 1 {
+                    each(serde_json::from_slice(&line)?).map_err(Error::Output)?;
+                }
+            }
+        }
+        Err(Error::Ended)
+    })
 }
 
 /// Has the daemon do what `path` stands for.
@@ -123,9 +162,7 @@ fn exchange(
     path: &str,
     body: Option<Vec<u8>>,
 ) -> Result<Answer, Error> {
-    let connect = |source| Error::Connect { socket: socket.to_owned(), source };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(connect)?;
+    let runtime = runtime(socket)?;
     let answer = runtime.block_on(async {
         let exchange = timeout(PATIENCE, converse(socket, method, path, body)).await;
         exchange.unwrap_or(Err(Error::Silent))
@@ -133,8 +170,18 @@ fn exchange(
     if answer.code.is_success() {
         return Ok(answer);
     }
-    let problem: Problem = serde_json::from_slice(&answer.body)?;
-    Err(if answer.code == StatusCode::UNPROCESSABLE_ENTITY {
+    Err(refused(answer.code, &answer.body)?)
+}
+
+fn runtime(socket: &Path) -> Result<tokio::runtime::Runtime, Error> {
+    let connect = |source| Error::Connect { socket: socket.to_owned(), source };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(connect)
+}
+
+/// Why an answer is none.
+fn refused(code: StatusCode, body: &[u8]) -> Result<Error, Error> {
+    let problem: Problem = serde_json::from_slice(body)?;
+    Ok(if code == StatusCode::UNPROCESSABLE_ENTITY {
         Error::Faulty(problem)
     } else {
         Error::Refused(problem.error)
@@ -147,6 +194,21 @@ async fn converse(
     path: &str,
     body: Option<Vec<u8>>,
 ) -> Result<Answer, Error> {
+    let response = begin(socket, method, path, body).await?;
+    let code = response.status();
+    let omitted = response.headers().get(OMITTED).and_then(|value| value.to_str().ok());
+    let omitted = omitted.and_then(|count| count.parse().ok()).unwrap_or(0);
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok(Answer { code, omitted, body })
+}
+
+/// Sends a request, and returns the answer as it begins.
+async fn begin(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Option<Vec<u8>>,
+) -> Result<Response<Incoming>, Error> {
     let stream = UnixStream::connect(socket).await.map_err(|source| {
         let socket = socket.to_owned();
         let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
@@ -157,7 +219,7 @@ async fn converse(
         }
     })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
+    tokio::spawn(connection);
     let is_json = body.is_some();
     let mut request = Request::new(Full::<Bytes>::from(body.unwrap_or_default()));
     *request.method_mut() = method;
@@ -167,13 +229,7 @@ async fn converse(
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
     }
-    let response = sender.send_request(request).await?;
-    let code = response.status();
-    let omitted = response.headers().get(OMITTED).and_then(|value| value.to_str().ok());
-    let omitted = omitted.and_then(|count| count.parse().ok()).unwrap_or(0);
-    let body = response.into_body().collect().await?.to_bytes();
-    connection.abort();
-    Ok(Answer { code, omitted, body })
+    Ok(sender.send_request(request).await?)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod connection;
 pub mod daemon;
 pub mod desired;
 pub mod difference;
+pub mod events;
 pub mod flows;
 pub mod host;
 pub mod ids;

@@ -26,6 +26,10 @@ pub mod path {
     pub const FLOWS: &str = "/v1/flows";
     /// The connections; behind it stand an endpoint's name and what is decided.
     pub const CONNECTIONS: &str = "/v1/connections";
+    /// The latest events.
+    pub const EVENTS: &str = "/v1/events";
+    /// Events as they happen, one a line.
+    pub const FOLLOW: &str = "/v1/events/follow";
     /// What another configuration would change.
     pub const PLAN: &str = "/v1/plan";
     /// Apply the configuration on disk.

@@ -1,6 +1,6 @@
 //! What a handler asks of the daemon's loop.
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::types::{
     Configuration, Connection, Difference, Endpoint, Flow, FlowQuery, Network, Problem, Service,
@@ -9,6 +9,7 @@ use super::types::{
 use crate::{
     access::{Denied, Peer},
     connection::Decision,
+    events,
 };
 
 /// What somebody asks of the daemon.
@@ -41,6 +42,10 @@ pub enum Request {
     Connection(String, Reply<Connection>),
     /// Decide about the connection of this endpoint, for this reason.
     Decide(String, Decision, String, Reply<Connection>),
+    /// What has changed?
+    Events(events::Wanted, Reply<events::Found>),
+    /// When does something change?
+    Follow(Reply<watch::Receiver<u64>>),
     /// What would this configuration change?
     Plan(Configuration, Reply<Difference>),
     /// Apply the configuration on disk.

@@ -4,6 +4,7 @@
 //! answer comes back. So no answer shows a change half made, and nothing needs a lock.
 
 mod decisions;
+mod events;
 
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ fn described() -> OpenApiRouter<mpsc::Sender<Asked>> {
         .routes(routes!(decisions::accept))
         .routes(routes!(decisions::reject))
         .routes(routes!(decisions::request))
+        .routes(routes!(events::events))
+        .routes(routes!(events::follow))
         .routes(routes!(plan))
         .routes(routes!(reload))
         .routes(routes!(down))

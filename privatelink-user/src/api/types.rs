@@ -2,6 +2,7 @@
 
 mod connection;
 mod difference;
+mod event;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
+pub use event::{Event, EventQuery};
 
 /// What the gateway is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -3,6 +3,7 @@
 mod describe;
 mod detail;
 mod down;
+mod events;
 mod plan;
 mod show;
 mod table;
@@ -83,6 +84,7 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
         }
         Command::Reject(args) => decide(cli, out, args, "reject", &reasoned(args))?,
         Command::Request(args) => decide(cli, out, args, "request", &reasoned(args))?,
+        Command::Events(args) => events::events(cli, args, out)?,
         Command::Plan(args) => return plan::plan(cli, args, out),
         Command::Reload => return plan::reload(cli, out),
         Command::Down(args) => {

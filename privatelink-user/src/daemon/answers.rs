@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use log::error;
 use privatelink_common::EndpointCounters;
+use tokio::sync::watch;
 
 use super::{Chain, Error, running::Running};
 use crate::{
@@ -14,9 +15,13 @@ use crate::{
     },
     bpf::{self, Datapath},
     config::{self, Diagnostics},
+    events::{Event, Kind},
     flows::{self, Counts},
     status,
 };
+
+/// How many may follow events at a time.
+const FOLLOWERS: usize = 16;
 
 impl Running {
     /// Answers a question, if whoever asks has the right to. `true` if forwarding was stopped.
@@ -59,6 +64,12 @@ impl Running {
                     drop(reply.send(decided));
                 });
             }
+            Request::Events(wanted, reply) => {
+                drop(reply.send(caller.map(|caller| self.events.find(&wanted, &caller.rights))));
+            }
+            Request::Follow(reply) => {
+                drop(reply.send(caller.and_then(|caller| self.follow(&caller))));
+            }
             Request::Plan(configuration, reply) => {
                 drop(reply.send(administrator(caller).and_then(|()| self.plan(configuration))));
             }
@@ -87,7 +98,17 @@ impl Running {
         if let Err(error) = &result {
             error!("the configuration stays as it was: {}", Chain(error));
         }
+        self.events.publish(reloaded(&result));
         result
+    }
+
+    fn follow(&self, caller: &Caller) -> Result<watch::Receiver<u64>, Refused> {
+        // The others leave administrators some places.
+        let places = if caller.administrates().is_ok() { FOLLOWERS } else { FOLLOWERS / 2 };
+        if self.events.followers() >= places {
+            return Err(Refused::Failed("too many follow already; try again later".into()));
+        }
+        Ok(self.events.follow())
     }
 
     /// What the rights let see of the configuration and the host, with these counts of flows.
@@ -188,6 +209,31 @@ impl From<Error> for Refused {
 impl From<&Diagnostics> for Refused {
     fn from(diagnostics: &Diagnostics) -> Self {
         Self::Faulty(Problem { error: diagnostics.render(false), faults: diagnostics.to_json() })
+    }
+}
+
+/// What a reload came to, as an event.
+fn reloaded(result: &Result<Difference, Error>) -> Event {
+    match result {
+        Ok(difference) => {
+            let count =
+                |action| difference.changes.iter().filter(|one| one.action == action).count();
+            let text = format!(
+                "the configuration was applied: {} added, {} changed, {} removed; {} live flows \
+                 were cut",
+                count(types::Action::Added),
+                count(types::Action::Changed),
+                count(types::Action::Removed),
+                difference.flows_cut
+            );
+            Event::new(Kind::ConfigurationApplied, text)
+        }
+        Err(error) => {
+            let error = Chain(error).to_string();
+            let first = error.lines().next().unwrap_or_default().trim_end_matches(':');
+            let text = format!("the configuration was not applied: {first}");
+            Event::new(Kind::ConfigurationRefused, text)
+        }
     }
 }
 

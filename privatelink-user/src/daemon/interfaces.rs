@@ -56,8 +56,6 @@ impl Running {
             }
             match self.datapath.attach(link.index, &link.name) {
                 Ok(attached) => {
-                    let mode = attached.mode.name();
-                    info!("network {}: {} attached, {mode} XDP", network.name, link.name);
                     self.attached.insert(link.index, attached.mode);
                 }
                 Err(error) => {

@@ -139,7 +139,7 @@ async fn drive(
             }
             Some(question) = asked.recv() => {
                 if running.answer(question).await {
-                    info!("forwarding has been stopped; ending");
+                    running.ends("forwarding has been stopped; the daemon ends");
                     return Ok(());
                 }
                 if running.is_behind() {
@@ -166,7 +166,7 @@ async fn drive(
             }
         }
     }
-    info!("ending; packets are forwarded as before");
+    running.ends("the daemon ends; packets are forwarded as before");
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 mod acceptance;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,6 +26,7 @@ use crate::{
     connection,
     desired::{desired, next_hops},
     difference::{self, Side},
+    events::{Bus, Event, Kind, Observation, of_connections},
     flows::Counts,
     host::{Events, Host},
     parting,
@@ -72,6 +74,9 @@ pub(super) struct Running {
     pub(super) started: Instant,
     ready: bool,
     pub(super) endings: Endings,
+    pub(super) events: Bus,
+    /// What was last seen of interfaces and next hops; `None` before the daemon was ready.
+    seen: Option<Observation>,
 }
 
 /// Refuses what this release cannot do, and warns of what it does not.
@@ -97,7 +102,10 @@ impl Running {
         let inputs = Inputs::default();
         state.follow(&loaded.model, host.facts(), &inputs, Timestamp::now())?;
         let datapath = open_datapath(&loaded, store.state().ids.is_empty())?;
-        keep(&mut store, &state)?;
+        let bus = Bus::open(&gateway.state_dir);
+        let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
+        bus.publish(Event::new(Kind::GatewayStarted, text));
+        keep(&mut store, &state, &bus)?;
         let kernel = datapath.store()?;
         let running = Self {
             config: config.to_owned(),
@@ -117,6 +125,8 @@ impl Running {
             started: Instant::now(),
             ready: false,
             endings: Endings::new(),
+            events: bus,
+            seen: None,
         };
         Ok((running, events))
     }
@@ -146,11 +156,30 @@ impl Running {
         let settled = hops.iter().all(|hop| resolved(hop).is_some());
         if !self.ready && (settled || self.started.elapsed() >= SETTLE) {
             self.ready = true;
-            info!("ready: {} interfaces attached", self.attached.len());
             notify(&[NotifyState::Ready]);
+            let text = format!("ready: {} interfaces attached", self.attached.len());
+            self.events.publish(Event::new(Kind::GatewayReady, text));
+        }
+        if self.ready {
+            self.observe(&hops);
         }
         self.report(problems);
         Ok(())
+    }
+
+    /// Tells that the daemon ends.
+    pub fn ends(&self, text: &str) {
+        self.events.publish(Event::new(Kind::GatewayEnding, text));
+    }
+
+    /// Tells what has changed about interfaces and next hops.
+    fn observe(&mut self, hops: &BTreeSet<(u32, IpAddr)>) {
+        let (model, facts) = (&self.loaded.model, self.host.facts());
+        let now = Observation::of(model, facts, &self.attached, hops);
+        // What a daemon finds when it begins is no change, but where it is attached it did itself.
+        let before = self.seen.take().unwrap_or_else(|| now.clone().unattached());
+        self.events.publish_all(now.since(&before));
+        self.seen = Some(now);
     }
 
     /// Brings the maps after configuration, state, host and clock.
@@ -226,7 +255,7 @@ impl Running {
     /// Takes over a configuration.
     pub fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
-        keep(self.store.as_mut(), &next.state)?;
+        keep(self.store.as_mut(), &next.state, &self.events)?;
         for item in &next.warnings {
             warn!("{}; {}", item.message(), item.help);
         }
@@ -248,7 +277,6 @@ impl Running {
             warn!("cannot change who may use {}: {error}", self.socket.display());
         }
         self.loaded = next.loaded;
-        info!("configuration reloaded");
         Ok(())
     }
 
@@ -283,10 +311,13 @@ impl Running {
     }
 }
 
-/// Keeps a state that was computed from the one that is kept.
-fn keep(store: &mut (impl Store + ?Sized), next: &State) -> Result<(), state::Error> {
+/// Keeps a state that was computed from the one that is kept, and tells what that changes.
+fn keep(store: &mut (impl Store + ?Sized), next: &State, events: &Bus) -> Result<(), state::Error> {
     let changes = store.state().changes_to(next);
-    store.commit(changes)
+    let news = of_connections(&store.state().connections, &next.connections);
+    store.commit(changes)?;
+    events.publish_all(news);
+    Ok(())
 }
 
 /// Opens the datapath on what is pinned, if the daemon still knows what the flows there mean.

@@ -4,6 +4,7 @@ mod acceptance;
 mod access;
 mod control;
 mod endings;
+mod events;
 mod fairness;
 mod fixture;
 mod interfaces;

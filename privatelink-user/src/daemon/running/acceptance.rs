@@ -1,6 +1,5 @@
 //! Connections in a running gateway: what time and people do to them, and what is told of them.
 
-use log::info;
 use privatelink_common::Admission;
 use tokio::time::Instant;
 
@@ -12,6 +11,7 @@ use crate::{
     connection::{
         Acceptance, Author, Connection, Decision, Impossible, Parties, Rules, Transition, rules_of,
     },
+    events::of_connections,
     model::Name,
     state::{self, Change},
     timestamp::Timestamp,
@@ -126,25 +126,20 @@ impl Running {
         }
     }
 
-    /// Keeps connections as they have become, and tells the log.
+    /// Keeps connections as they have become, and tells of it.
     fn keep_connections(&mut self, changed: Vec<(Name, Connection)>) -> Result<(), state::Error> {
         if changed.is_empty() {
             return Ok(());
         }
-        let mut news = Vec::new();
-        for (name, connection) in &changed {
-            let before = self.store.state().connections.get(name);
-            let known = before.and_then(|before| before.history.last());
-            let new = connection.history.iter().rev().take_while(|step| Some(*step) != known);
-            let mut new: Vec<String> = new.map(|step| words(name, step)).collect();
-            new.reverse();
-            news.extend(new);
-        }
+        let connections = &self.store.state().connections;
+        let before = changed.iter().filter_map(|(name, _)| connections.get_key_value(name));
+        let before = before.map(|(name, one)| (name.clone(), one.clone())).collect();
+        let after = changed.iter().cloned().collect();
         let changes = changed
             .into_iter()
             .map(|(name, connection)| Change::Connection(name, Some(Box::new(connection))));
         self.store.commit(changes.collect())?;
-        news.iter().for_each(|line| info!("{line}"));
+        self.events.publish_all(of_connections(&before, &after));
         Ok(())
     }
 }
@@ -186,9 +181,4 @@ fn step(step: &Transition) -> types::Step {
         until: step.until.map(|until| until.to_string()),
         reason: step.reason.clone(),
     }
-}
-
-fn words(endpoint: &Name, step: &Transition) -> String {
-    let until = step.until.map(|until| format!(" until {until}")).unwrap_or_default();
-    format!("connection {endpoint}: {}{until} by {}: {}", step.to, step.by, step.reason)
 }

@@ -1,0 +1,241 @@
+//! Where events are published, kept and followed.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use log::info;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::{Event, kept::File, kind::is_of};
+use crate::{access::Rights, api::types, model::Name, timestamp::Timestamp};
+
+/// How many events are kept.
+const CAPACITY: usize = 10_000;
+/// More events at once than this are not logged one by one.
+const MANY: usize = 100;
+
+/// An event that was published, and who may hear of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    #[serde(flatten)]
+    pub event: types::Event,
+    pub audience: BTreeSet<Name>,
+}
+
+/// The latest events. Clones are the same bus.
+#[derive(Clone, Debug)]
+pub struct Bus(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ring: Mutex<Ring>,
+    /// The number of the latest event.
+    latest: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    entries: VecDeque<Entry>,
+    file: File,
+}
+
+/// Which events somebody wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those with a higher number than this; without it, the latest.
+    pub after: Option<u64>,
+    /// Those of this kind or group.
+    pub kind: Option<String>,
+    /// No more than this many.
+    pub limit: usize,
+}
+
+/// Some of the events, in the order of their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// These.
+    pub events: Vec<types::Event>,
+    /// The number up to which there are no others.
+    pub complete_to: u64,
+}
+
+impl Bus {
+    /// Goes on from the events that are kept in a directory.
+    pub fn open(directory: &Path) -> Self {
+        let (file, entries) = File::open(directory, CAPACITY);
+        let last = entries.back().map_or(0, |entry| entry.event.number);
+        let ring = Mutex::new(Ring { entries, file });
+        Self(Arc::new(Inner { ring, latest: watch::Sender::new(last) }))
+    }
+
+    /// Tells of a change.
+    pub fn publish(&self, event: Event) {
+        self.publish_all([event]);
+    }
+
+    /// Tells of changes that belong together.
+    pub fn publish_all(&self, events: impl IntoIterator<Item = Event>) {
+        let events: Vec<Event> = events.into_iter().collect();
+        if events.is_empty() {
+            return;
+        }
+        if events.len() <= MANY {
+            events.iter().for_each(|event| info!("{}", event.text));
+        } else {
+            info!("{} events: see `privatelink events`", events.len());
+        }
+        let time = Timestamp::now().to_string();
+        let mut ring = self.ring();
+        let mut number = *self.0.latest.borrow();
+        let new: Vec<Entry> = events
+            .into_iter()
+            .map(|Event { kind, text, about, audience }| {
+                number += 1;
+                let (time, kind) = (time.clone(), kind.word().to_owned());
+                Entry { event: types::Event { number, time, kind, text, about }, audience }
+            })
+            .collect();
+        let Ring { entries, file } = &mut *ring;
+        let surplus = (entries.len() + new.len()).saturating_sub(CAPACITY);
+        entries.extend(new.iter().cloned());
+        entries.drain(..surplus);
+        file.append(&new, entries);
+        self.0.latest.send_replace(number);
+    }
+
+    /// The events that are wanted, of those that somebody may hear of.
+    pub fn find(&self, wanted: &Wanted, rights: &Rights) -> Found {
+        let ring = self.ring();
+        let of_kind =
+            |entry: &Entry| wanted.kind.as_ref().is_none_or(|kind| is_of(&entry.event.kind, kind));
+        let visible = |entry: &&Entry| {
+            of_kind(entry)
+                && match rights {
+                    Rights::All => true,
+                    Rights::Of(names) => !names.is_disjoint(&entry.audience),
+                }
+        };
+        let last = *self.0.latest.borrow();
+        let Some(after) = wanted.after else {
+            let latest = ring.entries.iter().rev().filter(visible).take(wanted.limit);
+            let mut events: Vec<_> = latest.map(|entry| entry.event.clone()).collect();
+            events.reverse();
+            return Found { events, complete_to: last };
+        };
+        let begin = ring.entries.partition_point(|entry| entry.event.number <= after);
+        let found = ring.entries.iter().skip(begin).filter(visible).take(wanted.limit);
+        let events: Vec<_> = found.map(|entry| entry.event.clone()).collect();
+        let cut = events.len() == wanted.limit;
+        let complete_to = events.last().filter(|_| cut).map_or(last, |event| event.number);
+        Found { events, complete_to }
+    }
+
+    /// Something that changes with each event; it holds the number of the latest.
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.0.latest.subscribe()
+    }
+
+    /// How many follow.
+    pub fn followers(&self) -> usize {
+        self.0.latest.receiver_count()
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Kind;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn event(text: &str) -> Event {
+        Event::new(Kind::NextHopLost, text)
+    }
+
+    fn texts(bus: &Bus, wanted: &Wanted, rights: &Rights) -> Vec<String> {
+        bus.find(wanted, rights).events.into_iter().map(|event| event.text).collect()
+    }
+
+    #[test]
+    fn each_hears_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let bus = Bus::open(directory.path());
+        bus.publish(event("for acme").seen_by(&name("acme")));
+        bus.publish(event("for both").seen_by(&name("acme")).seen_by(&name("vendor")));
+        bus.publish(event("for nobody"));
+        let wanted = Wanted { limit: 10, ..Wanted::default() };
+        let of = |names: &[&str]| Rights::Of(names.iter().map(|text| name(text)).collect());
+        for (rights, expected) in [
+            (Rights::All, vec!["for acme", "for both", "for nobody"]),
+            (of(&["acme"]), vec!["for acme", "for both"]),
+            (of(&["vendor", "other"]), vec!["for both"]),
+            (of(&["other"]), vec![]),
+        ] {
+            assert_eq!(texts(&bus, &wanted, &rights), expected, "{rights:?}");
+        }
+    }
+
+    #[test]
+    fn events_are_found_by_number_and_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        let bus = Bus::open(directory.path());
+        bus.publish_all(["1", "2", "3", "4"].map(event));
+        bus.publish(Event::new(Kind::GatewayReady, "5"));
+        let find = |after, kind: Option<&str>, limit| {
+            let wanted = Wanted { after, kind: kind.map(ToOwned::to_owned), limit };
+            let found = bus.find(&wanted, &Rights::All);
+            let texts: Vec<String> = found.events.into_iter().map(|event| event.text).collect();
+            (texts.concat(), found.complete_to)
+        };
+        assert_eq!(find(None, None, 2), ("45".into(), 5));
+        assert_eq!(find(None, Some("next-hop"), 2), ("34".into(), 5));
+        assert_eq!(find(Some(1), None, 2), ("23".into(), 3));
+        assert_eq!(find(Some(3), None, 9), ("45".into(), 5));
+        assert_eq!(find(Some(0), Some("gateway-ready"), 9), ("5".into(), 5));
+        assert_eq!(find(Some(99), None, 9), (String::new(), 5));
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_the_rest_survives_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let bus = Bus::open(directory.path());
+        let more = CAPACITY + CAPACITY / 2;
+        for start in (0..more).step_by(100) {
+            bus.publish_all((start..start + 100).map(|number| event(&number.to_string())));
+        }
+        let wanted = Wanted { after: Some(0), kind: None, limit: usize::MAX };
+        let before = bus.find(&wanted, &Rights::All);
+        assert_eq!(before.events.len(), CAPACITY);
+        assert_eq!(before.events[0].text, (more - CAPACITY).to_string());
+        drop(bus);
+        let bus = Bus::open(directory.path());
+        assert_eq!(bus.find(&wanted, &Rights::All), before);
+        bus.publish(event("later"));
+        let after = Wanted { after: Some(before.complete_to), ..wanted };
+        let later = bus.find(&after, &Rights::All);
+        assert_eq!((later.events[0].text.as_str(), later.complete_to), ("later", more as u64 + 1));
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_is_woken() {
+        let directory = tempfile::tempdir().unwrap();
+        let bus = Bus::open(directory.path());
+        let mut latest = bus.follow();
+        assert_eq!((*latest.borrow_and_update(), bus.followers()), (0, 1));
+        bus.clone().publish(event("now"));
+        latest.changed().await.unwrap();
+        assert_eq!(*latest.borrow_and_update(), 1);
+        drop(latest);
+        assert_eq!(bus.followers(), 0);
+    }
+}

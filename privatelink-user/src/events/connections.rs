@@ -1,0 +1,104 @@
+//! What becomes of connections, as events.
+
+use super::{About, Event, Kind};
+use crate::{
+    connection::{Acceptance, Connection, Connections, Transition},
+    model::Name,
+};
+
+/// The steps between two states of all connections.
+pub fn of_connections(before: &Connections, after: &Connections) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (name, connection) in after {
+        let known = before.get(name);
+        if known == Some(connection) {
+            continue;
+        }
+        let known = known.and_then(|known| known.history.last());
+        let new = connection.history.iter().rev().take_while(|step| Some(*step) != known);
+        let mut new: Vec<Event> = new.map(|step| stepped(name, connection, step)).collect();
+        new.reverse();
+        events.extend(new);
+    }
+    for (name, connection) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
+        let text = format!("connection {name}: its endpoint is gone");
+        events.push(event(Kind::ConnectionRemoved, text, name, connection));
+    }
+    events
+}
+
+fn stepped(endpoint: &Name, connection: &Connection, step: &Transition) -> Event {
+    let kind = match step.to {
+        Acceptance::Pending => Kind::ConnectionRequested,
+        Acceptance::Available => Kind::ConnectionAvailable,
+        Acceptance::Rejected => Kind::ConnectionRejected,
+        Acceptance::Expired => Kind::ConnectionExpired,
+    };
+    let until = step.until.map(|until| format!(" until {until}")).unwrap_or_default();
+    let text = format!("connection {endpoint}: {}{until} by {}: {}", step.to, step.by, step.reason);
+    let mut event = event(kind, text, endpoint, connection);
+    event.about.by = Some(step.by.to_string());
+    event.about.reason = Some(step.reason.clone()).filter(|reason| !reason.is_empty());
+    event
+}
+
+fn event(kind: Kind, text: String, endpoint: &Name, connection: &Connection) -> Event {
+    let parties = &connection.parties;
+    let about = About {
+        endpoint: Some(endpoint.to_string()),
+        service: Some(parties.service.to_string()),
+        network: Some(parties.network.to_string()),
+        principal: Some(parties.consumer.to_string()),
+        provider: Some(parties.provider.to_string()),
+        ..About::default()
+    };
+    Event::new(kind, text).about(about).seen_by(&parties.consumer).seen_by(&parties.provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config,
+        connection::{self, Author, Decision, rules_of},
+        timestamp::Timestamp,
+    };
+
+    #[test]
+    fn every_step_is_told_once() {
+        let text = include_str!("../desired/tests.toml").replacen(
+            "# rules",
+            "acceptance = \"manual\"\nallow = [\"acme\"]",
+            1,
+        );
+        let model = config::from_text("t.toml", &text).unwrap().model;
+        let now = Timestamp::from_millis(1_000);
+        let none = Connections::new();
+        let mut before = Connections::new();
+        connection::follow(&mut before, &model, now);
+        let words = |before: &Connections, after: &Connections| {
+            let events = of_connections(before, after);
+            events.iter().map(|event| event.kind.word()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            words(&none, &before),
+            ["connection-requested", "connection-requested", "connection-available"]
+        );
+        assert_eq!(words(&before, &before), [""; 0]);
+        let mut after = before.clone();
+        let (name, connection) = after.iter_mut().next().unwrap();
+        assert_eq!(name.as_str(), "acme-web");
+        let rules = rules_of(&model, &model.endpoints()[name]).unwrap().1;
+        let by = Author::User { uid: 7, name: Some("ops".into()) };
+        let decision = Decision::Accept { period: None };
+        connection.decide(decision, by, "fine".into(), &rules, now).unwrap();
+        let events = of_connections(&before, &after);
+        let [event] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(event.text, "connection acme-web: available by ops: fine");
+        assert_eq!(event.about.by.as_deref(), Some("ops"));
+        assert_eq!(event.about.principal.as_deref(), Some("acme"));
+        let audience: Vec<&str> = event.audience.iter().map(Name::as_str).collect();
+        assert_eq!(audience, ["acme", "vendor"]);
+        assert_eq!(words(&after, &none), ["connection-removed", "connection-removed"]);
+    }
+}

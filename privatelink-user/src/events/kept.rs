@@ -1,0 +1,163 @@
+//! Events on disk, so that those who follow lose none while the daemon is restarted.
+//!
+//! One event a line. The file is not synchronised: a host that loses its power may lose the latest
+//! events, and what they told of is in the state that is.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use log::warn;
+
+use super::bus::Entry;
+
+/// Name of the file in the state directory.
+const FILE: &str = "events.jsonl";
+
+/// The file, which holds at least the latest events and never much more than twice as many.
+#[derive(Debug)]
+pub(super) struct File {
+    path: PathBuf,
+    /// Lines in the file; `None` where its content is not certain, so that it is written anew.
+    lines: Option<usize>,
+    capacity: usize,
+    /// Whether the log has been told that the file cannot be written.
+    broken: bool,
+}
+
+impl File {
+    /// Reads the latest `capacity` events. A line that is not one was never written whole.
+    pub fn open(directory: &Path, capacity: usize) -> (Self, VecDeque<Entry>) {
+        let path = directory.join(FILE);
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    warn!("earlier events are forgotten: cannot read {}: {error}", path.display());
+                }
+                String::new()
+            }
+        };
+        let mut entries: VecDeque<Entry> = VecDeque::new();
+        for entry in text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()) {
+            // Numbers only grow: whatever else is there was not written by this bus.
+            if entries.back().is_none_or(|last| last.event.number < entry.event.number) {
+                entries.push_back(entry);
+            }
+        }
+        entries.drain(..entries.len().saturating_sub(capacity));
+        (Self { path, lines: None, capacity, broken: false }, entries)
+    }
+
+    /// Adds events; `all` are those to keep, the new ones included.
+    pub fn append(&mut self, new: &[Entry], all: &VecDeque<Entry>) {
+        let lines = self.lines.map(|lines| lines + new.len());
+        let written = match lines {
+            Some(lines) if lines <= 2 * self.capacity => self.add(new).map(|()| lines),
+            Some(_) | None => self.rewrite(all).map(|()| all.len()),
+        };
+        self.lines = written.as_ref().ok().copied();
+        match written {
+            Ok(_) => self.broken = false,
+            Err(error) if !self.broken => {
+                self.broken = true;
+                let path = self.path.display();
+                warn!("events will not survive a restart: cannot write {path}: {error}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn add(&self, new: &[Entry]) -> io::Result<()> {
+        OpenOptions::new().append(true).open(&self.path)?.write_all(&lines(new)?)
+    }
+
+    fn rewrite(&self, all: &VecDeque<Entry>) -> io::Result<()> {
+        if let Some(directory) = self.path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let temporary = self.path.with_extension("jsonl.new");
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&lines(all)?)?;
+        fs::rename(&temporary, &self.path)
+    }
+}
+
+fn lines<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut text, entry)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::types::Event;
+
+    fn entry(number: u64) -> Entry {
+        let event = Event {
+            number,
+            time: "1970-01-01T00:00:00.000Z".into(),
+            kind: "gateway-ready".into(),
+            text: format!("event {number}"),
+            about: super::super::About::default(),
+        };
+        Entry { event, audience: ["acme".parse().unwrap()].into() }
+    }
+
+    #[test]
+    fn a_torn_line_costs_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut file, mut all) = File::open(directory.path(), 3);
+        for number in 1..=5 {
+            all.push_back(entry(number));
+            all.drain(..all.len().saturating_sub(3));
+            file.append(&[entry(number)], &all);
+        }
+        let path = directory.path().join(FILE);
+        let mut text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 5);
+        text += r#"{"number":6,"ti"#;
+        fs::write(&path, text).unwrap();
+        let (mut file, found) = File::open(directory.path(), 3);
+        assert_eq!(found, all);
+        // What is written next must not stand behind the torn line.
+        all.push_back(entry(7));
+        file.append(&[entry(7)], &all);
+        assert_eq!(File::open(directory.path(), 9).1, all);
+    }
+
+    #[test]
+    fn the_file_stays_within_bounds() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut file, mut all) = File::open(directory.path(), 10);
+        for number in 1..=1_000 {
+            all.push_back(entry(number));
+            all.drain(..all.len().saturating_sub(10));
+            file.append(&[entry(number)], &all);
+            let text = fs::read_to_string(directory.path().join(FILE)).unwrap();
+            assert!((all.len()..=20).contains(&text.lines().count()), "{number}");
+        }
+        assert_eq!(File::open(directory.path(), 10).1, all);
+    }
+
+    #[test]
+    fn without_a_disk_the_daemon_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let blocked = directory.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        let (mut file, mut all) = File::open(&blocked, 10);
+        all.push_back(entry(1));
+        file.append(&[entry(1)], &all);
+        assert!(file.broken);
+    }
+}
