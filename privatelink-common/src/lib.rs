@@ -10,6 +10,7 @@
 
 mod address;
 pub mod cell;
+mod counters;
 mod end;
 pub mod flow;
 pub mod fragment;
@@ -17,26 +18,29 @@ pub mod hash;
 pub mod policy;
 mod reason;
 mod records;
+mod refused;
 mod scratch;
 mod stage;
 
 pub mod maps;
 
 pub use address::{Addr, Mac};
+pub use counters::{DropKey, EndpointCounters, TargetCounters};
 pub use end::{End, EndCause};
 pub use policy::{Limits, Meter, MeterCell, Rule, RuleKey};
 pub use reason::Reason;
 pub use records::{
-    Admission, Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
-    Refusal, Service, Source, Target, TargetState,
+    Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool, Refusal, Service,
+    Source, Target, TargetState,
 };
+pub use refused::{RefusedFlow, Sampling};
 
-pub use scratch::Scratch;
+pub use scratch::{Opening, Scratch};
 pub use stage::Stage;
 
 /// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
 /// another version replaces them knowingly.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -70,7 +74,11 @@ mod pod {
     }
     pod!(
         crate::Endpoint,
+        crate::DropKey,
         crate::EndpointCounters,
+        crate::TargetCounters,
+        crate::RefusedFlow,
+        crate::Sampling,
         crate::Listener,
         crate::ListenerKey,
         crate::Local,

@@ -35,10 +35,19 @@ pub const ENDPOINT_COUNTERS: &str = "ENDPOINT_COUNTERS";
 /// Packets not forwarded, by [`Reason`](crate::Reason), per CPU.
 pub const DROPS: &str = "DROPS";
 
+/// [`TargetCounters`](crate::TargetCounters) by target index, per CPU.
+pub const TARGET_COUNTERS: &str = "TARGET_COUNTERS";
+/// Packets not forwarded, by [`DropKey`](crate::DropKey), per CPU.
+pub const ENDPOINT_DROPS: &str = "ENDPOINT_DROPS";
+
 /// [`End`](crate::End)s of flows, for the daemon.
 pub const ENDS: &str = "ENDS";
 /// How many ends found no room in [`ENDS`], per CPU.
 pub const ENDS_LOST: &str = "ENDS_LOST";
+/// [`RefusedFlow`](crate::RefusedFlow)s, for the daemon.
+pub const REFUSALS: &str = "REFUSALS";
+/// One [`Sampling`](crate::Sampling) per CPU.
+pub const SAMPLING: &str = "SAMPLING";
 /// One [`Scratch`](crate::Scratch) per CPU.
 pub const SCRATCH: &str = "SCRATCH";
 /// The programs of the later stages, by [`Stage`](crate::Stage).
@@ -56,6 +65,8 @@ pub const ALL: &[&str] = &[
     DEVICES,
     ENDPOINT_COUNTERS,
     DROPS,
+    TARGET_COUNTERS,
+    ENDPOINT_DROPS,
     LOCALS,
     RULES,
     LIMITS,
@@ -65,12 +76,18 @@ pub const ALL: &[&str] = &[
     BACKENDS,
     ENDS,
     ENDS_LOST,
+    REFUSALS,
+    SAMPLING,
     SCRATCH,
     STAGES,
 ];
 
 /// Bytes of [`ENDS`].
 pub const ENDS_BYTES: u32 = 16 << 20;
+/// Bytes of [`REFUSALS`].
+pub const REFUSALS_BYTES: u32 = 1 << 20;
+/// Entries of [`ENDPOINT_DROPS`]: four reasons for each endpoint that there can be.
+pub const MAX_ENDPOINT_DROPS: u32 = 262_144;
 /// Interfaces beyond this index cannot be attached.
 pub const MAX_IFINDEX: u32 = 65_536;
 /// Endpoints of one gateway.

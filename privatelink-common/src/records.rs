@@ -248,43 +248,9 @@ impl Source {
     }
 }
 
-/// What went through an endpoint, counted per CPU.
-#[repr(C)]
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-pub struct EndpointCounters {
-    /// Packets from consumers, forwarded.
-    pub packets_in: u64,
-    /// Their IP bytes.
-    pub bytes_in: u64,
-    /// Packets to consumers, forwarded.
-    pub packets_out: u64,
-    /// Their IP bytes.
-    pub bytes_out: u64,
-    /// Flows opened.
-    pub new_flows: u64,
-    /// Packets refused for whatever reason.
-    pub drops: u64,
-}
-
 const _: () = {
     assert!(size_of::<Endpoint>() == 64);
     assert!(size_of::<Target>() == 64);
     assert!(size_of::<Local>() == 16);
     assert!(size_of::<Listener>() == 24);
 };
-
-impl EndpointCounters {
-    /// Counts one forwarded packet, from a consumer or to one.
-    #[inline(always)]
-    pub fn add(&mut self, from_consumer: bool, bytes: u32) {
-        let (packets, all) = if from_consumer {
-            (&mut self.packets_in, &mut self.bytes_in)
-        } else {
-            (&mut self.packets_out, &mut self.bytes_out)
-        };
-        *packets = packets.wrapping_add(1);
-        *all = all.wrapping_add(u64::from(bytes));
-    }
-}

@@ -29,6 +29,24 @@ pub struct Scratch {
     pub mtu: Word32,
     /// Type and code of the ICMP error about it.
     pub message: Word32,
+    /// What a packet that would open a flow says of it.
+    pub opening: Opening,
+}
+
+/// The flow that a packet would open.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// The client's address.
+    pub client: [Word32; 4],
+    /// The endpoint's address.
+    pub address: [Word32; 4],
+    /// Client's port and listener's port.
+    pub ports: Word32,
+    /// IP protocol number; zero if the packet opens none.
+    pub protocol: Word32,
+    /// Bytes of the IP packet.
+    pub length: Word32,
 }
 
 impl Scratch {

@@ -138,7 +138,12 @@ pub fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
         }
     };
     match answered {
-        Some(()) => Verdict::Reply { refused, ifindex: frame.ingress() },
+        Some(()) => {
+            if index != Scratch::NO_ENDPOINT {
+                tables.count_endpoint(index, |count| count.answers += 1);
+            }
+            Verdict::Reply { refused, ifindex: frame.ingress() }
+        }
         None => Verdict::Drop(refused),
     }
 }

@@ -131,7 +131,8 @@ pub fn send<T: Tables, I: Ip, L: Transport>(
 pub fn sent<T: Tables, I: Ip>(tables: &T, length: u32, found: &Found<'_>, way: &Way<I>) -> Verdict {
     found.slot.seen(tables.now());
     found.slot.count(length);
-    tables.count_packet(found.slot.endpoint(), way.direction, length);
+    let from_consumer = way.direction == Direction::In;
+    tables.count_endpoint(found.slot.endpoint(), |count| count.add(from_consumer, length));
     Verdict::Send { ifindex: way.ifindex }
 }
 
@@ -288,7 +289,7 @@ pub fn stop<F: Frame, T: Tables, I: Ip>(
         {
             return Stop::refused(reason);
         }
-        phase::follow(tables, found.index, packet.flags);
+        tables.follow(found.index, packet.flags);
     }
     let sender = head.ethernet.from();
     if !found.is_reverse() && sender != found.slot.client_mac() {

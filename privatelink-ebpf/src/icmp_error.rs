@@ -53,7 +53,11 @@ fn error_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdi
     if readdress::<F, I>(frame, &way, gain).is_none() {
         return Verdict::drop_at(Reason::Internal, endpoint);
     }
-    tables.count_packet(endpoint, way.direction, length);
+    tables.count_endpoint(endpoint, |count| count.errors += 1);
+    // About a packet to the target; who reports it may as well be a router.
+    if found.is_reverse() && says_unreachable::<F, I>(frame) {
+        tables.count_target(found.slot.target(), |count| count.unreachable += 1);
+    }
     Verdict::Send { ifindex: way.ifindex }
 }
 
@@ -86,6 +90,13 @@ fn permit<F: Frame, T: Tables, I: Control>(
         return Err(reason);
     }
     Ok(length)
+}
+
+/// Whether an error says that nobody is there.
+#[inline(always)]
+fn says_unreachable<F: Frame, I: Control>(frame: &mut F) -> bool {
+    let message = frame.view::<Icmp>(ETHERNET_LEN + I::LEN);
+    message.is_some_and(|message| I::is_unreachable(message.kind, message.code))
 }
 
 /// The quoted transport header.

@@ -1,30 +1,35 @@
 //! The gateway's state in BPF maps.
 
+use crate::operations::{
+    EXISTS, FULL, drop_at_endpoint, flow_follow, flow_insert_v4, flow_insert_v6, flow_refused,
+    flow_remove, flow_search_v4, flow_search_v6,
+};
 use aya_ebpf::{
     Global,
-    bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, DevMap, HashMap, PerCpuArray, ProgramArray, RingBuf},
+    bindings::{BPF_F_MMAPABLE, BPF_NOEXIST},
+    btf_maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
     helpers::generated::{bpf_jiffies64, bpf_loop},
     macros::btf_map,
     programs::XdpContext,
 };
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
-    End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    Reason, Rule, RuleKey, Scratch, Service, Source, Stage, Target,
+    DropKey, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
+    MeterCell, Reason, RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, Stage,
+    Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, REGION_SLOTS, RegionCell, Slot},
     fragment::{self, Fragmented},
     hash::HashKeys,
     maps::{
-        ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINTS, MAX_IFINDEX, MAX_LISTENERS,
-        MAX_LOCALS, MAX_SERVICES, MAX_SOURCES, MAX_TARGETS,
+        ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_IFINDEX,
+        MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES, MAX_SOURCES, MAX_TARGETS, REFUSALS_BYTES,
     },
 };
 use privatelink_ebpf::{
-    Direction, Tables, Walk,
-    flow_table::{self, Arrival, Taken},
-    wire::{Ip, Ipv4, Ipv6},
+    Tables, Walk,
+    flow_table::{Arrival, Taken},
+    wire::{Ip, Ipv4},
 };
 
 /// Set by the loader to the length of the kernel's jiffy.
@@ -74,12 +79,23 @@ static ENDPOINT_COUNTERS: PerCpuArray<EndpointCounters, { MAX_ENDPOINTS as usize
     PerCpuArray::new();
 #[btf_map]
 static DROPS: PerCpuArray<u64, { Reason::ALL.len() }> = PerCpuArray::new();
+#[btf_map]
+static TARGET_COUNTERS: PerCpuArray<TargetCounters, { MAX_TARGETS as usize }> = PerCpuArray::new();
+/// Not an array: few endpoints refuse anything, and those for few of all reasons.
+#[btf_map]
+static ENDPOINT_DROPS: PerCpuHashMap<DropKey, u64, { MAX_ENDPOINT_DROPS as usize }, NO_PREALLOC> =
+    PerCpuHashMap::new();
 
 /// Flows that have ended, for the daemon.
 #[btf_map]
 static ENDS: RingBuf<End, { ENDS_BYTES as usize }> = RingBuf::new();
 #[btf_map]
 static ENDS_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
+/// Flows that were refused, for the daemon.
+#[btf_map]
+static REFUSALS: RingBuf<RefusedFlow, { REFUSALS_BYTES as usize }> = RingBuf::new();
+#[btf_map]
+static SAMPLING: PerCpuArray<Sampling, 1> = PerCpuArray::new();
 /// What the stages tell each other.
 #[btf_map]
 static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
@@ -104,10 +120,22 @@ impl Maps {
             // SAFETY: this CPU's own value of an array that lives as long as the program.
             unsafe { *count += 1 };
         }
-        if let Some(counters) = endpoint.and_then(|index| ENDPOINT_COUNTERS.get_ptr_mut(index)) {
-            // SAFETY: as above.
-            unsafe { (*counters).drops += 1 };
+        if let Some(endpoint) = endpoint {
+            drop_at_endpoint(endpoint, reason as u32);
         }
+    }
+
+    /// Counts it at its endpoint.
+    #[inline(always)]
+    pub fn count_drop_at(&self, key: DropKey) {
+        if let Some(count) = ENDPOINT_DROPS.get_ptr_mut(&key) {
+            // SAFETY: this CPU's own value of an entry that only user space removes, after a
+            // grace period of the kernel's.
+            unsafe { *count += 1 };
+            return;
+        }
+        // Where another CPU was first, this drop goes uncounted here; `DROPS` has it.
+        let _taken = ENDPOINT_DROPS.insert(key, 1, BPF_NOEXIST.into());
     }
 
     /// Goes on with another stage; returns only if the loader has not entered it.
@@ -260,6 +288,16 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn follow(&self, index: u32, flags: u32) {
+        flow_follow(index, flags);
+    }
+
+    #[inline(always)]
+    fn report(&self, reason: u32, endpoint: u32) {
+        flow_refused(reason, endpoint);
+    }
+
+    #[inline(always)]
     fn ended(&self, fill: impl FnOnce(&mut End)) {
         // Filled in place: it is too large for the stack.
         if let Some(mut entry) = ENDS.reserve(0) {
@@ -273,18 +311,35 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn count_packet(&self, endpoint: u32, direction: Direction, bytes: u32) {
-        if let Some(counters) = ENDPOINT_COUNTERS.get_ptr_mut(endpoint) {
-            // SAFETY: this CPU's own value of an array that lives as long as the program.
-            unsafe { (*counters).add(direction == Direction::In, bytes) };
+    fn refused(&self, fill: impl FnOnce(&mut RefusedFlow)) {
+        let Some(sampling) = SAMPLING.get_ptr_mut(0) else { return };
+        // SAFETY: this CPU's own value of an array that lives as long as the program.
+        let sampling = unsafe { &mut *sampling };
+        if !sampling.takes(self.now()) {
+            return;
+        }
+        if let Some(mut entry) = REFUSALS.reserve(0) {
+            // SAFETY: any bytes are a `RefusedFlow`.
+            fill(unsafe { entry.assume_init_mut() });
+            entry.submit(0);
+        } else {
+            sampling.left_out += 1;
         }
     }
 
     #[inline(always)]
-    fn count_flow(&self, endpoint: u32) {
+    fn count_endpoint(&self, endpoint: u32, count: impl FnOnce(&mut EndpointCounters)) {
         if let Some(counters) = ENDPOINT_COUNTERS.get_ptr_mut(endpoint) {
+            // SAFETY: this CPU's own value of an array that lives as long as the program.
+            count(unsafe { &mut *counters });
+        }
+    }
+
+    #[inline(always)]
+    fn count_target(&self, target: u32, count: impl FnOnce(&mut TargetCounters)) {
+        if let Some(counters) = TARGET_COUNTERS.get_ptr_mut(target) {
             // SAFETY: as above.
-            unsafe { (*counters).new_flows += 1 };
+            count(unsafe { &mut *counters });
         }
     }
 
@@ -330,53 +385,4 @@ extern "C" fn step<W: Walk>(number: u64, walk: *mut W) -> i64 {
     // SAFETY: `walk` is what `Maps::walk` handed to the helper.
     let walk = unsafe { &mut *walk };
     i64::from(walk.step(&Maps, number as u32))
-}
-
-const EXISTS: u64 = 1;
-const FULL: u64 = 2;
-const CONTENDED: u64 = 3;
-
-/// The table operations as functions of their own: the verifier looks at a global function once,
-/// however often it is called, and lets only numbers and plain memory across.
-macro_rules! table_operations {
-    ($search:ident, $insert:ident, $ip:ty) => {
-        /// The slot of a tuple, or more than 32 bits.
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        pub extern "C" fn $search(arrival: *const Arrival<$ip>) -> u64 {
-            // SAFETY: either null or a whole tuple: the verifier makes sure of it.
-            let Some(arrival) = (unsafe { arrival.as_ref() }) else { return u64::MAX };
-            arrival.search(&Maps).map_or(u64::MAX, u64::from)
-        }
-
-        /// The slot that was entered, or why not in the upper half.
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        pub extern "C" fn $insert(
-            arrival: *const Arrival<$ip>,
-            word: u32,
-            content: *const Content,
-        ) -> u64 {
-            // SAFETY: either null or a whole tuple: the verifier makes sure of it.
-            let Some(arrival) = (unsafe { arrival.as_ref() }) else { return FULL << 32 };
-            // SAFETY: as above.
-            let Some(content) = (unsafe { content.as_ref() }) else { return FULL << 32 };
-            match arrival.insert(&Maps, word, content) {
-                Ok(index) => u64::from(index),
-                Err(Taken::Exists) => EXISTS << 32,
-                Err(Taken::Full) => FULL << 32,
-                Err(Taken::Contended) => CONTENDED << 32,
-            }
-        }
-    };
-}
-
-table_operations!(flow_search_v4, flow_insert_v4, Ipv4);
-table_operations!(flow_search_v6, flow_insert_v6, Ipv6);
-
-/// Whether the slot was taken out of use.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn flow_remove(index: u32, word: u32) -> u64 {
-    u64::from(flow_table::remove(&Maps, index, word))
 }

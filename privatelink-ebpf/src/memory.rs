@@ -1,17 +1,18 @@
 //! The gateway's state in plain memory: the packet function outside of the kernel.
 
-use crate::tables::{Direction, Tables, Walk};
+use crate::tables::{Tables, Walk};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    Rule, RuleKey, Scratch, Service, Source, TICK_SHIFT, Target,
+    RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, TICK_SHIFT, Target,
+    TargetCounters,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     fragment::{self, Fragmented},
     hash::HashKeys,
 };
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Endpoints whose consumption is noted.
 const METERS: u32 = 64;
@@ -47,6 +48,11 @@ pub struct MemoryTables {
     pub sources: BTreeMap<u32, Source>,
     /// What went through, by endpoint.
     pub counters: Mutex<BTreeMap<u32, EndpointCounters>>,
+    /// How targets do, by index.
+    pub target_counters: Mutex<BTreeMap<u32, TargetCounters>>,
+    /// What was refused, in order.
+    pub refused: Mutex<Vec<RefusedFlow>>,
+    sampling: Mutex<Sampling>,
     /// What ended, in order.
     pub ends: Mutex<Vec<End>>,
     meters: Vec<MeterCell>,
@@ -74,6 +80,9 @@ impl MemoryTables {
             targets: BTreeMap::new(),
             sources: BTreeMap::new(),
             counters: Mutex::new(BTreeMap::new()),
+            target_counters: Mutex::new(BTreeMap::new()),
+            refused: Mutex::new(Vec::new()),
+            sampling: Mutex::new(Sampling::default()),
             ends: Mutex::new(Vec::new()),
             meters: (0..METERS).map(|_| MeterCell::default()).collect(),
             fragments: OnceLock::new(),
@@ -92,11 +101,11 @@ impl MemoryTables {
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
+}
 
-    fn count(&self, endpoint: u32, count: impl FnOnce(&mut EndpointCounters)) {
-        let mut counters = self.counters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        count(counters.entry(endpoint).or_default());
-    }
+/// What a lock guards, also after a test has failed meanwhile.
+fn guarded<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Tables for MemoryTables {
@@ -176,15 +185,23 @@ impl Tables for MemoryTables {
     fn ended(&self, fill: impl FnOnce(&mut End)) {
         let mut end = End::default();
         fill(&mut end);
-        self.ends.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(end);
+        guarded(&self.ends).push(end);
     }
 
-    fn count_packet(&self, endpoint: u32, direction: Direction, bytes: u32) {
-        self.count(endpoint, |counters| counters.add(direction == Direction::In, bytes));
+    fn refused(&self, fill: impl FnOnce(&mut RefusedFlow)) {
+        if guarded(&self.sampling).takes(self.now()) {
+            let mut refused = RefusedFlow::default();
+            fill(&mut refused);
+            guarded(&self.refused).push(refused);
+        }
     }
 
-    fn count_flow(&self, endpoint: u32) {
-        self.count(endpoint, |counters| counters.new_flows += 1);
+    fn count_endpoint(&self, endpoint: u32, count: impl FnOnce(&mut EndpointCounters)) {
+        count(guarded(&self.counters).entry(endpoint).or_default());
+    }
+
+    fn count_target(&self, target: u32, count: impl FnOnce(&mut TargetCounters)) {
+        count(guarded(&self.target_counters).entry(target).or_default());
     }
 
     fn exchange(&self, cell: &Word32, old: u32, new: u32) -> bool {

@@ -7,6 +7,7 @@ use crate::{
     frame::Frame,
     packet::Packet,
     policy,
+    report::note,
     tables::{Tables, Walk},
     verdict::Verdict,
     wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6, tcp_flags},
@@ -60,8 +61,12 @@ fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scra
     if local.kind != LocalKind::Endpoint as u32 {
         return Verdict::drop(Reason::NoFlow);
     }
+    note(&scratch.opening, packet);
     let index = local.index;
-    let refuse = |reason| Verdict::drop_at(reason, index);
+    let refuse = |reason| {
+        tables.report(reason as u32, index);
+        Verdict::drop_at(reason, index)
+    };
     let mut chosen = choose(tables, packet, index);
     let choice = match &mut chosen {
         Ok(choice) => choice,
@@ -220,8 +225,10 @@ fn enter<T: Tables, I: Ip, O: Ip>(tables: &T, claim: &mut Claim<'_, I, O>) -> Re
     let reverse = claim_port(tables, claim)?;
     let taken = match enter_direction(tables, claim, false) {
         Ok(index) => {
-            tables.count_flow(claim.choice.content.endpoint);
-            if let Some(meter) = tables.meter(claim.choice.content.endpoint) {
+            let content = &claim.choice.content;
+            tables.count_endpoint(content.endpoint, |count| count.new_flows += 1);
+            tables.count_target(content.target, |count| count.opened += 1);
+            if let Some(meter) = tables.meter(content.endpoint) {
                 tables.add(&meter.flows, 1);
             }
             return Ok(index);

@@ -11,11 +11,11 @@ use crate::{
 use privatelink_common::flow::{Phase, Slot, word};
 
 /// Notes what a packet's flags mean for its flow.
-#[inline(never)]
 pub fn follow<T: Tables>(tables: &T, index: u32, flags: u32) {
     let Some(found) = Found::at(tables, index) else { return };
     let marks = word::PHASE | word::FIN_IN | word::FIN_OUT;
     let next = advance(found.word, flags);
+    count(tables, &found, flags, next);
     let noted = noted(flags);
     if next == found.word & marks && noted & !found.word == 0 {
         return;
@@ -30,6 +30,26 @@ pub fn follow<T: Tables>(tables: &T, index: u32, flags: u32) {
     }
     if let Some(other) = other_slot(tables, &found).and_then(|index| tables.slot(index)) {
         put(other, other.word(), 0);
+    }
+}
+
+/// Counts what tells how endpoint and target do.
+#[inline(always)]
+fn count<T: Tables>(tables: &T, found: &Found<'_>, flags: u32, next: u32) {
+    let opening = Phase::of(found.word) == Phase::Opening;
+    if flags & tcp_flags::RST != 0 {
+        let reverse = found.is_reverse();
+        tables.count_endpoint(found.slot.endpoint(), |count| {
+            *(if reverse { &mut count.resets_out } else { &mut count.resets_in }) += 1;
+        });
+        if reverse {
+            tables.count_target(found.slot.target(), |count| {
+                count.resets += 1;
+                count.refused += u64::from(opening);
+            });
+        }
+    } else if opening && Phase::of(next) == Phase::Answered {
+        tables.count_target(found.slot.target(), |count| count.answered += 1);
     }
 }
 

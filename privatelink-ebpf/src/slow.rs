@@ -58,7 +58,7 @@ fn slow_ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, network: u3
 
 /// Whether a TCP packet with these flags may open a flow.
 #[inline(always)]
-fn is_first(flags: u32) -> bool {
+pub fn is_first(flags: u32) -> bool {
     flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
 }
 

@@ -72,26 +72,52 @@ fn end_for_cause<T: Tables>(tables: &T, index: u32) -> Option<()> {
     if refused.is_none() && !is_silent(tables, found.slot.last_seen(), patience(tables, &found)) {
         return None;
     }
-    let other =
-        other_slot(tables, &found).and_then(|index| tables.slot(index).map(|slot| (index, slot)));
-    let cause = match (refused, other) {
-        (Some(cause), _) => cause,
-        (None, Some((_, slot)))
-            if !is_silent(tables, slot.last_seen(), patience(tables, &found)) =>
+    let other = other_slot(tables, &found);
+    let cause = match refused {
+        Some(cause) => cause,
+        None if other
+            .and_then(|index| tables.slot(index))
+            .is_some_and(|slot| !is_silent(tables, slot.last_seen(), patience(tables, &found))) =>
         {
             return None;
         }
-        (None, _) => silence(found.word),
+        None => silence(found.word),
     };
-    if !found.is_reverse() {
-        tell(tables, &found, other.map(|(_, slot)| slot), cause);
-    } else if let Some((index, _)) = other {
-        tell(tables, &Found::at(tables, index)?, Some(found.slot), cause);
+    let other = other.unwrap_or(NO_SLOT);
+    let (forward, reverse) = if found.is_reverse() { (other, index) } else { (index, other) };
+    end(tables, forward, reverse, cause)
+}
+
+/// The index of no slot.
+const NO_SLOT: u32 = u32::MAX;
+
+/// Takes a flow out of use and tells user space, once: what could not be taken out of use has not
+/// ended.
+#[inline(never)]
+fn end<T: Tables>(tables: &T, forward: u32, reverse: u32, cause: EndCause) -> Option<()> {
+    let reply = tables.slot(reverse);
+    let word_out = reply.map_or(0, Slot::word);
+    if let Some(found) = Found::at(tables, forward) {
+        let seen = found.slot.last_seen();
+        let seen = reply.map_or(seen, |reply| later(seen, reply.last_seen()));
+        let last = Last { word: found.word, word_out, seen, cause: cause as u32 };
+        if !tables.remove(forward, found.word) {
+            return None;
+        }
+        tell(tables, &found, reply, &last);
     }
-    if let Some((index, slot)) = other {
-        tables.remove(index, slot.word());
+    if reply.is_some() {
+        tables.remove(reverse, word_out);
     }
-    tables.remove(index, found.word).then_some(())
+    Some(())
+}
+
+/// What a flow's slots said last; a slot that is not in use says other things.
+struct Last {
+    word: u32,
+    word_out: u32,
+    seen: u32,
+    cause: u32,
 }
 
 /// The later of two ticks.
@@ -133,22 +159,29 @@ fn silence(word: u32) -> EndCause {
     }
 }
 
-/// Tells user space what there was.
+/// Tells user space what there was, and counts it at the target.
 #[inline(never)]
-fn tell<T: Tables>(tables: &T, found: &Found<'_>, reverse: Option<&Slot>, cause: EndCause) {
+fn tell<T: Tables>(tables: &T, found: &Found<'_>, reply: Option<&Slot>, last: &Last) {
+    let (bytes_in, packets_in) = found.slot.counted();
+    let (bytes_out, packets_out) = reply.map_or((0, 0), Slot::counted);
     tables.ended(|end| {
         end.flow = found.slot.load();
+        end.flow.word = last.word;
+        end.flow.last_seen = last.seen;
         end.endpoint = *found.endpoint;
         end.target = *found.target;
         end.source = found.source.address;
-        end.last_seen = found.slot.last_seen();
-        end.cause = cause as u32;
-        (end.bytes_out, end.packets_out, end.word_out) = (0, 0, 0);
-        if let Some(reverse) = reverse {
-            (end.bytes_out, end.packets_out) = reverse.counted();
-            end.word_out = reverse.word();
-            end.last_seen = later(end.last_seen, reverse.last_seen());
-        }
+        end.last_seen = last.seen;
+        end.cause = last.cause;
+        end.word_out = last.word_out;
+        (end.bytes_out, end.packets_out) = (bytes_out, packets_out);
+    });
+    tables.count_target(found.slot.target(), |count| {
+        count.ended += 1;
+        count.packets_in += u64::from(packets_in);
+        count.bytes_in += bytes_in;
+        count.packets_out += u64::from(packets_out);
+        count.bytes_out += bytes_out;
     });
 }
 

@@ -2,11 +2,12 @@
 
 use crate::{
     flow_table::{self, Arrival, Taken},
+    phase, report,
     wire::Ip,
 };
 use privatelink_common::{
-    End, Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, Rule, RuleKey,
-    Scratch, Service, Source, TICK_SHIFT, Target,
+    End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
+    RefusedFlow, Rule, RuleKey, Scratch, Service, Source, TICK_SHIFT, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
     fragment::Fragmented,
@@ -81,12 +82,25 @@ pub trait Tables: Sized {
         flow_table::remove(self, index, word)
     }
 
+    /// [`phase::follow`]; an environment may have it out of line.
+    fn follow(&self, index: u32, flags: u32) {
+        phase::follow(self, index, flags);
+    }
+
+    /// [`report::report`]; an environment may have it out of line.
+    fn report(&self, reason: u32, endpoint: u32) {
+        report::report(self, reason, endpoint);
+    }
+
     /// Tells user space that a flow has ended; `fill` says which, and writes every field.
     fn ended(&self, fill: impl FnOnce(&mut End));
-    /// Counts a forwarded packet.
-    fn count_packet(&self, endpoint: u32, direction: Direction, bytes: u32);
-    /// Counts a new flow.
-    fn count_flow(&self, endpoint: u32);
+    /// Tells user space that a flow was refused, unless too many are; `fill` says which, and writes
+    /// every field.
+    fn refused(&self, fill: impl FnOnce(&mut RefusedFlow));
+    /// Counts at an endpoint.
+    fn count_endpoint(&self, endpoint: u32, count: impl FnOnce(&mut EndpointCounters));
+    /// Counts at a target.
+    fn count_target(&self, target: u32, count: impl FnOnce(&mut TargetCounters));
 
     /// Puts `new` where `old` stands and says whether it stood there; a full barrier.
     fn exchange(&self, cell: &Word32, old: u32, new: u32) -> bool;

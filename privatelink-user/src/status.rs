@@ -140,10 +140,13 @@ impl View<'_> {
     }
 
     /// The endpoints, with how many flows go through each and what was counted.
-    pub fn endpoints(&self, counters: impl Fn(u32) -> EndpointCounters) -> Vec<types::Endpoint> {
+    pub fn endpoints(
+        &self,
+        counters: impl Fn(u32) -> (EndpointCounters, u64),
+    ) -> Vec<types::Endpoint> {
         let one = |endpoint: &model::Endpoint| {
             let index = self.state.ids.endpoint(endpoint);
-            let counted = index.map(&counters).unwrap_or_default();
+            let (counted, drops) = index.map(&counters).unwrap_or_default();
             types::Endpoint {
                 name: endpoint.name.to_string(),
                 service: endpoint.service.to_string(),
@@ -162,7 +165,7 @@ impl View<'_> {
                 bytes_in: counted.bytes_in,
                 packets_out: counted.packets_out,
                 bytes_out: counted.bytes_out,
-                drops: counted.drops,
+                drops,
                 principal: self
                     .model
                     .networks()
@@ -288,7 +291,7 @@ mod tests {
         assert!(problems[0].contains("there is no interface veth-acme"), "{problems:?}");
         assert!(problems[1].contains("veth-vendor is down"), "{problems:?}");
         assert!(problems[3].contains("nobody answers for fd00::10"), "{problems:?}");
-        let endpoint = view.endpoints(|_| EndpointCounters::default());
+        let endpoint = view.endpoints(|_| Default::default());
         assert_eq!((endpoint[0].state.as_str(), endpoint[0].active_flows), ("available", 7));
     }
 }

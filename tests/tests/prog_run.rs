@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use privatelink_common::flow::{Flow, Phase, word};
 use privatelink_common::{EndCause, Listener, TCP, UDP};
 use privatelink_tests::fixtures::spread::spread;
-use privatelink_tests::fixtures::world::ENDPOINTS;
+use privatelink_tests::fixtures::world::{ENDPOINTS, TARGETS};
 use privatelink_tests::fixtures::{
     self, Action, Counts, Family, Gateway, Host, Interfaces, Kernel, MAX_FLOWS, Outcome, Port,
     Talk, World, play,
@@ -241,7 +241,7 @@ impl Both {
     fn anew(&mut self) -> &mut Self {
         self.host = Host::new(self.max_flows);
         self.kernel.load(&Tables::default()).unwrap();
-        self.kernel.datapath().forget(&ENDPOINTS).unwrap();
+        self.kernel.datapath().forget(&ENDPOINTS, &TARGETS).unwrap();
         self
     }
 }

@@ -56,6 +56,8 @@ pub trait Control: Ip {
 
     /// Whether a message of this type is an error about the packet that it quotes.
     fn is_error(kind: u8) -> bool;
+    /// Whether an error says that its packet's destination cannot be reached, whatever the packet.
+    fn is_unreachable(kind: u8, code: u8) -> bool;
     /// Reads the header of a quoted packet.
     ///
     /// # Errors

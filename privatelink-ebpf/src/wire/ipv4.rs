@@ -253,6 +253,11 @@ impl Control for Ipv4 {
     }
 
     #[inline(always)]
+    fn is_unreachable(kind: u8, code: u8) -> bool {
+        kind == icmp_v4::UNREACHABLE && code != icmp_v4::FRAGMENTATION_NEEDED
+    }
+
+    #[inline(always)]
     fn quoted(&self) -> Result<Quoted<Self>, Reason> {
         let head = u32::from_be(self.version_length());
         let length = head >> 22 & 0x3c;

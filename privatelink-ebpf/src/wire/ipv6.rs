@@ -264,6 +264,11 @@ impl Control for Ipv6 {
     }
 
     #[inline(always)]
+    fn is_unreachable(kind: u8, _code: u8) -> bool {
+        kind == icmp_v6::UNREACHABLE
+    }
+
+    #[inline(always)]
     fn quoted(&self) -> Result<Quoted<Self>, Reason> {
         if self.version_class >> 4 != 6 {
             return Err(Reason::Malformed);

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod counting;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod flow_table;

@@ -1,23 +1,23 @@
 //! A datapath as if no packet had come yet.
 
 use aya::Pod;
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::util::nr_cpus;
 use privatelink_common::flow::{REGION_SLOTS, Region, Slot};
 use privatelink_common::fragment::{self, Fragmented};
-use privatelink_common::{EndpointCounters, Meter, Reason, maps};
+use privatelink_common::{DropKey, EndpointCounters, Meter, Reason, TargetCounters, maps};
 
 use super::error::Error;
 use super::{Datapath, Maps};
 
 impl Datapath {
     /// Empties the flow table, the table of fragments, and what was counted, the latter for these
-    /// endpoints. For tests, which need not load the programs again; packets must not pass
+    /// endpoints and targets. For tests, which need not load the programs again; packets must not pass
     /// meanwhile.
     ///
     /// # Errors
     /// When a map cannot be written.
-    pub fn forget(&self, endpoints: &[u32]) -> Result<(), Error> {
+    pub fn forget(&self, endpoints: &[u32], targets: &[u32]) -> Result<(), Error> {
         let endpoints = || endpoints.iter().copied();
         let regions = 0..self.regions();
         let slots = 0..self.regions() * REGION_SLOTS;
@@ -28,8 +28,21 @@ impl Datapath {
         clear::<[u8; size_of::<Fragmented>()]>(&self.maps, maps::FRAGMENTS, fragments)?;
         let zero = EndpointCounters::default();
         clear_per_cpu(&self.maps, maps::ENDPOINT_COUNTERS, endpoints(), zero)?;
+        let targets = targets.iter().copied();
+        clear_per_cpu(&self.maps, maps::TARGET_COUNTERS, targets, TargetCounters::default())?;
+        self.forget_drops()?;
         clear_per_cpu(&self.maps, maps::DROPS, 0..Reason::ALL.len() as u32, 0_u64)?;
-        drop(self.ends());
+        drop((self.ends(), self.refusals()));
+        Ok(())
+    }
+
+    fn forget_drops(&self) -> Result<(), Error> {
+        let mut drops: PerCpuHashMap<MapData, DropKey, u64> =
+            typed(&self.maps, maps::ENDPOINT_DROPS)?;
+        let keys: Vec<DropKey> = drops.keys().filter_map(Result::ok).collect();
+        for key in keys {
+            drops.remove(&key).map_err(Error::load(maps::ENDPOINT_DROPS))?;
+        }
         Ok(())
     }
 }

@@ -32,9 +32,9 @@ use nix::fcntl::Flock;
 use privatelink_common::flow::regions_for;
 use privatelink_common::hash::HashKeys;
 use privatelink_common::maps::{
-    CLOCK_PROGRAM, ENDS, PROGRAM, SLOTS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
+    CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, SLOTS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
 };
-use privatelink_common::{End, Stage};
+use privatelink_common::{End, RefusedFlow, Stage};
 
 pub use attach::{Attached, Mode};
 pub use error::Error;
@@ -43,7 +43,7 @@ pub(crate) use maps::Maps;
 pub use settings::Adoption;
 pub use sys::quiesce;
 
-use zerocopy::FromBytes as _;
+use zerocopy::FromBytes;
 
 use crate::store::Kernel;
 use flows::FlowTable;
@@ -69,6 +69,7 @@ pub struct Datapath {
     counters: Counters,
     flow_table: FlowTable,
     ends: Mutex<RingBuf<MapData>>,
+    refusals: Mutex<RingBuf<MapData>>,
     pins: Option<Held>,
     regions: u32,
     links: Mutex<BTreeMap<u32, OwnedFd>>,
@@ -160,12 +161,12 @@ impl Datapath {
 
     /// What the sweeps have ended and nobody has taken yet.
     fn ends(&self) -> Vec<End> {
-        let mut ring = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ends = Vec::new();
-        while let Some(item) = ring.next() {
-            ends.extend(End::read_from_bytes(&item));
-        }
-        ends
+        drain(&self.ends)
+    }
+
+    /// Flows that were refused since this was asked last, as far as they are told.
+    pub fn refusals(&self) -> Vec<RefusedFlow> {
+        drain(&self.refusals)
     }
 
     /// How many regions the flow table has.
@@ -255,8 +256,7 @@ impl Datapath {
         let flow_table = FlowTable::map(table)
             .map_err(|source| Error::Read { what: "the flow table", source })?;
         let counters = Counters::open(&maps)?;
-        let ends = Map::from_map_data(maps.duplicate(ENDS)?).and_then(RingBuf::try_from);
-        let ends = Mutex::new(ends.map_err(Error::load("ring of ended flows"))?);
+        let (ends, refusals) = (ring(&maps, ENDS)?, ring(&maps, REFUSALS)?);
         let links = Mutex::default();
         Ok(Self {
             ebpf,
@@ -266,6 +266,7 @@ impl Datapath {
             counters,
             flow_table,
             ends,
+            refusals,
             pins: None,
             regions: settings.regions,
             links,
@@ -303,6 +304,21 @@ impl Datapath {
         let fd = self.maps.get(map)?.fd().as_fd();
         sys::pin(fd, path).map_err(Error::path("pin", path))
     }
+}
+
+/// Takes whatever stands in a ring.
+fn drain<R: FromBytes>(ring: &Mutex<RingBuf<MapData>>) -> Vec<R> {
+    let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut records = Vec::new();
+    while let Some(item) = ring.next() {
+        records.extend(R::read_from_bytes(&item));
+    }
+    records
+}
+
+fn ring(maps: &Maps, name: &'static str) -> Result<Mutex<RingBuf<MapData>>, Error> {
+    let ring = Map::from_map_data(maps.duplicate(name)?).and_then(RingBuf::try_from);
+    ring.map(Mutex::new).map_err(Error::load(name))
 }
 
 fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {

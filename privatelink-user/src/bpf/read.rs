@@ -1,8 +1,10 @@
 //! What the programs count, and the flows that they hold.
 
-use aya::maps::{Map, MapData, PerCpuArray};
+use std::collections::BTreeMap;
+
+use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use privatelink_common::flow::{Flow, Region};
-use privatelink_common::{EndpointCounters, Reason, maps};
+use privatelink_common::{DropKey, EndpointCounters, Reason, Sampling, TargetCounters, maps};
 
 use super::error::Error;
 use super::maps::Maps;
@@ -12,25 +14,33 @@ use crate::store::StoreError;
 /// The per-CPU counters, open.
 pub(super) struct Counters {
     endpoints: PerCpuArray<MapData, EndpointCounters>,
+    targets: PerCpuArray<MapData, TargetCounters>,
     drops: PerCpuArray<MapData, u64>,
+    endpoint_drops: PerCpuHashMap<MapData, DropKey, u64>,
+    ends_lost: PerCpuArray<MapData, u64>,
+    sampling: PerCpuArray<MapData, Sampling>,
 }
 
 impl Counters {
     pub(super) fn open(opened: &Maps) -> Result<Self, StoreError> {
         Ok(Self {
-            endpoints: per_cpu(opened, maps::ENDPOINT_COUNTERS)?,
-            drops: per_cpu(opened, maps::DROPS)?,
+            endpoints: typed(opened, maps::ENDPOINT_COUNTERS)?,
+            targets: typed(opened, maps::TARGET_COUNTERS)?,
+            drops: typed(opened, maps::DROPS)?,
+            endpoint_drops: typed(opened, maps::ENDPOINT_DROPS)?,
+            ends_lost: typed(opened, maps::ENDS_LOST)?,
+            sampling: typed(opened, maps::SAMPLING)?,
         })
     }
 }
 
-fn per_cpu<V: aya::Pod>(
+fn typed<M: TryFrom<Map, Error = MapError>>(
     opened: &Maps,
     map: &'static str,
-) -> Result<PerCpuArray<MapData, V>, StoreError> {
+) -> Result<M, StoreError> {
     let data = opened.duplicate(map)?;
     Map::from_map_data(data)
-        .and_then(PerCpuArray::try_from)
+        .and_then(M::try_from)
         .map_err(|error| StoreError::Mismatch { map, source: Box::new(error) })
 }
 
@@ -42,9 +52,54 @@ impl Datapath {
     pub fn counters(&self, endpoints: &[u32]) -> Result<Vec<EndpointCounters>, Error> {
         let one = |endpoint| {
             let per_cpu = self.counters.endpoints.get(endpoint, 0).map_err(read("the counters"))?;
-            Ok(per_cpu.iter().fold(EndpointCounters::default(), sum))
+            Ok(per_cpu.iter().copied().sum())
         };
         endpoints.iter().map(one).collect()
+    }
+
+    /// How targets do, over all CPUs, in the order of `targets`.
+    ///
+    /// # Errors
+    /// When an index is out of range, or the map cannot be read.
+    pub fn target_counters(&self, targets: &[u32]) -> Result<Vec<TargetCounters>, Error> {
+        let one = |target| {
+            let per_cpu = self.counters.targets.get(target, 0).map_err(read("the counters"))?;
+            Ok(per_cpu.iter().copied().sum())
+        };
+        targets.iter().map(one).collect()
+    }
+
+    /// How many packets endpoints have not forwarded, by endpoint index and reason, over all CPUs.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn endpoint_drops(&self) -> Result<BTreeMap<u32, BTreeMap<Reason, u64>>, Error> {
+        let mut drops = BTreeMap::<u32, BTreeMap<Reason, u64>>::new();
+        for entry in self.counters.endpoint_drops.iter() {
+            let (key, per_cpu) = entry.map_err(read("the drop counters"))?;
+            if let Some(reason) = Reason::of(key.reason) {
+                drops.entry(key.endpoint).or_default().insert(reason, total(&per_cpu));
+            }
+        }
+        Ok(drops)
+    }
+
+    /// How many flows ended without the daemon being told, since it did not listen.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn ends_lost(&self) -> Result<u64, Error> {
+        let per_cpu = self.counters.ends_lost.get(&0, 0).map_err(read("the counters"))?;
+        Ok(total(&per_cpu))
+    }
+
+    /// How many refused flows the daemon was not told of, since they were too many.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn refusals_left_out(&self) -> Result<u64, Error> {
+        let per_cpu = self.counters.sampling.get(&0, 0).map_err(read("the counters"))?;
+        Ok(per_cpu.iter().fold(0, |sum, sampling| sum.wrapping_add(sampling.left_out)))
     }
 
     /// How many packets were not forwarded, by reason, over all CPUs.
@@ -54,7 +109,7 @@ impl Datapath {
     pub fn drops(&self) -> Result<Vec<(Reason, u64)>, Error> {
         let one = |(index, reason): (u32, &Reason)| {
             let per_cpu = self.counters.drops.get(&index, 0).map_err(read("the drop counters"))?;
-            Ok((*reason, per_cpu.iter().fold(0, |sum: u64, count| sum.wrapping_add(*count))))
+            Ok((*reason, total(&per_cpu)))
         };
         (0..).zip(Reason::ALL).map(one).collect()
     }
@@ -92,20 +147,11 @@ impl Datapath {
     }
 }
 
-fn read(what: &'static str) -> impl FnOnce(aya::maps::MapError) -> Error {
-    move |error| Error::Read { what, source: std::io::Error::other(error) }
+/// A count over all CPUs.
+fn total(per_cpu: &PerCpuValues<u64>) -> u64 {
+    per_cpu.iter().fold(0, |sum, count| sum.wrapping_add(*count))
 }
 
-fn sum(mut sum: EndpointCounters, cpu: &EndpointCounters) -> EndpointCounters {
-    for (total, count) in [
-        (&mut sum.packets_in, cpu.packets_in),
-        (&mut sum.bytes_in, cpu.bytes_in),
-        (&mut sum.packets_out, cpu.packets_out),
-        (&mut sum.bytes_out, cpu.bytes_out),
-        (&mut sum.new_flows, cpu.new_flows),
-        (&mut sum.drops, cpu.drops),
-    ] {
-        *total = total.wrapping_add(count);
-    }
-    sum
+fn read(what: &'static str) -> impl FnOnce(MapError) -> Error {
+    move |error| Error::Read { what, source: std::io::Error::other(error) }
 }

@@ -159,7 +159,11 @@ impl Running {
             view.seen_endpoints().filter_map(|endpoint| ids.endpoint(endpoint)).collect();
         let counters = self.datapath.counters(&indices).map_err(failed)?;
         let counters: BTreeMap<u32, EndpointCounters> = indices.into_iter().zip(counters).collect();
-        let counted = |index| counters.get(&index).copied().unwrap_or_default();
+        let drops = self.datapath.endpoint_drops().map_err(failed)?;
+        let counted = |index| {
+            let dropped = drops.get(&index).map_or(0, |reasons| reasons.values().sum());
+            (counters.get(&index).copied().unwrap_or_default(), dropped)
+        };
         Ok(view.endpoints(counted))
     }
 

@@ -1,0 +1,75 @@
+//! Flows that were refused: what the datapath tells user space of them.
+
+use crate::Addr;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A packet that would have opened a flow, and may not.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct RefusedFlow {
+    /// Who sent it.
+    pub client: Addr,
+    /// The endpoint's address that it was for.
+    pub address: Addr,
+    /// Client's port and listener's port: the bytes from the client, as the machine loads them.
+    pub ports: u32,
+    /// IP protocol number.
+    pub protocol: u32,
+    /// Index of the endpoint.
+    pub endpoint: u32,
+    /// A [`Reason`](crate::Reason).
+    pub reason: u32,
+    /// Bytes of the IP packet.
+    pub length: u32,
+    /// When, in ticks.
+    pub tick: u32,
+}
+
+/// How many of a CPU's refused flows are told to user space, and what became of the others.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Sampling {
+    /// The tick in which `told` were told.
+    pub tick: u32,
+    /// How many.
+    pub told: u32,
+    /// RefusedFlow flows that were not told, since there were too many or no room.
+    pub left_out: u64,
+}
+
+impl Sampling {
+    /// RefusedFlow flows that one CPU tells in a tick: 3,800 in a second.
+    pub const MOST: u32 = 64;
+
+    /// Whether one more may be told at this tick; counts it either way.
+    #[inline(always)]
+    pub fn takes(&mut self, tick: u32) -> bool {
+        if self.tick != tick {
+            (self.tick, self.told) = (tick, 0);
+        }
+        let takes = self.told < Self::MOST;
+        if takes {
+            self.told += 1;
+        } else {
+            self.left_out = self.left_out.wrapping_add(1);
+        }
+        takes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sampling;
+
+    #[test]
+    fn a_flood_is_sampled_and_the_rest_counted() {
+        let mut sampling = Sampling::default();
+        let told = (0..1_000).filter(|_| sampling.takes(7)).count();
+        assert_eq!((told, sampling.left_out), (64, 936));
+        assert!(sampling.takes(8));
+    }
+}

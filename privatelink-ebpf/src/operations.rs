@@ -1,0 +1,85 @@
+//! Table operations as functions of their own, which take only numbers and plain memory.
+
+use crate::maps::Maps;
+use privatelink_common::{DropKey, flow::Content};
+use privatelink_ebpf::{
+    flow_table::{self, Arrival, Taken},
+    phase, report,
+    wire::{Ipv4, Ipv6},
+};
+
+/// The tuple is taken.
+pub const EXISTS: u64 = 1;
+/// Its region is full.
+pub const FULL: u64 = 2;
+/// Another CPU held the region.
+const CONTENDED: u64 = 3;
+
+/// The table operations as functions of their own: the verifier looks at a global function once,
+/// however often it is called, and lets only numbers and plain memory across.
+macro_rules! table_operations {
+    ($search:ident, $insert:ident, $ip:ty) => {
+        /// The slot of a tuple, or more than 32 bits.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $search(arrival: *const Arrival<$ip>) -> u64 {
+            // SAFETY: either null or a whole tuple: the verifier makes sure of it.
+            let Some(arrival) = (unsafe { arrival.as_ref() }) else { return u64::MAX };
+            arrival.search(&Maps).map_or(u64::MAX, u64::from)
+        }
+
+        /// The slot that was entered, or why not in the upper half.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $insert(
+            arrival: *const Arrival<$ip>,
+            word: u32,
+            content: *const Content,
+        ) -> u64 {
+            // SAFETY: either null or a whole tuple: the verifier makes sure of it.
+            let Some(arrival) = (unsafe { arrival.as_ref() }) else { return FULL << 32 };
+            // SAFETY: as above.
+            let Some(content) = (unsafe { content.as_ref() }) else { return FULL << 32 };
+            match arrival.insert(&Maps, word, content) {
+                Ok(index) => u64::from(index),
+                Err(Taken::Exists) => EXISTS << 32,
+                Err(Taken::Full) => FULL << 32,
+                Err(Taken::Contended) => CONTENDED << 32,
+            }
+        }
+    };
+}
+
+table_operations!(flow_search_v4, flow_insert_v4, Ipv4);
+table_operations!(flow_search_v6, flow_insert_v6, Ipv6);
+
+/// Whether the slot was taken out of use.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_remove(index: u32, word: u32) -> u64 {
+    u64::from(flow_table::remove(&Maps, index, word))
+}
+
+/// Follows a flow through its phases. Zero, since the verifier wants a number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_follow(index: u32, flags: u32) -> u64 {
+    phase::follow(&Maps, index, flags);
+    0
+}
+
+/// Tells user space of a refused flow. Zero, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_refused(reason: u32, endpoint: u32) -> u64 {
+    report::report(&Maps, reason, endpoint);
+    0
+}
+
+/// Counts a refused packet at its endpoint. Zero, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn drop_at_endpoint(endpoint: u32, reason: u32) -> u64 {
+    Maps.count_drop_at(DropKey { endpoint, reason });
+    0
+}
