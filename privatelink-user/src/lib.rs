@@ -24,6 +24,7 @@ pub mod events;
 pub mod flows;
 pub mod host;
 pub mod ids;
+pub mod metrics;
 pub mod model;
 pub mod parting;
 pub mod plan;

@@ -183,7 +183,8 @@ impl View<'_> {
         self.seen_endpoints().map(one).collect()
     }
 
-    fn acceptance(&self, endpoint: &model::Endpoint) -> Acceptance {
+    /// The state of an endpoint's connection.
+    pub fn acceptance(&self, endpoint: &model::Endpoint) -> Acceptance {
         let connection = self.state.connections.get(&endpoint.name);
         connection.map_or(Acceptance::Pending, |connection| connection.standing.acceptance())
     }

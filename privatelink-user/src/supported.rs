@@ -52,7 +52,6 @@ pub fn review(loaded: &Loaded) -> Result<Vec<Unsupported>, Diagnostics> {
 /// Everything in a configuration that this release does not do.
 pub fn unsupported(model: &Model) -> Vec<Unsupported> {
     let mut found = Vec::new();
-    gateway(model, &mut found);
     for network in model.networks().values() {
         self::network(network, &mut found);
     }
@@ -84,13 +83,6 @@ impl Finder<'_> {
             self.found.push(Unsupported { kind, name, key, fatal, help });
         }
     }
-}
-
-fn gateway(model: &Model, found: &mut Vec<Unsupported>) {
-    let gateway = model.gateway();
-    let mut finder = Finder { kind: Kind::Gateway, name: &gateway.name, found };
-    let help = "read the counters with `privatelink status --json`";
-    finder.warn(gateway.metrics.is_some(), "metrics", help);
 }
 
 fn network(network: &Network, found: &mut Vec<Unsupported>) {

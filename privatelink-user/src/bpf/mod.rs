@@ -16,6 +16,7 @@ mod maps;
 mod netlink;
 mod pins;
 mod read;
+mod reader;
 mod settings;
 mod sys;
 
@@ -40,6 +41,7 @@ pub use attach::{Attached, Mode};
 pub use error::Error;
 pub use frames::FrameSender;
 pub(crate) use maps::Maps;
+pub use reader::Reader;
 pub use settings::Adoption;
 pub use sys::quiesce;
 

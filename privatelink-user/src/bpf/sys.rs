@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use aya::Pod;
-use aya::maps::{MapData, MapError};
+use aya::maps::{MapData, MapError, MapType};
+use aya::util::nr_cpus;
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, bpf_attach_type, bpf_cmd};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -61,6 +62,9 @@ struct LookupBatch {
     elem_flags: u64,
     flags: u64,
 }
+
+/// The kernel rounds the size of each CPU's value up to a multiple of this.
+const PER_CPU_ALIGNMENT: usize = 8;
 
 /// Waits until every program that runs now, on whatever CPU, has ended and handed on its packet.
 ///
@@ -131,9 +135,18 @@ pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { call(bpf_cmd::BPF_LINK_DETACH, &mut arguments) }.map(drop)
 }
 
+/// How many values each key of a map has: one, or one for each CPU.
+pub(super) fn values_per_key(map: &MapData) -> io::Result<usize> {
+    let per_cpu = matches!(
+        map.info().and_then(|info| info.map_type()).map_err(as_io)?,
+        MapType::PerCpuArray | MapType::PerCpuHash
+    );
+    if per_cpu { nr_cpus().map_err(|(_, error)| error) } else { Ok(1) }
+}
+
 /// Reads the next entries of a map into the two slices, from where `position` says.
 ///
-/// Returns how many were read, and whether there are more. `ENOSPC`: the slices are too short for
+/// Returns how many keys were read, and whether there are more. `ENOSPC`: the slices are too short for
 /// the next bucket of a hash.
 pub(super) fn lookup_batch<K: Pod + FromBytes, V: Pod + FromBytes>(
     map: &MapData,
@@ -147,6 +160,10 @@ pub(super) fn lookup_batch<K: Pod + FromBytes, V: Pod + FromBytes>(
     {
         return Err(io::Error::other("the map's entries have another size"));
     }
+    let each = values_per_key(map)?;
+    if each > 1 && !size_of::<V>().is_multiple_of(PER_CPU_ALIGNMENT) {
+        return Err(io::Error::other("the kernel rounds the size of its values up"));
+    }
     let before = *position;
     let mut after = 0u32;
     let mut arguments = LookupBatch {
@@ -154,13 +171,13 @@ pub(super) fn lookup_batch<K: Pod + FromBytes, V: Pod + FromBytes>(
         out_batch: std::ptr::from_mut(&mut after) as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,
-        count: u32::try_from(keys.len().min(values.len())).unwrap_or(u32::MAX),
+        count: u32::try_from(keys.len().min(values.len() / each)).unwrap_or(u32::MAX),
         map_fd: number(map.fd().as_fd()),
         elem_flags: 0,
         flags: 0,
     };
-    // SAFETY: the slices hold `count` entries of the sizes that were checked above, any bytes are
-    // valid in them, and the positions are the four bytes that arrays and hashes use.
+    // SAFETY: the slices hold `count` entries of the sizes that were checked above, with as many
+    // values as the kernel writes for each, any bytes are valid in them, and the positions are the four bytes that arrays and hashes use.
     let done = unsafe { call(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut arguments) };
     let more = match done {
         Ok(_) => true,

@@ -42,6 +42,9 @@ pub enum Acceptance {
 }
 
 impl Acceptance {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Available, Self::Rejected, Self::Expired];
+
     /// The word, as in lists and scripts.
     pub const fn word(self) -> &'static str {
         match self {

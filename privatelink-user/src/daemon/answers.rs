@@ -1,6 +1,6 @@
 //! What a running gateway tells those who ask.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use log::error;
 use privatelink_common::EndpointCounters;
@@ -94,7 +94,10 @@ impl Running {
 
     /// Applies the configuration on disk, and tells the log if it cannot.
     pub async fn reload(&mut self) -> Result<Difference, Error> {
+        let begin = Instant::now();
         let result = super::reload(self).await;
+        self.publisher.progress.reloaded(result.is_ok(), begin.elapsed());
+        self.publish();
         if let Err(error) = &result {
             error!("the configuration stays as it was: {}", Chain(error));
         }

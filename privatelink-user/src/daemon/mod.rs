@@ -5,6 +5,7 @@ mod endings;
 mod error;
 mod interfaces;
 mod lock;
+mod publish;
 mod running;
 
 use std::{

@@ -13,7 +13,7 @@ use log::{error, info, warn};
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
-use super::{Chain, Error, endings::Endings, notify};
+use super::{Chain, Error, endings::Endings, notify, publish::Publisher};
 use crate::{
     access::{Administrators, Rights},
     api::{
@@ -77,6 +77,7 @@ pub(super) struct Running {
     pub(super) events: Bus,
     /// What was last seen of interfaces and next hops; `None` before the daemon was ready.
     seen: Option<Observation>,
+    pub(super) publisher: Publisher,
 }
 
 /// Refuses what this release cannot do, and warns of what it does not.
@@ -107,6 +108,7 @@ impl Running {
         bus.publish(Event::new(Kind::GatewayStarted, text));
         keep(&mut store, &state, &bus)?;
         let kernel = datapath.store()?;
+        let publisher = Publisher::new(datapath.reader()?);
         let running = Self {
             config: config.to_owned(),
             socket: socket.to_owned(),
@@ -127,6 +129,7 @@ impl Running {
             endings: Endings::new(),
             events: bus,
             seen: None,
+            publisher,
         };
         Ok((running, events))
     }
@@ -150,6 +153,7 @@ impl Running {
         self.write_maps()?;
         let mut problems = self.follow_interfaces().await;
         problems.extend(self.endings.problem());
+        problems.extend(self.publisher.serve(self.loaded.model.gateway().metrics));
         let hops = next_hops(&self.loaded.model, self.host.facts(), &self.inputs);
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
@@ -164,6 +168,8 @@ impl Running {
             self.observe(&hops);
         }
         self.report(problems);
+        self.publisher.progress.converged = Some(Timestamp::now());
+        self.publish();
         Ok(())
     }
 

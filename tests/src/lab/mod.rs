@@ -26,6 +26,7 @@ pub mod namespace;
 pub mod network;
 pub mod process;
 pub mod provider;
+pub mod scrape;
 pub mod tool;
 pub mod upgrade;
 pub mod wait;
@@ -38,6 +39,7 @@ pub use self::{
     network::{DEVICE, Host, Network},
     process::Process,
     provider::Provider,
+    scrape::Scrape,
     wait::wait_until,
 };
 

@@ -13,6 +13,7 @@ mod lab;
 mod large;
 mod life;
 mod many;
+mod metrics;
 mod plan;
 mod refused;
 mod scale;

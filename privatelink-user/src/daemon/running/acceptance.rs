@@ -87,6 +87,7 @@ impl Running {
             let error = Chain(&error);
             Refused::Failed(format!("decided, but not yet in force; it is tried again: {error}"))
         })?;
+        self.publish();
         self.connection(caller, endpoint)
     }
 

@@ -1,0 +1,69 @@
+//! What the daemon tells scrapes of metrics.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use log::info;
+use tokio::task::JoinHandle;
+
+use super::running::Running;
+use crate::{
+    access::Rights,
+    bpf::Reader,
+    flows::Counts,
+    metrics::{self, Inventory, Progress, Server, Source},
+};
+
+/// Where scrapes are answered, and from what.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    /// How the daemon is doing.
+    pub progress: Progress,
+    source: Arc<Source>,
+    /// The address that was asked for, and the server there.
+    server: Option<(SocketAddr, Server)>,
+    census: JoinHandle<()>,
+}
+
+impl Publisher {
+    /// Answers nobody yet.
+    pub fn new(reader: Reader) -> Self {
+        let source = Arc::new(Source::new(reader));
+        let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
+        Self { progress: Progress::begin(), source, server: None, census }
+    }
+
+    /// Answers at this address and no other; says why it cannot.
+    pub fn serve(&mut self, address: Option<SocketAddr>) -> Option<String> {
+        if self.server.as_ref().map(|(address, _)| *address) == address {
+            return None;
+        }
+        self.server = None;
+        let address = address?;
+        let source = Arc::clone(&self.source);
+        match Server::start(address, Arc::new(move |format| source.page(format))) {
+            Ok(server) => {
+                info!("metrics are at http://{}/metrics", server.address());
+                self.server = Some((address, server));
+                None
+            }
+            Err(error) => Some(format!("metrics are not served on {address}: {error}")),
+        }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.census.abort();
+    }
+}
+
+impl Running {
+    /// Publishes how things are now.
+    pub(super) fn publish(&mut self) {
+        self.publisher.progress.ready = self.is_ready();
+        self.publisher.progress.problems = self.problems.len();
+        let progress = self.publisher.progress.clone();
+        let inventory = Inventory::of(&self.view(&Rights::All, &Counts::default()), progress);
+        self.publisher.source.publish(inventory);
+    }
+}

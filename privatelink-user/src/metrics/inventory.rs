@@ -1,0 +1,332 @@
+//! What the daemon tells a scrape: the names behind the indices that the maps count by, and the
+//! states that no map holds.
+//!
+//! The daemon publishes one after each convergence. A scrape takes the last, so it neither waits
+//! for the daemon's loop nor keeps it from its work, and still answers when that is stuck.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use super::text::labels;
+use crate::{api::types, connection::Acceptance, status::View, timestamp::Timestamp};
+
+/// How the daemon is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// When it was started.
+    pub started: Timestamp,
+    /// Whether packets can flow.
+    pub ready: bool,
+    /// How many problems it knows of.
+    pub problems: usize,
+    /// When everything was last as it should be.
+    pub converged: Option<Timestamp>,
+    /// Reloads that were applied.
+    pub reloaded: u64,
+    /// Reloads that were not.
+    pub refused: u64,
+    /// Whether the last one was applied.
+    pub last_applied: bool,
+    /// When the configuration in force was read.
+    pub applied: Timestamp,
+    /// How long the last reload took.
+    pub took: Duration,
+}
+
+impl Progress {
+    /// The daemon has just started.
+    pub fn begin() -> Self {
+        let now = Timestamp::now();
+        Self {
+            started: now,
+            ready: false,
+            problems: 0,
+            converged: None,
+            reloaded: 0,
+            refused: 0,
+            last_applied: true,
+            applied: now,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// A reload has ended.
+    pub fn reloaded(&mut self, applied: bool, took: Duration) {
+        self.last_applied = applied;
+        self.took = took;
+        if applied {
+            self.reloaded += 1;
+            self.applied = Timestamp::now();
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
+/// Everything that has a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The gateway's name.
+    pub gateway: String,
+    /// Flows that the flow table has room for.
+    pub capacity: u64,
+    /// How the daemon is doing.
+    pub progress: Progress,
+    /// The networks.
+    pub networks: Vec<Network>,
+    /// The services.
+    pub services: Vec<Service>,
+    /// The targets of all services.
+    pub targets: Vec<Target>,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// The source addresses, by index.
+    pub sources: BTreeMap<u32, IpAddr>,
+}
+
+/// A network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Its labels.
+    pub labels: String,
+    /// Whether packets are forwarded there.
+    pub attached: bool,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: String,
+    /// The network of its targets.
+    pub network: String,
+    /// From where the gateway speaks to the targets.
+    pub sources: Vec<IpAddr>,
+    /// How many endpoints lead to it, by state.
+    pub endpoints: BTreeMap<Acceptance, u64>,
+    /// How many targets it has, by health.
+    pub targets: BTreeMap<String, u64>,
+}
+
+/// A target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its index.
+    pub index: u32,
+    /// Its labels.
+    pub labels: String,
+    /// Number of its service in [`Inventory::services`].
+    pub service: usize,
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether its next hop answers.
+    pub resolved: bool,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its index.
+    pub index: u32,
+    /// Its labels.
+    pub labels: String,
+    /// The state of its connection.
+    pub state: Acceptance,
+}
+
+/// The healths that are told even if no target has them.
+const HEALTHS: [&str; 2] = ["healthy", UNHEALTHY];
+const UNHEALTHY: &str = "unhealthy";
+
+impl Inventory {
+    /// Of everything that is in view.
+    pub fn of(view: &View<'_>, progress: Progress) -> Self {
+        let gateway = view.model.gateway();
+        let mut inventory = Self {
+            gateway: gateway.name.to_string(),
+            capacity: gateway.max_flows.get().into(),
+            progress,
+            networks: view.networks().iter().map(Network::of).collect(),
+            services: Vec::new(),
+            targets: Vec::new(),
+            endpoints: Vec::new(),
+            sources: view.state.ids.sources().map(|(index, _, address)| (index, address)).collect(),
+        };
+        let endpoints = inventory.add_endpoints(view);
+        inventory.add_services(view, endpoints);
+        inventory
+    }
+
+    /// Returns how many endpoints lead to each service.
+    fn add_endpoints(&mut self, view: &View<'_>) -> BTreeMap<String, BTreeMap<Acceptance, u64>> {
+        let mut counts: BTreeMap<String, BTreeMap<Acceptance, u64>> = BTreeMap::new();
+        for endpoint in view.seen_endpoints() {
+            let Some(index) = view.state.ids.endpoint(endpoint) else { continue };
+            let state = view.acceptance(endpoint);
+            let (service, network) = (endpoint.service.as_str(), endpoint.network.as_str());
+            let labels = labels(&[
+                ("endpoint", endpoint.name.as_str()),
+                ("service", service),
+                ("network", network),
+            ]);
+            if !counts.contains_key(service) {
+                let none = Acceptance::ALL.into_iter().map(|state| (state, 0)).collect();
+                counts.insert(service.to_owned(), none);
+            }
+            if let Some(count) = counts.get_mut(service).and_then(|of| of.get_mut(&state)) {
+                *count += 1;
+            }
+            self.endpoints.push(Endpoint { index, labels, state });
+        }
+        counts
+    }
+
+    fn add_services(
+        &mut self,
+        view: &View<'_>,
+        mut endpoints: BTreeMap<String, BTreeMap<Acceptance, u64>>,
+    ) {
+        let services = view.model.services();
+        for told in view.services() {
+            let Some(service) = services.get(told.name.as_str()) else { continue };
+            let mut healths: BTreeMap<String, u64> =
+                HEALTHS.into_iter().map(|health| (health.to_owned(), 0)).collect();
+            for target in worst(&told.targets) {
+                *healths.entry(target.health.clone()).or_default() += 1;
+                let Ok(address) = target.address.parse() else { continue };
+                let Some(index) = view.state.ids.target(service, address) else { continue };
+                self.targets.push(Target {
+                    index,
+                    labels: labels(&[("service", &told.name), ("target", &target.address)]),
+                    service: self.services.len(),
+                    address,
+                    resolved: target.mac.is_some(),
+                });
+            }
+            let none = || Acceptance::ALL.into_iter().map(|state| (state, 0)).collect();
+            self.services.push(Service {
+                labels: labels(&[("service", &told.name)]),
+                endpoints: endpoints.remove(&told.name).unwrap_or_else(none),
+                name: told.name,
+                network: told.network,
+                sources: service.source_addresses.clone(),
+                targets: healths,
+            });
+        }
+    }
+}
+
+/// The targets by address. One stands there for each of its ports: if it is unhealthy on any, it
+/// counts as that.
+fn worst(targets: &[types::Target]) -> impl Iterator<Item = &types::Target> {
+    let mut found: BTreeMap<&str, &types::Target> = BTreeMap::new();
+    for target in targets {
+        let worst = found.entry(&target.address).or_insert(target);
+        if target.health == UNHEALTHY {
+            *worst = target;
+        }
+    }
+    found.into_values()
+}
+
+impl Network {
+    fn of(told: &types::Network) -> Self {
+        let mode = told.xdp_mode.as_deref().unwrap_or("none");
+        let labels =
+            labels(&[("network", &told.name), ("interface", &told.interface), ("mode", mode)]);
+        Self { labels, attached: told.xdp_mode.is_some() }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        access::Rights,
+        bpf::Mode,
+        config,
+        flows::Counts,
+        host::{HostFacts, Link},
+        state::State,
+        targets::Inputs,
+    };
+
+    /// Two services that share a target's address and some source addresses, and an endpoint of
+    /// the first.
+    pub fn inventory() -> Inventory {
+        let service = |name: &str, sources: &str| {
+            format!(
+                "[[service]]\nname = \"{name}\"\nprincipal = \"vendor\"\nnetwork = \"vendor\"\n\
+                 acceptance = \"manual\"\nallow = [\"*\"]\nsource_addresses = [{sources}]\n\
+                 [[service.listener]]\nprotocol = \"tcp\"\nport = 80\n\
+                 [[service.listener]]\nprotocol = \"tcp\"\nport = 81\n\
+                 [[service.target]]\naddress = \"10.0.0.10\"\n"
+            )
+        };
+        let network = |name: &str, subnet: &str| {
+            format!(
+                "[[network]]\nname = \"{name}\"\nprincipal = \"{name}\"\ninterface = \"{name}0\"\n\
+                 subnets = [\"{subnet}\"]\n"
+            )
+        };
+        let text = [
+            "[gateway]\nname = \"gw-a\"\nmax_flows = 1000\n".to_owned(),
+            network("acme", "10.1.0.0/24"),
+            network("vendor", "10.0.0.0/24"),
+            service("a", "\"10.0.0.240\", \"10.0.0.241\""),
+            service("b", "\"10.0.0.240\", \"10.0.0.241\", \"10.0.0.242\""),
+            "[[endpoint]]\nname = \"acme-a\"\nservice = \"a\"\nnetwork = \"acme\"\n\
+             addresses = [\"10.1.0.50\"]\n"
+                .to_owned(),
+        ];
+        let loaded = config::from_text("test.toml", &text.concat());
+        let model = loaded.unwrap_or_else(|wrong| panic!("{wrong}")).model;
+        let mut facts = HostFacts::default();
+        facts.insert_link(Link {
+            index: 3,
+            name: "vendor0".into(),
+            mac: Some([2; 6]),
+            mtu: 1500,
+            up: true,
+            allmulti: true,
+        });
+        let mut state = State::default();
+        state.follow(&model, &facts, &Inputs::default(), Timestamp::now()).unwrap();
+        let view = View {
+            model: &model,
+            state: &state,
+            rights: &Rights::All,
+            facts: &facts,
+            attached: &BTreeMap::from([(3, Mode::Native)]),
+            flows: &Counts::default(),
+            inputs: &Inputs::default(),
+        };
+        Inventory::of(&view, Progress::begin())
+    }
+
+    #[test]
+    fn everything_with_a_name_is_there() {
+        let inventory = inventory();
+        let labels: Vec<&str> = inventory.networks.iter().map(|one| one.labels.as_str()).collect();
+        let acme = "network=\"acme\",interface=\"acme0\",mode=\"none\"";
+        let vendor = "network=\"vendor\",interface=\"vendor0\",mode=\"native\"";
+        assert_eq!(labels, [acme, vendor]);
+        assert!(!inventory.networks[0].attached);
+        let [a, b] = inventory.services.as_slice() else { panic!("{inventory:?}") };
+        assert_eq!(
+            (a.endpoints[&Acceptance::Pending], a.endpoints[&Acceptance::Available]),
+            (1, 0)
+        );
+        assert_eq!(b.endpoints.values().sum::<u64>(), 0);
+        assert_eq!((b.targets["unused"], b.targets["healthy"]), (1, 0));
+        let target = &inventory.targets[0];
+        assert_eq!(
+            (target.labels.as_str(), target.resolved),
+            ("service=\"a\",target=\"10.0.0.10\"", false)
+        );
+        let endpoint = &inventory.endpoints[0];
+        assert_eq!(endpoint.labels, "endpoint=\"acme-a\",service=\"a\",network=\"acme\"");
+        assert_eq!(inventory.sources.len(), 3, "{:?}", inventory.sources);
+    }
+}

@@ -1,0 +1,103 @@
+//! Metrics for Prometheus.
+//!
+//! What the programs count stands in pinned maps, and is read there at each scrape: no second copy
+//! is kept that could differ, and no count is lost when the daemon ends. What else a scrape tells,
+//! the daemon publishes as an [`Inventory`].
+
+mod census;
+pub mod family;
+mod inventory;
+mod render;
+mod server;
+mod text;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use log::warn;
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+
+pub use census::{Census, PORTS, Use};
+pub use inventory::{Inventory, Progress};
+pub use render::{Readings, page};
+pub use server::Server;
+pub use text::Format;
+
+use crate::{
+    bpf::{self, Reader},
+    daemon::Chain,
+};
+
+/// How often source ports are counted, at most.
+const CENSUS: Duration = Duration::from_secs(10);
+/// The time between two counts, in times of what the last one took: a large flow table is walked
+/// less often.
+const CENSUS_SHARE: u32 = 50;
+
+/// What scrapes are answered from.
+#[derive(Debug)]
+pub struct Source {
+    reader: Reader,
+    inventory: watch::Sender<Option<Arc<Inventory>>>,
+    census: watch::Sender<Arc<Census>>,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing has been published yet.
+    #[error("the daemon is starting")]
+    Starting,
+    /// The maps cannot be read.
+    #[error(transparent)]
+    Datapath(#[from] bpf::Error),
+}
+
+impl Source {
+    /// Nothing is published yet.
+    pub fn new(reader: Reader) -> Self {
+        Self { reader, inventory: watch::Sender::default(), census: watch::Sender::default() }
+    }
+
+    /// Replaces what was published before.
+    pub fn publish(&self, inventory: Inventory) {
+        self.inventory.send_replace(Some(Arc::new(inventory)));
+    }
+
+    /// The page of a scrape that happens now.
+    ///
+    /// # Errors
+    /// When nothing is published yet, or the maps cannot be read.
+    pub fn page(&self, format: Format) -> Result<String, Error> {
+        let inventory = self.inventory.borrow().clone().ok_or(Error::Starting)?;
+        let census = self.census.borrow().clone();
+        let readings = Readings::take(&self.reader, &inventory)?;
+        Ok(page(format, &inventory, &readings, &census))
+    }
+
+    /// Counts the source ports in use, and returns after which time to count again.
+    fn count_ports(&self) -> Result<Duration, bpf::Error> {
+        let begin = Instant::now();
+        self.census.send_replace(Arc::new(Census::of(self.reader.flows()?)));
+        Ok(CENSUS.max(begin.elapsed() * CENSUS_SHARE))
+    }
+}
+
+/// Counts the source ports in use again and again.
+pub async fn keep_counting_ports(source: Arc<Source>) {
+    loop {
+        let counting = Arc::clone(&source);
+        let pause = match spawn_blocking(move || counting.count_ports()).await {
+            Ok(Ok(pause)) => pause,
+            Ok(Err(error)) => {
+                warn!("source ports in use are not counted: {}", Chain(&error));
+                CENSUS
+            }
+            // The daemon is ending.
+            Err(_) => return,
+        };
+        sleep(pause).await;
+    }
+}

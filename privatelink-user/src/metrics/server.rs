@@ -1,0 +1,151 @@
+//! Answers scrapes: `GET /metrics` over HTTP on an address of the gateway.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as BlockingListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use log::{debug, warn};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, Semaphore},
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+use tokio_io_timeout::TimeoutStream;
+
+use super::{Error, text::Format};
+use crate::daemon::Chain;
+
+/// Connections at a time; others wait.
+const CONNECTIONS: usize = 16;
+/// How long a client may take to ask, also once more: longer than the usual time between scrapes.
+const ASK: Duration = Duration::from_secs(75);
+/// How long a client may leave an answer unread.
+const UNREAD: Duration = Duration::from_secs(30);
+/// The wait after a connection could not be taken, for want of descriptors, say.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Makes the page of a scrape; called on a thread where it may take its time.
+pub type Pages = Arc<dyn Fn(Format) -> Result<String, Error> + Send + Sync>;
+
+/// A server on its address; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens on an address and answers with these pages.
+    ///
+    /// # Errors
+    /// When somebody else has the address, or this host does not.
+    pub fn start(address: SocketAddr, pages: Pages) -> io::Result<Self> {
+        let listener = BlockingListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(serve(TcpListener::from_std(listener)?, pages));
+        Ok(Self { address, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One page is made at a time, so that scrapes cannot take more than one processor.
+type Shared = Arc<Mutex<Pages>>;
+
+async fn serve(listener: TcpListener, pages: Pages) {
+    let shared: Shared = Arc::new(Mutex::new(pages));
+    let router = Router::new().route("/metrics", get(scrape)).with_state(shared);
+    let router = TowerToHyperService::new(router);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(ASK);
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!("cannot take a connection for metrics: {error}");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let connection = http.serve_connection(impatient(stream), router.clone());
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                debug!("a client of the metrics: {error}");
+            }
+            drop(place);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+type Stream = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
+
+/// The stream, given up once the client leaves an answer unread.
+fn impatient(stream: TcpStream) -> Stream {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(UNREAD));
+    TokioIo::new(Box::pin(stream))
+}
+
+async fn scrape(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = accept.map_or(Format::Plain, Format::preferred);
+    let pages = shared.lock_owned().await;
+    match spawn_blocking(move || pages(format)).await {
+        Ok(Ok(page)) => ([(header::CONTENT_TYPE, format.content_type())], page).into_response(),
+        Ok(Err(error @ Error::Starting)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+        }
+        Ok(Err(error)) => {
+            let error = Chain(&error).to_string();
+            warn!("a scrape was not answered: {error}");
+            (StatusCode::INTERNAL_SERVER_ERROR, error + "\n").into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_an_error_and_is_free_again_afterwards() {
+        let taken = BlockingListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let pages: Pages = Arc::new(|_| Err(Error::Starting));
+        let error = Server::start(address, Arc::clone(&pages)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(taken);
+        assert_eq!(Server::start(address, pages).unwrap().address(), address);
+    }
+}

@@ -1,0 +1,118 @@
+//! What Prometheus sees.
+
+use std::{collections::BTreeSet, fs, net::TcpListener, path::Path};
+
+use anyhow::{Context as _, Result};
+use privatelink_tests::lab::{Scrape, client, wait_until};
+use privatelink_user::metrics::Format;
+
+use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at, everything_works};
+
+/// The configuration with metrics on a port.
+fn config(port: u16) -> String {
+    let name = "name = \"gw-test\"";
+    CONFIG.replace(name, &format!("{name}\nmetrics = \"127.0.0.1:{port}\""))
+}
+
+/// What Prometheus says it takes.
+const PROMETHEUS: &str =
+    "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+
+fn scrape_at(scene: &Scene, port: u16, accept: &str, format: Format) -> Result<Scrape> {
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    Scrape::of(scene.lab.gateway(), &url, accept, format.content_type())
+}
+
+fn scrape(scene: &Scene) -> Result<Scrape> {
+    scrape_at(scene, 9469, PROMETHEUS, Format::OpenMetrics)
+}
+
+#[test]
+fn a_scrape_has_every_metric_of_the_page_and_no_other() {
+    let scene = Scene::with(&config(9469)).unwrap();
+    everything_works(scene.acme()).unwrap();
+    let scrape = scrape(&scene).unwrap();
+    assert!(scrape.text.ends_with("\n# EOF\n"), "{}", scrape.text);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let page = fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `privatelink_"));
+    let described: BTreeSet<(&str, BTreeSet<&str>)> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let labels = cells[3].split(',').map(|label| label.trim().trim_matches('`'));
+            (cells[1].trim_matches('`'), labels.filter(|label| !label.is_empty()).collect())
+        })
+        .collect();
+    assert_eq!(scrape.names().into_iter().collect::<BTreeSet<_>>(), described);
+
+    let plain = scrape_at(&scene, 9469, "*/*", Format::Plain).unwrap();
+    assert!(plain.text.contains("# TYPE privatelink_drops_total counter\n"), "{}", plain.text);
+    let acme = [("endpoint", "acme-web"), ("service", "web"), ("network", "acme")];
+    assert_eq!(plain.sum("privatelink_endpoint_new_flows_total", &acme), Some(6.0));
+    assert_eq!(plain.sum("privatelink_endpoint_new_flows_total", &[]), Some(6.0));
+    let native = [("network", "vendor"), ("mode", "native")];
+    assert_eq!(plain.sum("privatelink_network_attached", &native), Some(1.0));
+    let hops = plain.sum("privatelink_target_next_hop_resolved", &[("service", "web")]);
+    assert_eq!(hops, Some(2.0));
+}
+
+#[test]
+fn counts_outlive_the_daemon_and_reloads_are_counted() {
+    let mut scene = Scene::with(&config(9469)).unwrap();
+    everything_works(scene.acme()).unwrap();
+    let bytes = |scrape: &Scrape| scrape.sum("privatelink_endpoint_bytes_total", &[]).unwrap();
+    let before = bytes(&scrape(&scene).unwrap());
+    assert!(before > 400_000.0, "{before}");
+    scene.daemon.kill();
+    assert!(scrape(&scene).is_err());
+    scene.daemon.run().unwrap();
+    let after = scrape(&scene).unwrap();
+    assert!(bytes(&after) >= before);
+    assert_eq!(after.sum("privatelink_reloads_total", &[]), Some(0.0));
+
+    scene.daemon.write_config("[gateway]\nname = 7").unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap_err();
+    let refused = scrape(&scene).unwrap();
+    let failed = [("result", "failure")];
+    assert_eq!(refused.sum("privatelink_reloads_total", &failed), Some(1.0));
+    assert_eq!(refused.sum("privatelink_last_reload_successful", &[]), Some(0.0));
+    scene.daemon.write_config(&config(9470)).unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    assert!(scrape(&scene).is_err(), "the old address still answers");
+    let moved = scrape_at(&scene, 9470, PROMETHEUS, Format::OpenMetrics).unwrap();
+    assert_eq!(moved.sum("privatelink_last_reload_successful", &[]), Some(1.0));
+    assert_eq!(moved.sum("privatelink_reloads_total", &[("result", "success")]), Some(1.0));
+}
+
+#[test]
+fn an_address_that_is_taken_is_a_problem_and_no_more() {
+    let scene = Scene::start().unwrap();
+    assert!(scrape(&scene).is_err(), "metrics are served unasked");
+    let taken = scene.lab.gateway().run(|| Ok(TcpListener::bind("127.0.0.1:9469")?)).unwrap();
+    scene.daemon.write_config(&config(9469)).unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    let problems = scene.daemon.status().unwrap()["problems"].to_string();
+    assert!(problems.contains("metrics are not served on 127.0.0.1:9469"), "{problems}");
+    everything_works(scene.acme()).unwrap();
+    drop(taken);
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    scrape(&scene).unwrap();
+    assert_eq!(scene.daemon.status().unwrap()["problems"].to_string(), "[]");
+}
+
+#[test]
+fn source_ports_in_use_are_seen() {
+    let scene = Scene::with(&config(9469)).unwrap();
+    let flows = (0..50).map(|_| scene.acme().run(|| client::connect(at(ENDPOINT[0], 7), SOON)));
+    let flows: Vec<_> = flows.collect::<Result<_>>().unwrap();
+    // Eight source addresses.
+    let expected = 50.0 / (8.0 * 64_512.0);
+    let mut last = None;
+    wait_until(SOON * 6, "the ports are counted", || {
+        let ports = scrape(&scene).context("scrape");
+        last = ports.ok().and_then(|s| s.sum("privatelink_service_source_ports_used_ratio", &[]));
+        last.is_some_and(|ratio| (ratio - expected).abs() < 1e-12)
+    })
+    .unwrap_or_else(|error| panic!("{error}; it is {last:?} instead of {expected}"));
+    drop(flows);
+}
