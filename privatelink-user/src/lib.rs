@@ -22,6 +22,7 @@ pub mod desired;
 pub mod difference;
 pub mod events;
 pub mod flows;
+pub mod health;
 pub mod host;
 pub mod ids;
 pub mod metrics;

@@ -3,6 +3,7 @@
 mod answers;
 mod endings;
 mod error;
+mod health;
 mod interfaces;
 mod lock;
 mod publish;
@@ -112,7 +113,8 @@ async fn drive(
     mut asked: mpsc::Receiver<Question>,
     server: &JoinHandle<()>,
 ) -> Result<(), Error> {
-    let (mut running, mut events) = Running::open(&options.config, socket, loaded).await?;
+    let (mut running, mut events, mut reports) =
+        Running::open(&options.config, socket, loaded).await?;
     let mut verify = Instant::now() + VERIFY;
     let mut due = converged(running.converge().await)?;
     let mut sweep = interval(SWEEP);
@@ -135,6 +137,11 @@ async fn drive(
             }
             event = events.next() => {
                 if take_in(&mut running, &mut events, event).await? {
+                    due.get_or_insert(Instant::now() + BURST);
+                }
+            }
+            Some(report) = reports.next() => {
+                if running.take_reports(report, &mut reports) {
                     due.get_or_insert(Instant::now() + BURST);
                 }
             }

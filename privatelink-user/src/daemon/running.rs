@@ -13,7 +13,7 @@ use log::{error, info, warn};
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
-use super::{Chain, Error, endings::Endings, notify, publish::Publisher};
+use super::{Chain, Error, endings::Endings, health::Watch, notify, publish::Publisher};
 use crate::{
     access::{Administrators, Rights},
     api::{
@@ -28,6 +28,7 @@ use crate::{
     difference::{self, Side},
     events::{Bus, Event, Kind, Observation, of_connections},
     flows::Counts,
+    health::{Checks, Reports},
     host::{Events, Host},
     parting,
     plan::Plan,
@@ -78,6 +79,7 @@ pub(super) struct Running {
     /// What was last seen of interfaces and next hops; `None` before the daemon was ready.
     seen: Option<Observation>,
     pub(super) publisher: Publisher,
+    pub(super) watch: Watch,
 }
 
 /// Refuses what this release cannot do, and warns of what it does not.
@@ -95,7 +97,7 @@ impl Running {
         config: &Path,
         socket: &Path,
         loaded: Loaded,
-    ) -> Result<(Self, Events), Error> {
+    ) -> Result<(Self, Events, Reports), Error> {
         let gateway = loaded.model.gateway();
         let mut store = Journal::open(&gateway.state_dir)?;
         let (host, events) = Host::open().await?;
@@ -109,6 +111,7 @@ impl Running {
         keep(&mut store, &state, &bus)?;
         let kernel = datapath.store()?;
         let publisher = Publisher::new(datapath.reader()?);
+        let (checks, reports) = Checks::start().map_err(Error::Checks)?;
         let running = Self {
             config: config.to_owned(),
             socket: socket.to_owned(),
@@ -130,8 +133,9 @@ impl Running {
             events: bus,
             seen: None,
             publisher,
+            watch: Watch::over(checks),
         };
-        Ok((running, events))
+        Ok((running, events, reports))
     }
 
     /// Whether packets can flow.
@@ -150,14 +154,16 @@ impl Running {
             // What time has ended is ended for packets even so.
             error!("{}", Chain(&error));
         }
+        self.follow_checks();
         self.write_maps()?;
         let mut problems = self.follow_interfaces().await;
+        problems.extend(self.check_problems());
         problems.extend(self.endings.problem());
         problems.extend(self.publisher.serve(self.loaded.model.gateway().metrics));
         let hops = next_hops(&self.loaded.model, self.host.facts(), &self.inputs);
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
-        let settled = hops.iter().all(|hop| resolved(hop).is_some());
+        let settled = hops.iter().all(|hop| resolved(hop).is_some()) && self.is_checked();
         if !self.ready && (settled || self.started.elapsed() >= SETTLE) {
             self.ready = true;
             notify(&[NotifyState::Ready]);

@@ -7,6 +7,7 @@ mod endings;
 mod events;
 mod fairness;
 mod fixture;
+mod health;
 mod interfaces;
 mod isolation;
 mod lab;
