@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use log::info;
-
 use super::running::Running;
 use crate::{
+    events::{About, Event, Kind},
     health::{self, Check, Checks, Obstacle, Report, Reports},
-    targets::{Health, TargetKey},
+    targets::{Condition, Health, TargetKey},
 };
 
 /// The checks that run, and what they were told.
@@ -38,30 +37,45 @@ impl Running {
 
     /// Takes in a report and those that wait behind it; says whether a target's health changed.
     pub fn take_reports(&mut self, report: Report, reports: &mut Reports) -> bool {
-        let mut changed = false;
+        let mut changed = Vec::new();
         let mut next = Some(report);
-        while let Some(report) = next {
-            changed |= self.take_report(report);
+        while let Some(Report { key, condition }) = next {
+            // It may have been on its way while the target was removed.
+            if self.watch.wanted.contains_key(&key) {
+                let known = self.inputs.health.get(&key);
+                if known.map_or(Health::Initial, |known| known.health) != condition.health {
+                    changed.push((key.clone(), condition.clone()));
+                }
+                self.inputs.health.insert(key, condition);
+            }
             next = reports.waiting();
         }
-        changed
+        self.events.publish_all(changed.iter().filter_map(|(key, now)| self.event(key, now)));
+        !changed.is_empty()
     }
 
-    fn take_report(&mut self, report: Report) -> bool {
-        let Report { key, condition } = report;
-        // It may have been on its way while the target was removed.
-        if !self.watch.wanted.contains_key(&key) {
-            return false;
+    /// A target's health has changed.
+    fn event(&self, key: &TargetKey, condition: &Condition) -> Option<Event> {
+        let kind = match condition.health {
+            Health::Initial => return None,
+            Health::Healthy => Kind::TargetHealthy,
+            Health::Unhealthy => Kind::TargetUnhealthy,
+        };
+        let TargetKey { service, address, port } = key;
+        let (word, reason) = (condition.health.word(), &condition.reason);
+        let text =
+            format!("service {service}: target {address} is {word} on port {port}: {reason}");
+        let about = About {
+            service: Some(service.to_string()),
+            address: Some(address.to_string()),
+            reason: Some(reason.clone()),
+            ..About::default()
+        };
+        let mut event = Event::new(kind, text).about(about);
+        if let Some(service) = self.loaded.model.services().get(service) {
+            event = event.seen_by(&service.principal);
         }
-        let (service, health) = (key.service.clone(), condition.health);
-        let (address, port, reason) = (key.address, key.port, condition.reason.clone());
-        let before = self.inputs.health.insert(key, condition).map(|before| before.health);
-        let changed = before.unwrap_or(Health::Initial) != health;
-        if changed {
-            let word = health.word();
-            info!("service {service}: target {address} is {word} on port {port}: {reason}");
-        }
-        changed
+        Some(event)
     }
 
     /// Whether every target that can be checked has been.
