@@ -190,8 +190,8 @@ fn silent_flows_end_in_the_kernel() {
             assert_eq!((end.flow.protocol(), end.flow.packets, end.packets_out), (UDP, 1, 0));
             assert!(!end.flow.is_reverse() && end.word_out & word::REVERSE != 0);
         }
-        assert_eq!(datapath.flow_count().unwrap(), u64::from(FLOWS / 3));
-        assert!(datapath.flows().all(|flow| flow.protocol() == TCP));
+        assert_eq!(datapath.reader().flow_count().unwrap(), u64::from(FLOWS / 3));
+        assert!(datapath.reader().flows().all(|flow| flow.protocol() == TCP));
     });
 }
 

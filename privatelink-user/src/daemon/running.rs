@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -110,7 +111,7 @@ impl Running {
         bus.publish(Event::new(Kind::GatewayStarted, text));
         keep(&mut store, &state, &bus)?;
         let kernel = datapath.store()?;
-        let publisher = Publisher::new(datapath.reader()?);
+        let publisher = Publisher::new(Arc::clone(datapath.reader()));
         let (checks, reports) = Checks::start().map_err(Error::Checks)?;
         let running = Self {
             config: config.to_owned(),
@@ -257,7 +258,7 @@ impl Running {
             let (model, state) = (&next.loaded.model, &next.state);
             let tables = desired(model, state, facts, inputs, now);
             let after = Side { model, state, inputs, tables: &tables };
-            difference = difference::between(before, after, self.datapath.flows());
+            difference = difference::between(before, after, self.datapath.reader().flows());
         }
         let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
         difference.warnings = next.warnings.iter().map(warning).collect();
