@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::running::Running;
+use super::{Error, running::Running};
 use crate::{
+    desired::next_hop,
     events::{About, Event, Kind},
-    health::{self, Check, Checks, Obstacle, Report, Reports},
+    health::{self, Check, Checks, Obstacle, Report, Reports, Symptoms},
+    model::{Listener, Protocol},
     targets::{Condition, Health, TargetKey},
 };
 
@@ -14,12 +16,25 @@ use crate::{
 pub(super) struct Watch {
     checks: Checks,
     wanted: BTreeMap<TargetKey, Check>,
+    /// What flows tell, by index of the target.
+    patients: BTreeMap<u32, Patient>,
+    /// Targets whose next hop does not answer.
+    unreached: BTreeSet<TargetKey>,
+}
+
+/// A target whose flows are watched.
+#[derive(Debug, Default)]
+struct Patient {
+    keys: Vec<TargetKey>,
+    has_datagrams: bool,
+    symptoms: Symptoms,
 }
 
 impl Watch {
     /// Nothing is checked yet.
     pub fn over(checks: Checks) -> Self {
-        Self { checks, wanted: BTreeMap::new() }
+        let (wanted, patients) = (BTreeMap::new(), BTreeMap::new());
+        Self { checks, wanted, patients, unreached: BTreeSet::new() }
     }
 }
 
@@ -27,12 +42,62 @@ impl Running {
     /// Has those targets checked that the configuration wants to be.
     pub(super) fn follow_checks(&mut self) {
         let wanted = health::wanted(&self.loaded.model, self.host.facts(), &self.inputs);
-        if wanted == self.watch.wanted {
-            return;
+        if wanted != self.watch.wanted {
+            self.inputs.health.retain(|key, _| wanted.contains_key(key));
+            self.watch.checks.follow(wanted.clone());
+            self.watch.wanted = wanted;
+            self.watch_flows();
         }
-        self.inputs.health.retain(|key, _| wanted.contains_key(key));
-        self.watch.checks.follow(wanted.clone());
-        self.watch.wanted = wanted;
+        self.watch_hops();
+    }
+
+    /// Has the flows watched of all targets that are checked.
+    fn watch_flows(&mut self) {
+        let mut before = std::mem::take(&mut self.watch.patients);
+        for key in self.watch.wanted.keys() {
+            let Some(service) = self.loaded.model.services().get(&key.service) else { continue };
+            let ids = &self.store.state().ids;
+            let Some(index) = ids.target(service, key.address) else { continue };
+            let patient = self.watch.patients.entry(index).or_insert_with(|| {
+                let is_udp = |listener: &Listener| listener.protocol == Protocol::Udp;
+                let symptoms = before.remove(&index).unwrap_or_default().symptoms;
+                let has_datagrams = service.listeners.iter().any(is_udp);
+                Patient { keys: Vec::new(), has_datagrams, symptoms }
+            });
+            patient.keys.push(key.clone());
+        }
+    }
+
+    /// Looks how flows to targets have begun, and has those checked that leave a bad impression.
+    pub fn look_at_flows(&mut self) -> Result<(), Error> {
+        let Watch { checks, patients, .. } = &mut self.watch;
+        let indices: Vec<u32> = patients.keys().copied().collect();
+        let counters = self.datapath.reader().target_counters(&indices)?;
+        for (patient, counted) in patients.values_mut().zip(counters) {
+            if patient.symptoms.look(counted, patient.has_datagrams) {
+                patient.keys.iter().for_each(|key| checks.suspect(key.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has targets checked whose next hop has just stopped to answer.
+    fn watch_hops(&mut self) {
+        let (model, facts) = (&self.loaded.model, self.host.facts());
+        let is_unreached = |key: &&TargetKey| {
+            let network = model.services().get(&key.service);
+            let network = network.and_then(|service| model.networks().get(&service.network));
+            network.is_some_and(|network| {
+                let link = facts.link(network.attachment.interface.as_str());
+                let hop = link.zip(next_hop(network, key.address));
+                hop.is_none_or(|(link, hop)| facts.neighbour(link.index, hop).is_none())
+            })
+        };
+        let unreached = self.watch.wanted.keys().filter(is_unreached).cloned().collect();
+        let before = std::mem::replace(&mut self.watch.unreached, unreached);
+        for key in self.watch.unreached.difference(&before) {
+            self.watch.checks.suspect(key.clone());
+        }
     }
 
     /// Takes in a report and those that wait behind it; says whether a target's health changed.

@@ -49,6 +49,8 @@ const WATCH: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(200);
 /// The time between two parts of a sweep of the flow table.
 const SWEEP: Duration = Duration::from_millis(250);
+/// How often the daemon looks how flows to targets have begun.
+const FLOWS: Duration = Duration::from_millis(200);
 /// How long answers that were begun may take when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -119,6 +121,8 @@ async fn drive(
     let mut due = converged(running.converge().await)?;
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut flows = interval(FLOWS);
+    flows.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alive = watchdog();
     let mut watch = interval(WATCH);
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -157,6 +161,11 @@ async fn drive(
             _ = sweep.tick() => {
                 if let Err(error) = running.sweep() {
                     error!("silent flows are not ended: {}", Chain(&error));
+                }
+            }
+            _ = flows.tick() => {
+                if let Err(error) = running.look_at_flows() {
+                    error!("what flows tell of targets is not known: {}", Chain(&error));
                 }
             }
             () = alive.tick() => notify(&[NotifyState::Watchdog]),

@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     Check, Outcome, Standing, Thresholds,
     jitter::Jitter,
-    probe::{Trust, probe},
+    probe::{Passed, Trust, probe},
 };
 use crate::{
     targets::{Condition, Health, TargetKey},
@@ -26,7 +26,9 @@ use crate::{
 
 /// Checks that run at a time: dead targets hold a socket until their time is up.
 const AT_A_TIME: usize = 512;
-/// How long a target that has just answered is not suspected again.
+/// What a target of which clients complain may take at least to accept a connection.
+const HURRY: Duration = Duration::from_millis(200);
+/// How long a target that has just been suspected is not suspected again.
 const BENEFIT_OF_DOUBT: Duration = Duration::from_secs(1);
 
 /// What the thread is told.
@@ -111,6 +113,8 @@ struct Subject {
     since: Timestamp,
     stage: Stage,
     suspected: Option<Instant>,
+    /// How long it took to accept the last connection.
+    connected_in: Duration,
 }
 
 /// Where its next check is.
@@ -129,7 +133,7 @@ struct Ended {
     round: u64,
     begun: Instant,
     hurry: bool,
-    result: Result<String, String>,
+    result: Result<Passed, String>,
 }
 
 struct Engine {
@@ -216,7 +220,14 @@ impl Engine {
             standing = Standing::of(standing.health, format!("not checked: {obstacle}"));
         }
         let check = Arc::new(check);
-        let subject = Subject { check, standing, since, stage: Stage::Idle, suspected: None };
+        let subject = Subject {
+            check,
+            standing,
+            since,
+            stage: Stage::Idle,
+            suspected: None,
+            connected_in: Duration::ZERO,
+        };
         tell(&self.reports, &key, &subject);
         self.subjects.insert(key.clone(), subject);
         if !idle {
@@ -260,9 +271,11 @@ impl Engine {
         let round = self.rounds;
         let check = Arc::clone(&subject.check);
         let tls = self.trust.of(&check.how.probe);
+        // One that is far away gets more time than one next door.
+        let patience = hurry.then(|| HURRY.max(subject.connected_in * 4));
         let task = self.running.spawn(async move {
             let begun = Instant::now();
-            let result = probe(&check, tls, hurry).await.map_err(|failure| failure.to_string());
+            let result = probe(&check, tls, patience).await.map_err(|failure| failure.to_string());
             Ended { key, round, begun, hurry, result }
         });
         subject.stage = Stage::Running { round, task };
@@ -277,7 +290,10 @@ impl Engine {
         let how = &subject.check.how;
         let before = subject.standing.clone();
         let outcome = match ended.result {
-            Ok(what) => Outcome::Passed(what),
+            Ok(Passed { answer, connected_in }) => {
+                subject.connected_in = connected_in;
+                Outcome::Passed(answer)
+            }
             Err(why) if ended.hurry => Outcome::Confirmed(why),
             Err(why) => Outcome::Failed(why),
         };

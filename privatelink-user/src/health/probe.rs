@@ -18,8 +18,6 @@ pub(super) use tls::Trust;
 
 /// Who asks, as targets see it in their logs.
 const USER_AGENT: &str = concat!("privatelink-health-check/", env!("CARGO_PKG_VERSION"));
-/// What a target of which clients complain may take to accept a connection.
-const HURRY: Duration = Duration::from_millis(300);
 
 /// Why a target did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -66,26 +64,39 @@ impl Deadline {
     }
 }
 
-/// Checks a target, and says what it answered.
+/// A target that passed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// What it answered.
+    pub answer: String,
+    /// How long it took to accept the connection.
+    pub connected_in: Duration,
+}
+
+/// Checks a target; `patience` is how long it may take to accept a connection, if that is less
+/// than the check may take as a whole.
 ///
 /// # Errors
-/// Why it does not pass. In a hurry, that may be that it takes long to accept a connection.
+/// Why it does not pass.
 pub(super) async fn probe(
     check: &Check,
     tls: Option<tls::Configured>,
-    hurry: bool,
-) -> Result<String, Failure> {
+    patience: Option<Duration>,
+) -> Result<Passed, Failure> {
     let (begun, allowed) = (Instant::now(), check.how.timeout.get());
-    let connecting = if hurry { HURRY.min(allowed) } else { allowed };
+    let connecting = patience.map_or(allowed, |patience| patience.min(allowed));
     let deadline = Deadline { begun, allowed: connecting };
     let stream = deadline.of("connecting", connect(check)).await?;
+    let connected_in = begun.elapsed();
     let deadline = Deadline { begun, allowed };
-    if check.how.probe == Probe::Tcp {
-        return Ok("connected".to_owned());
-    }
-    let Some(tls) = tls else { return ask(check, &deadline, stream).await };
-    let stream = deadline.of("agreeing on TLS", tls.wrap(check, stream)).await?;
-    ask(check, &deadline, stream).await
+    let answer = match tls {
+        None => ask(check, &deadline, stream).await?,
+        Some(tls) => {
+            let stream = deadline.of("agreeing on TLS", tls.wrap(check, stream)).await?;
+            ask(check, &deadline, stream).await?
+        }
+    };
+    Ok(Passed { answer, connected_in })
 }
 
 /// Opens a connection by the network's own interface.

@@ -2,10 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
-use privatelink_tests::lab::{Daemon, Lab, Network, Provider, wait_until};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use privatelink_tests::lab::{Daemon, Host, Lab, Network, Provider, client, wait_until};
 use serde_json::Value;
 
-use crate::fixture::SOON;
+use crate::fixture::{SOON, at};
 
 const CONFIG: &str = include_str!("health.toml");
 
@@ -72,4 +82,71 @@ fn a_gateway_without_an_address_says_what_it_needs() {
     lab.gateway().ip("address add 10.0.0.2/16 dev veth-maker").unwrap();
     wait_for(&daemon, "tools", "10.0.0.10", "healthy", "connected");
     assert!(!problems().contains("tools: targets are not checked: the gateway has no IPv4"));
+}
+
+/// With the default interval of ten seconds, only clients' flows can tell this early.
+const EARLY: Duration = Duration::from_secs(4);
+
+/// Has clients open connections all the time until this is dropped.
+struct Clients {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Clients {
+    fn of(host: &Host, server: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (host, end) = (host.clone(), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            while !end.load(Ordering::Relaxed) {
+                // What becomes of them is for others to tell.
+                let _ = host.run(|| client::connect(server, Duration::from_millis(50)));
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// Checks of both services by default: every ten seconds.
+fn with_default_checks() -> String {
+    let config = CONFIG.replace(", interval = \"500ms\", timeout = \"400ms\"", "");
+    assert!(config.contains("{ protocol = \"tcp\" }"));
+    config
+}
+
+#[test]
+fn clients_that_are_refused_bring_the_check_forward() {
+    let lab = lay(&["10.0.0.2/16", "fd00::2/64"]);
+    let provider = Provider::start(lab.host("vendor")).unwrap();
+    let daemon = Daemon::start(lab.gateway(), &with_default_checks()).unwrap();
+    wait_for(&daemon, "web", "10.0.0.10", "healthy", "HTTP 200");
+    let _clients = Clients::of(lab.host("acme"), at("10.1.0.50", 80));
+    drop(provider);
+    let ended = Instant::now();
+    wait_for(&daemon, "web", "10.0.0.10", "unhealthy", "connection refused");
+    assert!(ended.elapsed() < EARLY, "{:?}", ended.elapsed());
+    println!("unhealthy {:?} after its process has ended", ended.elapsed());
+    assert_eq!(health(&daemon, "web", "fd00::10").0, "healthy", "nobody asked there");
+}
+
+#[test]
+fn clients_without_an_answer_bring_the_check_forward() {
+    let lab = lay(&["10.0.0.2/16", "fd00::2/64"]);
+    let _provider = Provider::start(lab.host("vendor")).unwrap();
+    let daemon = Daemon::start(lab.gateway(), &with_default_checks()).unwrap();
+    wait_for(&daemon, "web", "10.0.0.10", "healthy", "HTTP 200");
+    let _clients = Clients::of(lab.host("acme"), at("10.1.0.50", 80));
+    let host = lab.host("vendor").namespace();
+    host.ip("address del 10.0.0.10/16 dev eth0").unwrap();
+    let ended = Instant::now();
+    wait_for(&daemon, "web", "10.0.0.10", "unhealthy", "");
+    assert!(ended.elapsed() < EARLY, "{:?}", ended.elapsed());
+    println!("unhealthy {:?} after its host has gone", ended.elapsed());
 }

@@ -43,9 +43,10 @@ fn check(at: SocketAddr, keys: &str) -> Check {
     Check { at, interface: "lo".parse().unwrap(), how, obstacle: None }
 }
 
-async fn outcome(check: &Check, hurry: bool) -> Result<String, String> {
+async fn outcome(check: &Check) -> Result<String, String> {
     let tls = Trust::default().of(&check.how.probe);
-    probe(check, tls, hurry).await.map_err(|failure| failure.to_string())
+    let passed = probe(check, tls, None).await;
+    passed.map(|passed| passed.answer).map_err(|failure| failure.to_string())
 }
 
 async fn listener() -> (TcpListener, SocketAddr) {
@@ -81,9 +82,9 @@ fn acceptor(protocol: &[u8]) -> TlsAcceptor {
 async fn a_connection_is_enough_for_tcp() {
     let (listener, at) = listener().await;
     let check = check(at, "protocol = \"tcp\"");
-    assert_eq!(outcome(&check, false).await, Ok("connected".into()));
+    assert_eq!(outcome(&check).await, Ok("connected".into()));
     drop(listener);
-    assert_eq!(outcome(&check, true).await, Err("connection refused".into()));
+    assert_eq!(outcome(&check).await, Err("connection refused".into()));
 }
 
 #[tokio::test]
@@ -100,12 +101,12 @@ async fn codes_of_http_are_matched() {
     });
     let keys = "protocol = \"http\"\npath = \"/up?full\"\nhost = \"db.internal\"";
     let strict = format!("{keys}\nmatcher = \"200,302-304\"");
-    assert_eq!(outcome(&check(at, keys), false).await, Ok("HTTP 200".into()));
-    let refused = outcome(&check(at, keys), false).await;
+    assert_eq!(outcome(&check(at, keys)).await, Ok("HTTP 200".into()));
+    let refused = outcome(&check(at, keys)).await;
     assert_eq!(refused, Err("HTTP 503, expected 200-399".into()));
-    let refused = outcome(&check(at, &strict), false).await;
+    let refused = outcome(&check(at, &strict)).await;
     assert_eq!(refused, Err("HTTP 204, expected 200,302-304".into()));
-    let refused = outcome(&check(at, keys), false).await.unwrap_err();
+    let refused = outcome(&check(at, keys)).await.unwrap_err();
     assert!(refused.starts_with("no answer in HTTP: invalid HTTP status"), "{refused}");
     let requests = server.await.unwrap();
     assert!(requests[0].starts_with("GET /up?full HTTP/1.1\r\n"), "{requests:?}");
@@ -117,7 +118,7 @@ async fn codes_of_http_are_matched() {
 async fn silence_is_a_failure_after_the_timeout() {
     let (listener, at) = listener().await;
     let check = check(at, "protocol = \"http\"\npath = \"/\"\ntimeout = \"50ms\"");
-    let failed = outcome(&check, true).await;
+    let failed = outcome(&check).await;
     assert_eq!(failed, Err("timed out after 50ms while waiting for the answer".into()));
     drop(listener);
 }
@@ -139,16 +140,16 @@ async fn certificates_are_verified_if_that_is_asked_for() {
     let ca = fixture("ca.pem");
     let trusted = format!("ca_file = {:?}", ca.to_str().unwrap());
     let other = format!("ca_file = {:?}", fixture("target.pem").to_str().unwrap());
-    assert_eq!(outcome(&https(""), false).await, Ok("HTTP 200".into()));
-    assert_eq!(outcome(&https(&trusted), false).await, Ok("HTTP 200".into()));
+    assert_eq!(outcome(&https("")).await, Ok("HTTP 200".into()));
+    assert_eq!(outcome(&https(&trusted)).await, Ok("HTTP 200".into()));
     let named = format!("{trusted}\nhost = \"db.internal\"");
-    assert_eq!(outcome(&https(&named), false).await, Ok("HTTP 200".into()));
+    assert_eq!(outcome(&https(&named)).await, Ok("HTTP 200".into()));
     for (more, text) in [
         (format!("{trusted}\nhost = \"www.internal\""), "not valid for name"),
         (other, "TLS: invalid peer certificate"),
         ("ca_file = \"/none.pem\"".into(), "TLS: cannot read /none.pem"),
     ] {
-        let failed = outcome(&https(&more), false).await.unwrap_err();
+        let failed = outcome(&https(&more)).await.unwrap_err();
         assert!(failed.contains(text), "{failed}");
     }
 }
@@ -199,13 +200,13 @@ async fn grpc_services_tell_their_health() {
     ] {
         let at = grpc(frame, status, None).await;
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
-        assert_eq!(outcome(&check(at, keys), false).await, expected);
+        assert_eq!(outcome(&check(at, keys)).await, expected);
     }
     let at = grpc(&[0, 0, 0, 0, 2, 8, 1], "0", Some(acceptor(b"h2"))).await;
     let check = check(at, &format!("{keys}\ntls = true"));
     assert_eq!(check.how.probe.to_string(), "grpc over tls db");
     assert!(matches!(&check.how.probe, Probe::Grpc { tls: Some(Tls { ca_file: None }), .. }));
-    assert_eq!(outcome(&check, false).await, Ok("gRPC SERVING".into()));
+    assert_eq!(outcome(&check).await, Ok("gRPC SERVING".into()));
 }
 
 #[tokio::test]
@@ -216,7 +217,7 @@ async fn what_is_no_grpc_is_said() {
         answer_once(&mut stream, "HTTP/1.1 400 Bad Request\r\n\r\n").await;
     });
     let check = check(at, "protocol = \"grpc\"");
-    let failed = outcome(&check, false).await.unwrap_err();
+    let failed = outcome(&check).await.unwrap_err();
     assert!(failed.starts_with("no answer in gRPC: "), "{failed}");
     assert!(check.how.timeout.get() > Duration::from_secs(1));
 }
