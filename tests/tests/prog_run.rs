@@ -275,9 +275,11 @@ impl Gateway for Both {
     }
 }
 
-/// The clocks of the two are not the same.
+/// The clocks of the two are not the same, so that a slot may rest in one when it no longer does
+/// in the other.
 fn timeless(mut flows: Vec<Flow>) -> Vec<Flow> {
     flows.iter_mut().for_each(|flow| (flow.last_seen, flow.opened) = (0, 0));
+    flows.sort_by_key(|flow| (flow.client, flow.consumer_ports, flow.provider_ports, flow.word));
     flows
 }
 
