@@ -33,6 +33,23 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// The moment so much earlier.
+    #[must_use]
+    pub fn before(self, period: Duration) -> Self {
+        let millis = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
+    /// Milliseconds since the beginning of 1970.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the beginning of 1970.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1_000
+    }
+
     /// The time from `earlier` to this moment; none if it is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

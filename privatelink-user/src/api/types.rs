@@ -34,6 +34,9 @@ pub struct Status {
     pub flows: FlowTable,
     /// Packets not forwarded since the maps were made, by reason.
     pub drops: BTreeMap<String, u64>,
+    /// The flow log; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow_log: Option<FlowLog>,
     /// What does not work, each with what to do about it.
     pub problems: Vec<String>,
 }
@@ -153,6 +156,17 @@ pub struct FlowTable {
     pub active: u64,
     /// Flows that there is room for.
     pub capacity: u64,
+}
+
+/// The records of flows since the daemon was started, or the flow log was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FlowLog {
+    /// Where they go.
+    pub to: String,
+    /// How many were written.
+    pub written: u64,
+    /// How many were lost, since writing was too slow or failed, or since the kernel left them out.
+    pub lost: u64,
 }
 
 /// A transport conversation through an endpoint.

@@ -16,6 +16,7 @@ mod maps;
 mod netlink;
 mod pins;
 mod read;
+mod reader;
 mod settings;
 mod sys;
 
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -32,7 +33,7 @@ use nix::fcntl::Flock;
 use privatelink_common::flow::regions_for;
 use privatelink_common::hash::HashKeys;
 use privatelink_common::maps::{
-    CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
+    CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, SLOTS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
 };
 use privatelink_common::{End, RefusedFlow, Stage};
 
@@ -40,14 +41,16 @@ pub use attach::{Attached, Mode};
 pub use error::Error;
 pub use frames::FrameSender;
 pub(crate) use maps::Maps;
-pub use read::Reader;
+pub use reader::Reader;
 pub use settings::Adoption;
 pub use sys::quiesce;
 
 use zerocopy::FromBytes;
 
 use crate::store::Kernel;
+use flows::FlowTable;
 use pins::Pins;
+use read::Counters;
 use settings::Settings;
 
 /// The compiled programs.
@@ -65,7 +68,8 @@ pub struct Datapath {
     program: ProgramFd,
     program_id: u32,
     maps: Maps,
-    reader: Arc<Reader>,
+    counters: Counters,
+    flow_table: FlowTable,
     ends: Mutex<RingBuf<MapData>>,
     refusals: Mutex<RingBuf<MapData>>,
     pins: Option<Held>,
@@ -250,7 +254,10 @@ impl Datapath {
             maps.enter_stage(*stage, program)?;
         }
         let program_id = program_id(program.as_fd())?;
-        let reader = Arc::new(Reader::open(&maps)?);
+        let table = maps.get(SLOTS)?;
+        let flow_table = FlowTable::map(table)
+            .map_err(|source| Error::Read { what: "the flow table", source })?;
+        let counters = Counters::open(&maps)?;
         let (ends, refusals) = (ring(&maps, ENDS)?, ring(&maps, REFUSALS)?);
         let links = Mutex::default();
         Ok(Self {
@@ -258,7 +265,8 @@ impl Datapath {
             program,
             program_id,
             maps,
-            reader,
+            counters,
+            flow_table,
             ends,
             refusals,
             pins: None,

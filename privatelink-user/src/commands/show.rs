@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 use privatelink_common::Reason;
 
 use super::table::Table;
-use crate::api::types::{Connection, Endpoint, Flow, Network, Service, Status, Target};
+use crate::api::types::{Connection, Endpoint, Flow, FlowLog, Network, Service, Status, Target};
 
 /// One screen about the gateway.
 pub(super) fn status(status: &Status) -> String {
@@ -17,6 +17,9 @@ pub(super) fn status(status: &Status) -> String {
     );
     // Writing to a string cannot fail.
     let _ = writeln!(text, "flows: {} of {}", status.flows.active, status.flows.capacity);
+    if let Some(FlowLog { to, written, lost }) = &status.flow_log {
+        let _ = writeln!(text, "flow log: {to}: {written} records written, {lost} lost");
+    }
     section(&mut text, "networks", network_table(&status.networks).render(2));
     section(&mut text, "services", service_table(&status.services).render(2));
     section(&mut text, "endpoints", endpoint_table(&status.endpoints).render(2));
@@ -242,6 +245,7 @@ mod tests {
             services: Vec::new(),
             endpoints: Vec::new(),
             flows: FlowTable { active: 5, capacity: 100 },
+            flow_log: Some(FlowLog { to: "/f".into(), written: 7, lost: 1 }),
             drops: [("malformed".to_owned(), 0), ("no_flow".to_owned(), 3)].into(),
             problems: vec!["something".into()],
         };
@@ -249,6 +253,7 @@ mod tests {
         for line in [
             "gateway gw-a: ready, privatelink 1.2.3, up 1m 1s",
             "flows: 5 of 100",
+            "flow log: /f: 7 records written, 1 lost",
             "  acme    veth-acme    generic            acme       10.1.0.0/16",
             "  globex  veth-globex  not attached       globex     10.1.0.0/16",
             "  vendor  veth-vendor  no interface       vendor     10.1.0.0/16",

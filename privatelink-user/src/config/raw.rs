@@ -12,9 +12,10 @@ use super::{
     source::Located,
 };
 use crate::model::{
-    AcceptancePolicy, DnsName, Drain, IdleTimeout, Interface, Invalid, MaxFlows, Name, OnDisallow,
-    OnPending, OnReject, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity,
-    RequestExpiry, StatusCodes, TargetAddress, Threshold, VlanId, Weight,
+    AcceptancePolicy, Destination, DnsName, Drain, IdleTimeout, Interface, Invalid, LogField,
+    LogFiles, LogInterval, MaxFlows, Name, OnDisallow, OnPending, OnReject, Port, PortRange,
+    ProbeInterval, ProbeTimeout, Protocol, Quantity, RequestExpiry, StatusCodes, TargetAddress,
+    Threshold, VlanId, Weight,
 };
 
 section! {
@@ -38,6 +39,19 @@ section! {
         optional socket: PathBuf,
         optional group: String,
         optional pin_dir: PathBuf,
+        optional flow_log: FlowLog,
+    }
+}
+
+section! {
+    FlowLog "[gateway.flow_log]" {
+        required to: Destination = "to = \"/var/log/privatelink/flows.log\"",
+        optional format: FlowLogFormat,
+        optional fields: OneOrMore<LogField>,
+        optional interval: LogInterval,
+        optional refusals: bool,
+        optional rotate_size: Quantity,
+        optional rotate_count: LogFiles,
     }
 }
 
@@ -151,8 +165,9 @@ pub(super) const LIMITS_TITLE: &str = "limits = { … }";
 
 /// The keys of every table.
 #[cfg(test)]
-pub(super) const ALL_KEYS: [&[&str]; 10] = [
+pub(super) const ALL_KEYS: [&[&str]; 11] = [
     Gateway::KEYS,
+    FlowLog::KEYS,
     Principal::KEYS,
     Network::KEYS,
     Service::KEYS,
@@ -250,6 +265,42 @@ impl Decode for TargetAddress {
             address => address.map(Self::Ip),
         };
         entry.accept(target, report)
+    }
+}
+
+impl Decode for Destination {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        let Some(text) = entry.value.as_str() else {
+            return entry.mistyped("a path in quotes, or \"stdout\"", report);
+        };
+        let (path, socket) = text.strip_prefix("unix:").map_or((text, false), |path| (path, true));
+        let to = match (text, path.starts_with('/')) {
+            ("stdout", _) => Ok(Self::Stdout),
+            (_, true) if socket => Ok(Self::Socket(path.into())),
+            (_, true) => Ok(Self::File(path.into())),
+            (_, false) => Err(Invalid::Destination(text.into())),
+        };
+        entry.accept(to, report)
+    }
+}
+
+/// What records of flows look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FlowLogFormat {
+    Json,
+    Vpc,
+}
+
+impl Decode for FlowLogFormat {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        entry.choose(&[("json", Self::Json), ("vpc", Self::Vpc)], report)
+    }
+}
+
+impl Decode for LogField {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        let words: Vec<_> = Self::ALL.iter().map(|field| (field.word(), *field)).collect();
+        entry.choose(&words, report)
     }
 }
 

@@ -13,8 +13,8 @@ use super::{
     raw,
 };
 use crate::model::{
-    AcceptancePolicy, DnsName, Interface, Name, Number, OnDisallow, OnPending, OnReject, Period,
-    Port, PortRange, Protocol, Quantity, StatusCodes, TargetAddress,
+    AcceptancePolicy, Destination, DnsName, Interface, LogField, Name, Number, OnDisallow,
+    OnPending, OnReject, Period, Port, PortRange, Protocol, Quantity, StatusCodes, TargetAddress,
 };
 
 /// The page that describes every key.
@@ -136,6 +136,9 @@ described! {
     OnDisallow: words(&["cut", "keep"]);
     OnPending: words(&["reset", "drop"]);
     OnReject: either(&[words(&["reset", "drop"]), raw::OnRejectDrain::schema()]);
+    Destination: text("^(stdout|(unix:)?/.+)$");
+    raw::FlowLogFormat: words(&["json", "vpc"]);
+    LogField: words(&LogField::ALL.iter().map(|field| field.word()).collect::<Vec<_>>());
     raw::ProbeProtocol: words(&["tcp", "http", "https", "grpc"]);
 }
 

@@ -57,6 +57,7 @@ impl Running {
         let first = self.endings.next;
         let end = first.saturating_add(all.div_ceil(SWEEP_PARTS)).min(all);
         self.sweep_regions(first, end)?;
+        self.record_others();
         self.endings.next = if end == all { 0 } else { end };
         Ok(())
     }
@@ -78,6 +79,9 @@ impl Running {
             let ends = self.datapath.sweep(next, regions)?;
             self.endings.tell(&ends);
             ended += ends.len();
+            if !ends.is_empty() {
+                self.record(ends);
+            }
             next += regions;
         }
         Ok(ended)

@@ -142,7 +142,9 @@ enum Cause<'a> {
 
 /// Whether packets of flows that exist pass.
 fn is_open(endpoint: &Endpoint) -> bool {
-    Admission::carries(endpoint.admission)
+    [Admission::Available, Admission::Draining]
+        .map(|state| state as u32)
+        .contains(&endpoint.admission)
 }
 
 fn is_present(target: &Target) -> bool {

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use crate::model::{
-    Endpoint, EndpointAddresses, Gateway, HealthCheck, Limits, Listener, Network, Principal,
-    SecurityRule, Service, Target,
+    Endpoint, EndpointAddresses, FlowLog, Gateway, HealthCheck, Limits, Listener, LogFormat,
+    Network, Principal, SecurityRule, Service, Target,
 };
 
 /// Lines such as `weight 100 -> 50`, or `weight 50` where there was nothing before.
@@ -58,6 +58,8 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     words.key("name", Some(before.name.to_string()), after.name.to_string());
     words.key("domain", Some(before.domain.to_string()), after.domain.to_string());
     words.key("metrics", Some(option(before.metrics)), option(after.metrics));
+    let log = |gateway: &Gateway| option(gateway.flow_log.as_ref().map(flow_log));
+    words.key("flow_log", Some(log(before)), log(after));
     for (key, before, after) in [
         ("max_flows", before.max_flows.to_string(), after.max_flows.to_string()),
         ("state_dir", path(&before.state_dir), path(&after.state_dir)),
@@ -68,6 +70,24 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
         words.key(&format!("(once the daemon is started again) {key}"), Some(before), after);
     }
     words
+}
+
+fn flow_log(log: &FlowLog) -> String {
+    let format = match &log.format {
+        LogFormat::Json => "json".to_owned(),
+        LogFormat::Vpc(fields) => {
+            let words: Vec<&str> = fields.iter().map(|field| field.word()).collect();
+            format!("vpc with {}", words.join(" "))
+        }
+    };
+    let refused = if log.refusals { ", refused ones too" } else { "" };
+    format!(
+        "{format} to {}, each {}{refused}, files of {} and {} of them",
+        log.to,
+        log.interval,
+        log.rotate_size.get(),
+        log.rotate_count
+    )
 }
 
 fn path(path: &std::path::Path) -> String {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{DnsName, Name, Number};
+use super::{DnsName, FlowLog, Name, Number};
 
 /// How many flows the gateway has room for.
 pub type MaxFlows = Number<1, { 64 << 20 }>;
@@ -27,6 +27,8 @@ pub struct Gateway {
     pub group: Option<String>,
     /// Where maps, programs and links are pinned.
     pub pin_dir: PathBuf,
+    /// Records of flows; `None` keeps none.
+    pub flow_log: Option<FlowLog>,
 }
 
 impl Gateway {

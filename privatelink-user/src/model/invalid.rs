@@ -66,6 +66,9 @@ pub enum Invalid {
     /// Text that is not an address with a port.
     #[error("`{0}` is not an address with a port")]
     SocketAddress(String),
+    /// Text that is neither a path, a socket nor the standard output.
+    #[error("`{0}` is no place for records of flows")]
+    Destination(String),
     /// A path that depends on the directory in which the daemon was started.
     #[error("`{0}` is not an absolute path")]
     RelativePath(String),
@@ -123,6 +126,9 @@ impl Invalid {
             Self::HostBits(prefix) => format!("write \"{}\"", prefix.trunc()),
             Self::SocketAddress(_) => {
                 "use an address and a port, such as \"127.0.0.1:9469\"".into()
+            }
+            Self::Destination(_) => {
+                "use an absolute path, \"unix:/path\" of a socket, or \"stdout\"".into()
             }
             Self::RelativePath(_) => "begin the path with `/`".into(),
         }

@@ -7,6 +7,7 @@
 //! [`crate::config::Sources`].
 
 mod endpoint;
+mod flow_log;
 mod gateway;
 mod health_check;
 mod invalid;
@@ -19,6 +20,7 @@ mod service;
 use std::collections::BTreeMap;
 
 pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule};
+pub use flow_log::{Destination, FlowLog, LogField, LogFiles, LogFormat, LogInterval};
 pub use gateway::{Gateway, MaxFlows};
 pub use health_check::{
     HealthCheck, Probe, ProbeInterval, ProbeTimeout, StatusCodes, Threshold, Tls,

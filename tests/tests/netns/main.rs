@@ -7,7 +7,7 @@ mod endings;
 mod events;
 mod fairness;
 mod fixture;
-mod health;
+mod flow_log;
 mod interfaces;
 mod isolation;
 mod lab;

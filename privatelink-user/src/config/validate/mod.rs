@@ -6,6 +6,7 @@
 mod addresses;
 mod claims;
 mod endpoint;
+mod flow_log;
 mod health_check;
 mod listener;
 mod network;
@@ -174,6 +175,10 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
         None => Gateway::DEFAULT_DOMAIN.parse().ok()?,
     };
     let group = raw.group.and_then(|group| member(group, report));
+    let flow_log = match raw.flow_log {
+        Some(log) => Some(flow_log::validate(log.value, report)?),
+        None => None,
+    };
     Some(Gateway {
         name: raw.name?.value,
         domain,
@@ -183,6 +188,7 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
         socket: or_default(raw.socket, Gateway::DEFAULT_SOCKET.into()),
         group,
         pin_dir: or_default(raw.pin_dir, Gateway::DEFAULT_PIN_DIR.into()),
+        flow_log,
     })
 }
 

@@ -1,0 +1,128 @@
+//! The flow log of a running gateway: what it is told, and when.
+
+use std::{path::Path, sync::Arc};
+
+use log::{info, warn};
+use privatelink_common::End;
+use tokio::time::Instant;
+
+use super::{Chain, running::Running};
+use crate::{
+    api::types,
+    bpf::Datapath,
+    flow_log::{Batch, Clock, Counts, FlowSource, Interval, Log, Names, Parts},
+    ids::Ids,
+    model::{FlowLog, Gateway, Model},
+    tables::Tables,
+    timestamp::Timestamp,
+};
+
+/// The flow log, if there is one, and what it calls things.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    log: Option<Log>,
+    names: Arc<Names>,
+    /// What the kernel had left out when the log was told last.
+    left_out: u64,
+    /// When flows that last are to be told of.
+    due: Option<Instant>,
+}
+
+impl Records {
+    /// Takes over the names of a configuration.
+    pub fn name(&mut self, model: &Model, ids: &Ids) {
+        Arc::make_mut(&mut self.names).update(model, ids);
+    }
+
+    /// Begins the log that is wanted, if it is another; says why it cannot.
+    pub fn follow(&mut self, gateway: &Gateway, datapath: &Datapath) -> Option<String> {
+        let wanted = gateway.flow_log.as_ref();
+        if self.log.as_ref().map(Log::settings) != wanted {
+            self.log = None;
+            let settings = wanted?;
+            // What was refused before is of no log.
+            drop(datapath.refusals());
+            self.left_out = left_out(datapath);
+            match begin(settings, &gateway.state_dir, datapath) {
+                Ok(log) => self.log = Some(log),
+                Err(error) => return Some(format!("there is no flow log: {error}")),
+            }
+            self.due = Some(Instant::now() + settings.interval.get());
+            info!("records of flows go to {}", settings.to);
+        }
+        self.log.as_ref().and_then(Log::problem)
+    }
+
+    /// Opens the file anew.
+    pub fn reopen(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
+    /// What is told of the log.
+    pub fn told(&self) -> Option<types::FlowLog> {
+        let log = self.log.as_ref()?;
+        let (to, Counts { written, lost }) = (log.settings().to.to_string(), log.counts());
+        Some(types::FlowLog { to, written, lost })
+    }
+
+    /// Has flows that last told of, if it is time.
+    fn tell_of_lasting(&mut self, datapath: &Datapath, tables: Option<&Tables>) {
+        let (Some(log), Some(tables)) = (&self.log, tables) else { return };
+        if self.due.is_none_or(|due| Instant::now() < due) {
+            return;
+        }
+        self.due = Some(Instant::now() + log.settings().interval.get());
+        let Ok(ticks) = datapath.now_ticks() else { return };
+        let (parts, names) = (Parts::of(tables), Arc::clone(&self.names));
+        log.interval(Interval { parts, names, clock: Clock { ticks, now: Timestamp::now() } });
+    }
+
+    fn submit(&mut self, datapath: &Datapath, ends: Vec<End>) {
+        let Some(log) = &self.log else { return };
+        let refused = datapath.refusals();
+        let all = left_out(datapath);
+        let left_out = all.wrapping_sub(std::mem::replace(&mut self.left_out, all));
+        if ends.is_empty() && refused.is_empty() && left_out == 0 {
+            return;
+        }
+        match datapath.now_ticks() {
+            Ok(ticks) => {
+                let (names, clock) =
+                    (Arc::clone(&self.names), Clock { ticks, now: Timestamp::now() });
+                log.submit(Batch { ends, refused, left_out, names, clock });
+            }
+            Err(error) => warn!("records of flows are lost: {error}"),
+        }
+    }
+}
+
+/// Starts a log that reads the flow table by itself.
+fn begin(settings: &FlowLog, state_dir: &Path, datapath: &Datapath) -> Result<Log, String> {
+    let reader = datapath.reader().map_err(|error| Chain(&error).to_string())?;
+    let flows = FlowSource::new(move |visit| match reader.flows() {
+        Ok(flows) => flows.for_each(|flow| visit(&flow)),
+        Err(error) => warn!("flows that last are not told of: {}", Chain(&error)),
+    });
+    Log::start(settings.clone(), state_dir, flows).map_err(|error| error.to_string())
+}
+
+/// Ends and refused flows that the kernel did not tell of; as many as before if it does not say.
+fn left_out(datapath: &Datapath) -> u64 {
+    let ends = datapath.ends_lost().unwrap_or_default();
+    ends.wrapping_add(datapath.refusals_left_out().unwrap_or_default())
+}
+
+impl Running {
+    /// Has the flow log tell of flows that have ended, and of those that were refused meanwhile.
+    pub(super) fn record(&mut self, ends: Vec<End>) {
+        self.records.submit(&self.datapath, ends);
+    }
+
+    /// Has the flow log tell of flows that were refused, and, if it is time, of those that last.
+    pub(super) fn record_others(&mut self) {
+        self.records.submit(&self.datapath, Vec::new());
+        self.records.tell_of_lasting(&self.datapath, self.actual.as_ref());
+    }
+}

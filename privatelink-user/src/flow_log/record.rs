@@ -1,0 +1,266 @@
+//! A record of the flow log, whatever it looks like in the end.
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use privatelink_common::{
+    End, EndCause, Endpoint, Reason, RefusedFlow, Source, TCP, TICK_SHIFT, Target, UDP,
+    flow::{Flow, Phase},
+};
+use serde::{Deserialize, Serialize};
+
+use super::names::{EndpointNames, Names};
+use crate::timestamp::Timestamp;
+
+/// The datapath's time and that of the wall at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// The datapath's, in ticks.
+    pub ticks: u32,
+    /// The wall's.
+    pub now: Timestamp,
+}
+
+impl Clock {
+    /// When the datapath's clock showed `tick`.
+    pub fn at(&self, tick: u32) -> Timestamp {
+        let age = self.ticks.wrapping_sub(tick);
+        // A packet that came after the clock was read.
+        let age = if age > u32::MAX / 2 { 0 } else { age };
+        self.now.before(Duration::from_nanos(u64::from(age) << TICK_SHIFT))
+    }
+}
+
+/// Why there is a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordKind {
+    /// The flow has ended.
+    End,
+    /// The flow lasts.
+    Interval,
+    /// The flow was refused.
+    Refused,
+    /// Records are missing.
+    Lost,
+}
+
+/// A record of the flow log. Counts are of the time since the flow's record before this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record<'a> {
+    /// Why there is a record.
+    pub kind: RecordKind,
+    /// `accept` or `reject`.
+    #[serde(borrow)]
+    pub verdict: Cow<'a, str>,
+    /// Why the flow ended or was refused; how far it has come if it lasts.
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+    /// The endpoint.
+    #[serde(borrow)]
+    pub endpoint: Cow<'a, str>,
+    /// The service.
+    #[serde(borrow)]
+    pub service: Cow<'a, str>,
+    /// The consumer's network.
+    #[serde(borrow)]
+    pub network: Cow<'a, str>,
+    /// The consumer.
+    #[serde(borrow)]
+    pub principal: Cow<'a, str>,
+    /// The provider.
+    #[serde(borrow)]
+    pub provider: Cow<'a, str>,
+    /// `tcp`, `udp` or a number.
+    #[serde(borrow)]
+    pub protocol: Cow<'a, str>,
+    /// The client.
+    pub client: SocketAddr,
+    /// The endpoint's address and the listener's port.
+    pub address: SocketAddr,
+    /// From where the gateway speaks to the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SocketAddr>,
+    /// The target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<SocketAddr>,
+    /// Packets from the client.
+    pub packets_in: u64,
+    /// Their IP bytes.
+    pub bytes_in: u64,
+    /// Packets to the client.
+    pub packets_out: u64,
+    /// Their IP bytes.
+    pub bytes_out: u64,
+    /// TCP's flags from the client since the flow began: FIN 1, SYN 2, RST 4, ACK 16 with a SYN.
+    pub tcp_flags_in: u8,
+    /// Those to the client.
+    pub tcp_flags_out: u8,
+    /// When the flow began.
+    pub opened: Timestamp,
+    /// The time that the counts are of begins here.
+    pub start: Timestamp,
+    /// It ends with this packet.
+    pub end: Timestamp,
+}
+
+/// The counts of a flow in both directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub packets_in: u32,
+    pub packets_out: u32,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+impl Tally {
+    /// What was counted since; packets are counted modulo 2^32.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            packets_in: self.packets_in.wrapping_sub(before.packets_in),
+            packets_out: self.packets_out.wrapping_sub(before.packets_out),
+            bytes_in: self.bytes_in.wrapping_sub(before.bytes_in),
+            bytes_out: self.bytes_out.wrapping_sub(before.bytes_out),
+        }
+    }
+}
+
+/// A flow as the kernel knows it.
+pub(super) struct Subject<'a> {
+    /// The direction from the client.
+    pub flow: &'a Flow,
+    /// TCP's flags to the client.
+    pub flags_out: u8,
+    pub endpoint: &'a Endpoint,
+    pub source: Source,
+    pub target: &'a Target,
+    /// Tick of the last packet.
+    pub last_seen: u32,
+}
+
+impl Subject<'_> {
+    /// A record of this much of the flow, the counting of which began at `start`.
+    pub fn record<'n>(
+        &self,
+        names: &'n Names,
+        clock: &Clock,
+        tally: Tally,
+        start: Option<Timestamp>,
+    ) -> Record<'n> {
+        let flow = self.flow;
+        let client = flow.client.to_ip();
+        let address = match client {
+            IpAddr::V4(_) => IpAddr::from(self.endpoint.v4.to_ne_bytes()),
+            IpAddr::V6(_) => self.endpoint.v6.to_ip(),
+        };
+        let [client_port, listener_port] = flow.consumer_port_pair();
+        let [target_port, source_port] = flow.provider_port_pair();
+        let opened = clock.at(flow.opened);
+        let named = named(names, flow.endpoint());
+        Record {
+            client: SocketAddr::new(client, client_port),
+            address: SocketAddr::new(address, listener_port),
+            source: Some(SocketAddr::new(self.source.address.to_ip(), source_port)),
+            target: Some(SocketAddr::new(self.target.address.to_ip(), target_port)),
+            reason: Phase::of(flow.word).name().into(),
+            protocol: protocol(flow.protocol().into()),
+            packets_in: tally.packets_in.into(),
+            bytes_in: tally.bytes_in,
+            packets_out: tally.packets_out.into(),
+            bytes_out: tally.bytes_out,
+            tcp_flags_in: flow.tcp_flags(),
+            tcp_flags_out: self.flags_out,
+            opened,
+            start: start.unwrap_or(opened),
+            end: clock.at(self.last_seen),
+            ..named
+        }
+    }
+}
+
+/// The record of a flow that has ended, with what was counted of it.
+pub(super) fn ended<'n>(
+    end: &End,
+    names: &'n Names,
+    clock: &Clock,
+    tally: Tally,
+    start: Option<Timestamp>,
+) -> Record<'n> {
+    let subject = Subject {
+        flow: &end.flow,
+        flags_out: Flow { word: end.word_out, ..Flow::default() }.tcp_flags(),
+        endpoint: &end.endpoint,
+        source: Source::at(end.source),
+        target: &end.target,
+        last_seen: end.last_seen,
+    };
+    let reason = EndCause::of(end.cause).map_or("unknown", EndCause::name);
+    let record = subject.record(names, clock, tally, start);
+    Record { kind: RecordKind::End, reason: reason.into(), ..record }
+}
+
+/// The record of a flow that was refused.
+pub(super) fn refused<'n>(refused: &RefusedFlow, names: &'n Names, clock: &Clock) -> Record<'n> {
+    let pair = Flow { consumer_ports: refused.ports, ..Flow::default() }.consumer_port_pair();
+    let [client_port, listener_port] = pair;
+    let when = clock.at(refused.tick);
+    Record {
+        kind: RecordKind::Refused,
+        verdict: "reject".into(),
+        reason: Reason::of(refused.reason).map_or("unknown", Reason::name).into(),
+        client: SocketAddr::new(refused.client.to_ip(), client_port),
+        address: SocketAddr::new(refused.address.to_ip(), listener_port),
+        protocol: protocol(refused.protocol),
+        packets_in: 1,
+        bytes_in: refused.length.into(),
+        opened: when,
+        start: when,
+        end: when,
+        ..named(names, refused.endpoint)
+    }
+}
+
+/// A record with the names of an endpoint, and nothing else yet.
+fn named(names: &Names, index: u32) -> Record<'_> {
+    let nowhere = SocketAddr::new(IpAddr::from([0; 4]), 0);
+    let unknown = Timestamp::from_millis(0);
+    let name =
+        |name: fn(&EndpointNames) -> &str| Cow::Borrowed(names.endpoint(index).map_or("", name));
+    Record {
+        kind: RecordKind::Interval,
+        verdict: "accept".into(),
+        reason: "".into(),
+        endpoint: name(|names| &names.endpoint),
+        service: name(|names| &names.service),
+        network: name(|names| &names.network),
+        principal: name(|names| &names.principal),
+        provider: name(|names| &names.provider),
+        protocol: "".into(),
+        client: nowhere,
+        address: nowhere,
+        source: None,
+        target: None,
+        packets_in: 0,
+        bytes_in: 0,
+        packets_out: 0,
+        bytes_out: 0,
+        tcp_flags_in: 0,
+        tcp_flags_out: 0,
+        opened: unknown,
+        start: unknown,
+        end: unknown,
+    }
+}
+
+fn protocol(number: u32) -> Cow<'static, str> {
+    if number == u32::from(TCP) {
+        "tcp".into()
+    } else if number == u32::from(UDP) {
+        "udp".into()
+    } else {
+        number.to_string().into()
+    }
+}

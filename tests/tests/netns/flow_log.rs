@@ -1,0 +1,202 @@
+//! Records of flows against what the sockets sent, and against the counters.
+
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
+use std::{
+    fs,
+    net::{TcpStream, UdpSocket},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use privatelink_tests::lab::{client, wait_until};
+use serde_json::Value;
+
+use crate::fixture::{CONFIG, ENDPOINT, NEVER, SOON, Scene, at};
+
+/// What an IPv4 or IPv6 header and that of UDP take.
+const HEADERS: [u64; 2] = [28, 48];
+
+fn config(log: &Path, more: &str) -> String {
+    let to = log.display();
+    format!("{CONFIG}\n[gateway.flow_log]\nto = \"{to}\"\ninterval = \"1s\"\n{more}\n")
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = directory.path().join("flows.log");
+    (directory, path)
+}
+
+/// The records, whole lines only.
+fn records(log: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Packets and bytes in, packets and bytes out, of all records of flows that were carried.
+fn sums(records: &[Value], wanted: impl Fn(&Value) -> bool) -> [u64; 4] {
+    let carried = records.iter().filter(|record| record["verdict"] == "accept" && wanted(record));
+    carried.fold([0; 4], |sum, record| {
+        let count = |key: &str| record[key].as_u64().unwrap();
+        let [a, b, c, d] = sum;
+        [
+            a + count("packets_in"),
+            b + count("bytes_in"),
+            c + count("packets_out"),
+            d + count("bytes_out"),
+        ]
+    })
+}
+
+/// The same as the gateway counts them.
+fn counted(scene: &Scene, endpoint: &str) -> Result<[u64; 4]> {
+    let one = scene.daemon.ask(&["endpoints", endpoint, "--json"])?;
+    let count = |key: &str| one[key].as_u64().context("no count");
+    Ok([count("packets_in")?, count("bytes_in")?, count("packets_out")?, count("bytes_out")?])
+}
+
+/// A conversation over each protocol, which stays open.
+struct Talk {
+    stream: TcpStream,
+    socket: UdpSocket,
+}
+
+impl Talk {
+    fn open(scene: &Scene, family: usize) -> Result<Self> {
+        let echo = at(ENDPOINT[family], 7);
+        let any = ["0.0.0.0:0", "[::]:0"][family];
+        let stream = scene.acme().run(|| client::connect(echo, SOON))?;
+        let socket = scene.acme().run(|| Ok(UdpSocket::bind(any)?))?;
+        socket.connect(echo)?;
+        Ok(Self { stream, socket })
+    }
+
+    fn exchange(&self, datagrams: u64) -> Result<()> {
+        client::tcp_exchange(&self.stream, 50_000, 1)?;
+        for _ in 0..datagrams {
+            client::udp_exchange(&self.socket, &[7; 100], SOON)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn every_byte_is_in_one_record() {
+    let (_directory, log) = place();
+    let mut scene = Scene::with(&config(&log, "")).unwrap();
+    let talks = [0, 1].map(|family| Talk::open(&scene, family).unwrap());
+    for talk in &talks {
+        talk.exchange(10).unwrap();
+        let echo = talk.stream.peer_addr().unwrap();
+        scene.acme().run(|| client::tcp_echo(echo, 20_000, 2, SOON)).unwrap();
+    }
+    // One that is reset: nobody listens behind this listener.
+    let nobody = scene.lab.host("globex").run(|| client::connect(at(ENDPOINT[0], 443), NEVER));
+    assert!(nobody.is_err());
+    let lasting = |records: &[Value]| {
+        let lasts = |record: &&Value| record["kind"] == "interval" && record["protocol"] == "udp";
+        records.iter().filter(lasts).count() >= 2
+    };
+    wait_until(SOON, "flows that last are told of", || lasting(&records(&log))).unwrap();
+    scene.daemon.kill();
+    for talk in &talks {
+        talk.exchange(5).unwrap();
+    }
+    scene.daemon.run().unwrap();
+    let before = records(&log).len();
+    talks[0].exchange(3).unwrap();
+    wait_until(SOON, "the next daemon goes on", || records(&log).len() >= before + 4).unwrap();
+
+    // All flows end, and their ends are in the log once the command returns, or soon after.
+    scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
+    let expected = counted(&scene, "acme-web").unwrap();
+    let acme = |record: &Value| record["endpoint"] == "acme-web";
+    let complete = || sums(&records(&log), acme) == expected;
+    if let Err(error) = wait_until(SOON, "the sums agree", complete) {
+        panic!("{error}: {:?} in the log, {expected:?} counted", sums(&records(&log), acme));
+    }
+    let all = records(&log);
+    for (family, talk) in talks.iter().enumerate() {
+        let datagrams = if family == 0 { 18 } else { 15 };
+        let bytes = datagrams * (100 + HEADERS[family]);
+        let client = talk.socket.local_addr().unwrap().port();
+        let of_socket = |record: &Value| {
+            let port = record["client"].as_str().and_then(|text| text.rsplit(':').next());
+            record["protocol"] == "udp" && port == Some(client.to_string().as_str())
+        };
+        assert_eq!(sums(&all, of_socket), [datagrams, bytes, datagrams, bytes]);
+    }
+    let end = all.iter().rfind(|record| record["kind"] == "end").unwrap();
+    assert_eq!(end["reason"], "not_admitted");
+    for (key, value) in [
+        ("service", "web"),
+        ("network", "acme"),
+        ("principal", "acme"),
+        ("provider", "vendor"),
+        ("verdict", "accept"),
+    ] {
+        assert_eq!(end[key], value, "{end}");
+    }
+    assert!(end["source"].is_string() && end["target"].as_str().unwrap().ends_with(":7777"));
+
+    // Whoever knocks now is refused, and that is in the log, too.
+    let refused = scene.acme().run(|| client::connect(at(ENDPOINT[0], 80), NEVER));
+    assert!(refused.is_err());
+    let knocked = |record: &Value| {
+        record["kind"] == "refused"
+            && record["endpoint"] == "acme-web"
+            && record["reason"] == "rejected"
+            && record["verdict"] == "reject"
+            && record["address"] == "10.1.0.50:80"
+    };
+    wait_until(SOON, "the refusal is told", || records(&log).iter().any(knocked)).unwrap();
+    let globex = |record: &Value| record["endpoint"] == "globex-web" && record["kind"] == "refused";
+    let reason = records(&log).into_iter().find(globex).unwrap()["reason"].clone();
+    assert_eq!(reason, "no_listener");
+    let told = &scene.daemon.status().unwrap()["flow_log"];
+    assert!(told["written"].as_u64().unwrap() > 0 && told["lost"] == 0, "{told}");
+}
+
+#[test]
+fn the_log_follows_the_configuration() {
+    let (_directory, log) = place();
+    let scene = Scene::with(CONFIG).unwrap();
+    let fetch = || scene.acme().run(|| client::http_get(at(ENDPOINT[0], 80), SOON)).unwrap();
+    fetch();
+    // From now on with the fields of AWS, and without refusals.
+    let more = "format = \"vpc\"\nrefusals = false\n";
+    scene.daemon.write_config(&config(&log, more)).unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
+    let text = || fs::read_to_string(&log).unwrap_or_default();
+    wait_until(SOON, "the end is told", || text().lines().count() >= 3).unwrap();
+    let first = text();
+    let lines: Vec<Vec<&str>> = first.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!(lines[0][..4], ["version", "account-id", "interface-id", "srcaddr"], "{first}");
+    assert_eq!(lines[1][..5], ["2", "acme", "acme-web", "10.1.0.2", "10.1.0.50"], "{first}");
+    assert_eq!(lines[2][..5], ["2", "acme", "acme-web", "10.1.0.50", "10.1.0.2"], "{first}");
+    assert!(lines.iter().all(|line| line.len() == 14), "{first}");
+    assert!(!first.contains("REJECT"), "{first}");
+
+    // What somebody moves away is begun anew with a reload.
+    let moved = log.with_extension("moved");
+    fs::rename(&log, &moved).unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    scene.daemon.ask(&["accept", "acme-web", "--json"]).unwrap();
+    fetch();
+    scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
+    wait_until(SOON, "a new file is begun", || text().lines().count() >= 3).unwrap();
+    assert_eq!(fs::read_to_string(&moved).unwrap(), first);
+
+    // A place that cannot be written is a problem, and nothing else suffers.
+    let nowhere = config(Path::new("/proc/no/such/place"), "");
+    scene.daemon.write_config(&nowhere).unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    scene.daemon.ask(&["accept", "acme-web", "--json"]).unwrap();
+    fetch();
+    scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
+    let lost = || scene.daemon.status().is_ok_and(|all| all["flow_log"]["lost"].as_u64() > Some(0));
+    wait_until(SOON, "the loss is counted", lost).unwrap();
+}
