@@ -73,10 +73,10 @@ pub struct Endpoint {
     pub service: u32,
     /// Interface of that network.
     pub ifindex: u32,
-    /// The gateway's own address on that interface.
-    pub mac: Mac,
     /// Largest IP packet that interface carries.
     pub mtu: u16,
+    /// The gateway's own address on that interface. Its last four bytes are a word of the record.
+    pub mac: Mac,
     /// Its set of security rules.
     pub rules: [u32; 2],
     /// How many rules there are; with none, whoever is in the network may use it.
@@ -105,6 +105,23 @@ pub enum Admission {
     Expired = 4,
     /// Refused for new flows; those that run may finish.
     Draining = 5,
+    /// Accepted, and each packet counts against a limit. Apart from [`Available`](Self::Available),
+    /// so that packets of endpoints without limits need no look at those.
+    Metered = 6,
+}
+
+impl Admission {
+    /// Whether packets of flows that run go on, by the number of an admission.
+    #[inline(always)]
+    pub const fn carries(number: u32) -> bool {
+        Self::opens(number) || number == Self::Draining as u32
+    }
+
+    /// Whether there may be new flows, by the number of an admission.
+    #[inline(always)]
+    pub const fn opens(number: u32) -> bool {
+        number == Self::Available as u32 || number == Self::Metered as u32
+    }
 }
 
 /// How a refused packet is answered.
@@ -203,14 +220,15 @@ pub struct Target {
     pub network: u32,
     /// Interface of that network.
     pub ifindex: u32,
-    /// Ethernet address of the next hop; all zero while it is not known.
-    pub hop: Mac,
-    /// The gateway's own address on that interface.
-    pub mac: Mac,
     /// Largest IP packet that interface carries.
     pub mtu: u16,
+    /// Ethernet address of the next hop; all zero while it is not known. Its last four bytes are a
+    /// word of the record, as are those of `mac`.
+    pub hop: Mac,
     /// VLAN of that network on the interface; zero is untagged.
     pub vlan: u16,
+    /// The gateway's own address on that interface.
+    pub mac: Mac,
     /// Zero.
     pub reserved: u32,
     /// Zero.
@@ -252,5 +270,9 @@ const _: () = {
     assert!(size_of::<Endpoint>() == 64);
     assert!(size_of::<Target>() == 64);
     assert!(size_of::<Local>() == 16);
+    // Two bytes and a word each, for the packet path.
+    assert!(core::mem::offset_of!(Endpoint, mac) % 4 == 2);
+    assert!(core::mem::offset_of!(Target, hop) % 4 == 2);
+    assert!(core::mem::offset_of!(Target, mac) % 4 == 2);
     assert!(size_of::<Listener>() == 24);
 };

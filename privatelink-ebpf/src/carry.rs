@@ -102,7 +102,6 @@ pub fn is_smooth<I: Ip, L: Transport>(
         // Established, and of the same family on both sides.
         && found.word & (word::PHASE | word::LEAVES_V6) == Phase::Established.bits() | I::LEAVES
         && packet.length <= way.mtu
-        && !policy::is_metered(found.endpoint)
 }
 
 /// Whether a packet may move its flow to another phase.
@@ -171,12 +170,11 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     if found.word & word::LEAVES_V6 != I::LEAVES {
         return Verdict::Next(Stage::Translate);
     }
-    let way = Way::<I>::of(&found);
-    let sides = Sides { own: way.own, mtu: way.mtu };
-    let stopped = stop(frame, tables, packet, &found, &sides);
+    let stopped = stop(frame, tables, packet, &found, &Sides::of(&found));
     if !stopped.is_nothing() {
         return stopped.verdict(found.slot.endpoint());
     }
+    let way = Way::<I>::of(&found);
     let Some(head) = frame.view::<Front<I>>(0) else { return Verdict::drop(Reason::Internal) };
     head.ethernet.readdress(way.mac, way.hop);
     head.ip.readdress(way.source, way.destination, found.slot.l3_delta());
@@ -206,6 +204,20 @@ pub struct Sides {
     pub own: MacWords,
     /// Largest IP packet as it comes in, so that it fits the way out.
     pub mtu: u32,
+}
+
+impl Sides {
+    /// Those of a flow within one family.
+    #[inline(always)]
+    fn of(found: &Found<'_>) -> Self {
+        let Found { endpoint, target, .. } = found;
+        let (own, mtu) = if found.is_reverse() {
+            (target.mac, endpoint.mtu)
+        } else {
+            (endpoint.mac, target.mtu)
+        };
+        Self { own: split_mac(own), mtu: mtu.into() }
+    }
 }
 
 /// The largest IP packet of a family that leaves as one of at most `mtu` bytes.
@@ -316,12 +328,12 @@ pub fn refused(found: &Found<'_>) -> Option<Reason> {
 /// What an endpoint's admission says against a packet of a flow.
 #[inline(always)]
 pub fn refused_admission(admission: u32) -> Option<Reason> {
-    const AVAILABLE: u32 = Admission::Available as u32;
-    const DRAINING: u32 = Admission::Draining as u32;
     const PENDING: u32 = Admission::Pending as u32;
     const EXPIRED: u32 = Admission::Expired as u32;
+    if Admission::carries(admission) {
+        return None;
+    }
     match admission {
-        AVAILABLE | DRAINING => None,
         PENDING => Some(Reason::Pending),
         EXPIRED => Some(Reason::Expired),
         _ => Some(Reason::Rejected),

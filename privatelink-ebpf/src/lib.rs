@@ -49,7 +49,7 @@ pub use frame::Frame;
 #[cfg(feature = "memory")]
 pub use frame::MemoryFrame;
 pub use privatelink_common::Stage;
-pub use sweep::sweep;
+pub use sweep::{end_closed, sweep};
 pub use tables::{Direction, Tables, Walk};
 pub use verdict::{Refused, Verdict};
 

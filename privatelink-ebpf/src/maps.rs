@@ -1,8 +1,8 @@
 //! The gateway's state in BPF maps.
 
 use crate::operations::{
-    EXISTS, FULL, drop_at_endpoint, flow_follow, flow_insert_v4, flow_insert_v6, flow_refused,
-    flow_remove, flow_search_v4, flow_search_v6,
+    EXISTS, FULL, drop_at_endpoint, flow_end_closed, flow_follow, flow_insert_v4, flow_insert_v6,
+    flow_refused, flow_remove, flow_search_v4, flow_search_v6,
 };
 use aya_ebpf::{
     Global,
@@ -290,6 +290,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn follow(&self, index: u32, flags: u32) {
         flow_follow(index, flags);
+    }
+
+    #[inline(always)]
+    fn end_closed(&self, index: u32) -> bool {
+        flow_end_closed(index) != 0
     }
 
     #[inline(always)]

@@ -100,7 +100,7 @@ fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scra
 #[inline(never)]
 fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Result<Choice, Reason> {
     let endpoint = tables.endpoint(index).ok_or(Reason::Internal)?;
-    if endpoint.admission != Admission::Available as u32 {
+    if !Admission::opens(endpoint.admission) {
         return Err(refused_admission(endpoint.admission).unwrap_or(Reason::Rejected));
     }
     let arrival = &packet.arrival;

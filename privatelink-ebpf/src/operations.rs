@@ -3,6 +3,7 @@
 use crate::maps::Maps;
 use privatelink_common::{DropKey, flow::Content};
 use privatelink_ebpf::{
+    end_closed,
     flow_table::{self, Arrival, Taken},
     phase, report,
     wire::{Ipv4, Ipv6},
@@ -66,6 +67,13 @@ pub extern "C" fn flow_remove(index: u32, word: u32) -> u64 {
 pub extern "C" fn flow_follow(index: u32, flags: u32) -> u64 {
     phase::follow(&Maps, index, flags);
     0
+}
+
+/// Whether a closed flow was ended.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_end_closed(index: u32) -> u64 {
+    u64::from(end_closed(&Maps, index).is_some())
 }
 
 /// Tells user space of a refused flow. Zero, as above.

@@ -79,11 +79,6 @@ fn advance(word: u32, flags: u32) -> u32 {
             Phase::Answered if !reverse && set(tcp_flags::ACK) && !set(tcp_flags::SYN) => {
                 Phase::Established
             }
-            // The client uses the tuple anew.
-            Phase::Closing if !reverse && set(tcp_flags::SYN) && !set(tcp_flags::ACK) => {
-                fins = 0;
-                Phase::Opening
-            }
             Phase::Opening
             | Phase::Answered
             | Phase::Established
@@ -145,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn rst_closes_and_syn_reopens() {
+    fn rst_closes_for_good() {
         let closed = [(IN, SYN), (OUT, RST | ACK)];
         assert_eq!(run(&closed), Phase::Closing);
-        assert_eq!(run(&[&closed[..], &[(IN, SYN)]].concat()), Phase::Opening);
+        assert_eq!(run(&[&closed[..], &[(IN, SYN)]].concat()), Phase::Closing);
         assert_eq!(run(&[&closed[..], &[(OUT, SYN | ACK)]].concat()), Phase::Closing);
     }
 }

@@ -12,7 +12,10 @@ use crate::{
     verdict::Verdict,
     wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, tcp_flags},
 };
-use privatelink_common::{Reason, Scratch, Stage, TCP};
+use privatelink_common::{
+    Reason, Scratch, Stage, TCP,
+    flow::{Phase, word},
+};
 
 /// Decides about one frame that [`fast`](crate::fast) did not carry.
 #[inline(always)]
@@ -49,11 +52,32 @@ fn slow_ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, network: u3
         scratch.fault.store(fault::<F, T, I>(frame, tables, packet));
     }
     let Some(index) = tables.search(&packet.arrival) else { return Verdict::Next(Stage::Open) };
+    if uses_anew(tables, scratch, packet, index) && tables.end_closed(index) {
+        return Verdict::Next(Stage::Open);
+    }
     scratch.slot.store(index);
     if packet.fragment.is_part() {
         return Verdict::Next(Stage::Fragment);
     }
     Verdict::Next(Stage::Carry)
+}
+
+/// Whether a packet opens a flow anew under the tuple of one that is closed.
+#[inline(always)]
+fn uses_anew<T: Tables, I: Fresh>(
+    tables: &T,
+    scratch: &Scratch,
+    packet: &Packet<I>,
+    index: u32,
+) -> bool {
+    packet.arrival.protocol == u32::from(TCP)
+        && is_first(packet.flags)
+        && packet.flags & tcp_flags::FIN == 0
+        && !packet.fragment.is_part()
+        && scratch.fault.load() == Scratch::NO_FAULT
+        && tables.slot(index).is_some_and(|slot| {
+            slot.word() & (word::PHASE | word::REVERSE) == Phase::Closing.bits()
+        })
 }
 
 /// Whether a TCP packet with these flags may open a flow.

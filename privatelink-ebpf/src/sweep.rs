@@ -91,6 +91,12 @@ fn end_for_cause<T: Tables>(tables: &T, index: u32) -> Option<()> {
 /// The index of no slot.
 const NO_SLOT: u32 = u32::MAX;
 
+/// Ends a flow whose client uses its tuple anew, by the index of its direction from the client.
+pub fn end_closed<T: Tables>(tables: &T, index: u32) -> Option<()> {
+    let found = Found::at(tables, index)?;
+    end(tables, index, other_slot(tables, &found).unwrap_or(NO_SLOT), EndCause::Closed)
+}
+
 /// Takes a flow out of use and tells user space, once: what could not be taken out of use has not
 /// ended.
 #[inline(never)]
@@ -129,9 +135,7 @@ fn later(a: u32, b: u32) -> u32 {
 /// Why a flow may not go on, if it may not.
 #[inline(always)]
 fn refused<T: Tables>(tables: &T, found: &Found<'_>) -> Option<EndCause> {
-    const AVAILABLE: u32 = Admission::Available as u32;
-    const DRAINING: u32 = Admission::Draining as u32;
-    if !matches!(found.endpoint.admission, AVAILABLE | DRAINING) {
+    if !Admission::carries(found.endpoint.admission) {
         return Some(EndCause::NotAdmitted);
     }
     if found.target.state != TargetState::Present as u32 {

@@ -2,7 +2,7 @@
 
 use crate::{
     flow_table::{self, Arrival, Taken},
-    phase, report,
+    phase, report, sweep,
     wire::Ip,
 };
 use privatelink_common::{
@@ -85,6 +85,11 @@ pub trait Tables: Sized {
     /// [`phase::follow`]; an environment may have it out of line.
     fn follow(&self, index: u32, flags: u32) {
         phase::follow(self, index, flags);
+    }
+
+    /// [`end_closed`](crate::end_closed); an environment may have it out of line.
+    fn end_closed(&self, index: u32) -> bool {
+        sweep::end_closed(self, index).is_some()
     }
 
     /// [`report::report`]; an environment may have it out of line.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use privatelink_common::{
     Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Mac, Pool, Refusal,
-    Service, Source, TCP, Target, TargetState, UDP, ticks_from_millis,
+    Service, Source, TCP, Target, TargetState, UDP, policy::limited, ticks_from_millis,
 };
 
 use crate::{
@@ -228,6 +228,9 @@ impl<'a> View<'a> {
         }
         let (limits, bits) = policy::limits(&endpoint.limits);
         record.limits = bits;
+        if bits & limited::PACKETS != 0 && admission == Admission::Available {
+            record.admission = Admission::Metered as u32;
+        }
         if bits != 0 {
             self.tables.limits.insert(index, limits);
         }

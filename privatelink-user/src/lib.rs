@@ -23,6 +23,7 @@ pub mod difference;
 pub mod events;
 pub mod flow_log;
 pub mod flows;
+pub mod health;
 pub mod host;
 pub mod ids;
 pub mod metrics;

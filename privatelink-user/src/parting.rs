@@ -53,10 +53,7 @@ fn is_same_endpoint(old: &Endpoint, new: &Endpoint) -> bool {
 
 /// Whether flows that were allowed may not be any more.
 fn is_tightened(old: &Endpoint, new: &Endpoint) -> bool {
-    let admits = |endpoint: &Endpoint| {
-        endpoint.admission == Admission::Available as u32
-            || endpoint.admission == Admission::Draining as u32
-    };
+    let admits = |endpoint: &Endpoint| Admission::carries(endpoint.admission);
     let rules = |endpoint: &Endpoint| (endpoint.rules, endpoint.rule_count);
     admits(old) && !admits(new) || rules(old) != rules(new)
 }

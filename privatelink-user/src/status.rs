@@ -1,6 +1,9 @@
 //! What the daemon tells about itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use privatelink_common::{EndpointCounters, Reason};
 
@@ -14,7 +17,7 @@ use crate::{
     host::HostFacts,
     model::{self, Model, PortRange},
     state::State,
-    targets::{self, Inputs},
+    targets::{self, Health, Inputs, TargetKey},
 };
 
 /// What the pieces of a status are made of.
@@ -113,25 +116,42 @@ impl View<'_> {
             let hop = network.and_then(|network| next_hop(network, address));
             let neighbour = link.zip(hop).and_then(|(l, hop)| self.facts.neighbour(l.index, hop));
             let index = self.state.ids.target(service, address);
-            let (health, reason) = match service.health_check {
-                None => ("unused", "the service has no health check"),
-                Some(_) => ("initial", "no health check has ended yet"),
-            };
-            let of = move |ports: &PortRange| types::Target {
-                service: service.name.to_string(),
-                address: address.to_string(),
-                port: ports.first().get(),
-                ports: ports.to_string(),
-                weight: weight.get(),
-                health: health.to_owned(),
-                reason: reason.to_owned(),
-                active_flows: index.map_or(0, |index| self.flows_to(index, *ports)),
-                next_hop: hop.map(|hop| hop.to_string()),
-                mac: neighbour.map(|neighbour| mac(neighbour.mac)),
+            let of = |ports: &PortRange| {
+                let (health, reason) = self.health(service, address, *ports);
+                types::Target {
+                    service: service.name.to_string(),
+                    address: address.to_string(),
+                    port: ports.first().get(),
+                    ports: ports.to_string(),
+                    weight: weight.get(),
+                    health,
+                    reason,
+                    active_flows: index.map_or(0, |index| self.flows_to(index, *ports)),
+                    next_hop: hop.map(|hop| hop.to_string()),
+                    mac: neighbour.map(|neighbour| mac(neighbour.mac)),
+                }
             };
             ports.iter().map(of).collect::<Vec<_>>()
         };
         targets::addresses(service, self.inputs).into_iter().flat_map(target).collect()
+    }
+
+    /// A target's health on these ports, and why.
+    fn health(
+        &self,
+        service: &model::Service,
+        address: IpAddr,
+        ports: PortRange,
+    ) -> (String, String) {
+        let Some(check) = &service.health_check else {
+            return ("unused".into(), "the service has no health check".into());
+        };
+        let port = check.port.unwrap_or(ports.first()).get();
+        let key = TargetKey { service: service.name.clone(), address, port };
+        match self.inputs.health.get(&key) {
+            Some(condition) => (condition.health.word().into(), condition.reason.clone()),
+            None => (Health::Initial.word().into(), "no health check has ended yet".into()),
+        }
     }
 
     fn flows_to(&self, target: u32, ports: PortRange) -> u64 {

@@ -98,11 +98,6 @@ fn service(service: &Service, found: &mut Vec<Unsupported>) {
         let named = matches!(target.address, TargetAddress::Dns(_));
         finder.refuse(named, format!("target.{number}.address"), "write the target's IP address");
     }
-    finder.warn(
-        service.health_check.is_some(),
-        "health_check",
-        "every target is taken for healthy",
-    );
     let help = "flows of a removed target end at once";
     finder.warn(service.drain != Service::DEFAULT_DRAIN, "drain", help);
     finder.warn(service.fail_open, "fail_open", "every target is taken for healthy");
@@ -146,7 +141,6 @@ mod tests {
             ("# rules", "fail_open = true", "fail_open", false),
             ("# rules", "drain = \"10s\"", "drain", false),
             ("# rules", "private_dns = [\"a.b\"]", "private_dns", false),
-            ("# rules", "health_check = { protocol = \"tcp\" }", "health_check", false),
             (r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true),
         ] {
             let text = PARTS.replace(place, line);

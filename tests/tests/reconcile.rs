@@ -235,10 +235,10 @@ fn down_leaves_nothing() {
 fn a_fresh_table_holds_nothing_and_packets_of_others_pass() {
     bpffs::ensure().unwrap();
     let datapath = Datapath::unpinned(FLOWS, Some([1; 10])).unwrap();
-    assert_eq!(datapath.flow_count().unwrap(), 0);
-    assert_eq!(datapath.flows().count(), 0);
-    assert_eq!(datapath.counters(&[0, 7]).unwrap(), [Default::default(); 2]);
-    let drops = datapath.drops().unwrap();
+    assert_eq!(datapath.reader().flow_count().unwrap(), 0);
+    assert_eq!(datapath.reader().flows().count(), 0);
+    assert_eq!(datapath.reader().counters(&[0, 7]).unwrap(), [Default::default(); 2]);
+    let drops = datapath.reader().drops().unwrap();
     assert_eq!(drops.len(), Reason::ALL.len());
     assert!(drops.iter().all(|(_, count)| *count == 0), "{drops:?}");
     let packet = [0x5a; 64];

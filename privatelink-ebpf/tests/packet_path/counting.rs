@@ -6,6 +6,7 @@ use crate::{
 };
 use privatelink_common::{
     Admission, EndCause, EndpointCounters, Reason, RefusedFlow, Sampling, TargetCounters,
+    flow::{Flow, Slot},
     ticks_from_millis,
 };
 use privatelink_ebpf::{Tables as _, Verdict, sweep};
@@ -87,6 +88,29 @@ fn what_ends_is_told_once_and_counted_at_its_target() {
         assert_eq!((target.opened, target.ended), (1, 1));
         let at_target = (target.packets_in, target.bytes_in, target.packets_out, target.bytes_out);
         assert_eq!(at_target, through);
+    }
+}
+
+/// The other flow may go elsewhere: the listener has another target by then.
+#[test]
+fn a_client_that_uses_its_tuple_anew_has_another_flow() {
+    const OTHER: u32 = TARGET + 1;
+    for parties in Parties::both() {
+        let mut gateway = Gateway::new(&parties);
+        let source = gateway.open(Transport::Tcp(SYN, 5));
+        reply(&gateway, source, RST | ACK);
+        let target = gateway.tables.targets[&TARGET];
+        gateway.tables.targets.insert(OTHER, target);
+        gateway.tables.backends.insert(0, OTHER);
+        gateway.open(Transport::Tcp(SYN, 5));
+        let ends = gateway.tables.ends.lock().unwrap().clone();
+        let [end] = &ends[..] else { panic!("{ends:?}") };
+        assert_eq!(EndCause::of(end.cause), Some(EndCause::Closed));
+        assert_eq!((end.flow.target(), end.flow.packets, end.packets_out), (TARGET, 1, 1));
+        let live: Vec<_> =
+            gateway.tables.slots().iter().map(Slot::load).filter(Flow::is_live).collect();
+        assert_eq!(live.iter().map(Flow::target).collect::<Vec<_>>(), [OTHER, OTHER]);
+        assert_eq!(endpoint(&gateway).new_flows, 2);
     }
 }
 

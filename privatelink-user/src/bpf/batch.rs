@@ -32,8 +32,16 @@ pub(crate) fn for_each<K: Pod + FromBytes, V: Pod + FromBytes>(
     })
 }
 
-/// Calls `visit` for each entry of a map, with one value or one for each CPU.
-fn for_each_of<K: Pod + FromBytes, V: Pod + FromBytes>(
+/// Calls `visit` for each entry of a per-CPU map, with the sum over all CPUs.
+pub(super) fn for_each_sum<K: Pod + FromBytes, V: Pod + FromBytes + Sum>(
+    map: &MapData,
+    mut visit: impl FnMut(K, V),
+) -> io::Result<()> {
+    for_each_of(map, PER_CPU_ENTRIES, |key, cpus: &[V]| visit(key, cpus.iter().copied().sum()))
+}
+
+/// Calls `visit` for each entry of a map, with its one value, or those of all CPUs.
+pub(super) fn for_each_of<K: Pod + FromBytes, V: Pod + FromBytes>(
     map: &MapData,
     entries: usize,
     mut visit: impl FnMut(K, &[V]),

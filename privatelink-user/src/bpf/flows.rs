@@ -17,6 +17,12 @@ impl FlowTable {
         Mapping::of::<Slot>(map).map(Self)
     }
 
+    /// How many regions it has.
+    pub(super) fn regions(&self) -> u32 {
+        let (_, slots) = self.0.values();
+        u32::try_from(slots / REGION_SLOTS as usize).unwrap_or(u32::MAX)
+    }
+
     fn slots(&self) -> &[Slot] {
         let (base, count) = self.0.values();
         // SAFETY: this many slots are mapped until `self` is dropped, one after the other and

@@ -16,7 +16,6 @@ mod maps;
 mod netlink;
 mod pins;
 mod read;
-mod reader;
 mod settings;
 mod sys;
 
@@ -24,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -33,7 +32,7 @@ use nix::fcntl::Flock;
 use privatelink_common::flow::regions_for;
 use privatelink_common::hash::HashKeys;
 use privatelink_common::maps::{
-    CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, SLOTS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
+    CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
 };
 use privatelink_common::{End, RefusedFlow, Stage};
 
@@ -41,16 +40,14 @@ pub use attach::{Attached, Mode};
 pub use error::Error;
 pub use frames::FrameSender;
 pub(crate) use maps::Maps;
-pub use reader::Reader;
+pub use read::Reader;
 pub use settings::Adoption;
 pub use sys::quiesce;
 
 use zerocopy::FromBytes;
 
 use crate::store::Kernel;
-use flows::FlowTable;
 use pins::Pins;
-use read::Counters;
 use settings::Settings;
 
 /// The compiled programs.
@@ -68,8 +65,7 @@ pub struct Datapath {
     program: ProgramFd,
     program_id: u32,
     maps: Maps,
-    counters: Counters,
-    flow_table: FlowTable,
+    reader: Arc<Reader>,
     ends: Mutex<RingBuf<MapData>>,
     refusals: Mutex<RingBuf<MapData>>,
     pins: Option<Held>,
@@ -254,10 +250,7 @@ impl Datapath {
             maps.enter_stage(*stage, program)?;
         }
         let program_id = program_id(program.as_fd())?;
-        let table = maps.get(SLOTS)?;
-        let flow_table = FlowTable::map(table)
-            .map_err(|source| Error::Read { what: "the flow table", source })?;
-        let counters = Counters::open(&maps)?;
+        let reader = Arc::new(Reader::open(&maps)?);
         let (ends, refusals) = (ring(&maps, ENDS)?, ring(&maps, REFUSALS)?);
         let links = Mutex::default();
         Ok(Self {
@@ -265,8 +258,7 @@ impl Datapath {
             program,
             program_id,
             maps,
-            counters,
-            flow_table,
+            reader,
             ends,
             refusals,
             pins: None,

@@ -129,7 +129,7 @@ impl Running {
     }
 
     fn counts(&self) -> Counts {
-        flows::count(self.datapath.flows())
+        flows::count(self.datapath.reader().flows())
     }
 
     fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {
@@ -137,7 +137,7 @@ impl Running {
         let counts = self.counts();
         let view = self.view(&caller.rights, &counts);
         let all = caller.administrates().is_ok();
-        let drops = if all { self.datapath.drops().map_err(failed)? } else { Vec::new() };
+        let drops = if all { self.datapath.reader().drops().map_err(failed)? } else { Vec::new() };
         Ok(types::Status {
             gateway: gateway.name.to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -147,7 +147,7 @@ impl Running {
             services: view.services(),
             endpoints: self.endpoints(&caller.rights, &counts)?,
             flows: types::FlowTable {
-                active: self.datapath.flow_count().map_err(failed)?,
+                active: self.datapath.reader().flow_count().map_err(failed)?,
                 capacity: gateway.max_flows.get().into(),
             },
             // These tell of everybody's things.
@@ -162,9 +162,9 @@ impl Running {
         let ids = &self.store.state().ids;
         let indices: Vec<u32> =
             view.seen_endpoints().filter_map(|endpoint| ids.endpoint(endpoint)).collect();
-        let counters = self.datapath.counters(&indices).map_err(failed)?;
+        let counters = self.datapath.reader().counters(&indices).map_err(failed)?;
         let counters: BTreeMap<u32, EndpointCounters> = indices.into_iter().zip(counters).collect();
-        let drops = self.datapath.endpoint_drops().map_err(failed)?;
+        let drops = self.datapath.reader().endpoint_drops().map_err(failed)?;
         let counted = |index| {
             let dropped = drops.get(&index).map_or(0, |reasons| reasons.values().sum());
             (counters.get(&index).copied().unwrap_or_default(), dropped)
@@ -193,7 +193,7 @@ impl Running {
         let name = |index| names.get(&index).map(ToString::to_string);
         let limit = query.limit.unwrap_or(FlowQuery::DEFAULT_LIMIT).min(FlowQuery::MAX_LIMIT);
         let now = self.datapath.now_ticks().map_err(failed)?;
-        Ok(flows::join(|| self.datapath.flows(), limit as usize, tables, now, name))
+        Ok(flows::join(|| self.datapath.reader().flows(), limit as usize, tables, now, name))
     }
 
     fn plan(&self, configuration: Configuration) -> Result<Difference, Refused> {

@@ -35,6 +35,9 @@ pub enum Error {
     /// Signals cannot be received.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
+    /// There is no thread for health checks.
+    #[error("cannot start the thread that checks targets")]
+    Checks(#[source] io::Error),
     /// The control socket broke.
     #[error("the control socket has failed")]
     ServerEnded,

@@ -3,6 +3,7 @@
 mod answers;
 mod endings;
 mod error;
+mod health;
 mod interfaces;
 mod lock;
 mod publish;
@@ -49,6 +50,8 @@ const WATCH: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(200);
 /// The time between two parts of a sweep of the flow table.
 const SWEEP: Duration = Duration::from_millis(250);
+/// How often the daemon looks how flows to targets have begun.
+const FLOWS: Duration = Duration::from_millis(200);
 /// How long answers that were begun may take when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -113,11 +116,14 @@ async fn drive(
     mut asked: mpsc::Receiver<Question>,
     server: &JoinHandle<()>,
 ) -> Result<(), Error> {
-    let (mut running, mut events) = Running::open(&options.config, socket, loaded).await?;
+    let (mut running, mut events, mut reports) =
+        Running::open(&options.config, socket, loaded).await?;
     let mut verify = Instant::now() + VERIFY;
     let mut due = converged(running.converge().await)?;
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut flows = interval(FLOWS);
+    flows.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alive = watchdog();
     let mut watch = interval(WATCH);
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,6 +145,11 @@ async fn drive(
                     due.get_or_insert(Instant::now() + BURST);
                 }
             }
+            Some(report) = reports.next() => {
+                if running.take_reports(report, &mut reports) {
+                    due.get_or_insert(Instant::now() + BURST);
+                }
+            }
             Some(question) = asked.recv() => {
                 if running.answer(question).await {
                     running.ends("forwarding has been stopped; the daemon ends");
@@ -151,6 +162,11 @@ async fn drive(
             _ = sweep.tick() => {
                 if let Err(error) = running.sweep() {
                     error!("silent flows are not ended: {}", Chain(&error));
+                }
+            }
+            _ = flows.tick() => {
+                if let Err(error) = running.look_at_flows() {
+                    error!("what flows tell of targets is not known: {}", Chain(&error));
                 }
             }
             () = alive.tick() => notify(&[NotifyState::Watchdog]),

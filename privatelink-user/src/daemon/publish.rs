@@ -26,7 +26,7 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Answers nobody yet.
-    pub fn new(reader: Reader) -> Self {
+    pub fn new(reader: Arc<Reader>) -> Self {
         let source = Arc::new(Source::new(reader));
         let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
         Self { progress: Progress::begin(), source, server: None, census }

@@ -1,12 +1,12 @@
 //! The flow log of a running gateway: what it is told, and when.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use log::{info, warn};
 use privatelink_common::End;
 use tokio::time::Instant;
 
-use super::{Chain, running::Running};
+use super::running::Running;
 use crate::{
     api::types,
     bpf::Datapath,
@@ -99,19 +99,16 @@ impl Records {
 }
 
 /// Starts a log that reads the flow table by itself.
-fn begin(settings: &FlowLog, state_dir: &Path, datapath: &Datapath) -> Result<Log, String> {
-    let reader = datapath.reader().map_err(|error| Chain(&error).to_string())?;
-    let flows = FlowSource::new(move |visit| match reader.flows() {
-        Ok(flows) => flows.for_each(|flow| visit(&flow)),
-        Err(error) => warn!("flows that last are not told of: {}", Chain(&error)),
-    });
-    Log::start(settings.clone(), state_dir, flows).map_err(|error| error.to_string())
+fn begin(settings: &FlowLog, state_dir: &Path, datapath: &Datapath) -> io::Result<Log> {
+    let reader = Arc::clone(datapath.reader());
+    let flows = FlowSource::new(move |visit| reader.flows().for_each(|flow| visit(&flow)));
+    Log::start(settings.clone(), state_dir, flows)
 }
 
 /// Ends and refused flows that the kernel did not tell of; as many as before if it does not say.
 fn left_out(datapath: &Datapath) -> u64 {
-    let ends = datapath.ends_lost().unwrap_or_default();
-    ends.wrapping_add(datapath.refusals_left_out().unwrap_or_default())
+    let ends = datapath.reader().ends_lost().unwrap_or_default();
+    ends.wrapping_add(datapath.reader().refusals_left_out().unwrap_or_default())
 }
 
 impl Running {

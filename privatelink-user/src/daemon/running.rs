@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +14,9 @@ use log::{error, info, warn};
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
-use super::{Chain, Error, endings::Endings, notify, publish::Publisher, records::Records};
+use super::{
+    Chain, Error, endings::Endings, health::Watch, notify, publish::Publisher, records::Records,
+};
 use crate::{
     access::{Administrators, Rights},
     api::{
@@ -28,6 +31,7 @@ use crate::{
     difference::{self, Side},
     events::{Bus, Event, Kind, Observation, of_connections},
     flows::Counts,
+    health::{Checks, Reports},
     host::{Events, Host},
     parting,
     plan::Plan,
@@ -79,6 +83,7 @@ pub(super) struct Running {
     /// What was last seen of interfaces and next hops; `None` before the daemon was ready.
     seen: Option<Observation>,
     pub(super) publisher: Publisher,
+    pub(super) watch: Watch,
 }
 
 /// Refuses what this release cannot do, and warns of what it does not.
@@ -96,7 +101,7 @@ impl Running {
         config: &Path,
         socket: &Path,
         loaded: Loaded,
-    ) -> Result<(Self, Events), Error> {
+    ) -> Result<(Self, Events, Reports), Error> {
         let gateway = loaded.model.gateway();
         let mut store = Journal::open(&gateway.state_dir)?;
         let (host, events) = Host::open().await?;
@@ -109,7 +114,8 @@ impl Running {
         bus.publish(Event::new(Kind::GatewayStarted, text));
         keep(&mut store, &state, &bus)?;
         let kernel = datapath.store()?;
-        let publisher = Publisher::new(datapath.reader()?);
+        let publisher = Publisher::new(Arc::clone(datapath.reader()));
+        let (checks, reports) = Checks::start().map_err(Error::Checks)?;
         let mut records = Records::default();
         records.name(&loaded.model, &state.ids);
         let running = Self {
@@ -134,8 +140,9 @@ impl Running {
             records,
             seen: None,
             publisher,
+            watch: Watch::over(checks),
         };
-        Ok((running, events))
+        Ok((running, events, reports))
     }
 
     /// Whether packets can flow.
@@ -154,16 +161,18 @@ impl Running {
             // What time has ended is ended for packets even so.
             error!("{}", Chain(&error));
         }
+        self.follow_checks();
         let unlogged = self.records.follow(self.loaded.model.gateway(), &self.datapath);
         self.write_maps()?;
         let mut problems = self.follow_interfaces().await;
+        problems.extend(self.check_problems());
         problems.extend(self.endings.problem());
         problems.extend(self.publisher.serve(self.loaded.model.gateway().metrics));
         problems.extend(unlogged);
         let hops = next_hops(&self.loaded.model, self.host.facts(), &self.inputs);
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
-        let settled = hops.iter().all(|hop| resolved(hop).is_some());
+        let settled = hops.iter().all(|hop| resolved(hop).is_some()) && self.is_checked();
         if !self.ready && (settled || self.started.elapsed() >= SETTLE) {
             self.ready = true;
             notify(&[NotifyState::Ready]);
@@ -257,7 +266,7 @@ impl Running {
             let (model, state) = (&next.loaded.model, &next.state);
             let tables = desired(model, state, facts, inputs, now);
             let after = Side { model, state, inputs, tables: &tables };
-            difference = difference::between(before, after, self.datapath.flows());
+            difference = difference::between(before, after, self.datapath.reader().flows());
         }
         let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
         difference.warnings = next.warnings.iter().map(warning).collect();

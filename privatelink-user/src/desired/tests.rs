@@ -116,6 +116,25 @@ fn the_quickstart_becomes_records() {
 }
 
 #[test]
+fn packets_are_counted_only_where_they_are_limited() {
+    for (limits, admission) in [
+        ("flows = 5", Admission::Available),
+        ("packets_per_second = 5", Admission::Metered),
+        ("flows = 5, bits_per_second = 5", Admission::Metered),
+    ] {
+        let text = include_str!("../../../examples/quickstart.toml");
+        let text = text.replace("[[endpoint]]", &format!("[[endpoint]]\nlimits = {{ {limits} }}"));
+        let tables = compute(&text, &host());
+        let acme = tables.attachments[&11] - 1;
+        assert_eq!(
+            endpoint_of(&tables, acme, "fd00:1::50").admission,
+            admission as u32,
+            "{limits}"
+        );
+    }
+}
+
+#[test]
 fn who_may_connect_is_admitted() {
     for (rules, expected) in [
         (r#"acceptance = "automatic"; allow = ["acme"]"#, Admission::Available),

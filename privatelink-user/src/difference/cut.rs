@@ -142,9 +142,7 @@ enum Cause<'a> {
 
 /// Whether packets of flows that exist pass.
 fn is_open(endpoint: &Endpoint) -> bool {
-    [Admission::Available, Admission::Draining]
-        .map(|state| state as u32)
-        .contains(&endpoint.admission)
+    Admission::carries(endpoint.admission)
 }
 
 fn is_present(target: &Target) -> bool {

@@ -50,6 +50,10 @@ kinds! {
     InterfaceAttached = "interface-attached",
     /// The gateway's program is no longer on an interface.
     InterfaceDetached = "interface-detached",
+    /// A target's health checks pass, and did not before.
+    TargetHealthy = "target-healthy",
+    /// A target's health checks fail, and did not before.
+    TargetUnhealthy = "target-unhealthy",
     /// A next hop answers, or does so from another Ethernet address.
     NextHopFound = "next-hop-found",
     /// A next hop no longer answers.

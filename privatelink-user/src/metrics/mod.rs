@@ -16,7 +16,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use log::warn;
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
 pub use census::{Census, PORTS, Use};
@@ -25,10 +24,7 @@ pub use render::{Readings, page};
 pub use server::Server;
 pub use text::Format;
 
-use crate::{
-    bpf::{self, Reader},
-    daemon::Chain,
-};
+use crate::bpf::{self, Reader};
 
 /// How often source ports are counted, at most.
 const CENSUS: Duration = Duration::from_secs(10);
@@ -39,7 +35,7 @@ const CENSUS_SHARE: u32 = 50;
 /// What scrapes are answered from.
 #[derive(Debug)]
 pub struct Source {
-    reader: Reader,
+    reader: Arc<Reader>,
     inventory: watch::Sender<Option<Arc<Inventory>>>,
     census: watch::Sender<Arc<Census>>,
 }
@@ -57,7 +53,7 @@ pub enum Error {
 
 impl Source {
     /// Nothing is published yet.
-    pub fn new(reader: Reader) -> Self {
+    pub fn new(reader: Arc<Reader>) -> Self {
         Self { reader, inventory: watch::Sender::default(), census: watch::Sender::default() }
     }
 
@@ -78,10 +74,10 @@ impl Source {
     }
 
     /// Counts the source ports in use, and returns after which time to count again.
-    fn count_ports(&self) -> Result<Duration, bpf::Error> {
+    fn count_ports(&self) -> Duration {
         let begin = Instant::now();
-        self.census.send_replace(Arc::new(Census::of(self.reader.flows()?)));
-        Ok(CENSUS.max(begin.elapsed() * CENSUS_SHARE))
+        self.census.send_replace(Arc::new(Census::of(self.reader.flows())));
+        CENSUS.max(begin.elapsed() * CENSUS_SHARE)
     }
 }
 
@@ -89,15 +85,8 @@ impl Source {
 pub async fn keep_counting_ports(source: Arc<Source>) {
     loop {
         let counting = Arc::clone(&source);
-        let pause = match spawn_blocking(move || counting.count_ports()).await {
-            Ok(Ok(pause)) => pause,
-            Ok(Err(error)) => {
-                warn!("source ports in use are not counted: {}", Chain(&error));
-                CENSUS
-            }
-            // The daemon is ending.
-            Err(_) => return,
-        };
+        // Otherwise the daemon is ending.
+        let Ok(pause) = spawn_blocking(move || counting.count_ports()).await else { return };
         sleep(pause).await;
     }
 }

@@ -37,7 +37,7 @@ impl Readings {
     pub fn take(reader: &Reader, inventory: &Inventory) -> Result<Self, bpf::Error> {
         let endpoints: Vec<u32> = inventory.endpoints.iter().map(|one| one.index).collect();
         Ok(Self {
-            endpoints: reader.endpoints(&endpoints)?,
+            endpoints: reader.counters(&endpoints)?,
             drops: reader.drops()?,
             flows: reader.flow_count()?,
         })

@@ -8,6 +8,7 @@ mod events;
 mod fairness;
 mod fixture;
 mod flow_log;
+mod health;
 mod interfaces;
 mod isolation;
 mod lab;

@@ -1,0 +1,23 @@
+//! Health checks: asks targets whether they serve, and tells what changes.
+//!
+//! ```text
+//! Model, Inputs, HostFacts ─wanted─► Checks ─probe─► targets
+//!                                    Reports ◄─Standing─┘
+//! ```
+//!
+//! All checks run on one thread of their own, so that neither waits for the other: the daemon's
+//! loop for a slow target, or a check for a large reload. What is found out goes back as
+//! [`Report`]s and becomes an input to the maps. What clients' flows tell ([`Symptoms`]) only
+//! brings a check forward.
+
+mod engine;
+mod jitter;
+mod probe;
+mod standing;
+mod symptoms;
+mod wanted;
+
+pub use engine::{Checks, Report, Reports};
+pub use standing::{Outcome, Standing, Thresholds};
+pub use symptoms::Symptoms;
+pub use wanted::{Check, Obstacle, wanted};

@@ -1,0 +1,42 @@
+//! A request over HTTP/1.1.
+
+use http_body_util::Empty;
+use hyper::{
+    Request,
+    body::Bytes,
+    client::conn::http1,
+    header::{CONNECTION, HOST, USER_AGENT},
+};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Failure;
+
+/// Fetches a path, and returns the code of the answer.
+pub(super) async fn ask<S>(stream: S, path: &str, host: &str) -> Result<u16, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| strange(&error))?;
+    let request = Request::get(path)
+        .header(HOST, host)
+        .header(USER_AGENT, super::USER_AGENT)
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| strange(&error))?;
+    let answer = sender.send_request(request);
+    tokio::pin!(connection, answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        // What ends the connection is told to the request, if it was still waiting.
+        _ = &mut connection => answer.await,
+    }
+    .map(|answer| answer.status().as_u16())
+    .map_err(|error| strange(&error))
+}
+
+fn strange(error: &dyn std::error::Error) -> Failure {
+    Failure::Protocol { protocol: "HTTP", cause: super::chain(error) }
+}
