@@ -18,7 +18,8 @@ use super::{
     source::{Located, Location},
 };
 use crate::model::{
-    DnsName, Interface, Invalid, Name, Number, Period, Port, PortRange, Quantity, StatusCodes,
+    DnsName, DnsPattern, Interface, Invalid, Name, Number, Period, Port, PortRange, Quantity,
+    StatusCodes,
 };
 
 /// A value on its way from the parser to a section.
@@ -138,6 +139,7 @@ from_text! {
     Name: "a name in quotes", Name::from_str;
     Interface: "an interface name in quotes", Interface::from_str;
     DnsName: "a DNS name in quotes", DnsName::from_str;
+    DnsPattern: "a DNS name in quotes", DnsPattern::from_str;
     IpAddr: "an IP address in quotes", address;
     IpNet: "an address prefix in quotes", prefix;
     SocketAddr: "an address and port in quotes", |text: &str| {

@@ -12,10 +12,10 @@ use super::{
     source::Located,
 };
 use crate::model::{
-    AcceptancePolicy, Destination, DnsName, Drain, IdleTimeout, Interface, Invalid, LogField,
-    LogFiles, LogInterval, MaxFlows, Name, OnDisallow, OnPending, OnReject, Port, PortRange,
-    ProbeInterval, ProbeTimeout, Protocol, Quantity, RequestExpiry, StatusCodes, TargetAddress,
-    Threshold, VlanId, Weight,
+    AcceptancePolicy, Destination, DnsName, DnsPattern, DnsTtl, DnsUnhealthy, Drain, IdleTimeout,
+    Interface, Invalid, LogField, LogFiles, LogInterval, MaxFlows, Name, OnDisallow, OnPending,
+    OnReject, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity, RequestExpiry,
+    StatusCodes, TargetAddress, Threshold, VlanId, Weight,
 };
 
 section! {
@@ -33,6 +33,7 @@ section! {
     Gateway "[gateway]" {
         required name: Name = "name = \"gw-a\"",
         optional domain: DnsName,
+        optional dns_ttl: DnsTtl,
         optional metrics: SocketAddr,
         optional max_flows: MaxFlows,
         optional state_dir: PathBuf,
@@ -72,6 +73,9 @@ section! {
         optional vlan: VlanId,
         optional gateway: Routers,
         optional dns: bool,
+        optional dns_accept: List<DnsPattern>,
+        optional forwarders: List<IpAddr>,
+        optional dns_rate: Quantity,
     }
 }
 
@@ -88,7 +92,8 @@ section! {
         optional accept: List<Who>,
         optional request_expiry: RequestExpiry,
         optional on_disallow: OnDisallow,
-        optional private_dns: List<DnsName>,
+        optional private_dns: List<DnsPattern>,
+        optional dns_unhealthy: DnsUnhealthy,
         optional on_reject: OnReject,
         optional on_pending: OnPending,
         optional fail_open: bool,
@@ -139,6 +144,7 @@ section! {
         optional addresses: Addresses,
         optional allow: OneOrMore<SecurityRule>,
         optional limits: Limits,
+        optional private_dns: bool,
     }
 }
 
@@ -319,6 +325,12 @@ impl Decode for AcceptancePolicy {
 impl Decode for OnDisallow {
     fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
         entry.choose(&[("cut", Self::Cut), ("keep", Self::Keep)], report)
+    }
+}
+
+impl Decode for DnsUnhealthy {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        entry.choose(&[("keep", Self::Keep), ("withdraw", Self::Withdraw)], report)
     }
 }
 

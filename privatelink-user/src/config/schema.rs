@@ -13,8 +13,9 @@ use super::{
     raw,
 };
 use crate::model::{
-    AcceptancePolicy, Destination, DnsName, Interface, LogField, Name, Number, OnDisallow,
-    OnPending, OnReject, Period, Port, PortRange, Protocol, Quantity, StatusCodes, TargetAddress,
+    AcceptancePolicy, Destination, DnsName, DnsPattern, DnsUnhealthy, Interface, LogField, Name,
+    Number, OnDisallow, OnPending, OnReject, Period, Port, PortRange, Protocol, Quantity,
+    StatusCodes, TargetAddress,
 };
 
 /// The page that describes every key.
@@ -109,6 +110,7 @@ described! {
     Name: text("^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$");
     Interface: text("^[^/:\\s]{1,15}$");
     DnsName: text("^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\\.?$");
+    DnsPattern: text("^(\\*\\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\\.?$");
     IpAddr: either(&[
         json!({ "type": "string", "format": "ipv4" }),
         json!({ "type": "string", "format": "ipv6" }),
@@ -134,6 +136,7 @@ described! {
     Protocol: words(&["tcp", "udp"]);
     AcceptancePolicy: words(&["manual", "automatic"]);
     OnDisallow: words(&["cut", "keep"]);
+    DnsUnhealthy: words(&["keep", "withdraw"]);
     OnPending: words(&["reset", "drop"]);
     OnReject: either(&[words(&["reset", "drop"]), raw::OnRejectDrain::schema()]);
     Destination: text("^(stdout|(unix:)?/.+)$");

@@ -57,6 +57,7 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     let mut words = Words::default();
     words.key("name", Some(before.name.to_string()), after.name.to_string());
     words.key("domain", Some(before.domain.to_string()), after.domain.to_string());
+    words.key("dns_ttl", Some(before.dns_ttl.to_string()), after.dns_ttl.to_string());
     words.key("metrics", Some(option(before.metrics)), option(after.metrics));
     let log = |gateway: &Gateway| option(gateway.flow_log.as_ref().map(flow_log));
     words.key("flow_log", Some(log(before)), log(after));
@@ -114,6 +115,12 @@ pub(super) fn network(before: Option<&Network>, after: &Network) -> Words {
     words.key("gateway", old, new);
     let (old, new) = of(|one| one.dns.to_string());
     words.detail("dns", old, new);
+    let (old, new) = of(|one| one.dns_accept.as_ref().map_or("all".to_owned(), list));
+    words.detail("dns_accept", old, new);
+    let (old, new) = of(|one| list(&one.forwarders));
+    words.detail("forwarders", old, new);
+    let (old, new) = of(|one| one.dns_rate.get().to_string());
+    words.detail("dns_rate", old, new);
     words
 }
 
@@ -135,6 +142,7 @@ pub(super) fn service(before: Option<&Service>, after: &Service) -> Words {
         ("request_expiry", (|one| option(one.request_expiry)) as fn(&Service) -> String),
         ("on_disallow", |one| one.on_disallow.to_string()),
         ("private_dns", |one| list(&one.private_dns)),
+        ("dns_unhealthy", |one| one.dns_unhealthy.to_string()),
         ("on_reject", |one| one.on_reject.to_string()),
         ("on_pending", |one| one.on_pending.to_string()),
         ("fail_open", |one| one.fail_open.to_string()),
@@ -187,6 +195,8 @@ pub(super) fn endpoint(before: Option<&Endpoint>, after: &Endpoint) -> Words {
         let (old, new) = of(value);
         words.key(key, old, new);
     }
+    let (old, new) = of(|one| one.private_dns.to_string());
+    words.detail("private_dns", old, new);
     words
 }
 

@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub allow: Vec<SecurityRule>,
     /// What it may take of the gateway.
     pub limits: Limits,
+    /// Whether the service's own names lead to it.
+    pub private_dns: bool,
 }
 
 /// How an endpoint comes by its addresses.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{DnsName, FlowLog, Name, Number};
+use super::{DnsName, DnsTtl, FlowLog, Name, Number};
 
 /// How many flows the gateway has room for.
 pub type MaxFlows = Number<1, { 64 << 20 }>;
@@ -15,6 +15,8 @@ pub struct Gateway {
     pub name: Name,
     /// The suffix of generated DNS names.
     pub domain: DnsName,
+    /// How long answers about names may be remembered.
+    pub dns_ttl: DnsTtl,
     /// Where metrics are served; `None` serves none.
     pub metrics: Option<SocketAddr>,
     /// The capacity of the flow table.
@@ -34,6 +36,8 @@ pub struct Gateway {
 impl Gateway {
     /// The suffix of generated DNS names unless the configuration names another.
     pub const DEFAULT_DOMAIN: &str = "privatelink.internal";
+    /// How long answers may be remembered unless the configuration says otherwise.
+    pub const DEFAULT_DNS_TTL: DnsTtl = DnsTtl::constant::<60_000>();
     /// The capacity of the flow table unless the configuration names another.
     pub const DEFAULT_MAX_FLOWS: MaxFlows = MaxFlows::constant::<1_000_000>();
     /// The state directory unless the configuration names another.

@@ -16,6 +16,9 @@ pub enum Invalid {
     /// Text that is not a host name.
     #[error("`{0}` is not a DNS name")]
     DnsName(String),
+    /// Text that is neither a host name nor a host name behind `*.`.
+    #[error("`{0}` is not a DNS name, nor one with `*.` before it")]
+    DnsPattern(String),
     /// A number beyond the bounds of its key.
     #[error("{value} is out of range")]
     OutOfRange {
@@ -91,6 +94,11 @@ impl Invalid {
             Self::DnsName(_) => {
                 "use labels of letters, digits and `-` with dots between them, such as \
                  \"payments.internal\""
+                    .into()
+            }
+            Self::DnsPattern(_) => {
+                "use a name such as \"payments.internal\", or \"*.internal\" for \
+                                    all names below one"
                     .into()
             }
             Self::OutOfRange { min, max, .. } => format!("use a number from {min} to {max}"),

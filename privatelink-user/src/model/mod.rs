@@ -6,6 +6,7 @@
 //! crate, and they know nothing about files: where a value was written is the business of
 //! [`crate::config::Sources`].
 
+mod dns;
 mod endpoint;
 mod flow_log;
 mod gateway;
@@ -19,6 +20,7 @@ mod service;
 
 use std::collections::BTreeMap;
 
+pub use dns::{DnsPattern, DnsTtl, DnsUnhealthy, seconds};
 pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule};
 pub use flow_log::{Destination, FlowLog, LogField, LogFiles, LogFormat, LogInterval};
 pub use gateway::{Gateway, MaxFlows};

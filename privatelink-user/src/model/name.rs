@@ -99,6 +99,12 @@ impl DnsName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether `other` lies below this name.
+    pub fn is_above(&self, other: &Self) -> bool {
+        let below = other.0.strip_suffix(&self.0);
+        below.is_some_and(|labels| labels.ends_with('.'))
+    }
 }
 
 impl FromStr for DnsName {

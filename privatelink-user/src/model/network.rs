@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{Interface, Name, Number};
+use super::{DnsPattern, Interface, Name, Number, Quantity};
 
 /// The number of an 802.1Q VLAN.
 pub type VlanId = Number<1, 4094>;
@@ -55,9 +55,24 @@ pub struct Network {
     pub gateways: Vec<IpAddr>,
     /// Whether private names are served on this network.
     pub dns: bool,
+    /// Which names of providers it takes; `None` takes all.
+    pub dns_accept: Option<Vec<DnsPattern>>,
+    /// Name servers of the network that are asked for all other names, bound to its interface.
+    pub forwarders: Vec<IpAddr>,
+    /// How many answers in a second go to the clients of one /24 or /64.
+    pub dns_rate: Quantity,
 }
 
 impl Network {
+    /// How many answers in a second go to the clients of one /24 or /64 if nothing else is said.
+    pub const DEFAULT_DNS_RATE: Quantity = Quantity::constant::<10_000>();
+
+    /// Whether a provider's name may be served to it.
+    pub fn accepts(&self, name: &DnsPattern) -> bool {
+        let Some(accepted) = &self.dns_accept else { return true };
+        accepted.iter().any(|pattern| pattern.covers(name))
+    }
+
     /// The subnet that `address` lies in.
     pub fn subnet_of(&self, address: IpAddr) -> Option<IpNet> {
         self.subnets.iter().copied().find(|subnet| subnet.contains(&address))

@@ -86,6 +86,17 @@ impl Quantity {
     }
 }
 
+impl Quantity {
+    /// An amount known when the program is built; zero does not compile.
+    pub(crate) const fn constant<const VALUE: u64>() -> Self {
+        const { assert!(VALUE > 0) };
+        match NonZeroU64::new(VALUE) {
+            Some(value) => Self(value),
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+}
+
 impl TryFrom<i64> for Quantity {
     type Error = Invalid;
 

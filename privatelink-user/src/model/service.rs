@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr};
 
-use super::{DnsName, HealthCheck, Name, Number, Period, PortRange, Protocol};
+use super::{
+    DnsName, DnsPattern, DnsUnhealthy, HealthCheck, Name, Number, Period, PortRange, Protocol,
+};
 
 const SECOND: u64 = 1_000;
 const DAY: u64 = 86_400 * SECOND;
@@ -41,7 +43,9 @@ pub struct Service {
     /// The addresses from which the gateway speaks to targets, in order, each once.
     pub source_addresses: Vec<IpAddr>,
     /// Names under which consumers find the service, besides the generated ones.
-    pub private_dns: Vec<DnsName>,
+    pub private_dns: Vec<DnsPattern>,
+    /// What names do while no target is healthy.
+    pub dns_unhealthy: DnsUnhealthy,
     /// What the two ends see when the connection is not available any more.
     pub on_reject: OnReject,
     /// What a consumer sees before the connection is accepted.

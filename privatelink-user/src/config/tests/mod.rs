@@ -1,5 +1,6 @@
 //! One valid configuration, what is made of it, and what is said of damaged ones.
 
+mod names;
 mod pages;
 mod rules;
 mod schema;

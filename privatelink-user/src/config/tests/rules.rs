@@ -188,6 +188,14 @@ refuses! {
     no_targets: "[[service.target]]\naddress = \"10.0.0.10\"\n"
         => "",
         ["[[service]] has no `target`", "[[service]]"];
+    bad_private_name: "on_reject"
+        => "private_dns = [\"*\"]\non_reject",
+        ["`private_dns`: `*` is not a DNS name, nor one with `*.` before it", "\"*\""];
+    too_many_forwarders: "interface = \"eth1\""
+        => "interface = \"eth1\"\nforwarders = [\"10.1.0.2\", \"10.1.0.3\", \"10.1.0.4\", \"10.1.0.5\", \"127.0.0.1\"]",
+        ["`forwarders` names 5 name servers",
+         "[\"10.1.0.2\", \"10.1.0.3\", \"10.1.0.4\", \"10.1.0.5\", \"127.0.0.1\"]"],
+        ["`127.0.0.1` is a loopback address", "\"127.0.0.1\""];
     limit_zero: "flows = 100_000" => "flows = 0", ["`flows`: `0` is not a positive number", "0"];
     rate_with_unknown_unit: "10G"
         => "10Q",

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use privatelink_common::policy::MAX_RULES;
 
-use super::{Claims, Scope, claims::Role, is_host, list, reserved};
+use super::{Claims, Scope, claims::Role, is_host, list, or_default, reserved};
 use crate::{
     config::{
         decode::{List, OneOrMore},
@@ -41,6 +41,7 @@ pub(super) fn validate(
         addresses: addresses?,
         allow,
         limits: raw.limits.map_or_else(Limits::default, |limits| self::limits(limits.value)),
+        private_dns: or_default(raw.private_dns, true),
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod claims;
+mod dns;
 mod endpoint;
 mod flow_log;
 mod health_check;
@@ -47,6 +48,13 @@ pub(super) fn model(documents: Vec<Document>, report: &mut Report) -> Option<Mod
     let raw_endpoints = unique(endpoints, report);
 
     let mut claims = Claims::default();
+    let mut places = dns::Places::default();
+    for (name, service) in &raw_services {
+        places.service(name, service.value.private_dns.as_ref());
+    }
+    for (name, endpoint) in &raw_endpoints {
+        places.endpoint(name, endpoint.value.name.as_ref().map_or(endpoint.at, |name| name.at));
+    }
     let mut scope = Scope {
         networks: Names::of(Kind::Network, &raw_networks),
         services: Names::of(Kind::Service, &raw_services),
@@ -59,7 +67,15 @@ pub(super) fn model(documents: Vec<Document>, report: &mut Report) -> Option<Mod
         endpoint::validate(name, raw, &scope, &mut claims, report)
     });
     claims.compare(report);
-    Some(Model::from_checked(gateway?, principals, scope.attached, services, endpoints))
+    let gateway = gateway?;
+    let parts = dns::Parts {
+        gateway: &gateway,
+        networks: &scope.attached,
+        services: &services,
+        endpoints: &endpoints,
+    };
+    places.compare(&parts, report);
+    Some(Model::from_checked(gateway, principals, scope.attached, services, endpoints))
 }
 
 /// What services and endpoints may refer to.
@@ -182,6 +198,7 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
     Some(Gateway {
         name: raw.name?.value,
         domain,
+        dns_ttl: or_default(raw.dns_ttl, Gateway::DEFAULT_DNS_TTL),
         metrics: raw.metrics.map(|metrics| metrics.value),
         max_flows: or_default(raw.max_flows, Gateway::DEFAULT_MAX_FLOWS),
         state_dir: or_default(raw.state_dir, Gateway::DEFAULT_STATE_DIR.into()),

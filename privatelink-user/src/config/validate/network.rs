@@ -15,6 +15,9 @@ use crate::{
     model::{Attachment, Name, Network},
 };
 
+/// More would be asked only after the client has given up.
+const MAX_FORWARDERS: usize = 4;
+
 /// Validates all networks, alone and against each other.
 pub(super) fn validate(
     raw: BTreeMap<Name, Located<raw::Network>>,
@@ -53,10 +56,34 @@ pub(super) fn validate(
             subnets,
             gateways,
             dns: or_default(raw.dns, false),
+            dns_accept: raw
+                .dns_accept
+                .map(|list| list.value.into_iter().map(|pattern| pattern.value).collect()),
+            forwarders: forwarders(raw.forwarders, report),
+            dns_rate: or_default(raw.dns_rate, Network::DEFAULT_DNS_RATE),
         };
         networks.insert(name, network);
     }
     networks
+}
+
+/// The name servers of the network that are asked for what the gateway does not know.
+fn forwarders(list: Option<Located<List<IpAddr>>>, report: &mut Report) -> Vec<IpAddr> {
+    let Some(list) = list else { return Vec::new() };
+    if list.value.len() > MAX_FORWARDERS {
+        report.push(
+            Fault::new(format!("`forwarders` names {} name servers", list.value.len()))
+                .at(list.at)
+                .help(format!("name at most {MAX_FORWARDERS}: each query waits for one at a time")),
+        );
+    }
+    let mut hosts = Vec::new();
+    for server in list.value {
+        if is_host(server.value, server.at, report) {
+            hosts.push(server.value);
+        }
+    }
+    hosts
 }
 
 fn attach(

@@ -10,7 +10,9 @@ use crate::{
         raw,
         source::Located,
     },
-    model::{AcceptancePolicy, Name, OnDisallow, OnPending, OnReject, Principals, Service},
+    model::{
+        AcceptancePolicy, DnsUnhealthy, Name, OnDisallow, OnPending, OnReject, Principals, Service,
+    },
 };
 
 /// Validates one service.
@@ -56,6 +58,7 @@ pub(super) fn validate(
             .into_iter()
             .map(|name| name.value)
             .collect(),
+        dns_unhealthy: or_default(raw.dns_unhealthy, DnsUnhealthy::Keep),
         on_reject: or_default(raw.on_reject, OnReject::Reset),
         on_pending: or_default(raw.on_pending, OnPending::Reset),
         fail_open: or_default(raw.fail_open, false),

@@ -1,0 +1,108 @@
+//! What is served in one network, as plain data: it crosses to the server as it is.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// What a network is served: the zones that the gateway answers for there, and what it does about
+/// all other names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The interface that leads to the network.
+    pub interface: String,
+    /// The name of the name server itself.
+    pub server: String,
+    /// How long answers may be remembered, in seconds.
+    pub ttl: u32,
+    /// The zones, by apex.
+    pub zones: BTreeMap<String, Zone>,
+    /// Who is asked for all other names; nobody refuses them.
+    pub forwarders: Vec<IpAddr>,
+    /// Answers in a second to the clients of one /24 or /64.
+    pub rate: u64,
+}
+
+/// What there is below one name. Its SOA and NS records follow from [`Names`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// The records, each once and in order.
+    pub records: Vec<Record>,
+}
+
+/// One record; its name is in lower case and without a dot at the end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Record {
+    /// Whose it is; `*` may stand for its first label.
+    pub name: String,
+    /// What it says.
+    pub data: Data,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Data {
+    /// An IPv4 address.
+    A(Ipv4Addr),
+    /// An IPv6 address.
+    Aaaa(Ipv6Addr),
+    /// The name of an address.
+    Ptr(String),
+    /// Where a service is offered.
+    Srv {
+        /// The port.
+        port: u16,
+        /// The host.
+        target: String,
+    },
+    /// Text of at most 255 bytes.
+    Txt(String),
+}
+
+impl Names {
+    /// How long the word that there is no such name may be remembered. Short, since acceptance may
+    /// come at any moment.
+    pub fn negative_ttl(&self) -> u32 {
+        self.ttl.min(5)
+    }
+}
+
+impl Data {
+    /// The type, as it is written.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::A(_) => "A",
+            Self::Aaaa(_) => "AAAA",
+            Self::Ptr(_) => "PTR",
+            Self::Srv { .. } => "SRV",
+            Self::Txt(_) => "TXT",
+        }
+    }
+}
+
+impl From<IpAddr> for Data {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self::A(v4),
+            IpAddr::V6(v6) => Self::Aaaa(v6),
+        }
+    }
+}
+
+/// As zone files have it.
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::A(address) => address.fmt(f),
+            Self::Aaaa(address) => address.fmt(f),
+            Self::Ptr(name) => write!(f, "{name}."),
+            Self::Srv { port, target } => write!(f, "0 0 {port} {target}."),
+            // Names of services have nothing in them that would have to be escaped.
+            Self::Txt(text) => write!(f, "\"{text}\""),
+        }
+    }
+}
