@@ -73,6 +73,8 @@ pub enum Command {
     Request(DecisionArgs),
     /// Show what has changed: requests, decisions, configurations, interfaces, next hops
     Events(EventsArgs),
+    /// Private names, for resolvers
+    Dns(DnsArgs),
     /// Detach from all interfaces and remove everything that is pinned
     Down(DownArgs),
 }
@@ -175,6 +177,22 @@ pub struct TargetsArgs {
     /// Only those of this service
     #[arg(value_name = "SERVICE")]
     pub service: Option<String>,
+}
+
+/// Arguments of `privatelink dns`.
+#[derive(Debug, Args)]
+pub struct DnsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DnsCommand,
+}
+
+/// What `privatelink dns` can do.
+#[derive(Debug, Subcommand)]
+pub enum DnsCommand {
+    /// Serve names as the daemon says, on the socket that is standard input
+    #[command(hide = true)]
+    Serve,
 }
 
 /// Arguments of `privatelink completions`.

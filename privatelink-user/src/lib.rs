@@ -20,6 +20,7 @@ pub mod connection;
 pub mod daemon;
 pub mod desired;
 pub mod difference;
+pub mod dns;
 pub mod events;
 pub mod flow_log;
 pub mod flows;

@@ -13,6 +13,7 @@ use crate::{
     bpf::Mode,
     connection::Acceptance,
     desired::next_hop,
+    dns::{names, zones::is_link_local},
     flows::Counts,
     host::HostFacts,
     model::{self, Model, PortRange},
@@ -178,7 +179,7 @@ impl View<'_> {
                     .map(|pair| pair.iter().map(|address| address.to_string()).collect())
                     .unwrap_or_default(),
                 state: self.acceptance(endpoint).word().to_owned(),
-                dns_names: Vec::new(),
+                dns_names: self.dns_names(endpoint),
                 active_flows: self.flows_through(endpoint),
                 new_flows: counted.new_flows,
                 packets_in: counted.packets_in,
@@ -203,10 +204,24 @@ impl View<'_> {
         self.seen_endpoints().map(one).collect()
     }
 
+    /// The names that lead to an endpoint while it is available.
+    fn dns_names(&self, endpoint: &model::Endpoint) -> Vec<String> {
+        let network = self.model.networks().get(&endpoint.network).filter(|network| network.dns);
+        let parts = network.zip(self.model.services().get(&endpoint.service));
+        let gateway = self.model.gateway();
+        let all = |(network, service)| names::all(gateway, network, service, endpoint);
+        parts.map(all).unwrap_or_default()
+    }
+
     /// The state of an endpoint's connection.
     pub fn acceptance(&self, endpoint: &model::Endpoint) -> Acceptance {
         let connection = self.state.connections.get(&endpoint.name);
         connection.map_or(Acceptance::Pending, |connection| connection.standing.acceptance())
+    }
+
+    /// Whether hosts of a network can ask the gateway itself something.
+    fn has_address(&self, ifindex: u32) -> bool {
+        self.facts.own_addresses(ifindex).any(|address| !is_link_local(address))
     }
 
     /// What does not work for want of something on the host.
@@ -227,6 +242,13 @@ impl View<'_> {
                     "network {}: {interface} is down; set it up with `ip link set {interface} up`",
                     network.name
                 )),
+                Some(link) if network.dns && !self.has_address(link.index) => {
+                    problems.push(format!(
+                        "network {}: names are not served: {interface} has no address of its own; \
+                         give it a free one with `ip address add`",
+                        network.name
+                    ));
+                }
                 Some(_) => {}
             }
         }

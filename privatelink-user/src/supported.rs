@@ -89,7 +89,6 @@ fn network(network: &Network, found: &mut Vec<Unsupported>) {
     let mut finder = Finder { kind: Kind::Network, name: &network.name, found };
     let help = "make a VLAN interface with `ip link add`, and name that";
     finder.refuse(network.attachment.vlan.is_some(), "vlan", help);
-    finder.warn(network.dns, "dns", "have consumers use the endpoints' addresses");
 }
 
 fn service(service: &Service, found: &mut Vec<Unsupported>) {
@@ -101,8 +100,6 @@ fn service(service: &Service, found: &mut Vec<Unsupported>) {
     let help = "flows of a removed target end at once";
     finder.warn(service.drain != Service::DEFAULT_DRAIN, "drain", help);
     finder.warn(service.fail_open, "fail_open", "every target is taken for healthy");
-    let help = "have consumers use the endpoints' addresses";
-    finder.warn(!service.private_dns.is_empty(), "private_dns", help);
 }
 
 #[cfg(test)]
@@ -126,7 +123,7 @@ mod tests {
     #[test]
     fn all_that_is_refused_is_shown_at_once() {
         let text = PARTS
-            .replace("# router", "vlan = 7\ndns = true")
+            .replace("# router", "vlan = 7")
             .replace(r#"address = "10.0.0.20""#, "address = \"db.internal\"");
         let refused = review(&config::from_text("test.toml", &text).unwrap()).unwrap_err();
         assert_eq!(refused.count(), 2);
@@ -136,11 +133,9 @@ mod tests {
     #[test]
     fn what_bears_on_isolation_is_refused_and_the_rest_is_warned_of() {
         for (place, line, key, fatal) in [
-            ("# router", "dns = true", "dns", false),
             ("# router", "vlan = 7", "vlan", true),
             ("# rules", "fail_open = true", "fail_open", false),
             ("# rules", "drain = \"10s\"", "drain", false),
-            ("# rules", "private_dns = [\"a.b\"]", "private_dns", false),
             (r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true),
         ] {
             let text = PARTS.replace(place, line);

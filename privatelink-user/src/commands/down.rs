@@ -14,6 +14,7 @@ use crate::{
     cli::{Cli, DownArgs},
     client, config,
     daemon::{self, reserve},
+    dns::feeder,
     model::Gateway,
 };
 
@@ -32,7 +33,10 @@ pub(super) fn down(cli: &Cli, args: &DownArgs) -> Result<PathBuf> {
     let pin_dir = noted.unwrap_or(configured);
     match client::post::<()>(&socket, path::DOWN) {
         Ok(()) => Ok(pin_dir),
-        Err(client::Error::NotRunning { .. }) => without_daemon(&pin_dir),
+        Err(client::Error::NotRunning { .. }) => {
+            feeder::end(&socket);
+            without_daemon(&pin_dir)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -15,9 +15,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     api::{path, types},
-    cli::{Cli, Command, DecisionArgs, Exit, NameArgs},
+    cli::{Cli, Command, DecisionArgs, DnsCommand, Exit, NameArgs},
     client, config,
     daemon::{self, Options},
+    dns,
     model::Name,
 };
 
@@ -85,6 +86,12 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
         Command::Reject(args) => decide(cli, out, args, "reject", &reasoned(args))?,
         Command::Request(args) => decide(cli, out, args, "request", &reasoned(args))?,
         Command::Events(args) => events::events(cli, args, out)?,
+        Command::Dns(args) => match &args.command {
+            DnsCommand::Serve => {
+                log_to_stderr();
+                dns::server::serve()?;
+            }
+        },
         Command::Plan(args) => return plan::plan(cli, args, out),
         Command::Reload => return plan::reload(cli, out),
         Command::Down(args) => {
@@ -148,9 +155,13 @@ pub fn exit_code(error: &anyhow::Error) -> Exit {
     }
 }
 
-fn run(options: Options) -> Result<Exit> {
+fn log_to_stderr() {
     let filter = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(filter).init();
+}
+
+fn run(options: Options) -> Result<Exit> {
+    log_to_stderr();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

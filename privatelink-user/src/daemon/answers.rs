@@ -40,9 +40,9 @@ impl Running {
             Request::Services(reply) => {
                 drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).services())))
             }
-            Request::Endpoints(reply) => drop(
-                reply.send(caller.and_then(|c| self.endpoints(&c.rights, &self.endpoint_counts()))),
-            ),
+            Request::Endpoints(reply) => {
+                drop(reply.send(caller.and_then(|c| self.endpoints(&c.rights, &self.counts()))))
+            }
             Request::Targets(reply) => {
                 drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).all_targets())))
             }
@@ -85,6 +85,9 @@ impl Running {
                 let result =
                     administrator(caller).and_then(|()| Datapath::down(pins).map_err(failed));
                 let stopped = result.is_ok();
+                if stopped {
+                    self.names.end();
+                }
                 drop(reply.send(result));
                 return stopped;
             }
@@ -129,17 +132,7 @@ impl Running {
     }
 
     fn counts(&self) -> Counts {
-        let targets = flows::by_target(self.datapath.reader().flows());
-        Counts { targets, ..self.endpoint_counts() }
-    }
-
-    /// Without a look at each flow, so that targets have none.
-    fn endpoint_counts(&self) -> Counts {
-        let endpoints = self.loaded.model.endpoints().values();
-        let ids = &self.store.state().ids;
-        let indices: Vec<u32> = endpoints.filter_map(|endpoint| ids.endpoint(endpoint)).collect();
-        let flows = self.datapath.reader().active_flows(&indices);
-        Counts { endpoints: indices.into_iter().zip(flows).collect(), ..Counts::default() }
+        flows::count(self.datapath.reader().flows())
     }
 
     fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {
@@ -163,7 +156,11 @@ impl Running {
             // These tell of everybody's things.
             flow_log: if all { self.records.told() } else { None },
             drops: status::drops(drops),
-            problems: if all { self.problems.clone() } else { Vec::new() },
+            problems: if all {
+                [self.problems.as_slice(), &self.names.problems()].concat()
+            } else {
+                Vec::new()
+            },
         })
     }
 

@@ -29,13 +29,14 @@ use crate::{
     connection,
     desired::{desired, next_hops},
     difference::{self, Side},
+    dns::{self, Feeder},
     events::{Bus, Event, Kind, Observation, of_connections},
     flows::Counts,
     health::{Checks, Reports},
     host::{Events, Host},
     parting,
     plan::Plan,
-    state::{Journal, State, Store},
+    state::{self, Journal, State, Store},
     store::{Kernel, MapStore as _},
     supported::{self, Unsupported},
     tables::Tables,
@@ -84,6 +85,8 @@ pub(super) struct Running {
     seen: Option<Observation>,
     pub(super) publisher: Publisher,
     pub(super) watch: Watch,
+    /// Has names served.
+    pub(super) names: Feeder,
 }
 
 /// Refuses what this release cannot do, and warns of what it does not.
@@ -112,7 +115,7 @@ impl Running {
         let bus = Bus::open(&gateway.state_dir);
         let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
         bus.publish(Event::new(Kind::GatewayStarted, text));
-        keep(&mut store, &datapath, &state, &bus)?;
+        keep(&mut store, &state, &bus)?;
         let kernel = datapath.store()?;
         let publisher = Publisher::new(Arc::clone(datapath.reader()));
         let (checks, reports) = Checks::start().map_err(Error::Checks)?;
@@ -141,6 +144,7 @@ impl Running {
             seen: None,
             publisher,
             watch: Watch::over(checks),
+            names: Feeder::start(socket),
         };
         Ok((running, events, reports))
     }
@@ -224,6 +228,8 @@ impl Running {
             info!("{changed} map entries changed");
         }
         self.actual = Some(wanted);
+        let (model, state) = (&self.loaded.model, self.store.state());
+        self.names.want(dns::wanted(model, state, self.host.facts(), &self.inputs, now));
         let (connections, model) = (&self.store.state().connections, &self.loaded.model);
         self.deadline = connection::deadline(connections, model, now);
         Ok(())
@@ -276,7 +282,7 @@ impl Running {
     /// Takes over a configuration.
     pub fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
-        keep(self.store.as_mut(), &self.datapath, &next.state, &self.events)?;
+        keep(self.store.as_mut(), &next.state, &self.events)?;
         for item in &next.warnings {
             warn!("{}; {}", item.message(), item.help);
         }
@@ -334,18 +340,7 @@ impl Running {
 }
 
 /// Keeps a state that was computed from the one that is kept, and tells what that changes.
-///
-/// First an index that stands for something else from now on loses what was counted under it: if
-/// the daemon dies in between, nobody has lost a count.
-fn keep(
-    store: &mut (impl Store + ?Sized),
-    datapath: &Datapath,
-    next: &State,
-    events: &Bus,
-) -> Result<(), Error> {
-    let before = &store.state().ids;
-    let ids = &next.ids;
-    datapath.forget_counts(&ids.reused_endpoints(before), &ids.reused_targets(before))?;
+fn keep(store: &mut (impl Store + ?Sized), next: &State, events: &Bus) -> Result<(), state::Error> {
     let changes = store.state().changes_to(next);
     let news = of_connections(&store.state().connections, &next.connections);
     store.commit(changes)?;

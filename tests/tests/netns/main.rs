@@ -3,6 +3,7 @@
 mod acceptance;
 mod access;
 mod control;
+mod dns;
 mod endings;
 mod events;
 mod fairness;

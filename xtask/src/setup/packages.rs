@@ -33,6 +33,7 @@ pub const TEST_TOOLS: &[Need] = &[
     need("ethtool", Program("ethtool"), "turns offloads off and on in the tests"),
     need("tcpdump", Program("tcpdump"), "records what crosses a link"),
     need("curl", Program("curl"), "the consumer of the demo"),
+    need("bind9-dnsutils", Program("dig"), "asks for names"),
     need("python3", Program("python3"), "the web server of the demo"),
     need("iputils-ping", Program("ping"), "endpoints answer ping"),
     need("traceroute", Program("traceroute"), "the gateway counts as a hop"),

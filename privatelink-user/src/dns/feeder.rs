@@ -1,0 +1,226 @@
+//! The daemon's end: keeps a server running, and tells it what is to be served.
+//!
+//! What is wanted is a value, and the server is brought after it: what failed is tried again, and
+//! after a restart of either end only the difference is made up. All of it happens in a thread of
+//! its own, so that a server that does not read keeps nobody waiting.
+
+mod launch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    process::Child,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver as Inbox, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use log::{info, warn};
+
+use super::{
+    Names,
+    channel::{self, Order, Place},
+    sockets,
+};
+use launch::Connection;
+
+/// How often the feeder looks after the server, and tries again what failed.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long the server may take to end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What the server is to serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The names of each network.
+    pub names: BTreeMap<String, Names>,
+    /// Where they can be asked for.
+    pub places: BTreeSet<Place>,
+}
+
+/// Has names served for as long as there are some to serve.
+#[derive(Debug)]
+pub struct Feeder {
+    orders: Sender<Message>,
+    problems: Arc<Mutex<Vec<String>>>,
+    last: Wanted,
+}
+
+#[derive(Debug)]
+enum Message {
+    Want(Wanted),
+    /// The server is to end; whoever waits for that is told.
+    End(Sender<()>),
+}
+
+impl Feeder {
+    /// Starts to look after the server of the daemon with this control socket.
+    pub fn start(control: &Path) -> Self {
+        let (orders, inbox) = channel();
+        let problems = Arc::default();
+        let feed = Feed {
+            door: launch::door(control),
+            wanted: Wanted::default(),
+            server: None,
+            child: None,
+            looked: false,
+            problems: Arc::clone(&problems),
+        };
+        if let Err(error) =
+            thread::Builder::new().name("names".into()).spawn(move || feed.run(&inbox))
+        {
+            warn!("names are not served: cannot start a thread: {error}");
+        }
+        Self { orders, problems, last: Wanted::default() }
+    }
+
+    /// Has this served from now on.
+    pub fn want(&mut self, wanted: Wanted) {
+        if self.last != wanted {
+            self.last.clone_from(&wanted);
+            // Without its thread, the log says why.
+            let _ = self.orders.send(Message::Want(wanted));
+        }
+    }
+
+    /// What is not served, and what to do about it.
+    pub fn problems(&self) -> Vec<String> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the server.
+    pub fn end(&self) {
+        let (ended, end) = channel();
+        if self.orders.send(Message::End(ended)).is_ok() {
+            let _ = end.recv_timeout(FAREWELL);
+        }
+    }
+}
+
+/// Ends the server of a daemon that is gone itself.
+pub fn end(control: &Path) {
+    if let Ok(server) = Connection::open(&launch::door(control)) {
+        server.dismiss(FAREWELL);
+    }
+}
+
+struct Feed {
+    door: PathBuf,
+    wanted: Wanted,
+    server: Option<Connection>,
+    child: Option<Child>,
+    /// Whether it has been looked for a server that an earlier daemon left.
+    looked: bool,
+    problems: Arc<Mutex<Vec<String>>>,
+}
+
+impl Feed {
+    fn run(mut self, inbox: &Inbox<Message>) {
+        loop {
+            match inbox.recv_timeout(LOOK) {
+                Ok(Message::Want(wanted)) => self.wanted = wanted,
+                Ok(Message::End(ended)) => {
+                    self.wanted = Wanted::default();
+                    self.follow();
+                    let _ = ended.send(());
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // The daemon ends, and the server goes on.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.follow();
+        }
+    }
+
+    /// Brings the server after what is wanted, as far as that is possible now.
+    fn follow(&mut self) {
+        if let Some(child) = &mut self.child
+            && let Ok(Some(status)) = child.try_wait()
+        {
+            info!("the name server has ended: {status}");
+            self.child = None;
+        }
+        let mut problems = Vec::new();
+        if self.wanted.names.is_empty() {
+            self.dismiss();
+        } else if let Err(error) = self.supply(&mut problems) {
+            self.server = None;
+            problems.push(format!("names are not served: the name server: {error}"));
+        }
+        let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        for problem in problems.iter().filter(|problem| !known.contains(problem)) {
+            warn!("{problem}");
+        }
+        *known = problems;
+    }
+
+    fn dismiss(&mut self) {
+        let left = if self.looked { None } else { Connection::open(&self.door).ok() };
+        self.looked = true;
+        if let Some(server) = self.server.take().or(left) {
+            server.dismiss(FAREWELL);
+        }
+    }
+
+    fn supply(&mut self, problems: &mut Vec<String>) -> io::Result<()> {
+        self.looked = true;
+        if self.server.as_ref().is_some_and(Connection::is_gone) {
+            self.server = None;
+        }
+        let server = match &mut self.server {
+            Some(server) => server,
+            None => self.server.insert(launch::server(&self.door, &mut self.child)?),
+        };
+        for (network, names) in &self.wanted.names {
+            if server.told.get(network) != Some(names) {
+                let (network, names) = (network.clone(), names.clone());
+                server.tell(&Order::Serve { network: network.clone(), names: names.clone() })?;
+                server.told.insert(network, names);
+            }
+        }
+        let gone: Vec<Place> = server.places.difference(&self.wanted.places).cloned().collect();
+        for place in gone {
+            server.tell(&Order::Close { place: place.clone() })?;
+            server.places.remove(&place);
+        }
+        let new: Vec<Place> = self.wanted.places.difference(&server.places).cloned().collect();
+        for place in new {
+            let Some(names) = self.wanted.names.get(&place.network) else { continue };
+            match sockets::open(&place, &names.interface, server.workers) {
+                Ok(opened) => {
+                    let order = Order::Listen { place: place.clone(), sockets: opened.len() };
+                    let opened: Vec<_> = opened.iter().map(|socket| socket.as_fd()).collect();
+                    channel::send(server.stream(), &order, &opened)?;
+                    server.places.insert(place);
+                }
+                Err(error) => problems.push(explain(&place, &names.interface, &error)),
+            }
+        }
+        let networks: Vec<String> = server.networks.iter().cloned().collect();
+        for network in networks.into_iter().filter(|one| !self.wanted.names.contains_key(one)) {
+            server.tell(&Order::Forget { network: network.clone() })?;
+            server.told.remove(&network);
+            server.networks.remove(&network);
+        }
+        server.networks.extend(self.wanted.names.keys().cloned());
+        Ok(())
+    }
+}
+
+fn explain(place: &Place, interface: &str, error: &io::Error) -> String {
+    let Place { network, address, .. } = place;
+    let help = if error.kind() == io::ErrorKind::AddrInUse {
+        "; another program has port 53 there: have it leave that interface out"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "; the daemon needs the capability CAP_NET_BIND_SERVICE"
+    } else {
+        ""
+    };
+    format!("network {network}: names are not served at {address} on {interface}: {error}{help}")
+}

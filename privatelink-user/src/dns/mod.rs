@@ -1,0 +1,51 @@
+//! Private names: what consumers call a service, in their own networks.
+//!
+//! ```text
+//! model, state, host, time ─zones─► Names of each network ─feeder─► server ─► consumers
+//!                                                          sockets ─┘
+//! ```
+//!
+//! What is served is computed from values, as the maps are. A process of its own without any
+//! rights serves it: it is the one part that reads what tenants send.
+
+pub mod channel;
+pub mod feeder;
+pub mod names;
+pub mod record;
+pub mod server;
+pub mod sockets;
+pub mod zones;
+
+use crate::{host::HostFacts, model::Model, state::State, targets::Inputs, timestamp::Timestamp};
+
+pub use feeder::{Feeder, Wanted};
+pub use record::{Data, Names, Record, Zone};
+pub use zones::zones;
+
+/// Computes what is to be served, and where.
+pub fn wanted(
+    model: &Model,
+    state: &State,
+    facts: &HostFacts,
+    inputs: &Inputs,
+    now: Timestamp,
+) -> Wanted {
+    let mut wanted = Wanted::default();
+    for (name, names) in zones(model, state, facts, inputs, now) {
+        let link = facts.link(&names.interface);
+        if let Some(link) = link {
+            let (network, ifindex) = (name.to_string(), link.index);
+            let own = facts.own_addresses(ifindex);
+            wanted.places.extend(own.map(|address| channel::Place {
+                network: network.clone(),
+                ifindex,
+                address,
+            }));
+        }
+        wanted.names.insert(name.to_string(), names);
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests;

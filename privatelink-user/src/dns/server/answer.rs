@@ -1,0 +1,207 @@
+//! One query, and what is said to it: a function of bytes and a table.
+//!
+//! hickory takes apart what tenants send. Nothing here waits, allocates without a bound, or looks
+//! at anything but its arguments.
+
+use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
+
+use super::table::{Found, Set, Table, kind};
+
+/// The most that is sent over UDP to those who say that they take more than 512 bytes: what passes
+/// every path without fragments.
+pub const UDP_MOST: u16 = 1_232;
+const UDP_LEAST: u16 = 512;
+const HEADER: usize = 12;
+const IN: u16 = 1;
+
+/// How a query came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// In a datagram, of which there may be any number from forged addresses.
+    Udp,
+    /// Over a connection.
+    Tcp,
+}
+
+/// What becomes of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing is said.
+    Silence,
+    /// What stands in the buffer is sent.
+    Answer,
+    /// Others are asked; the answer may have as many bytes.
+    Forward {
+        /// The most that may be sent.
+        most: u16,
+    },
+}
+
+/// Says something to a query, in `out`.
+pub fn answer(table: &Table, query: &[u8], transport: Transport, out: &mut Vec<u8>) -> Reply {
+    out.clear();
+    let Some(header) = query.first_chunk::<HEADER>() else { return Reply::Silence };
+    // An answer is never answered.
+    if header[2] & 0x80 != 0 {
+        return Reply::Silence;
+    }
+    let Ok(message) = Message::from_vec(query) else {
+        refuse(header, ResponseCode::FormErr, out);
+        return Reply::Answer;
+    };
+    if message.metadata.op_code != OpCode::Query {
+        refuse(header, ResponseCode::NotImp, out);
+        return Reply::Answer;
+    }
+    let [question] = message.queries.as_slice() else {
+        refuse(header, ResponseCode::FormErr, out);
+        return Reply::Answer;
+    };
+    let mut asked = Asked { header, question, edns: message.edns.as_ref(), transport, out };
+    asked.reply(table, message.metadata.recursion_desired)
+}
+
+/// Puts a query's answer together that is too long for its way: the client is to come by TCP.
+pub fn truncated(query: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let Some(header) = query.first_chunk::<HEADER>() else { return false };
+    let Ok(message) = Message::from_vec(query) else { return false };
+    let [question] = message.queries.as_slice() else { return false };
+    if header[2] & 0x80 != 0 || message.metadata.op_code != OpCode::Query {
+        return false;
+    }
+    let edns = message.edns.as_ref();
+    Asked { header, question, edns, transport: Transport::Udp, out }.truncate();
+    true
+}
+
+/// Says that others who were asked did not answer.
+pub fn failed(query: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    if let Some(header) = query.first_chunk::<HEADER>() {
+        refuse(header, ResponseCode::ServFail, out);
+    }
+}
+
+/// A header alone.
+fn refuse(header: &[u8; HEADER], code: ResponseCode, out: &mut Vec<u8>) {
+    let [id, id_low, flags, ..] = *header;
+    out.extend([id, id_low, 0x80 | flags & 0x79, code.low(), 0, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+/// A query that is whole, while it is answered.
+struct Asked<'a> {
+    header: &'a [u8; HEADER],
+    question: &'a Query,
+    edns: Option<&'a Edns>,
+    transport: Transport,
+    out: &'a mut Vec<u8>,
+}
+
+/// What an answer has besides the question.
+#[derive(Default)]
+struct Sections<'a> {
+    answers: Option<&'a Set>,
+    soa: Option<&'a [u8]>,
+    authoritative: bool,
+    recursive: bool,
+    truncated: bool,
+}
+
+impl Asked<'_> {
+    fn reply(&mut self, table: &Table, recursion_desired: bool) -> Reply {
+        let recursive = !table.forwarders.is_empty();
+        let refused = Sections { recursive, ..Sections::default() };
+        if self.edns.is_some_and(|edns| edns.version() != 0) {
+            return self.compose(ResponseCode::BADVERS, &refused);
+        }
+        let kind = u16::from(self.question.query_type());
+        if u16::from(self.question.query_class()) != IN || [kind::AXFR, kind::IXFR].contains(&kind)
+        {
+            return self.compose(ResponseCode::Refused, &refused);
+        }
+        let known = Sections { authoritative: true, recursive, ..Sections::default() };
+        let name = self.name().to_ascii_lowercase();
+        match table.find(&name) {
+            Found::Name(node) => {
+                let answers = node.set(kind);
+                let soa = if answers.is_none() { Some(table.soa(node)) } else { None };
+                self.compose(ResponseCode::NoError, &Sections { answers, soa, ..known })
+            }
+            Found::Nothing(soa) => {
+                self.compose(ResponseCode::NXDomain, &Sections { soa: Some(soa), ..known })
+            }
+            Found::Elsewhere if recursive && recursion_desired => {
+                Reply::Forward { most: self.most() }
+            }
+            Found::Elsewhere => self.compose(ResponseCode::Refused, &refused),
+        }
+    }
+
+    fn truncate(&mut self) {
+        let sections = Sections { truncated: true, ..Sections::default() };
+        self.compose(ResponseCode::NoError, &sections);
+    }
+
+    /// The name that is asked for as it stands in messages, in the case in which it came.
+    fn name(&self) -> Vec<u8> {
+        let mut name = Vec::with_capacity(64);
+        for label in self.question.name().iter() {
+            name.push(u8::try_from(label.len()).unwrap_or(0));
+            name.extend(label);
+        }
+        name.push(0);
+        name
+    }
+
+    /// The most that the client takes.
+    fn most(&self) -> u16 {
+        match (self.transport, self.edns) {
+            (Transport::Tcp, _) => u16::MAX,
+            (Transport::Udp, None) => UDP_LEAST,
+            (Transport::Udp, Some(edns)) => edns.max_payload().clamp(UDP_LEAST, UDP_MOST),
+        }
+    }
+
+    fn compose(&mut self, code: ResponseCode, sections: &Sections<'_>) -> Reply {
+        let [id, id_low, flags, more, ..] = *self.header;
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        let name = self.name();
+        self.out.clear();
+        self.out.extend([
+            id,
+            id_low,
+            // QR, AA, TC, and RD as it came.
+            0x80 | bit(sections.authoritative, 4) | bit(sections.truncated, 2) | flags & 1,
+            // RA, CD as it came, and the code.
+            bit(sections.recursive, 0x80) | more & 0x10 | code.low(),
+        ]);
+        let answers = sections.answers.map_or(0, |set| set.count);
+        let counts = [1, answers, sections.soa.is_some().into(), self.edns.is_some().into()];
+        self.out.extend(counts.map(u16::to_be_bytes).as_flattened());
+        self.out.extend(name);
+        self.out.extend(u16::from(self.question.query_type()).to_be_bytes());
+        self.out.extend(u16::from(self.question.query_class()).to_be_bytes());
+        self.out.extend(sections.answers.map_or(&[][..], |set| &set.bytes));
+        self.out.extend(sections.soa.unwrap_or_default());
+        if self.edns.is_some() {
+            self.out.push(0);
+            self.out.extend(kind::OPT.to_be_bytes());
+            self.out.extend(UDP_MOST.to_be_bytes());
+            self.out.extend([code.high(), 0, 0, 0, 0, 0]);
+        }
+        if self.out.len() > usize::from(self.most()) {
+            let sections = Sections {
+                truncated: true,
+                authoritative: sections.authoritative,
+                recursive: sections.recursive,
+                ..Sections::default()
+            };
+            return self.compose(code, &sections);
+        }
+        Reply::Answer
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Queries about names that the gateway knows nothing of: the network's own name servers are asked,
+//! on its own interface.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use hickory_proto::op::{Message, MessageType};
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream, UdpSocket},
+    time::timeout,
+};
+
+use super::{
+    answer::Transport,
+    network::{Network, Served},
+};
+use crate::dns::sockets::PORT;
+
+/// How long one name server has for its answer.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// Asks the network's name servers in their order; `None` if none of them answers, or too many
+/// queries wait already.
+pub async fn forward(network: &Network, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
+    let _room = network.forwarded.try_acquire().ok()?;
+    let served = network.served();
+    for server in &served.table.forwarders {
+        let asked = timeout(PATIENCE, ask(&served, *server, query, transport)).await;
+        if let Ok(Ok(answer)) = asked {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+async fn ask(
+    served: &Served,
+    server: IpAddr,
+    query: &[u8],
+    transport: Transport,
+) -> io::Result<Vec<u8>> {
+    let server = SocketAddr::new(server, PORT);
+    let mut query = query.to_vec();
+    let mut own = [0; 2];
+    if let Some(id) = query.first_chunk_mut::<2>() {
+        // Nobody but who is asked shall know number and port of the question.
+        own = std::mem::replace(id, unpredictable());
+    }
+    let mut answer = match transport {
+        Transport::Udp => by_udp(served, server, &query).await?,
+        Transport::Tcp => by_tcp(served, server, &query).await?,
+    };
+    if let Some(id) = answer.first_chunk_mut::<2>() {
+        *id = own;
+    }
+    Ok(answer)
+}
+
+fn unpredictable() -> [u8; 2] {
+    use std::hash::{BuildHasher as _, RandomState};
+    let [low, high, ..] = RandomState::new().hash_one(0).to_ne_bytes();
+    [low, high]
+}
+
+async fn by_udp(served: &Served, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+    // A socket for each question: the kernel chooses another port each time.
+    let socket = bound(served, server, Type::DGRAM)?;
+    socket.connect(&server.into())?;
+    let socket = UdpSocket::from_std(socket.into())?;
+    socket.send(query).await?;
+    let mut buffer = vec![0; 4_096];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        let answer = buffer.get(..length).unwrap_or_default();
+        if answers(query, answer) {
+            return Ok(answer.to_vec());
+        }
+    }
+}
+
+async fn by_tcp(served: &Served, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+    let socket = TcpSocket::from_std_stream(bound(served, server, Type::STREAM)?.into());
+    let mut stream: TcpStream = socket.connect(server).await?;
+    let length = u16::try_from(query.len()).map_err(io::Error::other)?.to_be_bytes();
+    stream.write_all(&[&length[..], query].concat()).await?;
+    let mut answer = vec![0; usize::from(stream.read_u16().await?)];
+    stream.read_exact(&mut answer).await?;
+    if answers(query, &answer) { Ok(answer) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// A socket that reaches the network and nothing else.
+fn bound(served: &Served, server: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(server), kind.nonblocking(), None)?;
+    socket.bind_device(Some(served.interface.as_bytes()))?;
+    Ok(socket)
+}
+
+/// Whether this is an answer to that question.
+fn answers(query: &[u8], answer: &[u8]) -> bool {
+    let (Ok(query), Ok(answer)) = (Message::from_vec(query), Message::from_vec(answer)) else {
+        return false;
+    };
+    answer.metadata.message_type == MessageType::Response
+        && answer.metadata.id == query.metadata.id
+        && answer.queries == query.queries
+}

@@ -1,0 +1,164 @@
+//! Queries in datagrams, by the batch.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as Blocking},
+    os::fd::{AsRawFd as _, OwnedFd},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+use tokio::{io::Interest, net::UdpSocket, task::yield_now, time::sleep};
+
+use super::{
+    answer::{Reply, Transport, answer, failed, truncated},
+    forward,
+    limit::Share,
+    network::Network,
+};
+
+/// How many queries are answered before others have their turn.
+const BATCH: usize = 32;
+/// The longest query that is looked at.
+const LONGEST: usize = 1_500;
+/// The wait after a socket has failed for a reason of its own.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Answers what comes to a socket, for as long as it works.
+pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
+    let socket = Rc::new(UdpSocket::from_std(Blocking::from(socket))?);
+    let mut batch = Batch::new();
+    loop {
+        let received = socket.async_io(Interest::READABLE, || batch.receive(&socket)).await;
+        if received.is_err() {
+            // Such as a client that is not there any more; nothing waits in the socket for it.
+            sleep(PAUSE).await;
+            continue;
+        }
+        let forwarded = batch.answer(&network);
+        batch.send(&socket);
+        for (client, query, most) in forwarded {
+            tokio::task::spawn_local(pass_on(
+                Rc::clone(&socket),
+                network.clone(),
+                client,
+                query,
+                most,
+            ));
+        }
+        // Another network's socket has its turn, however much waits in this one.
+        yield_now().await;
+    }
+}
+
+/// Has others answer a query.
+async fn pass_on(
+    socket: Rc<UdpSocket>,
+    network: Arc<Network>,
+    client: SockaddrStorage,
+    query: Vec<u8>,
+    most: u16,
+) {
+    let mut out = Vec::new();
+    match forward::forward(&network, &query, Transport::Udp).await {
+        Some(answer) if answer.len() <= usize::from(most) => out = answer,
+        Some(_) => drop(truncated(&query, &mut out)),
+        None => failed(&query, &mut out),
+    }
+    send(&socket, &[(client, out)]);
+}
+
+/// Queries that came together, and the answers to them.
+struct Batch {
+    buffers: Vec<[u8; LONGEST]>,
+    headers: MultiHeaders<SockaddrStorage>,
+    /// Who sent how much.
+    received: Vec<(SockaddrStorage, usize)>,
+    answers: Vec<(SockaddrStorage, Vec<u8>)>,
+    /// Buffers to be used again.
+    spare: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            buffers: vec![[0; LONGEST]; BATCH],
+            headers: MultiHeaders::preallocate(BATCH, None),
+            received: Vec::with_capacity(BATCH),
+            answers: Vec::with_capacity(BATCH),
+            spare: Vec::new(),
+        }
+    }
+
+    fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
+        self.received.clear();
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let messages =
+            recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
+        // Who does not say where the answer should go gets none.
+        let nobody = || SockaddrStorage::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let all = messages.map(|one| (one.address.unwrap_or_else(nobody), one.bytes));
+        self.received.extend(all);
+        Ok(())
+    }
+
+    /// Makes the answers, and returns what others are to be asked.
+    fn answer(&mut self, network: &Network) -> Vec<(SockaddrStorage, Vec<u8>, u16)> {
+        let mut forwarded = Vec::new();
+        let served = network.served();
+        let now = Instant::now();
+        let mut limiter = network.limiter();
+        for ((client, length), buffer) in self.received.iter().zip(&self.buffers) {
+            let (Some(address), Some(query)) = (ip(client), buffer.get(..*length)) else {
+                continue;
+            };
+            let mut out = self.spare.pop().unwrap_or_default();
+            let said = match limiter.share(address, now) {
+                Share::Nothing => false,
+                Share::Truncated => truncated(query, &mut out),
+                Share::Answer => match answer(&served.table, query, Transport::Udp, &mut out) {
+                    Reply::Silence => false,
+                    Reply::Answer => true,
+                    Reply::Forward { most } => {
+                        forwarded.push((*client, query.to_vec(), most));
+                        false
+                    }
+                },
+            };
+            if said { self.answers.push((*client, out)) } else { self.spare.push(out) }
+        }
+        forwarded
+    }
+
+    fn send(&mut self, socket: &UdpSocket) {
+        send(socket, &self.answers);
+        self.spare.extend(self.answers.drain(..).map(|(_, buffer)| buffer));
+    }
+}
+
+/// Sends what can be sent now: datagrams may be lost, and clients ask again.
+fn send(socket: &UdpSocket, answers: &[(SockaddrStorage, Vec<u8>)]) {
+    let mut rest = answers;
+    while !rest.is_empty() {
+        let slices: Vec<[IoSlice<'_>; 1]> =
+            rest.iter().map(|(_, answer)| [IoSlice::new(answer)]).collect();
+        let clients: Vec<Option<SockaddrStorage>> =
+            rest.iter().map(|(client, _)| Some(*client)).collect();
+        let mut headers = MultiHeaders::preallocate(rest.len(), None);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let sent = sendmmsg(socket.as_raw_fd(), &mut headers, slices.iter(), clients, [], flags);
+        // One that cannot be sent, to a client that nobody finds, must not hold up the others.
+        let sent = sent.map_or(1, |sent| sent.count().max(1));
+        rest = rest.get(sent..).unwrap_or_default();
+    }
+}
+
+fn ip(client: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = client.as_sockaddr_in().filter(|one| one.port() != 0).map(|one| IpAddr::V4(one.ip()));
+    let v6 = client.as_sockaddr_in6().filter(|one| one.port() != 0);
+    v4.or_else(|| v6.map(|one| IpAddr::V6(one.ip())))
+}
