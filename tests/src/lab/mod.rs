@@ -20,6 +20,7 @@ pub mod bpffs;
 pub mod bridge;
 pub mod capture;
 pub mod client;
+pub mod counter;
 pub mod daemon;
 pub mod load;
 pub mod namespace;
@@ -33,6 +34,7 @@ pub mod wait;
 
 pub use self::{
     capture::{Capture, Captures},
+    counter::{Counter, Sent},
     daemon::Daemon,
     load::Load,
     namespace::Namespace,

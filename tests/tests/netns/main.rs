@@ -21,5 +21,6 @@ mod plan;
 mod refused;
 mod scale;
 mod service;
+mod sums;
 mod unprivileged;
 mod upgrade;

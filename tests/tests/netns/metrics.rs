@@ -9,7 +9,7 @@ use privatelink_user::metrics::Format;
 use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at, everything_works};
 
 /// The configuration with metrics on a port.
-fn config(port: u16) -> String {
+pub fn config(port: u16) -> String {
     let name = "name = \"gw-test\"";
     CONFIG.replace(name, &format!("{name}\nmetrics = \"127.0.0.1:{port}\""))
 }
@@ -23,7 +23,7 @@ fn scrape_at(scene: &Scene, port: u16, accept: &str, format: Format) -> Result<S
     Scrape::of(scene.lab.gateway(), &url, accept, format.content_type())
 }
 
-fn scrape(scene: &Scene) -> Result<Scrape> {
+pub fn scrape(scene: &Scene) -> Result<Scrape> {
     scrape_at(scene, 9469, PROMETHEUS, Format::OpenMetrics)
 }
 
