@@ -1,6 +1,8 @@
 //! What the sockets sent, with headers, is what is counted: over refusals, resets and an end of
 //! the daemon.
 
+#![expect(clippy::unwrap_used, reason = "a failure in what a test shares is one of the test")]
+
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use anyhow::{Context as _, Result, ensure};
