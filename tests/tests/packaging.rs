@@ -11,9 +11,6 @@ use std::{
 
 use privatelink_user::model::Gateway;
 
-/// The most that the unit may expose, on systemd's scale from 0 to 10.
-const EXPOSURE: f32 = 2.5;
-
 fn packaging(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(name)
 }
@@ -28,35 +25,46 @@ fn run(command: &mut Command) -> (Output, String) {
     (output, String::from_utf8_lossy(&all).into_owned())
 }
 
+/// The units, and what systemd may find that they expose, on its scale from 0 to 10.
+const UNITS: [(&str, f32); 2] = [("privatelink.service", 2.5), ("privatelink-dns.service", 1.5)];
+
 #[test]
-fn the_unit_is_sound() {
+fn the_units_are_sound() {
     let folder = tempfile::tempdir().unwrap();
-    let unit = folder.path().join("privatelink.service");
-    // The daemon need not be installed here, and neither need its page.
-    fs::write(&unit, text("privatelink.service").replace("/usr/bin/privatelink", "/bin/true"))
-        .unwrap();
-    let mut analyze = Command::new("systemd-analyze");
-    let (output, said) = run(analyze.args(["verify", "--man=no"]).arg(&unit));
-    assert!(output.status.success() && said.is_empty(), "{said}");
-    // It can say no.
-    let wrong = fs::read_to_string(&unit).unwrap().replace("UMask=0077", "UMusk=0077");
-    fs::write(&unit, wrong).unwrap();
-    let mut analyze = Command::new("systemd-analyze");
-    let (_, said) = run(analyze.args(["verify", "--man=no"]).arg(&unit));
-    assert!(said.contains("UMusk"), "{said}");
+    for unit in ["privatelink.service", "privatelink-dns.service", "privatelink-dns.socket"] {
+        // The daemon need not be installed here, and neither need its page.
+        let text = text(unit).replace("/usr/bin/privatelink", "/bin/true");
+        fs::write(folder.path().join(unit), text).unwrap();
+    }
+    let verify = |unit: &Path| {
+        let mut analyze = Command::new("systemd-analyze");
+        run(analyze.args(["verify", "--man=no"]).arg(unit))
+    };
+    for unit in ["privatelink.service", "privatelink-dns.service"] {
+        let unit = folder.path().join(unit);
+        let (output, said) = verify(&unit);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+        // It can say no.
+        let wrong = fs::read_to_string(&unit).unwrap().replace("UMask=0", "UMusk=0");
+        fs::write(&unit, wrong).unwrap();
+        let (_, said) = verify(&unit);
+        assert!(said.contains("UMusk"), "{said}");
+    }
 }
 
 #[test]
-fn the_unit_exposes_little() {
-    let mut analyze = Command::new("systemd-analyze");
-    analyze.args(["security", "--offline=true", "--no-pager"]);
-    let (_, said) = run(analyze.arg(packaging("privatelink.service")));
-    let line = said.lines().find(|line| line.contains("Overall exposure level"));
-    let level =
-        line.and_then(|line| line.split(": ").nth(1)?.split(' ').next()?.parse::<f32>().ok());
-    let level = level.unwrap_or_else(|| panic!("no level in {said}"));
-    println!("exposure {level}");
-    assert!(level <= EXPOSURE, "{said}");
+fn the_units_expose_little() {
+    for (unit, most) in UNITS {
+        let mut analyze = Command::new("systemd-analyze");
+        analyze.args(["security", "--offline=true", "--no-pager"]);
+        let (_, said) = run(analyze.arg(packaging(unit)));
+        let line = said.lines().find(|line| line.contains("Overall exposure level"));
+        let level =
+            line.and_then(|line| line.split(": ").nth(1)?.split(' ').next()?.parse::<f32>().ok());
+        let level = level.unwrap_or_else(|| panic!("no level in {said}"));
+        println!("{unit}: exposure {level}");
+        assert!(level <= most, "{said}");
+    }
 }
 
 #[test]
@@ -68,7 +76,9 @@ fn user_and_directories_can_be_made() {
         run(Command::new("systemd-sysusers").arg(&option).arg(packaging("privatelink.sysusers")));
     assert!(output.status.success(), "{said}");
     let users = fs::read_to_string(root.path().join("etc/passwd")).unwrap();
-    assert!(users.lines().any(|line| line.starts_with("privatelink:")), "{users}");
+    for user in ["privatelink:", "privatelink-dns:"] {
+        assert!(users.lines().any(|line| line.starts_with(user)), "{users}");
+    }
     // A user's modes and owners are for root to set: here they only have to be understood.
     let (_, said) = run(Command::new("systemd-tmpfiles")
         .args(["--create", &option])
@@ -85,6 +95,8 @@ fn unit_and_defaults_agree() {
     let socket = Path::new(Gateway::DEFAULT_SOCKET).parent().unwrap();
     has(format!("RuntimeDirectory={}", below(socket.to_str().unwrap(), "/run/")));
     has(format!("ReadWritePaths={}", Gateway::DEFAULT_PIN_DIR));
+    let listens = format!("ListenStream={}.dns", Gateway::DEFAULT_SOCKET);
+    assert!(text("privatelink-dns.socket").lines().any(|line| line == listens), "no {listens}");
     let configuration = privatelink_user::config::DEFAULT_PATH;
     has(format!("ConfigurationDirectory={}", below(configuration, "/etc/")));
     let directory = format!("d {} 0700 privatelink privatelink -", Gateway::DEFAULT_PIN_DIR);

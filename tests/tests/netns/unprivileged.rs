@@ -16,7 +16,19 @@ fn capabilities() -> Vec<String> {
 
 fn start(lab: &Lab, capabilities: &[String]) -> anyhow::Result<Daemon> {
     let capabilities: Vec<&str> = capabilities.iter().map(String::as_str).collect();
-    Daemon::start_unprivileged(lab.gateway(), CONFIG, &capabilities)
+    Daemon::start_unprivileged(lab.gateway(), &config(), &capabilities)
+}
+
+fn config() -> String {
+    CONFIG.replacen("principal = \"acme\"\n", "principal = \"acme\"\ndns = true\n", 1)
+}
+
+/// What acme is told about a name.
+fn named(lab: &Lab) -> String {
+    let mut dig = lab.host("acme").command("dig");
+    dig.args(["+short", "@10.1.0.1", "acme-web.web.privatelink.internal"]);
+    let output = dig.output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&output).trim().to_owned()
 }
 
 #[test]
@@ -26,11 +38,15 @@ fn the_units_capabilities_are_enough() {
     let mut daemon = start(&lab, &capabilities()).unwrap();
     let flow = lab.host("acme").run(|| client::connect(at(ENDPOINT[0], 7), SOON)).unwrap();
     everything_works(lab.host("acme")).unwrap();
-    daemon.write_config(&CONFIG.replace("name = \"globex-web\"", "name = \"other-web\"")).unwrap();
+    assert_eq!(named(&lab), "10.1.0.50");
+    daemon
+        .write_config(&config().replace("name = \"globex-web\"", "name = \"other-web\""))
+        .unwrap();
     daemon.ask(&["reload", "--json"]).unwrap();
     daemon.kill();
     daemon.run().unwrap();
     client::tcp_exchange(&flow, 10_000, 1).unwrap();
+    assert_eq!(named(&lab), "10.1.0.50");
     assert_eq!(daemon.status().unwrap()["problems"], serde_json::json!([]));
     assert_eq!(daemon.status().unwrap()["networks"][0]["xdp_mode"], "native");
     daemon.down().unwrap();
@@ -42,13 +58,14 @@ fn the_units_capabilities_are_enough() {
 fn each_of_the_units_capabilities_is_needed() {
     let lab = lay().unwrap();
     let all = capabilities();
-    assert_eq!(all.len(), 4);
+    assert_eq!(all.len(), 5);
     for without in &all {
         let others: Vec<String> = all.iter().filter(|one| *one != without).cloned().collect();
-        if without == "net_raw" {
+        if ["net_raw", "net_bind_service"].contains(&without.as_str()) {
             let mut daemon = start(&lab, &others).unwrap();
             let problems = daemon.status().unwrap()["problems"].to_string();
-            assert!(problems.contains("CAP_NET_RAW"), "{problems}");
+            let missing = format!("CAP_{}", without.to_uppercase());
+            assert!(problems.contains(&missing), "{problems}");
             daemon.down().unwrap();
             continue;
         }
