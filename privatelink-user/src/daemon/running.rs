@@ -176,7 +176,8 @@ impl Running {
         let hops = next_hops(&self.loaded.model, self.host.facts(), &self.inputs);
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
-        let settled = hops.iter().all(|hop| resolved(hop).is_some()) && self.is_checked();
+        let settled = hops.iter().all(|hop| resolved(hop).is_some());
+        let settled = settled && self.is_checked() && self.names.is_settled();
         if !self.ready && (settled || self.started.elapsed() >= SETTLE) {
             self.ready = true;
             notify(&[NotifyState::Ready]);

@@ -14,6 +14,7 @@ use std::{
     process::Child,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver as Inbox, RecvTimeoutError, Sender, channel},
     },
     thread,
@@ -49,11 +50,14 @@ pub struct Feeder {
     orders: Sender<Message>,
     problems: Arc<Mutex<Vec<String>>>,
     last: Wanted,
+    /// How many times something else was wanted, and how many of these have been followed.
+    asked: u64,
+    followed: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
 enum Message {
-    Want(Wanted),
+    Want(u64, Wanted),
     /// The server is to end; whoever waits for that is told.
     End(Sender<()>),
 }
@@ -63,12 +67,15 @@ impl Feeder {
     pub fn start(control: &Path) -> Self {
         let (orders, inbox) = channel();
         let problems = Arc::default();
+        let followed = Arc::default();
         let feed = Feed {
             door: launch::door(control),
             wanted: Wanted::default(),
             server: None,
             child: None,
             looked: false,
+            asked: 0,
+            followed: Arc::clone(&followed),
             problems: Arc::clone(&problems),
         };
         if let Err(error) =
@@ -76,7 +83,7 @@ impl Feeder {
         {
             warn!("names are not served: cannot start a thread: {error}");
         }
-        Self { orders, problems, last: Wanted::default() }
+        Self { orders, problems, last: Wanted::default(), asked: 0, followed }
     }
 
     /// Has this served from now on.
@@ -84,8 +91,14 @@ impl Feeder {
         if self.last != wanted {
             self.last.clone_from(&wanted);
             // Without its thread, the log says why.
-            let _ = self.orders.send(Message::Want(wanted));
+            self.asked += 1;
+            let _ = self.orders.send(Message::Want(self.asked, wanted));
         }
+    }
+
+    /// Whether the server has been told everything that is wanted.
+    pub fn is_settled(&self) -> bool {
+        self.followed.load(Ordering::Acquire) == self.asked
     }
 
     /// What is not served, and what to do about it.
@@ -116,6 +129,9 @@ struct Feed {
     child: Option<Child>,
     /// Whether it has been looked for a server that an earlier daemon left.
     looked: bool,
+    /// Which of the wishes is the last, and which has been followed.
+    asked: u64,
+    followed: Arc<AtomicU64>,
     problems: Arc<Mutex<Vec<String>>>,
 }
 
@@ -123,7 +139,7 @@ impl Feed {
     fn run(mut self, inbox: &Inbox<Message>) {
         loop {
             match inbox.recv_timeout(LOOK) {
-                Ok(Message::Want(wanted)) => self.wanted = wanted,
+                Ok(Message::Want(asked, wanted)) => (self.asked, self.wanted) = (asked, wanted),
                 Ok(Message::End(ended)) => {
                     self.wanted = Wanted::default();
                     self.follow();
@@ -152,6 +168,9 @@ impl Feed {
         } else if let Err(error) = self.supply(&mut problems) {
             self.server = None;
             problems.push(format!("names are not served: the name server: {error}"));
+        }
+        if problems.is_empty() {
+            self.followed.store(self.asked, Ordering::Release);
         }
         let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {

@@ -1,6 +1,6 @@
 //! What a configuration says about the page that is to cross.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
@@ -11,6 +11,8 @@ pub(super) struct Scenario {
     pub endpoint: String,
     pub service: String,
     pub addresses: Vec<IpAddr>,
+    /// The vendor's own name for the service.
+    pub name: String,
     pub sources: Vec<String>,
     pub tcp_port: u16,
     pub udp_port: Option<u16>,
@@ -30,6 +32,7 @@ impl Scenario {
         let addresses: Vec<IpAddr> =
             words(endpoint, "addresses").filter_map(|text| text.parse().ok()).collect();
         ensure!(!addresses.is_empty(), "the endpoint lists no addresses");
+        let name = words(service, "private_dns").find(|name| !name.starts_with('*'));
         let port = |protocol| {
             entries(service, "listener")
                 .find(|listener| word(listener, "protocol") == Some(protocol))
@@ -40,6 +43,7 @@ impl Scenario {
             endpoint: word(endpoint, "name").unwrap_or("unnamed").to_owned(),
             service: service_name.to_owned(),
             addresses,
+            name: name.context("the service has no `private_dns`")?.to_owned(),
             sources: words(service, "source_addresses").map(str::to_owned).collect(),
             tcp_port: port("tcp").context("the service has no tcp listener")?,
             udp_port: port("udp"),
@@ -48,11 +52,9 @@ impl Scenario {
 
     /// Returns where the page is fetched from.
     pub(super) fn url(&self) -> String {
-        let address = self.addresses.first().copied().unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        match (address, self.tcp_port) {
-            (IpAddr::V4(v4), 80) => format!("http://{v4}/"),
-            (IpAddr::V6(v6), 80) => format!("http://[{v6}]/"),
-            (_, port) => format!("http://{}/", SocketAddr::new(address, port)),
+        match self.tcp_port {
+            80 => format!("http://{}/", self.name),
+            port => format!("http://{}:{port}/", self.name),
         }
     }
 }
@@ -77,7 +79,7 @@ mod tests {
     fn the_quickstart_fits() {
         let config = include_str!("../../../examples/quickstart.toml");
         let scenario = Scenario::read(config).unwrap();
-        assert_eq!(scenario.url(), "http://10.1.0.50/");
+        assert_eq!(scenario.url(), "http://web.internal/");
         assert_eq!((scenario.endpoint.as_str(), scenario.udp_port), ("acme-web", Some(7)));
     }
 

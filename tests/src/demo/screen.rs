@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{Interrupts, scenario::Scenario};
+use super::{Interrupts, NAME_SERVER, scenario::Scenario};
 use crate::lab::{
     Daemon, Lab,
     provider::{GREETING, Seen},
@@ -45,7 +45,7 @@ impl<'a> Screen<'a> {
     }
 
     pub(super) fn diagram(&self, scenario: &Scenario) {
-        let Scenario { endpoint, service, .. } = scenario;
+        let Scenario { endpoint, service, name, .. } = scenario;
         let (address, port) = (list(&scenario.addresses), scenario.tcp_port);
         let sources = scenario.sources.join(", ");
         println!(
@@ -58,7 +58,8 @@ impl<'a> Screen<'a> {
              \x20|                  |   |         veth-vendor |---| web server :8080   |\n\
              \x20+------------------+   +---------------------+   +--------------------+\n\n\
              The vendor publishes the service `{service}`. Acme has an endpoint for it, `{endpoint}`:\n\
-             the addresses {address}, port {port}, in acme's own network.\n\
+             the addresses {address}, port {port}, in acme's own network,\n\
+             where the vendor's name `{name}` leads to them.\n\
              The vendor sees packets from {sources} only.\n"
         );
     }
@@ -136,7 +137,13 @@ impl<'a> Screen<'a> {
         let privatelink = daemon.binary().display();
         let socket = daemon.socket().display().to_string();
         println!("Everything is up. In another terminal, as root, you can\n");
-        println!("  fetch the page:         {acme} curl {}", scenario.url());
+        let (name, port) = (&scenario.name, scenario.tcp_port);
+        println!("  ask for the name:       {acme} dig +short @{NAME_SERVER} {name}");
+        let address = list(scenario.addresses.get(..1).unwrap_or_default());
+        println!(
+            "  fetch the page:         {acme} curl --resolve {name}:{port}:{address} {}",
+            scenario.url()
+        );
         println!("  look at the gateway:    {privatelink} --socket {socket} status");
         println!("  see the configuration:  cat {}", daemon.config().display());
         println!("  watch acme's packets:   {acme} tcpdump -ni eth0");

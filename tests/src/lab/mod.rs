@@ -27,6 +27,7 @@ pub mod namespace;
 pub mod network;
 pub mod process;
 pub mod provider;
+pub mod resolver;
 pub mod scrape;
 pub mod tool;
 pub mod upgrade;

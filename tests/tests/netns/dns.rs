@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
-use std::{process::Command, time::Duration};
+use std::{fs, process::Command, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use privatelink_tests::lab::{Captures, Daemon, Host, Lab, Network, Provider, tool, wait_until};
 
-use crate::fixture::{CONFIG, SOON};
+use crate::fixture::{CONFIG, SOON, ip};
 
 /// The service's own name, and the endpoints' addresses behind it.
 const NAME: &str = "web.internal";
@@ -117,6 +122,46 @@ fn each_network_has_its_own_answers() {
     assert_eq!(scene.daemon.status().unwrap()["problems"], serde_json::json!([]));
 }
 
+/// The process that serves names, and what the kernel says of it.
+fn server(daemon: &Daemon) -> (i32, String) {
+    let output = daemon.output();
+    let line = output.lines().rfind(|line| line.contains("the name server is process"));
+    let id: i32 = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    (id, fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default())
+}
+
+#[test]
+fn the_server_has_no_rights_and_comes_back() {
+    let mut scene = Scene::start(&config());
+    let (first, status) = server(&scene.daemon);
+    let field = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
+        line.unwrap_or_else(|| panic!("no {key} in {status}")).to_owned()
+    };
+    for (key, value) in [
+        ("CapEff", "0000000000000000"),
+        ("CapPrm", "0000000000000000"),
+        ("CapAmb", "0000000000000000"),
+        ("NoNewPrivs", "1"),
+        ("Groups", " "),
+    ] {
+        assert_eq!(field(key), value, "{key}");
+    }
+    assert!(field("Uid").split('\t').all(|uid| uid != "0"), "{status}");
+
+    kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+    wait_until(SOON, "another server has taken over", || {
+        server(&scene.daemon).0 != first && scene.dig("acme", &[NAME]) == ["10.1.0.50"]
+    })
+    .unwrap();
+    let (second, _) = server(&scene.daemon);
+    scene.daemon.kill();
+    assert_eq!(scene.dig("acme", &[NAME]), ["10.1.0.50"]);
+    scene.daemon.down().unwrap();
+    wait_until(SOON, "the server has ended", || kill(Pid::from_raw(second), None).is_err())
+        .unwrap();
+}
+
 #[test]
 fn a_name_goes_and_comes_as_its_connection_is_decided() {
     let mut scene = Scene::start(&config());
@@ -144,18 +189,8 @@ fn a_name_goes_and_comes_as_its_connection_is_decided() {
     }
 }
 
-/// Runs a program on a host whose `/etc/resolv.conf` names the gateway.
-fn with_resolver(host: &Host, program: &[&str]) -> Command {
-    let mut command = host.command("unshare");
-    let script = format!(
-        "printf 'nameserver {}\\noptions timeout:2\\n' > /tmp/resolv.conf && \
-         mount --bind /tmp/resolv.conf /etc/resolv.conf && exec \"$@\"",
-        SERVER[0]
-    );
-    let script = format!("mount -t tmpfs none /tmp && {script}");
-    command.args(["--mount", "--propagation", "private", "sh", "-ec", &script, "sh"]);
-    command.args(program);
-    command
+fn resolving(host: &Host, program: &[&str]) -> Command {
+    host.command_resolving(ip(SERVER[0]), program)
 }
 
 #[test]
@@ -166,15 +201,14 @@ fn curl_and_the_c_library_use_names() {
         let url = format!("http://{name}/");
         for family in ["-4", "-6"] {
             let words = ["curl", family, "--silent", "--show-error", "--fail", "--max-time", "10"];
-            let page =
-                tool::run(&mut with_resolver(acme, &[&words[..], &[&url]].concat())).unwrap();
+            let page = tool::run(&mut resolving(acme, &[&words[..], &[&url]].concat())).unwrap();
             assert!(page.contains(GREETING), "{page}");
         }
-        let hosts = tool::run(&mut with_resolver(acme, &["getent", "ahosts", name])).unwrap();
+        let hosts = tool::run(&mut resolving(acme, &["getent", "ahosts", name])).unwrap();
         assert!(hosts.contains("10.1.0.50") && hosts.contains("fd00:1::50"), "{hosts}");
     }
-    let host = tool::run(&mut with_resolver(acme, &["getent", "hosts", "10.1.0.50"])).unwrap();
+    let host = tool::run(&mut resolving(acme, &["getent", "hosts", "10.1.0.50"])).unwrap();
     assert!(host.contains("acme-web.web.privatelink.internal"), "{host}");
-    let missing = with_resolver(acme, &["getent", "hosts", "nobody.internal"]).output().unwrap();
+    let missing = resolving(acme, &["getent", "hosts", "nobody.internal"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(2));
 }
