@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod addresses;
+pub mod announce;
 pub mod api;
 pub mod bpf;
 pub mod cli;

@@ -25,9 +25,14 @@ impl Endings {
     pub fn new() -> Self {
         let sender = FrameSender::open().map_err(|error| {
             let error = Chain(&error);
-            format!("flows end without resets: grant the daemon CAP_NET_RAW ({error})")
+            format!("flows end without resets, and addresses are not announced: grant the daemon CAP_NET_RAW ({error})")
         });
         Self { next: 0, sender }
+    }
+
+    /// What sends frames, if the daemon may.
+    pub fn sender(&self) -> Option<&FrameSender> {
+        self.sender.as_ref().ok()
     }
 
     /// What is wrong.

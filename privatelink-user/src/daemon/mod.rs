@@ -1,5 +1,6 @@
 //! The daemon: one loop that owns all state, and brings the maps after whatever changes.
 
+mod announcements;
 mod answers;
 mod endings;
 mod error;

@@ -15,7 +15,8 @@ use sd_notify::NotifyState;
 use tokio::time::Instant;
 
 use super::{
-    Chain, Error, endings::Endings, health::Watch, notify, publish::Publisher, records::Records,
+    Chain, Error, announcements::Announcements, endings::Endings, health::Watch, notify,
+    publish::Publisher, records::Records,
 };
 use crate::{
     access::{Administrators, Rights},
@@ -87,6 +88,7 @@ pub(super) struct Running {
     pub(super) watch: Watch,
     /// Has names served.
     pub(super) names: Feeder,
+    pub(super) announcements: Announcements,
 }
 
 /// Refuses what this release cannot do, and warns of what it does not.
@@ -145,6 +147,7 @@ impl Running {
             publisher,
             watch: Watch::over(checks),
             names: Feeder::start(socket),
+            announcements: Announcements::default(),
         };
         Ok((running, events, reports))
     }
@@ -169,6 +172,7 @@ impl Running {
         let unlogged = self.records.follow(self.loaded.model.gateway(), &self.datapath);
         self.write_maps()?;
         let mut problems = self.follow_interfaces().await;
+        self.announce();
         problems.extend(self.check_problems());
         problems.extend(self.endings.problem());
         problems.extend(self.publisher.serve(self.loaded.model.gateway().metrics));
@@ -217,6 +221,7 @@ impl Running {
             Some(actual) => actual,
             None => self.kernel.load()?,
         };
+        self.remember_places(&actual);
         let mut changed = 0;
         let mut before = actual;
         if let Some(parting) = parting::between(&before, &wanted) {

@@ -101,8 +101,6 @@ fn flows_go_on_over_another_mac_and_mtu() {
             network["mac"] == mac && network["mtu"] == 2000
         })
         .unwrap();
-        // Hosts find out by and by; the test does not wait.
-        scene.lab.host(name).namespace().ip("neigh flush all").unwrap();
     }
     client::tcp_exchange(&flow, 100_000, 2).unwrap();
     scene.wait_until_well();

@@ -17,6 +17,7 @@ mod large;
 mod life;
 mod many;
 mod metrics;
+mod next_hops;
 mod plan;
 mod refused;
 mod scale;
