@@ -1,6 +1,7 @@
 //! The command line: what can be asked of `privatelink`, and how it answers.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::{ExitCode, Termination},
     time::Duration,
@@ -14,6 +15,7 @@ use crate::{
     config::DEFAULT_PATH,
     events::Kind,
     model::Gateway,
+    timestamp::Timestamp,
 };
 
 /// A private-link gateway: publish a service, not a network.
@@ -63,6 +65,8 @@ pub enum Command {
     Targets(TargetsArgs),
     /// List the flows
     Flows(FlowsArgs),
+    /// Show which consumer stands behind a source address and port
+    Whois(WhoisArgs),
     /// List the connections, or show one with its history
     Connections(NameArgs),
     /// Accept the connection of an endpoint: the provider's decision
@@ -86,6 +90,22 @@ pub struct FlowsArgs {
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: Option<String>,
 
+    /// Only those with this address at either end, on either side of the gateway
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+
+    /// Only those with this port there
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+
+    /// Only those of this protocol
+    #[arg(long, value_parser = ["tcp", "udp"])]
+    pub protocol: Option<String>,
+
+    /// Only those that have come this far
+    #[arg(long, value_parser = ["opening", "answered", "established", "half-closed", "closing"])]
+    pub state: Option<String>,
+
     /// No more than this many
     #[arg(
         long,
@@ -94,6 +114,38 @@ pub struct FlowsArgs {
         value_parser = clap::value_parser!(u32).range(1..=FlowQuery::MAX_LIMIT as i64),
     )]
     pub limit: u32,
+}
+
+/// Arguments of `privatelink whois`.
+#[derive(Debug, Args)]
+pub struct WhoisArgs {
+    /// The source address and port, as the target sees them
+    #[arg(value_name = "ADDR:PORT")]
+    pub source: SocketAddr,
+
+    /// The provider's network, where several have this source address
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
+
+    /// The target that was spoken to: one source port may serve several
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub target: Option<SocketAddr>,
+
+    /// Who it was at this time, such as 2026-01-31T12:00:00Z or 10m (ago), from the flow log
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub at: Option<Timestamp>,
+
+    /// Everybody that it was since this time
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "at")]
+    pub since: Option<Timestamp>,
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(Timestamp::now().before(ago));
+    }
+    let wrong = |_| "use a time such as 2026-01-31T12:00:00Z, or how long ago, such as 10m".into();
+    Timestamp::try_from(text.to_owned()).map_err(wrong)
 }
 
 /// Arguments of `privatelink events`.
@@ -314,6 +366,10 @@ mod tests {
             "privatelink accept a --for 20years",
             "privatelink reject a --for 7d",
             "privatelink events --kind weather",
+            "privatelink flows --state fast",
+            "privatelink whois 10.0.0.1",
+            "privatelink whois 10.0.0.1:5 --at noon",
+            "privatelink whois 10.0.0.1:5 --at 5m --since 6m",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), Exit::Usage as i32, "{line}");

@@ -91,8 +91,43 @@ pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
 /// # Errors
 /// As [`get`].
 pub fn flows(socket: &Path, path: &str) -> Result<(Vec<Flow>, u64), Error> {
-    let answer = exchange(socket, Method::GET, path, None)?;
-    Ok((serde_json::from_slice(&answer.body)?, answer.omitted))
+    let mut body = Vec::new();
+    let omitted = copy(socket, path, &mut body)?;
+    Ok((serde_json::from_slice(&body)?, omitted))
+}
+
+/// Hands on what is under `path` as it comes, however long that takes; returns how much is not in
+/// it.
+///
+/// # Errors
+/// When there is no daemon, when it has no such answer, or when it cannot be written.
+pub fn copy(socket: &Path, path: &str, out: &mut impl io::Write) -> Result<u64, Error> {
+    runtime(socket)?.block_on(async {
+        let mut response = begun(socket, path).await?;
+        let omitted = omitted(&response);
+        while let Some(frame) = response.body_mut().frame().await {
+            let part = frame?.into_data().unwrap_or_default();
+            out.write_all(&part).map_err(Error::Output)?;
+        }
+        Ok(omitted)
+    })
+}
+
+/// The head of an answer that is not a refusal.
+async fn begun(socket: &Path, path: &str) -> Result<Response<Incoming>, Error> {
+    let begun = timeout(PATIENCE, begin(socket, Method::GET, path, None)).await;
+    let response = begun.unwrap_or(Err(Error::Silent))?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let code = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    Err(refused(code, &body)?)
+}
+
+fn omitted(response: &Response<Incoming>) -> u64 {
+    let omitted = response.headers().get(OMITTED).and_then(|value| value.to_str().ok());
+    omitted.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// Hands on what is told under `path`, one thing after the other, until the daemon ends.
@@ -106,14 +141,7 @@ pub fn follow<T: DeserializeOwned>(
 ) -> Result<(), Error> {
     let runtime = runtime(socket)?;
     runtime.block_on(async {
-        let begun = timeout(PATIENCE, begin(socket, Method::GET, path, None)).await;
-        let response = begun.unwrap_or(Err(Error::Silent))?;
-        if !response.status().is_success() {
-            let code = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            return Err(refused(code, &body)?);
-        }
-        let mut body = response.into_body();
+        let mut body = begun(socket, path).await?.into_body();
         let mut rest = Vec::new();
         while let Some(frame) = body.frame().await {
             rest.extend(frame?.into_data().unwrap_or_default());
@@ -152,7 +180,6 @@ pub fn send<T: DeserializeOwned>(
 /// What the daemon answered.
 struct Answer {
     code: StatusCode,
-    omitted: u64,
     body: Bytes,
 }
 
@@ -196,10 +223,8 @@ async fn converse(
 ) -> Result<Answer, Error> {
     let response = begin(socket, method, path, body).await?;
     let code = response.status();
-    let omitted = response.headers().get(OMITTED).and_then(|value| value.to_str().ok());
-    let omitted = omitted.and_then(|count| count.parse().ok()).unwrap_or(0);
     let body = response.into_body().collect().await?.to_bytes();
-    Ok(Answer { code, omitted, body })
+    Ok(Answer { code, body })
 }
 
 /// Sends a request, and returns the answer as it begins.
@@ -272,7 +297,7 @@ mod tests {
                     drop(reply.send(Ok(Vec::new())));
                 } else if let Asked::Down(reply) = request {
                     drop(reply.send(Err(Refused::Failed("not now".into()))));
-                } else if let Asked::Flows(query, reply) = request {
+                } else if let Asked::Flows(query, _, reply) = request {
                     assert_eq!(query.endpoint.as_deref(), Some("a"));
                     drop(reply);
                 } else if let Asked::Plan(configuration, reply) = request {

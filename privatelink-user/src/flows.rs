@@ -3,20 +3,92 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
 };
 
 use privatelink_common::{
-    Addr, TCP, TICK_SHIFT, UDP,
+    Addr, Endpoint, Source, TCP, TICK_SHIFT, Target, UDP,
     flow::{self, Phase, word},
 };
 
-use crate::{
-    api::{request::Flows, types},
-    tables::Tables,
-};
+use crate::{api::types, tables::Tables};
 
 /// What identifies a flow in either of its slots.
 type Key = (u32, u8, Addr, [u16; 2], u32, u16, [u16; 2]);
+
+/// Flows that are held at a time. More are looked for in several walks, each for a share of them.
+const SHARE: u64 = 65_536;
+
+/// What the indices in flows stand for.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The endpoints.
+    pub endpoints: BTreeMap<u32, Endpoint>,
+    /// The source addresses.
+    pub sources: BTreeMap<u32, Source>,
+    /// The targets.
+    pub targets: BTreeMap<u32, Target>,
+}
+
+impl Parts {
+    /// What the maps hold.
+    pub fn of(tables: &Tables) -> Self {
+        Self {
+            endpoints: tables.endpoints.clone(),
+            sources: tables.sources.clone(),
+            targets: tables.targets.clone(),
+        }
+    }
+
+    /// Client, endpoint address, source address and target of a flow, as far as they are known.
+    pub fn ends(&self, flow: &flow::Flow) -> [(Option<IpAddr>, u16); 4] {
+        let endpoint = self.endpoints.get(&flow.endpoint()).map(|endpoint| {
+            if flow.client.is_v4() {
+                IpAddr::from(endpoint.v4.to_ne_bytes())
+            } else {
+                endpoint.v6.to_ip()
+            }
+        });
+        let source = self.sources.get(&u32::from(flow.source)).map(|source| source.address.to_ip());
+        let target = self.targets.get(&flow.target()).map(|target| target.address.to_ip());
+        let [client_port, listener_port] = flow.consumer_port_pair();
+        let [target_port, source_port] = flow.provider_port_pair();
+        [
+            (Some(flow.client.to_ip()), client_port),
+            (endpoint, listener_port),
+            (source, source_port),
+            (target, target_port),
+        ]
+    }
+}
+
+/// Which flows somebody wants.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Those with this address at any of their four ends.
+    pub address: Option<IpAddr>,
+    /// Those with this port at any of them.
+    pub port: Option<u16>,
+    /// Those of this protocol.
+    pub protocol: Option<u8>,
+    /// Those that have come this far.
+    pub state: Option<Phase>,
+}
+
+/// A list of flows that is yet to be made.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// What indices stand for.
+    pub parts: Parts,
+    /// The endpoints that are wanted, and their names.
+    pub names: BTreeMap<u32, String>,
+    /// Which of their flows.
+    pub filter: Filter,
+    /// No more than this many.
+    pub limit: u64,
+    /// The time, in ticks.
+    pub now: u32,
+}
 
 /// The two directions together.
 struct Joined {
@@ -27,35 +99,88 @@ struct Joined {
     idle: u32,
 }
 
-/// Joins slots into flows, and counts those beyond `limit`. `name` tells an endpoint's name; those
-/// without one are of endpoints that are gone, and are left out.
-///
-/// The slots are walked twice, so that only as many flows are held as are wanted.
-pub fn join<I: Iterator<Item = flow::Flow>>(
-    slots: impl Fn() -> I,
-    limit: usize,
-    tables: &Tables,
-    now: u32,
-    name: impl Fn(u32) -> Option<String>,
-) -> Flows {
-    let mut joined: BTreeMap<Key, Joined> = BTreeMap::new();
-    let mut omitted = 0;
-    for slot in slots().filter(|slot| !slot.is_reverse()) {
-        let wanted =
-            tables.endpoints.contains_key(&slot.endpoint()) && name(slot.endpoint()).is_some();
-        if wanted && joined.len() < limit {
-            add(&mut joined, slot, now);
-        } else if wanted {
-            omitted += 1;
-        }
+impl Listing {
+    /// How many flows it would have without its limit.
+    pub fn count(&self, slots: impl Iterator<Item = flow::Flow>) -> u64 {
+        slots.filter(|slot| self.wants(slot)).count() as u64
     }
-    for slot in slots().filter(flow::Flow::is_reverse) {
-        if joined.contains_key(&key(&slot)) {
-            add(&mut joined, slot, now);
+
+    /// Makes the list, in which flows of one walk are in the order of their tuples.
+    ///
+    /// The slots are walked again and again, so that only some flows are held at a time.
+    pub fn for_each<I: Iterator<Item = flow::Flow>>(
+        &self,
+        slots: impl Fn() -> I,
+        mut each: impl FnMut(types::Flow) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let shares = self.count(slots()) / SHARE + 1;
+        let mut left = self.limit;
+        for share in 0..shares {
+            let mut joined: BTreeMap<Key, Joined> = BTreeMap::new();
+            let here = |slot: &flow::Flow| share_of(slot, shares) == share;
+            for slot in slots().filter(|slot| here(slot) && self.wants(slot)) {
+                if joined.len() as u64 == left {
+                    break;
+                }
+                add(&mut joined, slot, self.now);
+            }
+            for slot in slots().filter(|slot| slot.is_reverse() && here(slot)) {
+                if joined.contains_key(&key(&slot)) {
+                    add(&mut joined, slot, self.now);
+                }
+            }
+            for flow in joined.values().filter_map(|joined| self.record(joined)) {
+                each(flow)?;
+            }
+            left -= (joined.len() as u64).min(left);
         }
+        ControlFlow::Continue(())
     }
-    let flows = joined.values().filter_map(|joined| record(joined, tables, &name)).collect();
-    Flows { flows, omitted }
+
+    /// Whether a slot is the first of a flow that is wanted.
+    fn wants(&self, slot: &flow::Flow) -> bool {
+        let Filter { address, port, protocol, state } = self.filter;
+        let first = !slot.is_reverse()
+            && self.names.contains_key(&slot.endpoint())
+            && self.parts.endpoints.contains_key(&slot.endpoint())
+            && protocol.is_none_or(|protocol| slot.protocol() == protocol)
+            && state.is_none_or(|state| Phase::of(slot.word) == state);
+        if !first || (port, address) == (None, None) {
+            return first;
+        }
+        let ends = self.parts.ends(slot);
+        port.is_none_or(|port| ends.iter().any(|end| end.1 == port))
+            && address.is_none_or(|address| ends.iter().any(|end| end.0 == Some(address)))
+    }
+
+    fn record(&self, joined: &Joined) -> Option<types::Flow> {
+        let flow = &joined.flow;
+        let [client, address, source, target] = self.parts.ends(flow).map(at);
+        Some(types::Flow {
+            endpoint: self.names.get(&flow.endpoint())?.clone(),
+            protocol: match flow.protocol() {
+                TCP => "tcp".into(),
+                UDP => "udp".into(),
+                other => other.to_string(),
+            },
+            client,
+            address,
+            source,
+            target,
+            state: Phase::of(joined.phase).name().into(),
+            packets: joined.packets,
+            bytes: joined.bytes,
+            idle_seconds: (u64::from(joined.idle) << TICK_SHIFT) / 1_000_000_000,
+        })
+    }
+}
+
+/// Which share a flow belongs to; both its directions tell the same.
+fn share_of(flow: &flow::Flow, shares: u64) -> u64 {
+    let [_, _, _, last] = flow.client.words();
+    let ports = u64::from(flow.consumer_ports) << 32 | u64::from(flow.provider_ports);
+    let mixed = (ports ^ u64::from(last).rotate_left(16)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) % shares
 }
 
 fn add(joined: &mut BTreeMap<Key, Joined>, slot: flow::Flow, now: u32) {
@@ -107,49 +232,13 @@ fn key(flow: &flow::Flow) -> Key {
     )
 }
 
-fn record(
-    joined: &Joined,
-    tables: &Tables,
-    name: &impl Fn(u32) -> Option<String>,
-) -> Option<types::Flow> {
-    let flow = &joined.flow;
-    let endpoint = tables.endpoints.get(&flow.endpoint())?;
-    let address = if flow.client.is_v4() {
-        IpAddr::from(endpoint.v4.to_ne_bytes())
-    } else {
-        endpoint.v6.to_ip()
-    };
-    let [client_port, listener_port] = flow.consumer_port_pair();
-    let [target_port, source_port] = flow.provider_port_pair();
-    let target = tables.targets.get(&flow.target()).map(|target| target.address.to_ip());
-    let source = tables.sources.get(&u32::from(flow.source)).map(|source| source.address.to_ip());
-    Some(types::Flow {
-        endpoint: name(flow.endpoint())?,
-        protocol: match flow.protocol() {
-            TCP => "tcp".into(),
-            UDP => "udp".into(),
-            other => other.to_string(),
-        },
-        client: at(Some(flow.client.to_ip()), client_port),
-        address: at(Some(address), listener_port),
-        source: at(source, source_port),
-        target: at(target, target_port),
-        state: Phase::of(joined.phase).name().into(),
-        packets: joined.packets,
-        bytes: joined.bytes,
-        idle_seconds: (u64::from(joined.idle) << TICK_SHIFT) / 1_000_000_000,
-    })
-}
-
 /// `IP:PORT`; the address is unknown once its record has been removed.
-fn at(address: Option<IpAddr>, port: u16) -> String {
+fn at((address, port): (Option<IpAddr>, u16)) -> String {
     address.map_or_else(|| format!("?:{port}"), |ip| SocketAddr::new(ip, port).to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use privatelink_common::{Endpoint, Source, Target};
-
     use super::*;
 
     fn ip(text: &str) -> Addr {
@@ -188,10 +277,28 @@ mod tests {
             slot("fd00:1::2", Phase::Opening, 0, 1_005, 1),
             slot("10.1.0.2", Phase::Established, word::REVERSE, 940, 2),
         ];
-        let name = |index| (index == 3).then(|| "acme-web".to_owned());
-        let joined = join(|| slots.into_iter(), 2, &tables(), 1_000, name);
-        assert_eq!(joined.omitted, 0);
-        let [v4, v6] = joined.flows.try_into().unwrap();
+        let listing = |limit, filter| Listing {
+            parts: Parts::of(&tables()),
+            names: BTreeMap::from([(3, "acme-web".into())]),
+            filter,
+            limit,
+            now: 1_000,
+        };
+        let list = |listing: &Listing| {
+            let mut flows = Vec::new();
+            let whole = listing.for_each(
+                || slots.into_iter(),
+                |flow| {
+                    flows.push(flow);
+                    ControlFlow::Continue(())
+                },
+            );
+            assert!(whole.is_continue());
+            (flows, listing.count(slots.into_iter()))
+        };
+        let (flows, all) = list(&listing(9, Filter::default()));
+        assert_eq!(all, 2);
+        let [v4, v6] = flows.try_into().unwrap();
         let expected = types::Flow {
             endpoint: "acme-web".into(),
             protocol: "tcp".into(),
@@ -211,9 +318,55 @@ mod tests {
         let counts = count(slots.into_iter());
         assert_eq!(counts.endpoints, BTreeMap::from([(3, 2)]));
         assert_eq!(counts.targets, BTreeMap::from([((4, 8080), 2)]));
-        let first = join(|| slots.into_iter(), 1, &tables(), 1_000, name);
-        assert_eq!((first.flows.len(), first.omitted), (1, 1));
-        assert_eq!(first.flows[0].packets, 5, "both directions of the one that is shown");
-        assert_eq!(join(|| slots.into_iter(), 9, &tables(), 0, |_| None).omitted, 0);
+        let (first, all) = list(&listing(1, Filter::default()));
+        assert_eq!((first.len(), all), (1, 2));
+        assert_eq!(first[0].packets, 5, "both directions of the one that is shown");
+        let none = Listing { names: BTreeMap::new(), ..listing(9, Filter::default()) };
+        assert_eq!(list(&none).1, 0);
+        let ip = |text: &str| Some(text.parse().unwrap());
+        for (filter, clients) in [
+            (Filter { address: ip("10.1.0.2"), ..Filter::default() }, "10.1.0.2:40000"),
+            (Filter { address: ip("fd00:1::50"), ..Filter::default() }, "[fd00:1::2]:40000"),
+            (
+                Filter { address: ip("fd00::10"), port: Some(8080), ..Filter::default() },
+                "10.1.0.2:40000 [fd00:1::2]:40000",
+            ),
+            (Filter { port: Some(81), ..Filter::default() }, ""),
+            (Filter { protocol: Some(UDP), ..Filter::default() }, ""),
+            (Filter { state: Some(Phase::Opening), ..Filter::default() }, "[fd00:1::2]:40000"),
+        ] {
+            let (flows, all) = list(&listing(9, filter.clone()));
+            let found: Vec<String> = flows.into_iter().map(|flow| flow.client).collect();
+            assert_eq!((found.join(" "), found.len() as u64), (clients.into(), all), "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn many_flows_are_listed_in_shares_and_each_once() {
+        let count = 3 * SHARE as u32;
+        let slots = || {
+            (0..count).flat_map(|number| {
+                let forward = flow::Flow {
+                    consumer_ports: number,
+                    ..slot("10.1.0.2", Phase::Established, 0, 900, 1)
+                };
+                [forward, flow::Flow { word: forward.word | word::REVERSE, ..forward }]
+            })
+        };
+        let listing = Listing {
+            parts: Parts::of(&tables()),
+            names: BTreeMap::from([(3, "a".into())]),
+            limit: u64::from(count) - 10,
+            now: 1_000,
+            ..Listing::default()
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        let whole = listing.for_each(slots, |flow| {
+            assert_eq!(flow.packets, 2);
+            assert!(seen.insert((flow.client, flow.address)));
+            ControlFlow::Continue(())
+        });
+        assert!(whole.is_continue());
+        assert_eq!(seen.len() as u64, listing.limit);
     }
 }

@@ -40,5 +40,6 @@ pub mod supported;
 pub mod tables;
 pub mod targets;
 pub mod timestamp;
+pub mod whois;
 
 pub use bpf::BPF_OBJECT;

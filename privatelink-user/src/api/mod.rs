@@ -24,6 +24,8 @@ pub mod path {
     pub const TARGETS: &str = "/v1/targets";
     /// The flows.
     pub const FLOWS: &str = "/v1/flows";
+    /// Who stands behind a source address and port.
+    pub const WHOIS: &str = "/v1/whois";
     /// The connections; behind it stand an endpoint's name and what is decided.
     pub const CONNECTIONS: &str = "/v1/connections";
     /// The latest events.

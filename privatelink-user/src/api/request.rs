@@ -1,15 +1,20 @@
 //! What a handler asks of the daemon's loop.
 
+use std::sync::Arc;
+
 use tokio::sync::{oneshot, watch};
 
 use super::types::{
-    Configuration, Connection, Difference, Endpoint, Flow, FlowQuery, Network, Problem, Service,
-    Status, Target,
+    Configuration, Connection, Difference, Endpoint, FlowQuery, Network, Problem, Service, Status,
+    Target,
 };
 use crate::{
     access::{Denied, Peer},
+    bpf::Reader,
     connection::Decision,
     events,
+    flows::{Filter, Listing},
+    whois::{Asked, Search},
 };
 
 /// What somebody asks of the daemon.
@@ -35,7 +40,9 @@ pub enum Request {
     /// Which targets are there?
     Targets(Reply<Vec<Target>>),
     /// Which flows are there?
-    Flows(FlowQuery, Reply<Flows>),
+    Flows(FlowQuery, Filter, Reply<Flows>),
+    /// Who stands behind a source address?
+    Whois(Asked, Reply<(Search, Arc<Reader>)>),
     /// Which connections are there?
     Connections(Reply<Vec<Connection>>),
     /// How has the connection of this endpoint become what it is?
@@ -54,13 +61,13 @@ pub enum Request {
     Down(Reply<()>),
 }
 
-/// Some of the flows.
-#[derive(Debug, Default)]
+/// A list of flows that is yet to be made, and from what.
+#[derive(Debug)]
 pub struct Flows {
-    /// These.
-    pub flows: Vec<Flow>,
-    /// How many more there are.
-    pub omitted: u64,
+    /// The list.
+    pub listing: Listing,
+    /// What shows the flow table.
+    pub reader: Arc<Reader>,
 }
 
 /// Where an answer goes: what was asked for, or why it cannot be had.

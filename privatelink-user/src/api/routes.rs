@@ -5,6 +5,7 @@
 
 mod decisions;
 mod events;
+mod flows;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use axum::{
         DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request as HttpRequest,
         State, rejection::JsonRejection,
     },
-    http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_LENGTH, request::Parts},
+    http::{HeaderName, StatusCode, header::CONTENT_LENGTH, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -31,8 +32,7 @@ use super::{
     path,
     request::{Question as Asked, Refused, Reply, Request},
     types::{
-        Configuration, Difference, Endpoint, Flow, FlowQuery, Network, Problem, Service, Status,
-        Target, TargetQuery,
+        Configuration, Difference, Endpoint, Network, Problem, Service, Status, Target, TargetQuery,
     },
 };
 use crate::access::Peer;
@@ -83,7 +83,8 @@ fn described() -> OpenApiRouter<mpsc::Sender<Asked>> {
         .routes(routes!(endpoints))
         .routes(routes!(endpoint))
         .routes(routes!(targets))
-        .routes(routes!(flows))
+        .routes(routes!(flows::flows))
+        .routes(routes!(flows::whois))
         .routes(routes!(decisions::connections))
         .routes(routes!(decisions::connection))
         .routes(routes!(decisions::accept))
@@ -196,32 +197,6 @@ async fn targets(
         found.ok_or_else(|| absent("service", &service))
     });
     answer(found.map(|service| service.targets))
-}
-
-/// The flows through one endpoint, or through all
-#[utoipa::path(get, path = path::FLOWS, params(FlowQuery), responses(
-    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Flow>, headers(
-        ("privatelink-omitted" = u64, description = "How many flows are not in the answer"),
-    )),
-    (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
-    (status = CONFLICT, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
-))]
-async fn flows(
-    peer: Peer,
-    State(requests): Requests,
-    Question(query): Question<FlowQuery>,
-) -> Response {
-    if query.limit.is_some_and(|limit| !(1..=FlowQuery::MAX_LIMIT).contains(&limit)) {
-        let error = format!("`limit` must be from 1 to {}", FlowQuery::MAX_LIMIT);
-        return problem(StatusCode::BAD_REQUEST, error);
-    }
-    match ask(&requests, &peer, |reply| Request::Flows(query, reply)).await {
-        Ok(found) => {
-            let omitted = HeaderValue::from(found.omitted);
-            ([(OMITTED, omitted)], Json(found.flows)).into_response()
-        }
-        Err(refusal) => refusal.into_response(),
-    }
 }
 
 /// What a configuration would change; nothing is applied

@@ -3,6 +3,7 @@
 mod connection;
 mod difference;
 mod event;
+mod flow;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
 pub use event::{Event, EventQuery};
+pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
 
 /// What the gateway is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -169,31 +171,6 @@ pub struct FlowLog {
     pub lost: u64,
 }
 
-/// A transport conversation through an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-pub struct Flow {
-    /// The endpoint.
-    pub endpoint: String,
-    /// `tcp` or `udp`.
-    pub protocol: String,
-    /// The client, `IP:PORT`.
-    pub client: String,
-    /// The endpoint's address and the listener's port.
-    pub address: String,
-    /// From where the gateway speaks to the target.
-    pub source: String,
-    /// The target.
-    pub target: String,
-    /// How far the conversation has come.
-    pub state: String,
-    /// Packets forwarded, both directions together.
-    pub packets: u64,
-    /// Their IP bytes.
-    pub bytes: u64,
-    /// Time since the last packet.
-    pub idle_seconds: u64,
-}
-
 /// Why a request was not fulfilled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -203,25 +180,6 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     pub faults: Vec<serde_json::Value>,
-}
-
-/// Which flows are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct FlowQuery {
-    /// Only those through this endpoint.
-    pub endpoint: Option<String>,
-    /// No more than this many; the answer's header `privatelink-omitted` counts the others.
-    #[param(minimum = 1, maximum = 100_000, default = 1_000)]
-    pub limit: Option<u32>,
-}
-
-impl FlowQuery {
-    /// How many flows an answer has unless the question says otherwise.
-    pub const DEFAULT_LIMIT: u32 = 1_000;
-    /// The most that one answer has.
-    pub const MAX_LIMIT: u32 = 100_000;
 }
 
 /// Which targets are asked for.

@@ -4,6 +4,7 @@ mod describe;
 mod detail;
 mod down;
 mod events;
+mod flows;
 mod plan;
 mod show;
 mod table;
@@ -59,17 +60,8 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
             let targets: Vec<types::Target> = client::get(&socket, &path)?;
             print(out, cli.json, &targets, |targets| show::targets(targets))?;
         }
-        Command::Flows(args) => {
-            let mut path = format!("{}?limit={}", path::FLOWS, args.limit);
-            if let Some(endpoint) = &args.endpoint {
-                path += &format!("&endpoint={}", name(endpoint)?);
-            }
-            let (flows, omitted) = client::flows(&socket, &path)?;
-            print(out, cli.json, &flows, |flows| show::flows(flows))?;
-            if omitted > 0 {
-                eprintln!("{omitted} more; see them with --limit, or name an endpoint");
-            }
-        }
+        Command::Flows(args) => flows::flows(cli, args, out)?,
+        Command::Whois(args) => flows::whois(cli, args, out)?,
         Command::Schema => describe::schema(out)?,
         Command::Completions(args) => describe::completions(args.shell, out)?,
         Command::Man(args) => describe::manual(args.directory.as_deref(), out)?,

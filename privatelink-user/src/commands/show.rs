@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 use privatelink_common::Reason;
 
 use super::table::Table;
-use crate::api::types::{Connection, Endpoint, Flow, FlowLog, Network, Service, Status, Target};
+use crate::api::types::{
+    Connection, Endpoint, Flow, FlowLog, Network, Service, Status, Target, Whois,
+};
 
 /// One screen about the gateway.
 pub(super) fn status(status: &Status) -> String {
@@ -73,6 +75,40 @@ pub(super) fn flows(flows: &[Flow]) -> String {
             flow.packets.to_string(),
             flow.bytes.to_string(),
             format!("{}s", flow.idle_seconds),
+        ]);
+    }
+    table.render(0)
+}
+
+/// Who stands behind source addresses, as a table.
+pub(super) fn whois(found: &[Whois]) -> String {
+    let heading = [
+        "SOURCE",
+        "TARGET",
+        "SERVICE",
+        "PRINCIPAL",
+        "NETWORK",
+        "ENDPOINT",
+        "CLIENT",
+        "PROTO",
+        "OPENED",
+        "LAST PACKET",
+        "LIVE",
+    ];
+    let mut table = Table::new(&heading, &[]);
+    for one in found {
+        table.row([
+            one.source.clone(),
+            one.target.clone(),
+            one.service.clone(),
+            one.principal.clone(),
+            one.network.clone(),
+            one.endpoint.clone(),
+            one.client.clone(),
+            one.protocol.clone(),
+            one.opened.clone(),
+            one.last.clone(),
+            if one.live { "yes".into() } else { "no".into() },
         ]);
     }
     table.render(0)

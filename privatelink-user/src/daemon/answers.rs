@@ -1,6 +1,6 @@
 //! What a running gateway tells those who ask.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use log::error;
 use privatelink_common::EndpointCounters;
@@ -13,11 +13,16 @@ use crate::{
         request::{Flows, Question, Refused, Request},
         types::{self, Configuration, Difference, FlowQuery, Problem},
     },
-    bpf::{self, Datapath},
+    bpf::{self, Datapath, Reader},
     config::{self, Diagnostics},
     events::{Event, Kind},
-    flows::{self, Counts},
+    flow_log::Clock,
+    flows::{self, Counts, Filter, Listing, Parts},
+    model::{Destination, FlowLog, LogFormat},
     status,
+    tables::Tables,
+    timestamp::Timestamp,
+    whois::{Asked, Search, When},
 };
 
 /// How many may follow events at a time.
@@ -46,8 +51,11 @@ impl Running {
             Request::Targets(reply) => {
                 drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).all_targets())))
             }
-            Request::Flows(query, reply) => {
-                drop(reply.send(administrator(caller).and_then(|()| self.flows(&query))));
+            Request::Flows(query, filter, reply) => {
+                drop(reply.send(administrator(caller).and_then(|()| self.flows(&query, filter))));
+            }
+            Request::Whois(asked, reply) => {
+                drop(reply.send(caller.and_then(|caller| self.whois(asked, caller.rights))));
             }
             Request::Connections(reply) => {
                 drop(reply.send(caller.map(|caller| self.connections(&caller))));
@@ -179,7 +187,7 @@ impl Running {
         Ok(view.endpoints(counted))
     }
 
-    fn flows(&self, query: &FlowQuery) -> Result<Flows, Refused> {
+    fn flows(&self, query: &FlowQuery, filter: Filter) -> Result<Flows, Refused> {
         let endpoints = self.loaded.model.endpoints();
         if let Some(name) = &query.endpoint
             && !endpoints.contains_key(name.as_str())
@@ -190,17 +198,41 @@ impl Running {
         let wanted = endpoints.values().filter(|endpoint| {
             query.endpoint.as_ref().is_none_or(|name| endpoint.name.as_str() == name)
         });
-        let names: BTreeMap<u32, &str> = wanted
-            .filter_map(|endpoint| {
-                Some((self.store.state().ids.endpoint(endpoint)?, endpoint.name.as_str()))
-            })
-            .collect();
-        let busy = || Refused::Failed("the maps are being written; ask again".into());
-        let tables = self.actual.as_ref().ok_or_else(busy)?;
-        let name = |index| names.get(&index).map(ToString::to_string);
-        let limit = query.limit.unwrap_or(FlowQuery::DEFAULT_LIMIT).min(FlowQuery::MAX_LIMIT);
+        let ids = &self.store.state().ids;
+        let named = wanted.filter_map(|one| Some((ids.endpoint(one)?, one.name.to_string())));
+        let names = named.collect();
+        let parts = Parts::of(self.tables()?);
+        let limit = query.limit.unwrap_or(FlowQuery::DEFAULT_LIMIT).into();
         let now = self.datapath.now_ticks().map_err(failed)?;
-        Ok(flows::join(|| self.datapath.reader().flows(), limit as usize, tables, now, name))
+        let listing = Listing { parts, names, filter, limit, now };
+        Ok(Flows { listing, reader: Arc::clone(self.datapath.reader()) })
+    }
+
+    /// What a search for somebody behind a source address needs.
+    fn whois(&self, asked: Asked, rights: Rights) -> Result<(Search, Arc<Reader>), Refused> {
+        let log = match self.loaded.model.gateway().flow_log.as_ref() {
+            _ if asked.when == When::Now => Vec::new(),
+            Some(FlowLog {
+                to: Destination::File(path),
+                format: LogFormat::Json,
+                rotate_count,
+                ..
+            }) => Search::files(path, rotate_count.get()),
+            Some(_) | None => {
+                let error = "only a flow log in a file, in the format \"json\", tells of the past";
+                return Err(Refused::Failed(error.into()));
+            }
+        };
+        let ticks = self.datapath.now_ticks().map_err(failed)?;
+        let clock = Clock { ticks, now: Timestamp::now() };
+        let (parts, names) = (Parts::of(self.tables()?), Arc::clone(self.records.names()));
+        let search = Search { asked, rights, parts, names, clock, log };
+        Ok((search, Arc::clone(self.datapath.reader())))
+    }
+
+    fn tables(&self) -> Result<&Tables, Refused> {
+        let busy = || Refused::Failed("the maps are being written; ask again".into());
+        self.actual.as_ref().ok_or_else(busy)
     }
 
     fn plan(&self, configuration: Configuration) -> Result<Difference, Refused> {

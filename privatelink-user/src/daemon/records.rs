@@ -10,7 +10,8 @@ use super::running::Running;
 use crate::{
     api::types,
     bpf::Datapath,
-    flow_log::{Batch, Clock, Counts, FlowSource, Interval, Log, Names, Parts},
+    flow_log::{Batch, Clock, Counts, FlowSource, Interval, Log, Names},
+    flows::Parts,
     ids::Ids,
     model::{FlowLog, Gateway, Model},
     tables::Tables,
@@ -51,6 +52,11 @@ impl Records {
             info!("records of flows go to {}", settings.to);
         }
         self.log.as_ref().and_then(Log::problem)
+    }
+
+    /// What indices are called.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
     }
 
     /// Opens the file anew.

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use privatelink_common::{Endpoint, Source, Target, flow::Flow};
+use privatelink_common::flow::Flow;
 
 use super::{
     marks::{Key, Mark, Marks},
     names::Names,
     record::{Clock, Record, Subject, Tally},
 };
-use crate::tables::Tables;
+use crate::flows::Parts;
 
 /// Calls its argument for each slot that it knows of.
 type Visit = dyn Fn(&mut dyn FnMut(&Flow)) + Send;
@@ -27,25 +27,6 @@ impl FlowSource {
 impl fmt::Debug for FlowSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FlowSource")
-    }
-}
-
-/// What the indices in flows stand for.
-#[derive(Clone, Debug, Default)]
-pub struct Parts {
-    endpoints: BTreeMap<u32, Endpoint>,
-    sources: BTreeMap<u32, Source>,
-    targets: BTreeMap<u32, Target>,
-}
-
-impl Parts {
-    /// What the maps hold.
-    pub fn of(tables: &Tables) -> Self {
-        Self {
-            endpoints: tables.endpoints.clone(),
-            sources: tables.sources.clone(),
-            targets: tables.targets.clone(),
-        }
     }
 }
 
@@ -142,10 +123,10 @@ fn both(source: &FlowSource) -> BTreeMap<Key, Both> {
 mod tests {
     use std::sync::Mutex;
 
-    use privatelink_common::flow::word;
+    use privatelink_common::{Endpoint, Source, Target, flow::word};
 
     use super::*;
-    use crate::timestamp::Timestamp;
+    use crate::{tables::Tables, timestamp::Timestamp};
 
     /// A flow's two slots, which have come so far.
     fn slots(opened: u32, packets: u32) -> [Flow; 2] {

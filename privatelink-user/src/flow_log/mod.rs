@@ -19,8 +19,10 @@ mod vpc;
 mod worker;
 mod writer;
 
-pub use lasting::{FlowSource, Interval, Parts};
+pub use lasting::{FlowSource, Interval};
 pub use names::{EndpointNames, Names};
+pub(crate) use record::of_live;
 pub use record::{Clock, Record, RecordKind};
+pub(crate) use sink::file;
 pub use worker::{Batch, Log};
 pub use writer::Counts;

@@ -17,6 +17,8 @@ pub struct EndpointNames {
     pub principal: String,
     /// The provider.
     pub provider: String,
+    /// The provider's network.
+    pub provider_network: String,
 }
 
 /// The names of all endpoints, and of the gateway.
@@ -46,6 +48,7 @@ impl Names {
                 network: endpoint.network.to_string(),
                 principal: network.principal.to_string(),
                 provider: service.principal.to_string(),
+                provider_network: service.network.to_string(),
             };
             self.endpoints.insert(index, names);
         }

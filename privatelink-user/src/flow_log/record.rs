@@ -13,7 +13,7 @@ use privatelink_common::{
 use serde::{Deserialize, Serialize};
 
 use super::names::{EndpointNames, Names};
-use crate::timestamp::Timestamp;
+use crate::{flows::Parts, timestamp::Timestamp};
 
 /// The datapath's time and that of the wall at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,9 @@ pub struct Record<'a> {
     /// The provider.
     #[serde(borrow)]
     pub provider: Cow<'a, str>,
+    /// The provider's network.
+    #[serde(borrow)]
+    pub provider_network: Cow<'a, str>,
     /// `tcp`, `udp` or a number.
     #[serde(borrow)]
     pub protocol: Cow<'a, str>,
@@ -181,6 +184,24 @@ impl Subject<'_> {
     }
 }
 
+/// What there is to tell of one direction of a flow that lasts.
+pub(crate) fn of_live<'n>(
+    flow: &Flow,
+    parts: &Parts,
+    names: &'n Names,
+    clock: &Clock,
+) -> Option<Record<'n>> {
+    let subject = Subject {
+        flow,
+        flags_out: 0,
+        endpoint: parts.endpoints.get(&flow.endpoint())?,
+        source: *parts.sources.get(&flow.source.into())?,
+        target: parts.targets.get(&flow.target())?,
+        last_seen: flow.last_seen,
+    };
+    Some(subject.record(names, clock, Tally::default(), None))
+}
+
 /// The record of a flow that has ended, with what was counted of it.
 pub(super) fn ended<'n>(
     end: &End,
@@ -238,6 +259,7 @@ fn named(names: &Names, index: u32) -> Record<'_> {
         network: name(|names| &names.network),
         principal: name(|names| &names.principal),
         provider: name(|names| &names.provider),
+        provider_network: name(|names| &names.provider_network),
         protocol: "".into(),
         client: nowhere,
         address: nowhere,

@@ -126,7 +126,7 @@ impl Open {
 }
 
 /// The file that is `age` files older than the one that is written; 0 is that one.
-pub(super) fn file(path: &Path, age: u32) -> PathBuf {
+pub(crate) fn file(path: &Path, age: u32) -> PathBuf {
     if age == 0 {
         return path.to_owned();
     }

@@ -155,6 +155,7 @@ mod tests {
         serde_json::from_str(
             r#"{"kind":"end","verdict":"accept","reason":"closed","endpoint":"acme-web",
             "service":"web","network":"acme","principal":"acme","provider":"vendor",
+            "provider_network":"vendor",
             "protocol":"tcp","client":"10.1.0.2:40000","address":"10.1.0.50:80",
             "source":"10.0.0.240:1024","target":"10.0.0.10:8080","packets_in":5,"bytes_in":500,
             "packets_out":4,"bytes_out":4000,"tcp_flags_in":3,"tcp_flags_out":19,

@@ -25,3 +25,4 @@ mod service;
 mod sums;
 mod unprivileged;
 mod upgrade;
+mod whois;
