@@ -26,7 +26,8 @@ const COVERAGE: [&str; 7] = [
 /// What to fuzz.
 #[derive(Args)]
 pub struct Arguments {
-    /// The packet function on the host, or the parser of the configuration; both unless given
+    /// The packet function on the host, the parser of the configuration, or what the name server is
+    /// asked; all of them unless given
     target: Option<Target>,
     /// Fuzz the programs in the kernel instead, and compare them with the host's function (root)
     #[arg(long, conflicts_with = "target")]
@@ -43,15 +44,18 @@ enum Target {
     Packets,
     /// The parser of the configuration
     Configuration,
+    /// What the name server is asked
+    Queries,
 }
 
 impl Target {
-    const ALL: [Self; 2] = [Self::Packets, Self::Configuration];
+    const ALL: [Self; 3] = [Self::Packets, Self::Configuration, Self::Queries];
 
     fn name(self) -> &'static str {
         match self {
             Self::Packets => "packets",
             Self::Configuration => "configuration",
+            Self::Queries => "queries",
         }
     }
 
@@ -60,6 +64,7 @@ impl Target {
         match self {
             Self::Packets => 1_024,
             Self::Configuration => 8_192,
+            Self::Queries => 512,
         }
     }
 }
@@ -75,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     Step::cargo("build")
         .args(["--package", PACKAGE, "--profile", PROFILE, "--target", &triple])
-        .args(["--bin", "packets", "--bin", "configuration"])
+        .args(["--bin", "packets", "--bin", "configuration", "--bin", "queries"])
         .env("RUSTFLAGS", COVERAGE.join(" "))
         .run()
         .context("the fuzzer needs a C++ compiler beside the rest")?;

@@ -10,8 +10,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Error, Result, ensure};
+use hickory_proto::op::{Message, MessageType};
 use privatelink_tests::fixtures::{Gateway as _, Host, MAX_FLOWS};
 use privatelink_user::config;
+use privatelink_user::dns::server::answer::{Reply, Transport, UDP_MOST, answer, truncated};
+use privatelink_user::dns::server::table::Table;
+use privatelink_user::dns::{Data, Names, Record, Zone};
 
 use crate::script::{Event, INTERFACES, Trace, perform, traces};
 
@@ -54,6 +58,69 @@ pub fn configuration(text: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Asks the name server something, in a datagram and over a connection, and judges the answer.
+///
+/// # Errors
+/// What was wrong with an answer.
+pub fn queries(query: &[u8]) -> Result<()> {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    let table = TABLE.get_or_init(|| Table::new(&names(), 1));
+    let mut out = Vec::new();
+    for (transport, most) in [(Transport::Udp, usize::from(UDP_MOST)), (Transport::Tcp, 65_535)] {
+        match answer(table, query, transport, &mut out) {
+            Reply::Silence => ensure!(
+                query.len() < 12 || query.get(2).is_some_and(|flags| flags & 0x80 != 0),
+                "a query gets no answer"
+            ),
+            Reply::Forward { most: forwarded } => ensure!(usize::from(forwarded) <= most),
+            Reply::Answer => judge_answer(query, &out, most)?,
+        }
+    }
+    if truncated(query, &mut out) {
+        judge_answer(query, &out, usize::from(UDP_MOST))?;
+    }
+    Ok(())
+}
+
+fn judge_answer(query: &[u8], answer: &[u8], most: usize) -> Result<()> {
+    let message = Message::from_vec(answer).context("the answer cannot be read")?;
+    ensure!(answer.len() <= most, "the answer is too long");
+    ensure!(answer.get(..2) == query.get(..2), "the answer is to another query");
+    ensure!(message.metadata.message_type == MessageType::Response, "the answer is a query");
+    Ok(())
+}
+
+/// Names of every kind, and another server for all others.
+fn names() -> Names {
+    let record = |name: &str, data| Record { name: name.to_owned(), data };
+    let zone = |records: &[Record]| Zone { records: records.to_vec() };
+    let target = "a.web.internal".to_owned();
+    let own = [
+        record("ns.internal", Data::A([10, 1, 0, 1].into())),
+        record("a.web.internal", Data::A([10, 1, 0, 50].into())),
+        record("a.web.internal", Data::Aaaa([0xfd00, 0, 0, 0, 0, 0, 0, 1].into())),
+        record("a.web.internal", Data::Txt("service=web".into())),
+        record("_web._tcp.a.web.internal", Data::Srv { port: 80, target: target.clone() }),
+        record("*.wild.internal", Data::A([10, 1, 0, 51].into())),
+    ];
+    let many = (0..=u8::MAX).map(|last| record("many.test", Data::A([10, 1, 1, last].into())));
+    let reverse = "50.0.1.10.in-addr.arpa";
+    let zones = [
+        ("internal", zone(&own)),
+        ("many.test", zone(&many.collect::<Vec<_>>())),
+        ("absent.test", zone(&[])),
+        (reverse, zone(&[record(reverse, Data::Ptr(target))])),
+    ];
+    Names {
+        interface: "eth1".into(),
+        server: "ns.internal".into(),
+        ttl: 60,
+        zones: zones.into_iter().map(|(apex, zone)| (apex.to_owned(), zone)).collect(),
+        forwarders: vec![[10, 1, 0, 2].into()],
+        rate: 1_000,
+    }
 }
 
 /// Gives `target` the content of each file named on the command line.

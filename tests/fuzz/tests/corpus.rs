@@ -16,6 +16,11 @@ fn named_configurations_are_read() {
     play("configuration", privatelink_fuzz::configuration);
 }
 
+#[test]
+fn named_queries_are_answered() {
+    play("queries", privatelink_fuzz::queries);
+}
+
 fn play(name: &str, target: fn(&[u8]) -> Result<()>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let mut count = 0;
