@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
+mod forwarding;
+mod limits;
+
 use std::{fs, process::Command, time::Duration};
 
 use nix::{

@@ -1,0 +1,86 @@
+//! Names that the gateway knows nothing of, and name servers of the networks that do.
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use anyhow::Result;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
+use privatelink_tests::lab::{Process, wait_until};
+
+use super::{NAME, SERVER, Scene, config};
+use crate::fixture::{CLIENT, SOON, at};
+
+/// Starts a name server on a host, which knows one address and a long text.
+fn dnsmasq(scene: &Scene, host: &str, address: &str) -> Process {
+    let mut command = scene.lab.host(host).command("dnsmasq");
+    let text = format!("--txt-record=long.example.com,{}", vec!["x".repeat(250); 6].join(","));
+    command.args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
+    command.args(["--user=root", "--pid-file=", "--bind-interfaces", "--log-queries"]);
+    command.arg(format!("--listen-address={}", CLIENT[0]));
+    command.arg(format!("--address=/example.com/{address}"));
+    command.arg(text);
+    Process::spawn("dnsmasq", command).unwrap()
+}
+
+#[test]
+fn each_networks_own_name_server_is_asked() {
+    let forwarders = format!("dns = true\nforwarders = [\"10.1.0.99\", \"{}\"]\n", CLIENT[0]);
+    let scene = Scene::start(&config().replace("dns = true\n", &forwarders));
+    let _acme = dnsmasq(&scene, "acme", "192.0.2.1");
+    let _globex = dnsmasq(&scene, "globex", "192.0.2.2");
+    for (host, address) in [("acme", "192.0.2.1"), ("globex", "192.0.2.2")] {
+        // The first of the forwarders is nobody's address.
+        wait_until(SOON, "the name server answers", || {
+            scene.dig(host, &["www.example.com", "+timeout=5"]) == [address]
+        })
+        .unwrap();
+        assert_eq!(scene.dig(host, &["+tcp", "www.example.com", "+timeout=5"]), [address]);
+        let long = scene.dig(host, &["long.example.com", "TXT", "+timeout=5"]).join("");
+        assert!(long.len() > 1_500, "{long}");
+        assert_eq!(scene.dig(host, &[NAME]).len(), 1, "the gateway's own name");
+    }
+    // Nobody else is asked for what is taken, and nothing for whoever wants no recursion.
+    scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
+    wait_until(SOON, "the name is gone", || scene.code("acme", &[NAME]) == "NXDOMAIN").unwrap();
+    assert_eq!(scene.code("acme", &["www.example.com", "+norecurse"]), "REFUSED");
+}
+
+/// Takes the port of the DNS on acme's interface, at an address that the gateway has on others.
+fn take() -> Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
+    let socket = socket::socket(family, kind, SockFlag::empty(), None)?;
+    socket::setsockopt(&socket, sockopt::BindToDevice, &"veth-acme".into())?;
+    let address = SockaddrStorage::from(at(SERVER[0], 53));
+    socket::bind(socket.as_raw_fd(), &address)?;
+    Ok(socket)
+}
+
+#[test]
+fn addresses_come_and_go_and_may_be_taken() {
+    let scene = Scene::start(&config());
+    let gateway = scene.lab.gateway();
+    let own = format!("address del {}/16 dev veth-acme", SERVER[0]);
+    gateway.ip(&own).unwrap();
+    let by_v6 = format!("@{}", SERVER[1]);
+    wait_until(SOON, "the other address goes on", || {
+        super::dig(scene.lab.host("acme"), &["+short", &by_v6, NAME]) == ["10.1.0.50"]
+    })
+    .unwrap();
+    assert_eq!(scene.dig("globex", &[NAME]), ["10.1.0.60"]);
+    gateway.ip(&format!("address del {}/64 dev veth-acme", SERVER[1])).unwrap();
+    let problems = || scene.daemon.status().unwrap()["problems"].to_string();
+    wait_until(SOON, "the status tells", || problems().contains("`ip address add`")).unwrap();
+
+    // The address comes back, but somebody else is faster.
+    let taken = gateway.run(take).unwrap();
+    gateway.ip(&format!("address add {}/16 dev veth-acme", SERVER[0])).unwrap();
+    wait_until(SOON, "the status tells", || problems().contains("another program")).unwrap();
+    drop(taken);
+    wait_until(SOON, "names are served", || scene.dig("acme", &[NAME]) == ["10.1.0.50"]).unwrap();
+    wait_until(SOON, "the status is clean", || problems() == "[]").unwrap();
+
+    // The whole interface goes, and another one comes.
+    gateway.ip("link set veth-acme name gone").unwrap();
+    wait_until(SOON, "the status tells", || problems().contains("no interface veth-acme")).unwrap();
+    gateway.ip("link set gone name veth-acme").unwrap();
+    wait_until(SOON, "names are served", || scene.dig("acme", &[NAME]) == ["10.1.0.50"]).unwrap();
+}
