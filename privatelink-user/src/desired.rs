@@ -12,10 +12,10 @@ use crate::{
     connection::rules_of,
     host::{HostFacts, Link},
     ids::{Family, Ids},
-    model::{self, Model, OnPending, OnReject, Protocol},
+    model::{self, Model, OnPending, OnReject, OnUnhealthy, Protocol, Stickiness},
     state::State,
     tables::Tables,
-    targets::{self, Inputs},
+    targets::{self, Inputs, Pools},
     timestamp::Timestamp,
 };
 
@@ -27,10 +27,11 @@ pub fn desired(
     state: &State,
     facts: &HostFacts,
     inputs: &Inputs,
+    pools: &Pools,
     now: Timestamp,
 ) -> Tables {
     let ids = &state.ids;
-    let mut view = View { model, state, ids, facts, inputs, now, tables: Tables::default() };
+    let mut view = View { model, state, ids, facts, inputs, pools, now, tables: Tables::default() };
     view.networks();
     view.sources();
     for service in model.services().values() {
@@ -43,12 +44,19 @@ pub fn desired(
 }
 
 /// The next hops that the gateway speaks to, by interface.
-pub fn next_hops(model: &Model, facts: &HostFacts, inputs: &Inputs) -> BTreeSet<(u32, IpAddr)> {
+pub fn next_hops(
+    model: &Model,
+    state: &State,
+    facts: &HostFacts,
+    inputs: &Inputs,
+    now: Timestamp,
+) -> BTreeSet<(u32, IpAddr)> {
     let services = model.services().values();
     let hops = services.flat_map(|service| {
         let network = model.networks().get(&service.network);
         let attachment = network.and_then(|network| Some((network, interface(network, facts)?)));
-        targets::addresses(service, inputs).into_keys().filter_map(move |address| {
+        let addresses = targets::kept(service, inputs, &state.drains, now).into_iter();
+        addresses.filter_map(move |address| {
             let (network, attached) = attachment?;
             let hop = next_hop(network, address)?;
             attached.link.up.then_some((attached.link.index, hop))
@@ -100,6 +108,7 @@ struct View<'a> {
     ids: &'a Ids,
     facts: &'a HostFacts,
     inputs: &'a Inputs,
+    pools: &'a Pools,
     now: Timestamp,
     tables: Tables,
 }
@@ -142,16 +151,15 @@ impl<'a> View<'a> {
         };
         self.tables.services.insert(index, record);
         // Without an interface there are no targets, and the listeners answer that.
-        let mut pools = [Pool::default(); 2];
+        let mut pools: &[[Pool; 2]] = &[];
         if let Some((network, network_index, attached)) = self.attached(&service.network) {
             self.targets(service, network, network_index, attached);
-            pools = Family::BOTH.map(|family| self.backends(service, family));
-            // Where a family has no target, those of the other serve its clients.
-            let [v4, v6] = pools;
-            pools = [if v4.count == 0 { v6 } else { v4 }, if v6.count == 0 { v4 } else { v6 }];
+            pools = self.pools.of(index);
+            self.tables.backends.extend(self.pools.entries(index));
         }
-        for listener in &service.listeners {
-            self.listener(index, listener, pools);
+        for (number, listener) in service.listeners.iter().enumerate() {
+            let pools = pools.get(number).copied().unwrap_or_default();
+            self.listener(index, service, listener, pools);
         }
     }
 
@@ -162,13 +170,13 @@ impl<'a> View<'a> {
         network_index: u32,
         attached: Attached<'_>,
     ) {
-        for address in targets::addresses(service, self.inputs).into_keys() {
+        for address in targets::kept(service, self.inputs, &self.state.drains, self.now) {
             let Some(index) = self.ids.target(service, address) else { continue };
             let hop = next_hop(network, address);
             let hop = hop.and_then(|hop| self.facts.neighbour(attached.link.index, hop));
             let target = Target {
                 address: address.into(),
-                state: TargetState::Present as u32,
+                state: self.target_state(service, address, index) as u32,
                 network: network_index,
                 ifindex: attached.link.index,
                 hop: hop.map_or(Mac::default(), |neighbour| neighbour.mac),
@@ -180,13 +188,25 @@ impl<'a> View<'a> {
         }
     }
 
-    fn backends(&mut self, service: &model::Service, family: Family) -> Pool {
-        let (pool, targets) = self.ids.backend_pool(service, family);
-        self.tables.backends.extend((pool.first..).zip(targets.iter().copied()));
-        pool
+    /// Whether flows to a target go on.
+    fn target_state(&self, service: &model::Service, address: IpAddr, index: u32) -> TargetState {
+        if let Some(drain) = self.state.drains.of(service, address) {
+            return if drain.until > self.now { TargetState::Present } else { TargetState::Gone };
+        }
+        let used = self.ids.service(service).is_some_and(|one| self.pools.uses(one, index));
+        let ill = service.on_unhealthy == OnUnhealthy::Reset
+            && !used
+            && targets::is_unhealthy(service, self.inputs, address);
+        if ill { TargetState::Gone } else { TargetState::Present }
     }
 
-    fn listener(&mut self, service: u32, listener: &model::Listener, pools: [Pool; 2]) {
+    fn listener(
+        &mut self,
+        index: u32,
+        service: &model::Service,
+        listener: &model::Listener,
+        pools: [Pool; 2],
+    ) {
         let [backends_v4, backends_v6] = pools;
         let protocol = match listener.protocol {
             Protocol::Tcp => TCP.into(),
@@ -194,12 +214,16 @@ impl<'a> View<'a> {
         };
         let millis = listener.idle_timeout.get().as_millis();
         let idle_ticks = ticks_from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        let flags = match service.stickiness {
+            Stickiness::None => 0,
+            Stickiness::Client => Listener::STICKY,
+        };
         let ports = listener.ports.first().get()..=listener.ports.last().get();
         let target_ports = listener.target_ports.first().get()..=listener.target_ports.last().get();
         for (port, target_port) in ports.zip(target_ports) {
-            let key = ListenerKey { service, port: port.to_be(), protocol };
+            let key = ListenerKey { service: index, port: port.to_be(), protocol };
             let target_port = target_port.to_be();
-            let record = Listener { backends_v4, backends_v6, target_port, flags: 0, idle_ticks };
+            let record = Listener { backends_v4, backends_v6, target_port, flags, idle_ticks };
             self.tables.listeners.insert(key, record);
         }
     }

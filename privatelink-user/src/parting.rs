@@ -27,8 +27,10 @@ pub fn between(actual: &Tables, wanted: &Tables) -> Option<Tables> {
         }
     }
     for (index, old) in &actual.targets {
+        let present = TargetState::Present as u32;
         let stays = wanted.targets.get(index).is_some_and(|new| {
-            (new.address, new.network, new.state) == (old.address, old.network, old.state)
+            (new.address, new.network) == (old.address, old.network)
+                && (new.state == old.state || new.state == present)
         });
         if !stays {
             parting.targets.insert(*index, Target { state: TargetState::Gone as u32, ..*old });
@@ -107,6 +109,16 @@ mod tests {
         let parting = between(&tables(), &other).unwrap();
         assert_eq!((parting.endpoints[&3].v4, parting.endpoints[&3].admission), (7, 3));
         assert_eq!((parting.targets[&4].network, parting.targets[&4].state), (2, 2));
+    }
+
+    #[test]
+    fn a_target_that_falls_ill_loses_its_flows_and_one_that_recovers_does_not() {
+        let mut ill = tables();
+        ill.targets.entry(4).or_default().state = TargetState::Gone as u32;
+        assert_eq!(between(&tables(), &ill), Some(ill.clone()));
+        assert_eq!(between(&ill, &ill), None);
+        assert_eq!(between(&ill, &tables()), None);
+        assert_eq!(between(&ill, &Tables::default()).unwrap().targets, ill.targets);
     }
 
     #[test]

@@ -184,7 +184,15 @@ impl Plan {
     /// # Errors
     /// The failure of one write; those before it are done.
     pub fn apply(&self, store: &mut impl MapStore) -> Result<(), StoreError> {
-        self.ops.iter().try_for_each(|op| store.apply(op))
+        let mut waited = false;
+        self.ops.iter().try_for_each(|op| {
+            // Whoever has read a listener as it was may be about to read its part of this table.
+            if matches!(op, Op::Backend(Change::Remove(_))) && !waited {
+                store.quiesce();
+                waited = true;
+            }
+            store.apply(op)
+        })
     }
 }
 

@@ -1,9 +1,8 @@
 //! What the daemon tells about itself.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+mod targets;
+
+use std::collections::BTreeMap;
 
 use privatelink_common::{EndpointCounters, Reason};
 
@@ -12,13 +11,13 @@ use crate::{
     api::types,
     bpf::Mode,
     connection::Acceptance,
-    desired::next_hop,
     dns::{names, zones::is_link_local},
     flows::Counts,
     host::HostFacts,
-    model::{self, Model, PortRange},
+    model::{self, Model},
     state::State,
-    targets::{self, Health, Inputs, TargetKey},
+    targets::Inputs,
+    timestamp::Timestamp,
 };
 
 /// What the pieces of a status are made of.
@@ -35,6 +34,8 @@ pub struct View<'a> {
     pub inputs: &'a Inputs,
     /// Where packets are forwarded, by interface index.
     pub attached: &'a BTreeMap<u32, Mode>,
+    /// The time.
+    pub now: Timestamp,
     /// How many flows there are.
     pub flows: &'a Counts,
 }
@@ -104,60 +105,6 @@ impl View<'_> {
     fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
         let index = self.state.ids.endpoint(endpoint);
         index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
-    }
-
-    /// A service's targets, once for each range of ports that listeners lead to.
-    fn targets(&self, service: &model::Service) -> Vec<types::Target> {
-        let network = self.model.networks().get(&service.network);
-        let link =
-            network.and_then(|network| self.facts.link(network.attachment.interface.as_str()));
-        let ports: BTreeSet<PortRange> =
-            service.listeners.iter().map(|listener| listener.target_ports).collect();
-        let target = |(address, weight): (_, model::Weight)| {
-            let hop = network.and_then(|network| next_hop(network, address));
-            let neighbour = link.zip(hop).and_then(|(l, hop)| self.facts.neighbour(l.index, hop));
-            let index = self.state.ids.target(service, address);
-            let of = |ports: &PortRange| {
-                let (health, reason) = self.health(service, address, *ports);
-                types::Target {
-                    service: service.name.to_string(),
-                    address: address.to_string(),
-                    port: ports.first().get(),
-                    ports: ports.to_string(),
-                    weight: weight.get(),
-                    health,
-                    reason,
-                    active_flows: index.map_or(0, |index| self.flows_to(index, *ports)),
-                    next_hop: hop.map(|hop| hop.to_string()),
-                    mac: neighbour.map(|neighbour| mac(neighbour.mac)),
-                }
-            };
-            ports.iter().map(of).collect::<Vec<_>>()
-        };
-        targets::addresses(service, self.inputs).into_iter().flat_map(target).collect()
-    }
-
-    /// A target's health on these ports, and why.
-    fn health(
-        &self,
-        service: &model::Service,
-        address: IpAddr,
-        ports: PortRange,
-    ) -> (String, String) {
-        let Some(check) = &service.health_check else {
-            return ("unused".into(), "the service has no health check".into());
-        };
-        let port = check.port.unwrap_or(ports.first()).get();
-        let key = TargetKey { service: service.name.clone(), address, port };
-        match self.inputs.health.get(&key) {
-            Some(condition) => (condition.health.word().into(), condition.reason.clone()),
-            None => (Health::Initial.word().into(), "no health check has ended yet".into()),
-        }
-    }
-
-    fn flows_to(&self, target: u32, ports: PortRange) -> u64 {
-        let range = (target, ports.first().get())..=(target, ports.last().get());
-        self.flows.targets.range(range).map(|(_, flows)| flows).sum()
     }
 
     /// The endpoints, with how many flows go through each and what was counted.
@@ -295,7 +242,7 @@ fn mac(mac: privatelink_common::Mac) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, host::Link, timestamp::Timestamp};
+    use crate::{config, host::Link};
 
     #[test]
     fn what_is_missing_is_said() {
@@ -324,6 +271,7 @@ mod tests {
             rights: &Rights::All,
             facts: &facts,
             inputs: &inputs,
+            now: Timestamp::now(),
             attached: &attached,
             flows: &flows,
         };

@@ -70,17 +70,9 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn refuse(&mut self, given: bool, key: impl Into<String>, help: &'static str) {
-        self.add(given, key, true, help);
-    }
-
-    fn warn(&mut self, given: bool, key: impl Into<String>, help: &'static str) {
-        self.add(given, key, false, help);
-    }
-
-    fn add(&mut self, given: bool, key: impl Into<String>, fatal: bool, help: &'static str) {
         if given {
             let (kind, name, key) = (self.kind, self.name.clone(), key.into());
-            self.found.push(Unsupported { kind, name, key, fatal, help });
+            self.found.push(Unsupported { kind, name, key, fatal: true, help });
         }
     }
 }
@@ -97,9 +89,9 @@ fn service(service: &Service, found: &mut Vec<Unsupported>) {
         let named = matches!(target.address, TargetAddress::Dns(_));
         finder.refuse(named, format!("target.{number}.address"), "write the target's IP address");
     }
-    let help = "flows of a removed target end at once";
-    finder.warn(service.drain != Service::DEFAULT_DRAIN, "drain", help);
-    finder.warn(service.fail_open, "fail_open", "every target is taken for healthy");
+    let mut mapped = service.listeners.iter().filter_map(|listener| listener.target.as_ref());
+    let named = mapped.any(|target| matches!(target, TargetAddress::Dns(_)));
+    finder.refuse(named, "listener", "write the targets' IP addresses");
 }
 
 #[cfg(test)]
@@ -134,8 +126,6 @@ mod tests {
     fn what_bears_on_isolation_is_refused_and_the_rest_is_warned_of() {
         for (place, line, key, fatal) in [
             ("# router", "vlan = 7", "vlan", true),
-            ("# rules", "fail_open = true", "fail_open", false),
-            ("# rules", "drain = \"10s\"", "drain", false),
             (r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true),
         ] {
             let text = PARTS.replace(place, line);

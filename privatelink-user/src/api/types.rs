@@ -104,10 +104,16 @@ pub struct Target {
     pub ports: String,
     /// Its share of new flows.
     pub weight: u32,
-    /// `unused`: nothing checks it; `initial`: no check has ended yet.
+    /// Where it is in its life: `initial`, no check has ended yet; `healthy`; `unhealthy`;
+    /// `draining`, it gets no new flows and those that it has may end by themselves; `unused`, it
+    /// has drained.
     pub health: String,
-    /// Why its health is what it is.
+    /// Why.
     pub reason: String,
+    /// Since when, in RFC 3339; absent where that is not known.
+    pub since: Option<String>,
+    /// When its flows end that are left, in RFC 3339; absent unless it drains.
+    pub until: Option<String>,
     /// Flows to it now, on these ports.
     pub active_flows: u64,
     /// To whom packets for it are handed on; absent if no network says.

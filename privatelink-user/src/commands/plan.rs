@@ -86,18 +86,23 @@ fn text(difference: &Difference, are: &str) -> String {
             Action::Removed => "-",
         };
         let cut = if change.flows_cut == 0 { "-".into() } else { change.flows_cut.to_string() };
-        let mut what = change.what.iter();
-        let first = what.next().cloned().unwrap_or_default();
+        let drains = (change.flows_drained > 0).then(|| drains(change.flows_drained));
+        let mut what = change.what.iter().cloned().chain(drains);
+        let first = what.next().unwrap_or_default();
         table.row([sign.into(), change.kind.clone(), change.name.clone(), cut, first]);
         for more in what {
-            table.row([String::new(), String::new(), String::new(), String::new(), more.clone()]);
+            table.row([String::new(), String::new(), String::new(), String::new(), more]);
         }
     }
     text += &table.render(0);
+    let drained = match difference.flows_drained {
+        0 => String::new(),
+        flows => format!(", {}", drains(flows)),
+    };
     let count = |action| difference.changes.iter().filter(|one| one.action == action).count();
     let _ = writeln!(
         text,
-        "\n{} added, {} changed, {} removed; {} live flows {are} cut, {} map entries {are} written",
+        "\n{} added, {} changed, {} removed; {} live flows {are} cut{drained}, {} map entries {are} written",
         count(Action::Added),
         count(Action::Changed),
         count(Action::Removed),
@@ -105,6 +110,11 @@ fn text(difference: &Difference, are: &str) -> String {
         difference.entries,
     );
     text
+}
+
+/// Flows whose target gets no new ones.
+fn drains(flows: u64) -> String {
+    format!("{flows} may end by themselves while their target drains")
 }
 
 #[cfg(test)]
@@ -120,6 +130,7 @@ mod tests {
             name: name.into(),
             what: what.iter().map(ToString::to_string).collect(),
             flows_cut,
+            flows_drained: flows_cut / 4,
         };
         let difference = Difference {
             changes: vec![
@@ -134,6 +145,7 @@ mod tests {
                 change(Action::Added, "endpoint", "acme-web", &["service web"], 0),
             ],
             flows_cut: 12,
+            flows_drained: 3,
             entries: 3,
             warnings: vec!["careful".into()],
         };
@@ -142,10 +154,10 @@ warning: careful
    WHAT      NAME           FLOWS CUT  CHANGE
 ~  service   web                    -  drain 5m -> 10s
                                        allow none -> a
--  target    web 10.0.0.11         12
+-  target    web 10.0.0.11         12  3 may end by themselves while their target drains
 +  endpoint  acme-web               -  service web
 
-1 added, 1 changed, 1 removed; 12 live flows would be cut, 3 map entries would be written
+1 added, 1 changed, 1 removed; 12 live flows would be cut, 3 may end by themselves while their target drains, 3 map entries would be written
 ";
         assert_eq!(text(&difference, "would be"), expected);
         assert_eq!(text(&Difference::default(), "were"), "nothing changes\n");

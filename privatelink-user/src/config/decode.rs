@@ -46,6 +46,15 @@ impl<'a> Entry<'a> {
         Some(array.iter().map(move |element| Entry::new(key, file, element)))
     }
 
+    /// The members of a table, each with the place of its key; `None` if this is something else.
+    pub fn members(&self) -> Option<impl Iterator<Item = (Location, Entry<'a>)>> {
+        let file = self.at.file;
+        let DeValue::Table(table) = self.value else { return None };
+        Some(table.iter().map(move |(key, value)| {
+            (Location::new(file, key.span()), Entry::new(key.get_ref(), file, value))
+        }))
+    }
+
     /// Reports that the value is of a type that the key does not take.
     pub fn mistyped<T>(&self, expected: &str, report: &mut Report) -> Option<T> {
         let found = match self.value {

@@ -11,6 +11,7 @@ mod address;
 mod check;
 mod decode;
 mod diagnostic;
+mod port_map;
 mod raw;
 mod schema;
 mod source;

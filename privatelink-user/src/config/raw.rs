@@ -8,14 +8,15 @@ use super::{
     address::{address, prefix},
     decode::{Decode, Entry, List, OneOrMore, Section, Table, section},
     diagnostic::{Fault, Report},
+    port_map::PortMap,
     schema::{self, Described},
     source::Located,
 };
 use crate::model::{
     AcceptancePolicy, Destination, DnsName, DnsPattern, DnsTtl, DnsUnhealthy, Drain, IdleTimeout,
     Interface, Invalid, LogField, LogFiles, LogInterval, MaxFlows, Name, OnDisallow, OnPending,
-    OnReject, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity, RequestExpiry,
-    StatusCodes, TargetAddress, Threshold, VlanId, Weight,
+    OnReject, OnUnhealthy, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity,
+    RequestExpiry, StatusCodes, Stickiness, TargetAddress, Threshold, VlanId, Weight,
 };
 
 section! {
@@ -86,7 +87,7 @@ section! {
         required network: Name = "network = \"vendor\"",
         required source_addresses: OneOrMore<Pool> = "source_addresses = [\"10.0.0.240/29\"]",
         required listener: OneOrMore<Listener> = "[[service.listener]]",
-        required target: OneOrMore<Target> = "[[service.target]]",
+        optional target: OneOrMore<Target>,
         optional acceptance: AcceptancePolicy,
         optional allow: List<Who>,
         optional accept: List<Who>,
@@ -97,6 +98,8 @@ section! {
         optional on_reject: OnReject,
         optional on_pending: OnPending,
         optional fail_open: bool,
+        optional on_unhealthy: OnUnhealthy,
+        optional stickiness: Stickiness,
         optional drain: Drain,
         optional health_check: HealthCheck,
     }
@@ -108,6 +111,7 @@ section! {
         optional port: Port,
         optional ports: PortRange,
         optional target_port: PortRange,
+        optional map: PortMap,
         optional idle_timeout: IdleTimeout,
     }
 }
@@ -265,12 +269,18 @@ impl Decode for TargetAddress {
         let Some(text) = entry.value.as_str() else {
             return entry.mistyped("an IP address or a DNS name in quotes", report);
         };
-        let target = match address(text) {
-            // Whoever mistypes an address is not helped by the rules for names.
-            Err(mistyped @ Invalid::Address(_)) => text.parse().map(Self::Dns).or(Err(mistyped)),
-            address => address.map(Self::Ip),
-        };
-        entry.accept(target, report)
+        entry.accept(target_address(text), report)
+    }
+}
+
+/// Where a target is.
+pub(super) fn target_address(text: &str) -> Result<TargetAddress, Invalid> {
+    match address(text) {
+        // Whoever mistypes an address is not helped by the rules for names.
+        Err(mistyped @ Invalid::Address(_)) => {
+            text.parse().map(TargetAddress::Dns).or(Err(mistyped))
+        }
+        address => address.map(TargetAddress::Ip),
     }
 }
 
@@ -331,6 +341,18 @@ impl Decode for OnDisallow {
 impl Decode for DnsUnhealthy {
     fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
         entry.choose(&[("keep", Self::Keep), ("withdraw", Self::Withdraw)], report)
+    }
+}
+
+impl Decode for OnUnhealthy {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        entry.choose(&[("reset", Self::Reset), ("keep", Self::Keep)], report)
+    }
+}
+
+impl Decode for Stickiness {
+    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+        entry.choose(&[("none", Self::None), ("client", Self::Client)], report)
     }
 }
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::model::{
     AcceptancePolicy, Destination, DnsName, DnsPattern, DnsUnhealthy, Interface, LogField, Name,
-    Number, OnDisallow, OnPending, OnReject, Period, Port, PortRange, Protocol, Quantity,
-    StatusCodes, TargetAddress,
+    Number, OnDisallow, OnPending, OnReject, OnUnhealthy, Period, Port, PortRange, Protocol,
+    Quantity, StatusCodes, Stickiness, TargetAddress,
 };
 
 /// The page that describes every key.
@@ -138,6 +138,8 @@ described! {
     OnDisallow: words(&["cut", "keep"]);
     DnsUnhealthy: words(&["keep", "withdraw"]);
     OnPending: words(&["reset", "drop"]);
+    OnUnhealthy: words(&["reset", "keep"]);
+    Stickiness: words(&["none", "client"]);
     OnReject: either(&[words(&["reset", "drop"]), raw::OnRejectDrain::schema()]);
     Destination: text("^(stdout|(unix:)?/.+)$");
     raw::FlowLogFormat: words(&["json", "vpc"]);

@@ -134,6 +134,7 @@ impl Running {
             rights,
             facts: self.host.facts(),
             inputs: &self.inputs,
+            now: Timestamp::now(),
             attached: &self.attached,
             flows,
         }

@@ -43,6 +43,12 @@ impl Running {
     pub(super) fn follow_checks(&mut self) {
         let wanted = health::wanted(&self.loaded.model, self.host.facts(), &self.inputs);
         if wanted != self.watch.wanted {
+            // What was known before this daemon, or is taken for granted, is where checks begin.
+            let before = &self.watch.wanted;
+            let new = |key: &TargetKey| wanted.contains_key(key) && !before.contains_key(key);
+            let known = self.inputs.health.iter().filter(|(key, _)| new(key));
+            let known = known.map(|(key, condition)| (key.clone(), condition.clone()));
+            self.watch.checks.assume(known.collect());
             self.inputs.health.retain(|key, _| wanted.contains_key(key));
             self.watch.checks.follow(wanted.clone());
             self.watch.wanted = wanted;

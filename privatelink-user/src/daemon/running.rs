@@ -1,6 +1,7 @@
 //! A running gateway: the configuration in force, and everything that carries it out.
 
 mod acceptance;
+mod targets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +29,7 @@ use crate::{
     bpf::{Datapath, Mode},
     config::{self, Loaded},
     connection,
-    desired::{desired, next_hops},
+    desired::desired,
     difference::{self, Side},
     dns::{self, Feeder},
     events::{Bus, Event, Kind, Observation, of_connections},
@@ -41,7 +42,7 @@ use crate::{
     store::{Kernel, MapStore as _},
     supported::{self, Unsupported},
     tables::Tables,
-    targets::Inputs,
+    targets::{Inputs, NoRoom, Pools},
     timestamp::Timestamp,
 };
 
@@ -52,6 +53,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub(super) struct Prepared {
     loaded: Loaded,
     state: State,
+    pools: Pools,
     warnings: Vec<Unsupported>,
 }
 
@@ -66,6 +68,10 @@ pub(super) struct Running {
     pub host: Host,
     /// What is known of targets.
     pub(super) inputs: Inputs,
+    /// Who takes the new flows of which listener.
+    pools: Pools,
+    /// The services whose targets find no room.
+    full: Vec<NoRoom>,
     pub(super) datapath: Datapath,
     kernel: Kernel,
     /// When time next changes what packets of some connection meet.
@@ -111,8 +117,9 @@ impl Running {
         let mut store = Journal::open(&gateway.state_dir)?;
         let (host, events) = Host::open().await?;
         let mut state = store.state().clone();
-        let inputs = Inputs::default();
-        state.follow(&loaded.model, host.facts(), &inputs, Timestamp::now())?;
+        let known = state.inputs.clone();
+        state.follow(&loaded.model, host.facts(), &known, Timestamp::now())?;
+        let inputs = state.inputs.clone();
         let datapath = open_datapath(&loaded, store.state().ids.is_empty())?;
         let bus = Bus::open(&gateway.state_dir);
         let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
@@ -131,6 +138,8 @@ impl Running {
             store: Box::new(store),
             host,
             inputs,
+            pools: Pools::default(),
+            full: Vec::new(),
             datapath,
             kernel,
             deadline: None,
@@ -168,6 +177,7 @@ impl Running {
             // What time has ended is ended for packets even so.
             error!("{}", Chain(&error));
         }
+        let kept = self.follow_targets();
         self.follow_checks();
         let unlogged = self.records.follow(self.loaded.model.gateway(), &self.datapath);
         self.write_maps()?;
@@ -175,9 +185,11 @@ impl Running {
         self.announce();
         problems.extend(self.check_problems());
         problems.extend(self.endings.problem());
+        problems.extend(kept);
+        problems.extend(self.room_problems());
         problems.extend(self.publisher.serve(self.loaded.model.gateway().metrics));
         problems.extend(unlogged);
-        let hops = next_hops(&self.loaded.model, self.host.facts(), &self.inputs);
+        let hops = self.next_hops();
         problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
         let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
         let settled = hops.iter().all(|hop| resolved(hop).is_some());
@@ -215,13 +227,14 @@ impl Running {
     /// Brings the maps after configuration, state, host and clock.
     fn write_maps(&mut self) -> Result<(), Error> {
         let now = Timestamp::now();
-        let (model, state) = (&self.loaded.model, self.store.state());
-        let wanted = desired(model, state, self.host.facts(), &self.inputs, now);
         let actual = match self.actual.take() {
             Some(actual) => actual,
             None => self.kernel.load()?,
         };
         self.remember_places(&actual);
+        self.arrange(&actual);
+        let (model, state) = (&self.loaded.model, self.store.state());
+        let wanted = desired(model, state, self.host.facts(), &self.inputs, &self.pools, now);
         let mut changed = 0;
         let mut before = actual;
         if let Some(parting) = parting::between(&before, &wanted) {
@@ -237,7 +250,9 @@ impl Running {
         let (model, state) = (&self.loaded.model, self.store.state());
         self.names.want(dns::wanted(model, state, self.host.facts(), &self.inputs, now));
         let (connections, model) = (&self.store.state().connections, &self.loaded.model);
-        self.deadline = connection::deadline(connections, model, now);
+        let drains = self.store.state().drains.deadline(now);
+        self.deadline =
+            connection::deadline(connections, model, now).into_iter().chain(drains).min();
         Ok(())
     }
 
@@ -263,7 +278,8 @@ impl Running {
         let warnings = supported::review(&loaded)?;
         let mut state = self.store.state().clone();
         state.follow(&loaded.model, self.host.facts(), &self.inputs, Timestamp::now())?;
-        Ok(Prepared { loaded, state, warnings })
+        let pools = self.rearranged(&loaded.model, &state)?;
+        Ok(Prepared { loaded, state, pools, warnings })
     }
 
     /// What a configuration would change.
@@ -273,10 +289,11 @@ impl Running {
         // Most reloads change nothing, and large configurations take a while to compare.
         if *model != next.loaded.model || *state != next.state {
             let (facts, inputs, now) = (self.host.facts(), &self.inputs, Timestamp::now());
-            let tables = desired(model, state, facts, inputs, now);
+            let tables = desired(model, state, facts, inputs, &self.pools, now);
             let before = Side { model, state, inputs, tables: &tables };
             let (model, state) = (&next.loaded.model, &next.state);
-            let tables = desired(model, state, facts, inputs, now);
+            let inputs = &state.inputs;
+            let tables = desired(model, state, facts, inputs, &next.pools, now);
             let after = Side { model, state, inputs, tables: &tables };
             difference = difference::between(before, after, self.datapath.reader().flows());
         }
@@ -311,6 +328,7 @@ impl Running {
         }
         self.loaded = next.loaded;
         self.records.name(&self.loaded.model, &self.store.state().ids);
+        self.inputs = next.state.inputs;
         Ok(())
     }
 

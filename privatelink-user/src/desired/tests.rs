@@ -45,9 +45,16 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+fn compute_from(model: &Model, state: &State, facts: &HostFacts) -> Tables {
+    let mut pools = Pools::default();
+    let full = pools.arrange(model, &state.ids, &state.inputs, &Tables::default());
+    assert!(full.is_empty(), "{full:?}");
+    desired(model, state, facts, &state.inputs, &pools, NOW)
+}
+
 fn compute(text: &str, facts: &HostFacts) -> Tables {
     let model = model(text);
-    desired(&model, &state(&model), facts, &Inputs::default(), NOW)
+    compute_from(&model, &state(&model), facts)
 }
 
 fn endpoint_of(tables: &Tables, network: u32, address: &str) -> Endpoint {
@@ -172,9 +179,12 @@ fn a_target_beyond_the_subnets_is_reached_through_the_router() {
         .replace(r#"address = "10.0.0.10""#, r#"address = "192.0.2.9""#);
     let model = model(&text);
     let mut facts = host();
-    assert!(next_hops(&model, &facts, &Inputs::default()).contains(&(13, ip("10.0.0.1"))));
+    assert!(
+        next_hops(&model, &state(&model), &facts, &Inputs::default(), NOW)
+            .contains(&(13, ip("10.0.0.1")))
+    );
     facts.insert_neighbour(13, ip("10.0.0.1"), Neighbour { mac: [8; 6], fixed: false });
-    let tables = desired(&model, &state(&model), &facts, &Inputs::default(), NOW);
+    let tables = compute_from(&model, &state(&model), &facts);
     let target = tables.targets.values().find(|t| t.address == ip("192.0.2.9").into()).unwrap();
     assert_eq!(target.hop, [8; 6]);
 }
@@ -232,7 +242,7 @@ proptest! {
             let model = model(&text);
             let before = state.clone();
             state.follow(&model, &host(), &Inputs::default(), NOW).unwrap();
-            let tables = desired(&model, &state, &host(), &Inputs::default(), NOW);
+            let tables = compute_from(&model, &state, &host());
             nothing_dangles(&tables);
             for endpoint in model.endpoints().values() {
                 let index = before.ids.endpoint(endpoint);
@@ -241,7 +251,7 @@ proptest! {
             let mut again = state.clone();
             again.follow(&model, &host(), &Inputs::default(), NOW).unwrap();
             prop_assert_eq!(&again, &state);
-            prop_assert_eq!(desired(&model, &again, &host(), &Inputs::default(), NOW), tables);
+            prop_assert_eq!(compute_from(&model, &again, &host()), tables);
         }
     }
 }
@@ -273,12 +283,12 @@ fn ten_thousand_endpoints_are_computed_quickly() {
     let model = model(&text);
     let start = std::time::Instant::now();
     let mut state = state(&model);
-    let tables = desired(&model, &state, &host(), &Inputs::default(), NOW);
+    let tables = compute_from(&model, &state, &host());
     let first = start.elapsed();
     nothing_dangles(&tables);
     let start = std::time::Instant::now();
     state.follow(&model, &host(), &Inputs::default(), NOW).unwrap();
-    assert_eq!(desired(&model, &state, &host(), &Inputs::default(), NOW), tables);
+    assert_eq!(compute_from(&model, &state, &host()), tables);
     // Minutes, if anything is quadratic; this is far more than an unoptimised build needs.
     let again = start.elapsed();
     eprintln!("first {first:?}, again {again:?}");

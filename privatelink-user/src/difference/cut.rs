@@ -1,4 +1,4 @@
-//! Which live flows end, and because of what.
+//! Which live flows end or drain, and because of what.
 //!
 //! The datapath carries a packet of a flow only while the records that the flow names say so. So
 //! a flow ends where those records differ in what it relies on.
@@ -19,8 +19,10 @@ pub(super) struct Cuts<'a> {
     after: Side<'a>,
     endpoints: BTreeMap<u32, &'a model::Endpoint>,
     targets: BTreeMap<u32, (&'a Service, IpAddr)>,
-    counts: BTreeMap<&'static str, BTreeMap<String, u64>>,
+    /// Flows that are cut, and flows that drain.
+    counts: BTreeMap<&'static str, BTreeMap<String, (u64, u64)>>,
     total: u64,
+    drained: u64,
 }
 
 impl<'a> Cuts<'a> {
@@ -40,6 +42,7 @@ impl<'a> Cuts<'a> {
             targets: targets.collect(),
             counts: BTreeMap::new(),
             total: 0,
+            drained: 0,
         }
     }
 
@@ -49,21 +52,38 @@ impl<'a> Cuts<'a> {
         if flow.is_reverse() {
             return;
         }
-        let Some(cause) = self.cause(flow) else { return };
-        self.total += 1;
+        let cut = self.cause(flow);
+        let Some(cause) = cut.or_else(|| self.drain(flow)) else { return };
+        let drains = matches!(cause, Cause::Drain(..));
+        *(if drains { &mut self.drained } else { &mut self.total }) += 1;
         if let Some((kind, name)) = self.attribute(&cause) {
-            *self.counts.entry(kind).or_default().entry(name).or_default() += 1;
+            let (cut, drained) = self.counts.entry(kind).or_default().entry(name).or_default();
+            *(if drains { drained } else { cut }) += 1;
         }
     }
 
-    /// How many flows this change ends.
-    pub fn of(&self, kind: &str, name: &str) -> u64 {
-        self.counts.get(kind).and_then(|names| names.get(name)).copied().unwrap_or(0)
+    /// How many flows this change ends, and how many it drains.
+    pub fn of(&self, kind: &str, name: &str) -> (u64, u64) {
+        self.counts.get(kind).and_then(|names| names.get(name)).copied().unwrap_or_default()
     }
 
     /// How many flows end, each counted once.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// How many flows drain, each counted once.
+    pub fn drained(&self) -> u64 {
+        self.drained
+    }
+
+    /// The target of a flow that goes on, if that is to drain.
+    fn drain(&self, flow: &Flow) -> Option<Cause<'a>> {
+        self.endpoints.get(&flow.endpoint())?;
+        let (service, address) = *self.targets.get(&flow.target())?;
+        let drains = |side: &Side<'a>| side.state.drains.of(service, address).is_some();
+        let begins = drains(&self.after) && !drains(&self.before);
+        begins.then_some(Cause::Drain(service, address))
     }
 
     fn cause(&self, flow: &Flow) -> Option<Cause<'a>> {
@@ -103,6 +123,7 @@ impl<'a> Cuts<'a> {
                 }
                 self.service(&endpoint.service).or_else(|| self.network(&endpoint.network))
             }
+            Cause::Drain(service, address) => Some(("target", target_name(&service.name, address))),
             Cause::Target(service, address) => {
                 let other = self.after.model.services().get(&service.name);
                 let stays = other.is_some_and(|other| {
@@ -133,10 +154,12 @@ impl<'a> Cuts<'a> {
     }
 }
 
-/// Which of the records that a flow names stops it.
+/// Which of the records that a flow names stops it, or will.
 enum Cause<'a> {
     Endpoint(&'a model::Endpoint),
     Target(&'a Service, IpAddr),
+    /// None yet: the target drains.
+    Drain(&'a Service, IpAddr),
     Source(&'a model::Endpoint),
 }
 

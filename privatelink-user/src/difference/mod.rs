@@ -40,11 +40,12 @@ pub fn between(before: Side<'_>, after: Side<'_>, flows: impl Iterator<Item = Fl
     let mut cuts = Cuts::new(before, after);
     flows.for_each(|flow| cuts.count(&flow));
     for change in &mut changes {
-        change.flows_cut = cuts.of(&change.kind, &change.name);
+        (change.flows_cut, change.flows_drained) = cuts.of(&change.kind, &change.name);
     }
     Difference {
         changes,
         flows_cut: cuts.total(),
+        flows_drained: cuts.drained(),
         entries: u64::try_from(Plan::between(before.tables, after.tables).len())
             .unwrap_or(u64::MAX),
         warnings: Vec::new(),
@@ -112,7 +113,14 @@ fn changed(kind: &str, name: String, what: Words) -> Option<Change> {
 }
 
 fn change(action: Action, kind: &str, name: String, what: Words) -> Change {
-    Change { action, kind: kind.to_owned(), name, what: what.into_lines(), flows_cut: 0 }
+    Change {
+        action,
+        kind: kind.to_owned(),
+        name,
+        what: what.into_lines(),
+        flows_cut: 0,
+        flows_drained: 0,
+    }
 }
 
 impl Thing for Principal {

@@ -8,7 +8,7 @@ use crate::{
     desired::desired,
     host::{HostFacts, Link},
     ids::Ids,
-    targets::addresses,
+    targets::{Pools, addresses},
     timestamp::Timestamp,
 };
 
@@ -47,8 +47,11 @@ fn compare_with(text: &str) -> Difference {
     state.follow(&old, &facts(), &inputs, now).unwrap();
     let mut next = state.clone();
     next.follow(&new, &facts(), &inputs, now).unwrap();
-    let before = desired(&old, &state, &facts(), &inputs, now);
-    let after = desired(&new, &next, &facts(), &inputs, now);
+    let mut pools = Pools::default();
+    pools.arrange(&old, &state.ids, &inputs, &Tables::default());
+    let before = desired(&old, &state, &facts(), &inputs, &pools, now);
+    pools.arrange(&new, &next.ids, &inputs, &before);
+    let after = desired(&new, &next, &facts(), &inputs, &pools, now);
     let flows = flows(&old, &state.ids);
     between(
         Side { model: &old, state: &state, inputs: &inputs, tables: &before },
@@ -90,7 +93,9 @@ fn lines(difference: &Difference) -> Vec<String> {
             Action::Removed => '-',
         };
         let what = change.what.join("; ");
-        format!("{sign} {} {}: {what} (cuts {})", change.kind, change.name, change.flows_cut)
+        let (cut, drained) = (change.flows_cut, change.flows_drained);
+        let drains = if drained > 0 { format!(", drains {drained}") } else { String::new() };
+        format!("{sign} {} {}: {what} (cuts {cut}{drains})", change.kind, change.name)
     };
     difference.changes.iter().map(line).collect()
 }
@@ -126,11 +131,11 @@ fn each_change_is_named_with_the_flows_that_it_ends() {
             "allow = [\"acme\"]\naccept = [\"acme\"]\non_reject = \"drop\"",
             "~ service web: on_reject reset -> drop (cuts 0)",
         ),
-        ("weight = 50", "weight = 0", "~ target web 10.0.0.20: weight 50 -> 0 (cuts 0)"),
+        ("weight = 50", "weight = 0", "~ target web 10.0.0.20: weight 50 -> 0 (cuts 0, drains 1)"),
         (
             "[[service.target]]\naddress = \"10.0.0.20\"\nweight = 50\n",
             "",
-            "- target web 10.0.0.20:  (cuts 1)",
+            "- target web 10.0.0.20:  (cuts 0, drains 1)",
         ),
         (
             "address = \"10.0.0.20\"\nweight = 50\n",

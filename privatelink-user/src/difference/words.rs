@@ -146,6 +146,8 @@ pub(super) fn service(before: Option<&Service>, after: &Service) -> Words {
         ("on_reject", |one| one.on_reject.to_string()),
         ("on_pending", |one| one.on_pending.to_string()),
         ("fail_open", |one| one.fail_open.to_string()),
+        ("on_unhealthy", |one| one.on_unhealthy.to_string()),
+        ("stickiness", |one| one.stickiness.to_string()),
         ("drain", |one| one.drain.to_string()),
         ("health_check", |one| option(one.health_check.as_ref().map(probe))),
     ] {
@@ -171,6 +173,8 @@ pub(super) fn listener(before: Option<&Listener>, after: &Listener) -> Words {
     let mut words = Words::default();
     let target_ports = |one: &Listener| one.target_ports.to_string();
     words.key("target_port", before.map(target_ports), target_ports(after));
+    let target = |one: &Listener| option(one.target.as_ref());
+    words.key("target", before.map(target), target(after));
     let idle = |one: &Listener| one.idle_timeout.to_string();
     words.detail("idle_timeout", before.map(idle), idle(after));
     words

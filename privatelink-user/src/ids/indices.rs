@@ -29,6 +29,10 @@ impl Indices {
         self.used.get(key).copied()
     }
 
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.used.keys().map(String::as_str)
+    }
+
     pub fn assign(
         &mut self,
         keys: impl Iterator<Item = String>,

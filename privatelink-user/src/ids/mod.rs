@@ -4,7 +4,6 @@
 //! one thing must not come to mean another while such a flow may exist. Therefore indices are
 //! kept on disk, grow, and are used a second time only when no others are left.
 
-mod backends;
 mod indices;
 mod sources;
 
@@ -15,10 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{Endpoint, Model, Network, Service},
-    targets::{self, Inputs},
+    targets::{self, Drains, Inputs, Place},
 };
 
-use backends::Backends;
 use indices::Indices;
 use sources::{Sources, Wanted};
 
@@ -40,7 +38,6 @@ pub struct Ids {
     services: Indices,
     targets: Indices,
     sources: Sources,
-    backends: Backends,
 }
 
 /// The address families apart, as pools are.
@@ -70,14 +67,19 @@ impl Family {
 }
 
 impl Ids {
-    /// Gives an index to everything in the model and every target that is known, and frees those
-    /// of what is not there.
+    /// Gives an index to everything in the model and every target that is known or drains, and
+    /// frees those of what is not there.
     ///
     /// What was in it before keeps its own.
     ///
     /// # Errors
     /// When there are more things than indices; nothing is changed then.
-    pub fn assign(&mut self, model: &Model, inputs: &Inputs) -> Result<(), Exhausted> {
+    pub fn assign(
+        &mut self,
+        model: &Model,
+        inputs: &Inputs,
+        drains: &Drains,
+    ) -> Result<(), Exhausted> {
         let mut next = self.clone();
         // A network's index shares a word with "not attached".
         let networks = model.networks().keys().map(ToString::to_string);
@@ -90,15 +92,11 @@ impl Ids {
             let addresses = targets::addresses(service, inputs).into_keys();
             addresses.map(|address| target_key(service, address))
         });
-        next.targets.assign(targets, "targets", maps::MAX_TARGETS)?;
-        next.sources.assign(source_pools(model))?;
-        let backends = model.services().values().flat_map(|service| {
-            Family::BOTH.map(|family| {
-                (pool_key(service, family), next.backends_of(service, inputs, family))
-            })
+        let draining = drains.places().filter_map(|Place { service, address }| {
+            Some(target_key(model.services().get(service)?, *address))
         });
-        let backends = backends.collect();
-        next.backends.assign(backends)?;
+        next.targets.assign(targets.chain(draining), "targets", maps::MAX_TARGETS)?;
+        next.sources.assign(source_pools(model))?;
         *self = next;
         Ok(())
     }
@@ -128,6 +126,15 @@ impl Ids {
         self.targets.get(&target_key(service, address))
     }
 
+    /// Every target that has an index: the names of its service and network, and its address.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &str, IpAddr)> {
+        self.targets.keys().filter_map(|key| {
+            let (service, rest) = key.split_once(' ')?;
+            let (network, address) = rest.split_once(' ')?;
+            Some((service, network, address.parse().ok()?))
+        })
+    }
+
     /// The range of a service's source addresses.
     pub fn source_pool(&self, service: &Service, family: Family) -> Pool {
         self.sources.pool(&pool_key(service, family))
@@ -136,20 +143,6 @@ impl Ids {
     /// Every source index that may be in use, by flows as well, with its network and address.
     pub fn sources(&self) -> impl Iterator<Item = (u32, &str, IpAddr)> {
         self.sources.entries()
-    }
-
-    /// The range of a service's backends, and the target indices to put there.
-    pub fn backend_pool(&self, service: &Service, family: Family) -> (Pool, &[u32]) {
-        self.backends.pool(&pool_key(service, family))
-    }
-
-    fn backends_of(&self, service: &Service, inputs: &Inputs, family: Family) -> Vec<u32> {
-        let addresses = targets::addresses(service, inputs).into_iter();
-        let of_family = addresses.filter(|(address, _)| family.holds(*address));
-        let weighted = of_family.filter_map(|(address, weight)| {
-            self.target(service, address).map(|index| (index, weight.get()))
-        });
-        backends::repeat_by_weight(&weighted.collect::<Vec<_>>())
     }
 }
 

@@ -301,6 +301,7 @@ pub(super) mod tests {
             attached: &BTreeMap::from([(3, Mode::Native)]),
             flows: &Counts::default(),
             inputs: &Inputs::default(),
+            now: Timestamp::now(),
         };
         Inventory::of(&view, Progress::begin())
     }
@@ -319,7 +320,7 @@ pub(super) mod tests {
             (1, 0)
         );
         assert_eq!(b.endpoints.values().sum::<u64>(), 0);
-        assert_eq!((b.targets["unused"], b.targets["healthy"]), (1, 0));
+        assert_eq!((b.targets["healthy"], b.targets["unhealthy"]), (1, 0));
         let target = &inventory.targets[0];
         assert_eq!(
             (target.labels.as_str(), target.resolved),

@@ -155,7 +155,7 @@ mod tests {
             "privatelink_drops_total{reason=\"no_flow\"} 3",
             "privatelink_network_attached{network=\"acme\",interface=\"acme0\",mode=\"none\"} 0",
             "privatelink_service_endpoints{service=\"a\",state=\"pending-acceptance\"} 1",
-            "privatelink_service_targets{service=\"b\",health=\"unused\"} 1",
+            "privatelink_service_targets{service=\"b\",health=\"healthy\"} 1",
             "privatelink_service_source_ports_used_ratio{service=\"b\"} 0",
             "privatelink_endpoint_packets_total{endpoint=\"acme-a\",service=\"a\",\
              network=\"acme\",direction=\"in\"} 7",

@@ -33,8 +33,8 @@ pub use network::{Attachment, Network, Principal, VlanId};
 pub use number::{Number, Period, Quantity};
 pub use port::{Port, PortRange, Protocol};
 pub use service::{
-    AcceptancePolicy, Drain, IdleTimeout, Listener, OnDisallow, OnPending, OnReject, Principals,
-    RejectDrain, RequestExpiry, Service, Target, TargetAddress, Weight,
+    AcceptancePolicy, Drain, IdleTimeout, Listener, OnDisallow, OnPending, OnReject, OnUnhealthy,
+    Principals, RejectDrain, RequestExpiry, Service, Stickiness, Target, TargetAddress, Weight,
 };
 
 /// The most source addresses that one service may have.

@@ -91,7 +91,8 @@ impl fmt::Display for Interface {
 }
 
 /// A host name in the DNS, in lower case and without a dot at its end.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct DnsName(String);
 
 impl DnsName {
@@ -124,6 +125,20 @@ impl FromStr for DnsName {
             && name.split('.').all(label)
             && !name.rsplit('.').next().is_some_and(numeric_end);
         if valid { Ok(Self(name)) } else { Err(Invalid::DnsName(text.into())) }
+    }
+}
+
+impl TryFrom<String> for DnsName {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<DnsName> for String {
+    fn from(name: DnsName) -> Self {
+        name.0
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::Invalid;
 
 /// A whole number from `MIN` to `MAX`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Number<const MIN: u32, const MAX: u32>(u32);
 
 impl<const MIN: u32, const MAX: u32> Number<MIN, MAX> {
@@ -29,6 +32,12 @@ impl<const MIN: u32, const MAX: u32> TryFrom<i64> for Number<MIN, MAX> {
             Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
             _ => Err(Invalid::OutOfRange { value, min: MIN.into(), max: MAX.into() }),
         }
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> From<Number<MIN, MAX>> for i64 {
+    fn from(number: Number<MIN, MAX>) -> Self {
+        number.0.into()
     }
 }
 

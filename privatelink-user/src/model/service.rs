@@ -52,11 +52,15 @@ pub struct Service {
     pub on_pending: OnPending,
     /// Whether new flows go to unhealthy targets when no healthy one is left.
     pub fail_open: bool,
+    /// What becomes of the flows of a target that falls ill.
+    pub on_unhealthy: OnUnhealthy,
+    /// Which flows go to the same target.
+    pub stickiness: Stickiness,
     /// How long the flows of a removed target live on.
     pub drain: Drain,
     /// Where the service is offered; never empty and without overlap.
     pub listeners: Vec<Listener>,
-    /// The backends; never empty.
+    /// The backends that listeners share; empty only if each listener leads to one of its own.
     pub targets: Vec<Target>,
     /// How targets are checked; `None` takes every target for healthy.
     pub health_check: Option<HealthCheck>,
@@ -164,6 +168,42 @@ impl fmt::Display for OnPending {
     }
 }
 
+/// What becomes of the flows of a target that is unhealthy, unless it takes new ones all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnhealthy {
+    /// They are reset.
+    Reset,
+    /// They go on as long as they can.
+    Keep,
+}
+
+impl fmt::Display for OnUnhealthy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reset => "reset",
+            Self::Keep => "keep",
+        })
+    }
+}
+
+/// Which flows go to the same target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stickiness {
+    /// Each goes its own way.
+    None,
+    /// All of one client.
+    Client,
+}
+
+impl fmt::Display for Stickiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Client => "client",
+        })
+    }
+}
+
 /// Ports on which a service is offered.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +214,8 @@ pub struct Listener {
     pub ports: PortRange,
     /// The ports at the target: as many, in the same order.
     pub target_ports: PortRange,
+    /// The one target that it leads to; `None` is all of the service.
+    pub target: Option<TargetAddress>,
     /// How long an idle flow is kept.
     pub idle_timeout: IdleTimeout,
 }
@@ -201,6 +243,11 @@ pub struct Target {
     pub address: TargetAddress,
     /// Its share of new flows.
     pub weight: Weight,
+}
+
+impl Target {
+    /// A target's weight if nothing is said.
+    pub const DEFAULT_WEIGHT: Weight = Weight::constant::<100>();
 }
 
 /// Where a target is.

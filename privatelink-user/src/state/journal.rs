@@ -11,7 +11,7 @@ use log::warn;
 
 use super::{
     Change, State, Store,
-    record::{Header, Line, Record, VERSION, decode, encode},
+    record::{Header, Line, OLDEST, Record, VERSION, decode, encode},
 };
 
 /// Name of the file in the state directory.
@@ -135,7 +135,7 @@ impl Journal {
         // The first lines arrive together, by a rename, so no crash leaves them torn.
         match lines.next().map(decode::<Header>) {
             Some(Line::Whole(header)) if !header.is_ours() => return Err(Error::Foreign { path }),
-            Some(Line::Whole(header)) if header.version != VERSION => {
+            Some(Line::Whole(header)) if !(OLDEST..=VERSION).contains(&header.version) => {
                 return Err(Error::Version { path, found: header.version });
             }
             Some(Line::Whole(_)) => {}

@@ -1,4 +1,5 @@
-//! What outlives the daemon and the host's reboots: indices, addresses and connections.
+//! What outlives the daemon and the host's reboots: indices, addresses, connections, and what was
+//! known of targets.
 //!
 //! ```text
 //! State ─changes─► Store: on disk ─► State, and only then maps and answers
@@ -11,7 +12,7 @@ mod journal;
 mod memory;
 mod record;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,8 @@ use crate::{
     connection::{self, Connection, Connections},
     host::HostFacts,
     ids::{Exhausted, Ids},
-    model::{Model, Name},
-    targets::Inputs,
+    model::{DnsName, Model, Name},
+    targets::{Condition, Drain, Drains, Inputs, Listed, NoRoom, Place, TargetKey},
     timestamp::Timestamp,
 };
 
@@ -37,6 +38,11 @@ pub struct State {
     pub addresses: Addresses,
     /// The connections, and who decided what about them.
     pub connections: Connections,
+    /// The targets that drain, and until when.
+    pub drains: Drains,
+    /// What was known of targets. A daemon that starts goes on from there: it neither takes new
+    /// flows from those that were well, nor gives any to those that were not.
+    pub inputs: Inputs,
 }
 
 /// One part of the state gets another content, or none.
@@ -51,6 +57,14 @@ pub enum Change {
     Latest(Name, Option<Latest>),
     /// An endpoint's connection.
     Connection(Name, Option<Box<Connection>>),
+    /// A target's drain.
+    Drain(Place, Option<Drain>),
+    /// A target's health.
+    Health(TargetKey, Option<Condition>),
+    /// The addresses of a name.
+    Resolved(DnsName, Option<Vec<IpAddr>>),
+    /// What stands in a service's file of targets.
+    Listed(Name, Option<Vec<Listed>>),
 }
 
 /// Where the state is kept.
@@ -75,11 +89,14 @@ pub enum TooMuch {
     /// More addresses than a network has.
     #[error(transparent)]
     Addresses(#[from] NoAddress),
+    /// More targets than pools hold.
+    #[error(transparent)]
+    Pools(#[from] NoRoom),
 }
 
 impl State {
-    /// Brings everything after a configuration and what is known of targets: what is new in it gets indices, addresses and
-    /// connections, what is gone loses them, and what stays keeps them.
+    /// Brings everything after a configuration and what is known of targets: what is new gets
+    /// indices, addresses and connections, what is gone loses them, and what stays keeps them.
     ///
     /// # Errors
     /// When it asks for more than there is; nothing is changed then.
@@ -92,8 +109,12 @@ impl State {
     ) -> Result<(), TooMuch> {
         let mut addresses = self.addresses.clone();
         addresses.assign(model, facts)?;
-        self.ids.assign(model, inputs)?;
+        let inputs = inputs.following(model, &self.ids, &self.drains, now);
+        let mut drains = self.drains.clone();
+        drains.follow(self.ids.targets(), model, &inputs, now);
+        self.ids.assign(model, &inputs, &drains)?;
         self.addresses = addresses;
+        (self.drains, self.inputs) = (drains, inputs);
         connection::follow(&mut self.connections, model, now);
         Ok(())
     }
@@ -107,6 +128,10 @@ impl State {
             Change::Connection(name, connection) => {
                 set(&mut self.connections, name, connection.map(|connection| *connection));
             }
+            Change::Drain(place, drain) => set(&mut self.drains.0, place, drain),
+            Change::Health(key, condition) => set(&mut self.inputs.health, key, condition),
+            Change::Resolved(name, addresses) => set(&mut self.inputs.resolved, name, addresses),
+            Change::Listed(name, listed) => set(&mut self.inputs.listed, name, listed),
         }
     }
 
@@ -122,26 +147,37 @@ impl State {
         changes.extend(different(&self.connections, &next.connections, |name, connection| {
             Change::Connection(name, connection.map(Box::new))
         }));
+        changes.extend(different(&self.drains.0, &next.drains.0, Change::Drain));
+        changes.extend(self.inputs_to(&next.inputs));
+        changes
+    }
+
+    /// What to change to know of targets what is known now.
+    pub fn inputs_to(&self, next: &Inputs) -> Vec<Change> {
+        let old = &self.inputs;
+        let mut changes = different(&old.health, &next.health, Change::Health);
+        changes.extend(different(&old.resolved, &next.resolved, Change::Resolved));
+        changes.extend(different(&old.listed, &next.listed, Change::Listed));
         changes
     }
 }
 
-fn set<V>(map: &mut BTreeMap<Name, V>, name: Name, value: Option<V>) {
+fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
     match value {
-        Some(value) => map.insert(name, value),
-        None => map.remove(&name),
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
     };
 }
 
-fn different<V: Clone + PartialEq>(
-    old: &BTreeMap<Name, V>,
-    new: &BTreeMap<Name, V>,
-    change: impl Fn(Name, Option<V>) -> Change,
+fn different<K: Clone + Ord, V: Clone + PartialEq>(
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+    change: impl Fn(K, Option<V>) -> Change,
 ) -> Vec<Change> {
-    let put = new.iter().filter(|(name, value)| old.get(*name) != Some(*value));
-    let put = put.map(|(name, value)| change(name.clone(), Some(value.clone())));
-    let gone = old.keys().filter(|name| !new.contains_key(*name));
-    put.chain(gone.map(|name| change(name.clone(), None))).collect()
+    let put = new.iter().filter(|(key, value)| old.get(*key) != Some(*value));
+    let put = put.map(|(key, value)| change(key.clone(), Some(value.clone())));
+    let gone = old.keys().filter(|key| !new.contains_key(*key));
+    put.chain(gone.map(|key| change(key.clone(), None))).collect()
 }
 
 #[cfg(test)]

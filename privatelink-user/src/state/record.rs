@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Change;
 
-/// Changes whenever a daemon of the version before would misread the file.
-pub(super) const VERSION: u32 = 1;
+/// Changes whenever a daemon of the version before would misread the file. 2 knows of targets.
+pub(super) const VERSION: u32 = 2;
+
+/// The oldest version that means the same to this daemon as to the one that wrote it.
+pub(super) const OLDEST: u32 = 1;
 
 const FORMAT: &str = "privatelink-state";
 

@@ -13,7 +13,7 @@ use privatelink_common::{
 use zerocopy::FromBytes;
 
 use super::{MapStore, StoreError};
-use crate::bpf::{Maps, batch};
+use crate::bpf::{self, Maps, batch};
 use crate::plan::{Change, Op};
 use crate::tables::Tables;
 
@@ -87,6 +87,10 @@ impl MapStore for Kernel {
             sources: array(&self.sources).map_err(fail(maps::SOURCES))?,
             devices: self.load_devices().map_err(fail(maps::DEVICES))?,
         })
+    }
+
+    fn quiesce(&mut self) {
+        bpf::quiesce();
     }
 
     fn apply(&mut self, op: &Op) -> Result<(), StoreError> {

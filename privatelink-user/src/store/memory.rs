@@ -54,6 +54,8 @@ impl MapStore for Memory {
         Ok(self.tables.clone())
     }
 
+    fn quiesce(&mut self) {}
+
     fn apply(&mut self, op: &Op) -> Result<(), StoreError> {
         if let Some(left) = &mut self.writes_left {
             *left = left.checked_sub(1).ok_or_else(|| StoreError::Write {

@@ -27,6 +27,9 @@ pub trait MapStore {
     /// # Errors
     /// When the map does not take it.
     fn apply(&mut self, op: &Op) -> Result<(), StoreError>;
+
+    /// Waits until every packet has left that met the maps as they were.
+    fn quiesce(&mut self);
 }
 
 /// A map that cannot be read or written.

@@ -70,6 +70,8 @@ fn reload(scene: &Scene, config: &str) -> Result<()> {
 
 #[test]
 fn a_removed_target_resets_both_ends_of_its_flows_only() {
+    let config = || config().replacen("acceptance =", "drain = \"0s\"\nacceptance =", 1);
+    assert!(config().contains("drain"));
     let scene = Scene::with(&config()).unwrap();
     for (family, target) in TARGETS.into_iter().enumerate() {
         let ends = Conversation::open(&scene, family).unwrap();

@@ -40,7 +40,8 @@ fn a_plan_tells_what_a_reload_does_and_touches_nothing() {
             stream
         })
         .into();
-    let unchanged = json!({ "changes": [], "flows_cut": 0, "entries": 0, "warnings": [] });
+    let unchanged =
+        json!({ "changes": [], "flows_cut": 0, "flows_drained": 0, "entries": 0, "warnings": [] });
     assert_eq!(scene.daemon.ask(&["plan", "--json"]).unwrap(), unchanged);
     assert_eq!(scene.daemon.ask(&["reload", "--json"]).unwrap(), unchanged);
 
@@ -162,7 +163,7 @@ fn lists_have_the_shapes_that_scripts_rely_on() {
         found.unwrap().clone()
     };
     assert_eq!((&of(7777)["active_flows"], &of(8080)["active_flows"]), (&json!(1), &json!(0)));
-    assert_eq!((&of(7777)["health"], &of(7777)["weight"]), (&json!("unused"), &json!(100)));
+    assert_eq!((&of(7777)["health"], &of(7777)["weight"]), (&json!("healthy"), &json!(100)));
     assert!(of(7777)["reason"].is_string());
 }
 

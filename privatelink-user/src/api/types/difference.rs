@@ -28,6 +28,8 @@ pub struct Difference {
     pub changes: Vec<Change>,
     /// Live flows that end, each counted once.
     pub flows_cut: u64,
+    /// Live flows that may end by themselves until their target has drained, and end then.
+    pub flows_drained: u64,
     /// Entries of maps that are written.
     pub entries: u64,
     /// What the other configuration says without effect.
@@ -47,6 +49,8 @@ pub struct Change {
     pub what: Vec<String>,
     /// Live flows that end because of this.
     pub flows_cut: u64,
+    /// Live flows whose target drains because of this.
+    pub flows_drained: u64,
 }
 
 /// What becomes of a thing.

@@ -223,7 +223,7 @@ fn check_answers_for_people_and_for_scripts() {
     let (exit, out, faults) = run(false);
     assert!(exit == Exit::Failed && out.is_empty() && faults.contains("1 error"));
     let (exit, out, faults) = run(true);
-    assert!(exit == Exit::Failed && out.contains(r#""line":16"#) && faults.is_empty(), "{out}");
+    assert!(exit == Exit::Failed && out.contains(r#""line":18"#) && faults.is_empty(), "{out}");
 }
 
 proptest! {

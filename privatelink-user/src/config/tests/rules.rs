@@ -185,6 +185,35 @@ refuses! {
     no_security_rules: "[{ from = \"10.1.0.0/24\", ports = [\"80\"] }]"
         => "[]",
         ["`allow` is an empty list", "[]"];
+    map_and_port: "port = 80"
+        => "port = 80\nmap = { 81 = \"10.0.0.11\" }",
+        ["a listener with a `map` has no `port`", "80"];
+    map_with_a_bad_port: "port = 80"
+        => "map = { http = \"10.0.0.11\", 0 = \"10.0.0.11\" }",
+        ["`map`: `http` is not a port or a range of ports", "http"],
+        ["`map`: `0` is not a port or a range of ports", "0"];
+    map_with_bad_targets: "port = 80"
+        => "map = { 81 = \"10.0.0.300\", 82 = 10, 83 = \"10.0.0.11:x\" }",
+        ["`81`: `10.0.0.300` is not an IP address", "\"10.0.0.300\""],
+        ["`82` must be a target such as \"10.0.0.11:19092\", not a whole number", "10"],
+        ["`83`: `x` is not a port or a range of ports", "\"10.0.0.11:x\""];
+    map_out_of_reach: "port = 80"
+        => "map = { 81 = \"10.0.0.242\", 82 = \"fd00::1\" }",
+        ["10.0.0.242 in `vendor` is both a source address of the service `web` and a target of the service `web`",
+         "\"10.0.0.240/29\""],
+        ["the service `web` has no IPv6 source address", "\"fd00::1\""],
+        ["the target fd00::1 is not in a subnet of `vendor`", "\"fd00::1\""];
+    map_overlap: "port = 80"
+        => "map = { 9093 = \"10.0.0.11\" }",
+        ["the listeners on tcp 9093 and 9092-9099 overlap", "\"9092-9099\""];
+    map_with_other_ports: "port = 80"
+        => "map = { 81-82 = \"10.0.0.11:91-93\" }",
+        ["the target names 3 of the 2 ports that the listener needs", "\"10.0.0.11:91-93\""];
+    empty_map: "port = 80" => "map = {}", ["`map` is empty", "{}"];
+    unknown_stickiness: "on_reject = \"reset\""
+        => "stickiness = \"clients\"\non_unhealthy = \"reject\"",
+        ["`stickiness` cannot be `clients`", "\"clients\""],
+        ["`on_unhealthy` cannot be `reject`", "\"reject\""];
     no_targets: "[[service.target]]\naddress = \"10.0.0.10\"\n"
         => "",
         ["[[service]] has no `target`", "[[service]]"];
@@ -220,6 +249,8 @@ accepts! {
     networks_with_the_same_addresses: "[\"10.1.0.0/24\", \"fd00:1::/64\"]"
         => "[\"10.1.0.0/24\", \"fd00:1::/64\", \"10.0.0.0/24\"]";
     one_interface_with_two_vlans: "interface = \"eth2\"" => "interface = \"eth1\"\nvlan = 101";
+    a_map_beside_shared_targets: "port = 80"
+        => "map = { 81 = \"10.0.0.11\", \"82-83\" = \"192.168.7.7:92-93\", 84 = \"db.internal\" }";
     a_target_by_name: "10.0.0.10" => "db.example.com";
     a_target_behind_the_router: "10.0.0.10" => "192.168.7.7";
     an_endpoint_in_the_services_network: "network = \"acme\"\naddresses = [\"10.1.0.50\", \"fd00:1::50\"]"

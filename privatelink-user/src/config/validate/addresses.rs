@@ -12,10 +12,8 @@ use crate::{
         raw,
         source::{Located, Location},
     },
-    model::{MAX_SOURCE_ADDRESSES, Name, Network, Target, TargetAddress, Weight},
+    model::{MAX_SOURCE_ADDRESSES, Name, Network, Target, TargetAddress},
 };
-
-const DEFAULT_WEIGHT: Weight = Weight::constant::<100>();
 
 /// The source addresses one by one.
 pub(super) fn sources(
@@ -74,18 +72,15 @@ fn inside(pool: IpNet, at: Location, network: &Network, report: &mut Report) {
     }
 }
 
-/// The targets, each reachable and of a family that the gateway can speak to it.
+/// The targets that listeners share, each once.
 pub(super) fn targets(
-    name: &Name,
     raw: List<raw::Target>,
-    sources: Option<&BTreeSet<IpAddr>>,
-    network: Option<&Network>,
+    reach: &mut Reach<'_>,
     claims: &mut Claims,
     report: &mut Report,
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     let mut places: Vec<Location> = Vec::new();
-    let mut sourceless = [false; 2];
     for raw in raw {
         let Some(address) = raw.value.address else { continue };
         let at = address.at;
@@ -99,23 +94,53 @@ pub(super) fn targets(
             );
             continue;
         }
-        if let TargetAddress::Ip(ip) = address.value
-            && is_host(ip, at, report)
-        {
-            if let Some(network) = network {
-                reachable(ip, at, network, report);
-                claims.address(&network.name, ip, Role::Target, name, at);
-            }
-            let told = &mut sourceless[usize::from(ip.is_ipv6())];
-            if !*told && let Some(sources) = sources {
-                *told = sourceless_target(name, ip, at, sources, report);
-            }
-        }
-        let weight = raw.value.weight.map_or(DEFAULT_WEIGHT, |weight| weight.value);
+        reach.check(&address, claims, report);
+        let weight = raw.value.weight.map_or(Target::DEFAULT_WEIGHT, |weight| weight.value);
         targets.push(Target { address: address.value, weight });
         places.push(at);
     }
     targets
+}
+
+/// Whether a service's targets can be reached, and who else has their addresses.
+pub(super) struct Reach<'a> {
+    service: &'a Name,
+    sources: Option<&'a BTreeSet<IpAddr>>,
+    network: Option<&'a Network>,
+    /// Whether it was told that a family has no source address.
+    sourceless: [bool; 2],
+}
+
+impl<'a> Reach<'a> {
+    pub fn new(
+        service: &'a Name,
+        sources: Option<&'a BTreeSet<IpAddr>>,
+        network: Option<&'a Network>,
+    ) -> Self {
+        Self { service, sources, network, sourceless: [false; 2] }
+    }
+
+    /// Reports a target that cannot be reached, or that the gateway has no address to speak to
+    /// from.
+    pub fn check(
+        &mut self,
+        target: &Located<TargetAddress>,
+        claims: &mut Claims,
+        report: &mut Report,
+    ) {
+        let (TargetAddress::Ip(ip), at) = (&target.value, target.at) else { return };
+        if !is_host(*ip, at, report) {
+            return;
+        }
+        if let Some(network) = self.network {
+            reachable(*ip, at, network, report);
+            claims.address(&network.name, *ip, Role::Target, self.service, at);
+        }
+        let told = &mut self.sourceless[usize::from(ip.is_ipv6())];
+        if !*told && let Some(sources) = self.sources {
+            *told = sourceless_target(self.service, *ip, at, sources, report);
+        }
+    }
 }
 
 fn reachable(ip: IpAddr, at: Location, network: &Network, report: &mut Report) {

@@ -4,15 +4,24 @@ use crate::{
     config::{
         decode::{List, Table},
         diagnostic::{Fault, Report},
+        port_map::Mapped as PortMapped,
         raw,
         source::{Located, Location},
     },
-    model::{Listener, PortRange},
+    model::{IdleTimeout, Listener, PortRange, Protocol, TargetAddress},
 };
 
-/// The listeners, no two of which offer the same port.
-pub(super) fn validate(raw: List<raw::Listener>, report: &mut Report) -> Vec<Listener> {
-    let listeners: Vec<_> = raw.into_iter().filter_map(|raw| listener(raw, report)).collect();
+/// The listeners, no two of which offer the same port, and the targets that they name.
+pub(super) fn validate(
+    raw: List<raw::Listener>,
+    report: &mut Report,
+) -> (Vec<Listener>, List<TargetAddress>) {
+    let mut named = List::new();
+    let listeners = raw.into_iter().flat_map(|raw| match raw.value.map {
+        Some(_) => mapped(raw, &mut named, report),
+        None => listener(raw, report).into_iter().collect(),
+    });
+    let listeners: Vec<_> = listeners.collect();
     // Sorted by first port, a listener can only overlap with the one that reaches furthest.
     let mut sorted: Vec<_> = listeners.iter().collect();
     sorted.sort_by_key(|(listener, at)| (listener.protocol, listener.ports, *at));
@@ -30,7 +39,7 @@ pub(super) fn validate(raw: List<raw::Listener>, report: &mut Report) -> Vec<Lis
         }
         furthest = Some(next);
     }
-    listeners.into_iter().map(|(listener, _)| listener).collect()
+    (listeners.into_iter().map(|(listener, _)| listener).collect(), named)
 }
 
 fn overlap(a: &(Listener, Location), b: &(Listener, Location), report: &mut Report) {
@@ -51,17 +60,63 @@ fn listener(raw: Located<raw::Listener>, report: &mut Report) -> Option<(Listene
     let target = raw.target_port.take();
     let ports = ports(&raw, at, report);
     let target_ports = match (&ports, target) {
-        (Some(ports), Some(target)) => matching(ports, target, report),
+        (Some(ports), Some(target)) => matching("`target_port`", ports, target, report),
         (Some(ports), None) => Some(ports.value),
         (None, _) => None,
     };
-    let protocol = raw.protocol?.value;
-    let idle_timeout = match (raw.idle_timeout, protocol) {
-        (Some(timeout), _) => timeout.value,
-        (None, protocol) => Listener::default_idle_timeout(protocol),
-    };
+    let (protocol, idle_timeout) = common(&raw)?;
     let Located { value: ports, at } = ports?;
-    Some((Listener { protocol, ports, target_ports: target_ports?, idle_timeout }, at))
+    let target_ports = target_ports?;
+    Some((Listener { protocol, ports, target_ports, target: None, idle_timeout }, at))
+}
+
+/// What listeners have in common, however their ports are given.
+fn common(raw: &raw::Listener) -> Option<(Protocol, IdleTimeout)> {
+    let protocol = raw.protocol.as_ref()?.value;
+    let idle_timeout = raw.idle_timeout.as_ref().map(|timeout| timeout.value);
+    Some((protocol, idle_timeout.unwrap_or(Listener::default_idle_timeout(protocol))))
+}
+
+/// A listener for each part of a map, and the targets that it names.
+fn mapped(
+    raw: Located<raw::Listener>,
+    named: &mut List<TargetAddress>,
+    report: &mut Report,
+) -> Vec<(Listener, Location)> {
+    let mut raw = raw.value;
+    let place = |given: Option<Location>, key| given.map(|at| (key, at));
+    let others = [
+        place(raw.port.as_ref().map(|port| port.at), "port"),
+        place(raw.ports.as_ref().map(|ports| ports.at), "ports"),
+        place(raw.target_port.as_ref().map(|port| port.at), "target_port"),
+    ];
+    let Some(map) = raw.map.take() else { return Vec::new() };
+    for (key, at) in others.into_iter().flatten() {
+        report.push(
+            Fault::new(format!("a listener with a `map` has no `{key}`"))
+                .at(at)
+                .related(map.at, "the ports are here")
+                .help(format!("remove `{key}`, or make it a listener of its own")),
+        );
+    }
+    let mut listeners = Vec::new();
+    for Located { value: PortMapped { ports, target, target_ports }, at } in map.value.0 {
+        let written = Located { value: ports, at };
+        let target_ports = match target_ports {
+            Some(value) => {
+                matching("the target", &written, Located { value, at: target.at }, report)
+            }
+            None => Some(ports),
+        };
+        named.push(target.clone());
+        let (Some(target_ports), Some((protocol, idle_timeout))) = (target_ports, common(&raw))
+        else {
+            continue;
+        };
+        let target = Some(target.value);
+        listeners.push((Listener { protocol, ports, target_ports, target, idle_timeout }, at));
+    }
+    listeners
 }
 
 /// The ports, however they are spelled.
@@ -74,11 +129,11 @@ fn ports(raw: &raw::Listener, at: Location, report: &mut Report) -> Option<Locat
                 .related(single.at, "the other one")
                 .help("keep `port` for one port, or `ports` for a range"),
         ),
-        (None, None) if !raw.refused("port") && !raw.refused("ports") => report.push(
-            Fault::new("[[service.listener]] has no `port`")
-                .at(at)
-                .help("add `port = 80`, or `ports = \"9092-9099\"` for a range"),
-        ),
+        (None, None) if !["port", "ports", "map"].iter().any(|key| raw.refused(key)) => report
+            .push(Fault::new("[[service.listener]] has no `port`").at(at).help(
+                "add `port = 80`, `ports = \"9092-9099\"` for a range, or a `map` of ports to \
+                     targets",
+            )),
         // What is wrong with a value that was refused is in the report.
         (None, None) => {}
         (Some(one), None) | (None, Some(one)) => return Some(one),
@@ -87,6 +142,7 @@ fn ports(raw: &raw::Listener, at: Location, report: &mut Report) -> Option<Locat
 }
 
 fn matching(
+    what: &str,
     ports: &Located<PortRange>,
     target: Located<PortRange>,
     report: &mut Report,
@@ -96,13 +152,13 @@ fn matching(
     }
     report.push(
         Fault::new(format!(
-            "`target_port` names {} of the {} ports that the listener needs",
+            "{what} names {} of the {} ports that the listener needs",
             target.value.len(),
             ports.value.len()
         ))
         .at(target.at)
         .related(ports.at, "these ports")
-        .help("name as many target ports, or leave `target_port` out to keep the same ports"),
+        .help("name as many target ports, or leave them out to keep the same ports"),
     );
     None
 }

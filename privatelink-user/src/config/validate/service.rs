@@ -11,7 +11,8 @@ use crate::{
         source::Located,
     },
     model::{
-        AcceptancePolicy, DnsUnhealthy, Name, OnDisallow, OnPending, OnReject, Principals, Service,
+        AcceptancePolicy, DnsUnhealthy, Name, OnDisallow, OnPending, OnReject, OnUnhealthy,
+        Principals, Service, Stickiness,
     },
 };
 
@@ -23,17 +24,31 @@ pub(super) fn validate(
     claims: &mut Claims,
     report: &mut Report,
 ) -> Option<Service> {
-    let raw = raw.value;
+    let Located { value: raw, at } = raw;
     let allow_refused = raw.refused("allow");
+    let target_refused = raw.refused("target");
     let network = raw.network.and_then(|network| scope.networks.resolve(network, report));
     let attached = network.as_ref().and_then(|network| scope.attached.get(network));
     let sources = raw
         .source_addresses
         .map(|pools| addresses::sources(name, pools.value.0, attached, claims, report));
-    let targets = raw.target.map(|targets| {
-        addresses::targets(name, targets.value.0, sources.as_ref(), attached, claims, report)
+    let mut reach = addresses::Reach::new(name, sources.as_ref(), attached);
+    let listeners = raw.listener.map(|listeners| {
+        let (listeners, mapped) = listener::validate(listeners.value.0, report);
+        mapped.iter().for_each(|target| reach.check(target, claims, report));
+        listeners
     });
-    let listeners = raw.listener.map(|listeners| listener::validate(listeners.value.0, report));
+    let given = raw.target.is_some() || target_refused;
+    let targets = raw.target.map_or_else(List::new, |targets| targets.value.0);
+    let targets = addresses::targets(targets, &mut reach, claims, report);
+    let share = listeners.as_ref().is_some_and(|all| all.iter().any(|one| one.target.is_none()));
+    if share && !given {
+        report.push(
+            Fault::new("[[service]] has no `target`").at(at).help(
+                "add `[[service.target]]`, or let each listener name its own target with `map`",
+            ),
+        );
+    }
     let health_check = raw.health_check.map(|raw| health_check::validate(raw, report));
 
     let allow_list = or_default(raw.allow, List::new());
@@ -62,9 +77,12 @@ pub(super) fn validate(
         on_reject: or_default(raw.on_reject, OnReject::Reset),
         on_pending: or_default(raw.on_pending, OnPending::Reset),
         fail_open: or_default(raw.fail_open, false),
+        on_unhealthy: or_default(raw.on_unhealthy, OnUnhealthy::Reset),
+        stickiness: or_default(raw.stickiness, Stickiness::None),
         drain: or_default(raw.drain, Service::DEFAULT_DRAIN),
         listeners: listeners?,
-        targets: targets?,
+        // Half a list would be another service.
+        targets: (!target_refused && (given || !share)).then_some(targets)?,
         // A health check that is written but has a fault must not turn into none at all.
         health_check: match health_check {
             Some(health_check) => Some(health_check?),

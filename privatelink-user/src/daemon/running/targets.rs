@@ -1,0 +1,80 @@
+//! Targets in a running gateway: what is known of them is kept, and those that have drained are
+//! forgotten.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use log::error;
+
+use super::{Chain, Running, keep};
+use crate::{
+    desired::next_hops,
+    model::Model,
+    state::{self, State, TooMuch},
+    tables::Tables,
+    targets::{NoRoom, Pools},
+    timestamp::Timestamp,
+};
+
+/// What cannot be followed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
+    #[error(transparent)]
+    State(#[from] state::Error),
+}
+
+impl Running {
+    /// Keeps what is known of targets, begins the drain of those that are gone from names and
+    /// files, and forgets those that have drained.
+    ///
+    /// A disk that refuses changes nothing about who gets new flows: health counts even so.
+    pub(super) fn follow_targets(&mut self) -> Option<String> {
+        let failed = self.keep_targets().err()?;
+        let text = format!("what is known of targets cannot be kept: {}", Chain(&failed));
+        error!("{text}");
+        Some(text)
+    }
+
+    fn keep_targets(&mut self) -> Result<(), Failed> {
+        let (state, now) = (self.store.state(), Timestamp::now());
+        let (known, next) = (&state.inputs, &self.inputs);
+        let moved = (&known.resolved, &known.listed) != (&next.resolved, &next.listed);
+        if moved || state.drains.is_due(&self.loaded.model, &self.inputs, now) {
+            let mut next = state.clone();
+            next.follow(&self.loaded.model, self.host.facts(), &self.inputs, now)?;
+            keep(self.store.as_mut(), &next, &self.events)?;
+            self.inputs = next.inputs;
+        } else if known.health != next.health {
+            let changes = state.inputs_to(next);
+            self.store.commit(changes)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the pools after what is known of targets.
+    pub(super) fn arrange(&mut self, actual: &Tables) {
+        let (model, ids) = (&self.loaded.model, &self.store.state().ids);
+        self.full = self.pools.arrange(model, ids, &self.inputs, actual);
+    }
+
+    /// The pools under another configuration, if there is room for them.
+    pub(super) fn rearranged(&self, model: &Model, state: &State) -> Result<Pools, TooMuch> {
+        let mut pools = self.pools.clone();
+        let none = Tables::default();
+        let actual = self.actual.as_ref().unwrap_or(&none);
+        let full = pools.arrange(model, &state.ids, &state.inputs, actual);
+        full.into_iter().next().map_or(Ok(pools), |full| Err(full.into()))
+    }
+
+    /// The addresses that packets to targets are handed on to, by interface.
+    pub(super) fn next_hops(&self) -> BTreeSet<(u32, IpAddr)> {
+        let (model, state) = (&self.loaded.model, self.store.state());
+        next_hops(model, state, self.host.facts(), &self.inputs, Timestamp::now())
+    }
+
+    /// The services whose targets find no room, and who says so.
+    pub(super) fn room_problems(&self) -> impl Iterator<Item = String> {
+        self.full.iter().map(NoRoom::to_string)
+    }
+}
