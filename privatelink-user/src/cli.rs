@@ -13,6 +13,7 @@ use clap_complete::Shell;
 use crate::{
     api::types::{EventQuery, FlowQuery, Grant},
     config::DEFAULT_PATH,
+    dns::export::Format,
     events::Kind,
     model::Gateway,
     timestamp::Timestamp,
@@ -242,9 +243,27 @@ pub struct DnsArgs {
 /// What `privatelink dns` can do.
 #[derive(Debug, Subcommand)]
 pub enum DnsCommand {
+    /// Write a network's names for its own resolvers
+    Export(DnsExportArgs),
     /// Serve names as the daemon says, on the socket that is standard input
     #[command(hide = true)]
     Serve,
+}
+
+/// Arguments of `privatelink dns export`.
+#[derive(Debug, Args)]
+pub struct DnsExportArgs {
+    /// The network
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+
+    /// For what
+    #[arg(long, value_enum, default_value_t = Format::Zone)]
+    pub format: Format,
+
+    /// Of a zone file, which zone [default: the gateway's domain]
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
 }
 
 /// Arguments of `privatelink completions`.

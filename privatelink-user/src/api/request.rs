@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::types::{
-    Configuration, Connection, Difference, Endpoint, FlowQuery, Network, Problem, Service, Status,
-    Target,
+    Configuration, Connection, Difference, Endpoint, FlowQuery, Network, NetworkNames, Problem,
+    Service, Status, Target,
 };
 use crate::{
     access::{Denied, Peer},
@@ -33,6 +33,8 @@ pub enum Request {
     Status(Reply<Status>),
     /// Which networks are there?
     Networks(Reply<Vec<Network>>),
+    /// Which names is this network served?
+    Names(String, Reply<NetworkNames>),
     /// Which services are there?
     Services(Reply<Vec<Service>>),
     /// Which endpoints are there?

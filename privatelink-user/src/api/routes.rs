@@ -32,7 +32,8 @@ use super::{
     path,
     request::{Question as Asked, Refused, Reply, Request},
     types::{
-        Configuration, Difference, Endpoint, Network, Problem, Service, Status, Target, TargetQuery,
+        Configuration, Difference, Endpoint, Network, NetworkNames, Problem, Service, Status,
+        Target, TargetQuery,
     },
 };
 use crate::access::Peer;
@@ -78,6 +79,7 @@ fn described() -> OpenApiRouter<mpsc::Sender<Asked>> {
         .routes(routes!(status))
         .routes(routes!(networks))
         .routes(routes!(network))
+        .routes(routes!(names))
         .routes(routes!(services))
         .routes(routes!(service))
         .routes(routes!(endpoints))
@@ -138,6 +140,16 @@ async fn networks(peer: Peer, State(requests): Requests) -> Response {
 ))]
 async fn network(peer: Peer, State(requests): Requests, Name(name): Name) -> Response {
     one("network", &name, ask(&requests, &peer, Request::Networks).await, |network| &network.name)
+}
+
+/// The names that a network is served
+#[utoipa::path(get, path = "/v1/networks/{name}/names", params(("name" = String, Path)), responses(
+    (status = FORBIDDEN, body = Problem), (status = OK, body = NetworkNames), (status = NOT_FOUND, body = Problem),
+    (status = BAD_REQUEST, body = Problem), (status = CONFLICT, body = Problem),
+    (status = SERVICE_UNAVAILABLE, body = Problem),
+))]
+async fn names(peer: Peer, State(requests): Requests, Name(name): Name) -> Response {
+    answer(ask(&requests, &peer, |reply| Request::Names(name, reply)).await)
 }
 
 /// The services, by name

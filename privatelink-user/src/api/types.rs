@@ -4,6 +4,7 @@ mod connection;
 mod difference;
 mod event;
 mod flow;
+mod names;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
 pub use event::{Event, EventQuery};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
+pub use names::{NamesRecord, NamesZone, NetworkNames};
 
 /// What the gateway is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

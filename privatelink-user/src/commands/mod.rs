@@ -2,6 +2,7 @@
 
 mod describe;
 mod detail;
+mod dns;
 mod down;
 mod events;
 mod flows;
@@ -19,7 +20,7 @@ use crate::{
     cli::{Cli, Command, DecisionArgs, DnsCommand, Exit, NameArgs},
     client, config,
     daemon::{self, Options},
-    dns,
+    dns::server,
     model::Name,
 };
 
@@ -79,9 +80,14 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
         Command::Request(args) => decide(cli, out, args, "request", &reasoned(args))?,
         Command::Events(args) => events::events(cli, args, out)?,
         Command::Dns(args) => match &args.command {
+            DnsCommand::Export(args) => {
+                let names = dns::names(cli, args)?;
+                let text = if cli.json { String::new() } else { dns::text(&names, args)? };
+                print(out, cli.json, &names, |_| text)?;
+            }
             DnsCommand::Serve => {
                 log_to_stderr();
-                dns::server::serve()?;
+                server::serve()?;
             }
         },
         Command::Plan(args) => return plan::plan(cli, args, out),

@@ -15,6 +15,7 @@ use crate::{
     },
     bpf::{self, Datapath, Reader},
     config::{self, Diagnostics},
+    dns::{self, zones::is_link_local},
     events::{Event, Kind},
     flow_log::Clock,
     flows::{self, Counts, Filter, Listing, Parts},
@@ -42,6 +43,9 @@ impl Running {
             Request::Networks(reply) => drop(reply.send(
                 caller.map(|caller| self.view(&caller.rights, &Counts::default()).networks()),
             )),
+            Request::Names(network, reply) => {
+                drop(reply.send(caller.and_then(|caller| self.names(&caller.rights, &network))));
+            }
             Request::Services(reply) => {
                 drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).services())))
             }
@@ -142,6 +146,23 @@ impl Running {
 
     fn counts(&self) -> Counts {
         flows::count(self.datapath.reader().flows())
+    }
+
+    fn names(&self, rights: &Rights, network: &str) -> Result<types::NetworkNames, Refused> {
+        let found = self.loaded.model.networks().get(network);
+        let Some(found) = found.filter(|network| rights.see_network(network)) else {
+            let error = format!("there is no network `{network}`; see `privatelink networks`");
+            return Err(Refused::Unknown(error));
+        };
+        let wanted = self.names.wanted();
+        let Some(names) = wanted.names.get(network) else {
+            let error = "is not served names: write `dns = true` in its table, and reload";
+            return Err(Refused::Failed(format!("network {network} {error}")));
+        };
+        let link = self.host.facts().link(found.attachment.interface.as_str());
+        let own = link.into_iter().flat_map(|link| self.host.facts().own_addresses(link.index));
+        let own: Vec<_> = own.filter(|address| !is_link_local(*address)).collect();
+        Ok(dns::told(network, names, &own))
     }
 
     fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {

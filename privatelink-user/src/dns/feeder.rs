@@ -96,6 +96,11 @@ impl Feeder {
         }
     }
 
+    /// What is wanted.
+    pub fn wanted(&self) -> &Wanted {
+        &self.last
+    }
+
     /// Whether the server has been told everything that is wanted.
     pub fn is_settled(&self) -> bool {
         self.followed.load(Ordering::Acquire) == self.asked

@@ -9,6 +9,7 @@
 //! rights serves it: it is the one part that reads what tenants send.
 
 pub mod channel;
+pub mod export;
 pub mod feeder;
 pub mod names;
 pub mod record;
@@ -16,11 +17,35 @@ pub mod server;
 pub mod sockets;
 pub mod zones;
 
+use std::net::IpAddr;
+
+use crate::api::types::{NamesRecord, NamesZone, NetworkNames};
 use crate::{host::HostFacts, model::Model, state::State, targets::Inputs, timestamp::Timestamp};
 
 pub use feeder::{Feeder, Wanted};
 pub use record::{Data, Names, Record, Zone};
 pub use zones::zones;
+
+/// What a network is served, for whoever asks the daemon.
+pub fn told(network: &str, names: &Names, addresses: &[IpAddr]) -> NetworkNames {
+    let record = |record: &Record| NamesRecord {
+        name: record.name.clone(),
+        r#type: record.data.kind().to_owned(),
+        data: record.data.to_string(),
+    };
+    let zone = |(apex, zone): (&String, &Zone)| NamesZone {
+        apex: apex.clone(),
+        records: zone.records.iter().map(record).collect(),
+    };
+    NetworkNames {
+        network: network.to_owned(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        server: names.server.clone(),
+        ttl: names.ttl,
+        negative_ttl: names.negative_ttl(),
+        zones: names.zones.iter().map(zone).collect(),
+    }
+}
 
 /// Computes what is to be served, and where.
 pub fn wanted(

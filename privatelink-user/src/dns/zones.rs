@@ -22,7 +22,7 @@ use crate::{
 
 /// A zone of private use, of which the rest of the world knows nothing: what the gateway does not
 /// find there exists nowhere, unless a name server of the network says otherwise.
-const PRIVATE_USE: &str = "internal";
+pub const PRIVATE_USE: &str = "internal";
 
 /// Computes what each network with `dns = true` is served.
 pub fn zones(

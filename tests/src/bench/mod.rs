@@ -10,6 +10,7 @@ pub mod conversation;
 pub mod gateway;
 pub mod harness;
 pub mod host;
+pub mod names;
 pub mod packet;
 pub mod programs;
 pub mod report;

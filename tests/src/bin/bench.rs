@@ -11,7 +11,7 @@ use privatelink_tests::bench::packet::{MAX_FLOWS, Protocol};
 use privatelink_tests::bench::programs::{Reference, Simple};
 use privatelink_tests::bench::report::{Figure, Report};
 use privatelink_tests::bench::subject::Subject;
-use privatelink_tests::bench::{Bench, Plan, sweep};
+use privatelink_tests::bench::{Bench, Plan, names, sweep};
 
 /// Own cost per packet of privatelink's program and of a C reference, side by side.
 #[derive(Debug, Parser)]
@@ -41,6 +41,9 @@ struct Arguments {
     /// Measure instead what a sweep of the flow table takes, with as many flows as it is for.
     #[arg(long, conflicts_with_all = ["c_only", "gate"])]
     sweep: bool,
+    /// Measure instead how many answers about names are given in a second, beside dnsmasq and unbound.
+    #[arg(long, conflicts_with_all = ["c_only", "gate", "sweep"])]
+    dns: bool,
     /// Measure the programs in C only.
     #[arg(long)]
     c_only: bool,
@@ -74,6 +77,9 @@ fn main() -> ExitCode {
 
 /// Runs the benchmark, prints it, and tells whether it passes the gate.
 fn measure(arguments: &Arguments) -> Result<bool> {
+    if arguments.dns {
+        return dns(arguments);
+    }
     let machine = Machine::pinned(arguments.cpu)?;
     let ports = Ports::in_private_namespace()?;
     if arguments.sweep {
@@ -91,6 +97,16 @@ fn measure(arguments: &Arguments) -> Result<bool> {
         print!("{}", report.table());
     }
     arguments.gate.map_or(Ok(true), |limit| gate(&report, &arguments.gate_program, limit))
+}
+
+fn dns(arguments: &Arguments) -> Result<bool> {
+    let names = names::measure(arguments.rounds)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&names)?);
+    } else {
+        print!("{names}");
+    }
+    Ok(true)
 }
 
 fn sweep(arguments: &Arguments, machine: &Machine, ports: &Ports) -> Result<bool> {

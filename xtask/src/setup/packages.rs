@@ -34,6 +34,8 @@ pub const TEST_TOOLS: &[Need] = &[
     need("tcpdump", Program("tcpdump"), "records what crosses a link"),
     need("curl", Program("curl"), "the consumer of the demo"),
     need("bind9-dnsutils", Program("dig"), "asks for names"),
+    need("dnsperf", Program("dnsperf"), "how many answers the name server gives"),
+    need("bind9-utils", Program("named-checkzone"), "judges exported zones"),
     need("dnsmasq-base", Program("dnsmasq"), "a name server of a consumer's own"),
     need("python3", Program("python3"), "the web server of the demo"),
     need("iputils-ping", Program("ping"), "endpoints answer ping"),

@@ -1,0 +1,167 @@
+//! Answers about names in a second, beside other name servers that have the same name.
+
+use std::{fmt, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use tempfile::TempDir;
+
+use super::report::median;
+use crate::lab::{Daemon, Host, Lab, Process, daemon, tool, wait_until};
+
+/// Where all of them serve.
+const ADDRESS: &str = "10.1.0.1";
+/// What all of them are asked.
+const NAME: &str = "web.internal";
+const ANSWER: &str = "10.1.0.50";
+/// How long one round of one server takes, in seconds.
+const ROUND: &str = "2";
+const SOON: Duration = Duration::from_secs(30);
+
+/// The servers, and how many answers each gave.
+#[derive(Debug, Serialize)]
+pub struct Names {
+    /// privatelink's own first.
+    pub servers: Vec<Server>,
+}
+
+/// What was measured of one.
+#[derive(Debug, Serialize)]
+pub struct Server {
+    /// The program.
+    pub name: String,
+    /// Answers in a second: the median of the rounds.
+    pub answers: f64,
+    /// Of a hundred queries, how many got no answer: the most of all rounds.
+    pub lost: f64,
+    /// How many times as many answers privatelink gave in the same run.
+    pub ratio: f64,
+}
+
+/// Measures all servers that this machine has, in interleaved rounds.
+///
+/// # Errors
+/// When one does not start, or dnsperf fails.
+pub fn measure(rounds: u32) -> Result<Names> {
+    let lab = Lab::quickstart()?;
+    // What one client may have is not what is measured.
+    let config = include_str!("../../../examples/quickstart.toml").replacen(
+        "dns = true\n",
+        "dns = true\ndns_rate = \"1G\"\n",
+        1,
+    );
+    let _daemon = Daemon::start_binary(&daemon::find_binary()?, lab.gateway(), &config)?;
+    let files = TempDir::new()?;
+    let queries = files.path().join("queries");
+    std::fs::write(&queries, format!("{NAME} A\n{NAME} AAAA\n"))?;
+    let mut servers = vec![("privatelink", 53, None)];
+    if let Some(process) = start(&lab, "dnsmasq", &dnsmasq(5_301))? {
+        servers.push(("dnsmasq", 5_301, Some(process)));
+    }
+    let conf = unbound(files.path(), 5_302)?;
+    if let Some(process) = start(&lab, "unbound", &["-d", "-p", "-c", &conf].map(str::to_owned))? {
+        servers.push(("unbound", 5_302, Some(process)));
+    }
+    ensure!(servers.len() > 1, "there is neither dnsmasq nor unbound to compare with");
+    let acme = lab.host("acme");
+    for (name, port, _) in &servers {
+        wait_until(SOON, name, || answers(acme, *port))?;
+    }
+    let mut figures = vec![(Vec::new(), 0.0_f64); servers.len()];
+    for _ in 0..rounds {
+        for ((_, port, _), (rates, lost)) in servers.iter().zip(&mut figures) {
+            let (rate, missing) = round(acme, *port, &queries)?;
+            rates.push(rate);
+            *lost = lost.max(missing);
+        }
+    }
+    let own = figures.first_mut().map_or(0.0, |(rates, _)| median(rates));
+    let mut all = Vec::new();
+    for ((name, ..), (rates, lost)) in servers.iter().zip(&mut figures) {
+        let answers = median(rates);
+        let name = (*name).to_owned();
+        all.push(Server { name, answers, lost: *lost, ratio: own / answers });
+    }
+    Ok(Names { servers: all })
+}
+
+/// Starts a server in the gateway; `None` if this machine does not have it.
+fn start(lab: &Lab, program: &str, words: &[String]) -> Result<Option<Process>> {
+    if Command::new(program).arg("-h").output().is_err() {
+        return Ok(None);
+    }
+    let mut command = lab.gateway().command(program);
+    command.args(words);
+    Process::spawn(program, command).map(Some)
+}
+
+fn dnsmasq(port: u16) -> Vec<String> {
+    [
+        "--no-daemon",
+        "--conf-file=/dev/null",
+        "--no-resolv",
+        "--no-hosts",
+        "--user=root",
+        "--pid-file=",
+        "--bind-interfaces",
+        &format!("--listen-address={ADDRESS}"),
+        &format!("--port={port}"),
+        &format!("--host-record={NAME},{ANSWER},fd00:1::50,60"),
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// As many threads as privatelink has workers, and the same records.
+fn unbound(folder: &Path, port: u16) -> Result<String> {
+    let threads = std::thread::available_parallelism()?;
+    let text = format!(
+        "server:\n  interface: {ADDRESS}@{port}\n  access-control: 0.0.0.0/0 allow\n  \
+         num-threads: {threads}\n  so-reuseport: yes\n  chroot: \"\"\n  username: \"\"\n  \
+         directory: \"{}\"\n  pidfile: \"\"\n  use-syslog: no\n  log-queries: no\n  \
+         module-config: \"iterator\"\n  local-zone: \"internal.\" static\n  \
+         local-data: \"{NAME}. 60 IN A {ANSWER}\"\n  \
+         local-data: \"{NAME}. 60 IN AAAA fd00:1::50\"\nremote-control:\n  control-enable: no\n",
+        folder.display()
+    );
+    let path = folder.join("unbound.conf");
+    std::fs::write(&path, text)?;
+    Ok(path.display().to_string())
+}
+
+fn answers(host: &Host, port: u16) -> bool {
+    let mut dig = host.command("dig");
+    dig.args(["+short", "+tries=1", "+timeout=1", "-p", &port.to_string()]);
+    let said = tool::run(dig.args([&format!("@{ADDRESS}"), NAME]));
+    said.is_ok_and(|said| said.trim() == ANSWER)
+}
+
+/// Has dnsperf ask, and returns answers in a second and the share that was lost, in hundredths.
+fn round(host: &Host, port: u16, queries: &Path) -> Result<(f64, f64)> {
+    let mut dnsperf = host.command("dnsperf");
+    dnsperf.args(["-s", ADDRESS, "-p", &port.to_string(), "-l", ROUND, "-c", "8", "-T", "1"]);
+    let said = tool::run(dnsperf.args(["-q", "200", "-d"]).arg(queries))?;
+    let field = |key: &str| {
+        let line = said.lines().find_map(|line| line.trim().strip_prefix(key));
+        line.with_context(|| format!("dnsperf says nothing of \"{key}\":\n{said}"))
+    };
+    let rate: f64 = field("Queries per second:")?.trim().parse()?;
+    let lost = field("Queries lost:")?;
+    let lost = lost.split_once('(').and_then(|(_, rest)| rest.split_once('%'));
+    let lost: f64 = lost.context("dnsperf says not how many were lost")?.0.parse()?;
+    Ok((rate, lost))
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<12} {:>10} {:>7} {:>18}",
+            "SERVER", "ANSWERS/S", "LOST", "PRIVATELINK/THIS"
+        )?;
+        for Server { name, answers, lost, ratio } in &self.servers {
+            writeln!(f, "{name:<12} {answers:>10.0} {lost:>6.2}% {ratio:>18.2}")?;
+        }
+        Ok(())
+    }
+}
