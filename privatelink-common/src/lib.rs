@@ -31,7 +31,7 @@ pub use policy::{Limits, Meter, MeterCell, Rule, RuleKey};
 pub use reason::Reason;
 pub use records::{
     Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool, Refusal, Service,
-    Source, Target, TargetState,
+    Source, TAGGED_ONLY, TagKey, Target, TargetState,
 };
 pub use refused::{RefusedFlow, Sampling};
 
@@ -40,7 +40,7 @@ pub use stage::Stage;
 
 /// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
 /// another version replaces them knowingly.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -85,6 +85,7 @@ mod pod {
         crate::LocalKey,
         crate::Service,
         crate::Source,
+        crate::TagKey,
         crate::Target,
         crate::End,
         crate::policy::Limits,

@@ -2,6 +2,9 @@
 
 /// Network index + 1 by interface index; 0 is an interface that is not attached.
 pub const ATTACHMENTS: &str = "ATTACHMENTS";
+/// Network index by [`TagKey`](crate::TagKey). Of an interface without an untagged network,
+/// [`ATTACHMENTS`] says [`TAGGED_ONLY`](crate::TAGGED_ONLY).
+pub const TAGGED: &str = "TAGGED";
 /// The gateway's own addresses: [`LocalKey`](crate::LocalKey) to [`Local`](crate::Local).
 pub const LOCALS: &str = "LOCALS";
 /// [`Endpoint`](crate::Endpoint) by index.
@@ -56,6 +59,7 @@ pub const STAGES: &str = "STAGES";
 /// Every map, in the order in which a packet meets them.
 pub const ALL: &[&str] = &[
     ATTACHMENTS,
+    TAGGED,
     SLOTS,
     REGIONS,
     ENDPOINTS,
@@ -90,6 +94,8 @@ pub const REFUSALS_BYTES: u32 = 1 << 20;
 pub const MAX_ENDPOINT_DROPS: u32 = 262_144;
 /// Interfaces beyond this index cannot be attached.
 pub const MAX_IFINDEX: u32 = 65_536;
+/// VLANs of all interfaces together.
+pub const MAX_TAGGED: u32 = 65_536;
 /// Endpoints of one gateway.
 pub const MAX_ENDPOINTS: u32 = 65_536;
 /// Services of one gateway.

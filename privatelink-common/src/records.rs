@@ -26,6 +26,32 @@ pub struct LocalKey {
     pub address: Addr,
 }
 
+/// A VLAN of an interface.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+pub struct TagKey {
+    /// The interface.
+    pub ifindex: u32,
+    /// The VLAN.
+    pub vlan: u32,
+}
+
+/// Index of the network of untagged packets where an interface has none.
+pub const TAGGED_ONLY: u32 = u32::MAX - 1;
+
 /// What stands behind one of the gateway's own addresses.
 #[repr(C)]
 #[derive(
@@ -73,7 +99,7 @@ pub struct Endpoint {
     pub service: u32,
     /// Interface of that network.
     pub ifindex: u32,
-    /// Largest IP packet that interface carries.
+    /// Largest IP packet that interface carries without a tag; zero if the network is a VLAN.
     pub mtu: u16,
     /// The gateway's own address on that interface. Its last four bytes are a word of the record.
     pub mac: Mac,
@@ -85,8 +111,8 @@ pub struct Endpoint {
     pub limits: u16,
     /// VLAN of that network on the interface; zero is untagged.
     pub vlan: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// Largest IP packet that interface carries with that VLAN's tag; zero if it is untagged.
+    pub tagged_mtu: u16,
 }
 
 /// Whether an endpoint's connection lets packets through.
@@ -220,7 +246,7 @@ pub struct Target {
     pub network: u32,
     /// Interface of that network.
     pub ifindex: u32,
-    /// Largest IP packet that interface carries.
+    /// Largest IP packet that interface carries without a tag; zero if the network is a VLAN.
     pub mtu: u16,
     /// Ethernet address of the next hop; all zero while it is not known. Its last four bytes are a
     /// word of the record, as are those of `mac`.
@@ -229,11 +255,28 @@ pub struct Target {
     pub vlan: u16,
     /// The gateway's own address on that interface.
     pub mac: Mac,
+    /// Largest IP packet that interface carries with that VLAN's tag; zero if it is untagged.
+    pub tagged_mtu: u16,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: u16,
     /// Zero.
     pub reserved_end: [u32; 4],
 }
+
+/// Tells the largest IP packet that goes out to a record's network, tagged or not.
+macro_rules! largest {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// Largest IP packet that goes out to its network.
+            #[inline(always)]
+            pub const fn largest(&self) -> u32 {
+                (self.mtu | self.tagged_mtu) as u32
+            }
+        }
+    )+};
+}
+
+largest!(Endpoint, Target);
 
 /// Whether a target takes packets.
 #[repr(u32)]

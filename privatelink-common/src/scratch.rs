@@ -29,6 +29,10 @@ pub struct Scratch {
     pub mtu: Word32,
     /// Type and code of the ICMP error about it.
     pub message: Word32,
+    /// The tag that the packet came with, and [`Scratch::TAGGED`]; zero if it came without.
+    pub tag: Word32,
+    /// The tag that it leaves with, likewise.
+    pub leaves: Word32,
     /// What a packet that would open a flow says of it.
     pub opening: Opening,
 }
@@ -52,6 +56,8 @@ pub struct Opening {
 impl Scratch {
     /// The index of no endpoint.
     pub const NO_ENDPOINT: u32 = u32::MAX;
+    /// There is a tag.
+    pub const TAGGED: u32 = 1 << 16;
     /// Nothing is wrong.
     pub const NO_FAULT: u32 = u32::MAX;
 }

@@ -7,6 +7,7 @@ use crate::{
     phase, policy,
     tables::{Direction, Tables},
     verdict::Verdict,
+    vlan,
     wire::{
         EtherType, Ethernet, Front, Head, Ip, Ipv4, Ipv6, MacWords, Tcp, Transport, Udp, tcp_flags,
     },
@@ -37,6 +38,10 @@ pub struct Way<I: Ip> {
     pub ifindex: u32,
     /// Largest IP packet that goes out.
     pub mtu: u32,
+    /// Largest IP packet that goes out without a tag; zero if all need one.
+    untagged_mtu: u32,
+    /// VLAN that it goes out on; zero is untagged.
+    pub vlan: u16,
     /// Which way that is.
     pub direction: Direction,
 }
@@ -55,7 +60,9 @@ impl<I: Ip> Way<I> {
                 // Replies go where the client's packets come from.
                 hop: found.slot.client_mac(),
                 ifindex: found.endpoint.ifindex,
-                mtu: u32::from(found.endpoint.mtu),
+                mtu: found.endpoint.largest(),
+                untagged_mtu: found.endpoint.mtu.into(),
+                vlan: found.endpoint.vlan,
                 direction: Direction::Out,
             }
         } else {
@@ -67,7 +74,9 @@ impl<I: Ip> Way<I> {
                 mac: split_mac(found.target.mac),
                 hop: split_mac(found.target.hop),
                 ifindex: found.target.ifindex,
-                mtu: u32::from(found.target.mtu),
+                mtu: found.target.largest(),
+                untagged_mtu: found.target.mtu.into(),
+                vlan: found.target.vlan,
                 direction: Direction::In,
             }
         }
@@ -101,7 +110,7 @@ pub fn is_smooth<I: Ip, L: Transport>(
         && packet.flags & TURNING == 0
         // Established, and of the same family on both sides.
         && found.word & (word::PHASE | word::LEAVES_V6) == Phase::Established.bits() | I::LEAVES
-        && packet.length <= way.mtu
+        && packet.length <= way.untagged_mtu
 }
 
 /// Whether a packet may move its flow to another phase.
@@ -189,8 +198,9 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
         transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
     }
     let verdict = sent(tables, packet.length, &found, &way);
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    vlan::leave_by(scratch, way.vlan);
     if L::PROTOCOL == Tcp::PROTOCOL && packet.flags & tcp_flags::SYN != 0 {
-        let Some(scratch) = tables.scratch() else { return verdict };
         scratch.transport.store(packet.transport() as u32);
         scratch.ifindex.store(way.ifindex);
         return Verdict::Next(Stage::Clamp);
@@ -212,11 +222,11 @@ impl Sides {
     fn of(found: &Found<'_>) -> Self {
         let Found { endpoint, target, .. } = found;
         let (own, mtu) = if found.is_reverse() {
-            (target.mac, endpoint.mtu)
+            (target.mac, endpoint.largest())
         } else {
-            (endpoint.mac, target.mtu)
+            (endpoint.mac, target.largest())
         };
-        Self { own: split_mac(own), mtu: mtu.into() }
+        Self { own: split_mac(own), mtu }
     }
 }
 

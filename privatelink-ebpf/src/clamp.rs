@@ -36,8 +36,8 @@ fn most<T: Tables>(tables: &T, slot: u32) -> Option<u32> {
     let (arrives, leaves) = (header(word::ARRIVES_V6), header(word::LEAVES_V6));
     let (consumer, provider) =
         if found.is_reverse() { (leaves, arrives) } else { (arrives, leaves) };
-    let consumer = u32::from(found.endpoint.mtu).saturating_sub(consumer);
-    let provider = u32::from(found.target.mtu).saturating_sub(provider);
+    let consumer = found.endpoint.largest().saturating_sub(consumer);
+    let provider = found.target.largest().saturating_sub(provider);
     let least = if consumer < provider { consumer } else { provider };
     least.checked_sub(size_of::<Tcp>() as u32)
 }

@@ -13,6 +13,7 @@ use crate::{
     policy,
     tables::Tables,
     verdict::Verdict,
+    vlan,
     wire::{
         Control, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6, QuotedTcp, Transport, Udp,
     },
@@ -58,6 +59,7 @@ fn error_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdi
     if found.is_reverse() && says_unreachable::<F, I>(frame) {
         tables.count_target(found.slot.target(), |count| count.unreachable += 1);
     }
+    vlan::leave_by(scratch, way.vlan);
     Verdict::Send { ifindex: way.ifindex }
 }
 

@@ -43,15 +43,18 @@ mod sweep;
 mod tables;
 mod translate;
 mod verdict;
+mod vlan;
 pub mod wire;
 
 pub use frame::Frame;
 #[cfg(feature = "memory")]
 pub use frame::MemoryFrame;
+use privatelink_common::Reason;
 pub use privatelink_common::Stage;
 pub use sweep::{end_closed, sweep};
 pub use tables::{Direction, Tables, Walk};
 pub use verdict::{Refused, Verdict};
+pub use vlan::leave;
 
 use flow_table::NEAR;
 use packet::Packet;
@@ -59,11 +62,14 @@ use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport,
 
 /// Decides about one frame, and rewrites it where it goes on.
 pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
-    let mut verdict = fast(frame, tables).unwrap_or(Verdict::Next(Stage::Slow));
+    if let Some(verdict) = fast(frame, tables) {
+        return verdict;
+    }
+    let mut verdict = Verdict::Next(Stage::Slow);
     while let Verdict::Next(next) = verdict {
         verdict = stage(next, frame, tables);
     }
-    verdict
+    if leave(frame, tables, &verdict) { verdict } else { Verdict::drop(Reason::Internal) }
 }
 
 /// Takes a frame through one of the later stages.
@@ -78,9 +84,10 @@ pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Ve
         Stage::Translate => translate::translate(frame, tables),
         Stage::Icmp => icmp::icmp(frame, tables),
         Stage::IcmpError => icmp_error::icmp_error(frame, tables),
-        Stage::Answer => return answer::answer(frame, tables),
+        Stage::Answer => answer::answer(frame, tables),
     };
-    answer::or_answer(verdict, tables)
+    let answers = stage == Stage::Answer;
+    if answers { verdict } else { answer::or_answer(verdict, tables) }
 }
 
 /// Carries a packet of an established flow; `None` leaves it, untouched, to [`Stage::Slow`].
@@ -91,7 +98,7 @@ pub fn fast<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
     match ethernet.ethertype() {
         EtherType::IPV4 => fast_ip::<F, T, Ipv4>(frame, tables, network),
         EtherType::IPV6 => fast_ip::<F, T, Ipv6>(frame, tables, network),
-        EtherType::ARP => None,
+        EtherType::ARP | EtherType::TAGGED => None,
         _ => Some(Verdict::Pass),
     }
 }

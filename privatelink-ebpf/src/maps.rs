@@ -16,14 +16,15 @@ use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
     DropKey, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
     MeterCell, Reason, RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, Stage,
-    Target, TargetCounters,
+    TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, REGION_SLOTS, RegionCell, Slot},
     fragment::{self, Fragmented},
     hash::HashKeys,
     maps::{
         ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_IFINDEX,
-        MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES, MAX_SOURCES, MAX_TARGETS, REFUSALS_BYTES,
+        MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES, MAX_SOURCES, MAX_TAGGED, MAX_TARGETS,
+        REFUSALS_BYTES,
     },
 };
 use privatelink_ebpf::{
@@ -44,6 +45,8 @@ static HASH_KEYS: [Global<u32>; HashKeys::LEN] = [const { Global::new(0) }; Hash
 
 #[btf_map]
 static ATTACHMENTS: Array<u32, { MAX_IFINDEX as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static TAGGED: HashMap<TagKey, u32, { MAX_TAGGED as usize }, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static LOCALS: HashMap<LocalKey, Local, { MAX_LOCALS as usize }, NO_PREALLOC> = HashMap::new();
 #[btf_map]
@@ -170,6 +173,12 @@ impl Tables for Maps {
     #[inline(always)]
     fn network(&self, ifindex: u32) -> Option<u32> {
         ATTACHMENTS.get(ifindex)?.checked_sub(1)
+    }
+
+    #[inline(always)]
+    fn tagged(&self, key: &TagKey) -> Option<u32> {
+        // SAFETY: copied before anything else can happen to the entry but an update in place.
+        unsafe { TAGGED.get(key) }.copied()
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, TICK_SHIFT, Target,
+    RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, TICK_SHIFT, TagKey, Target,
     TargetCounters,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
@@ -28,6 +28,8 @@ pub struct MemoryTables {
     pub nanos: AtomicU64,
     /// Network index by interface index.
     pub networks: BTreeMap<u32, u32>,
+    /// Network index by VLAN.
+    pub tagged: BTreeMap<TagKey, u32>,
     /// The gateway's own addresses.
     pub locals: BTreeMap<LocalKey, Local>,
     /// Endpoints by index.
@@ -70,6 +72,7 @@ impl MemoryTables {
         Self {
             nanos: AtomicU64::new(1_000_000 << TICK_SHIFT),
             networks: BTreeMap::new(),
+            tagged: BTreeMap::new(),
             locals: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             rules: BTreeMap::new(),
@@ -119,6 +122,10 @@ impl Tables for MemoryTables {
 
     fn network(&self, ifindex: u32) -> Option<u32> {
         self.networks.get(&ifindex).copied()
+    }
+
+    fn tagged(&self, key: &TagKey) -> Option<u32> {
+        self.tagged.get(key).copied()
     }
 
     fn local(&self, key: &LocalKey) -> Option<Local> {

@@ -135,7 +135,7 @@ fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Resul
         return Err(Reason::NoNeighbour);
     }
     let leaves = if target.address.is_v4() { Ipv4::LEAVES } else { Ipv6::LEAVES };
-    let most = most_bytes::<I>(leaves, target.mtu.into());
+    let most = most_bytes::<I>(leaves, target.largest());
     if packet.length > most {
         tables.scratch().ok_or(Reason::Internal)?.mtu.store(most);
         return Err(Reason::TooBig);

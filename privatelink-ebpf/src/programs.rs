@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use privatelink_common::{Reason, maps::SWEEP_RANGE};
-use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, fast, stage, sweep};
+use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, fast, leave, stage, sweep};
 
 /// Carries the packets of one interface; what is unusual goes on to the later stages.
 #[xdp(frags)]
@@ -25,6 +25,10 @@ macro_rules! stages {
         pub fn $program(context: XdpContext) -> u32 {
             let mut frame = XdpFrame::new(context);
             let verdict = stage(Stage::$stage, &mut frame, &Maps);
+            if !leave(&mut frame, &Maps, &verdict) {
+                Maps.count_drop(Reason::Internal, None);
+                return XDP_DROP;
+            }
             act(&frame, verdict)
         }
     )+};

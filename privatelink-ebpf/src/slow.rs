@@ -10,10 +10,11 @@ use crate::{
     sum,
     tables::Tables,
     verdict::Verdict,
+    vlan,
     wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, tcp_flags},
 };
 use privatelink_common::{
-    Reason, Scratch, Stage, TCP,
+    Reason, Scratch, Stage, TAGGED_ONLY, TCP,
     flow::{Phase, word},
 };
 
@@ -21,10 +22,21 @@ use privatelink_common::{
 #[inline(always)]
 pub fn slow<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     let Some(network) = tables.network(frame.ingress()) else { return Verdict::Pass };
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    scratch.tag.store(0);
+    scratch.leaves.store(0);
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    let network = if ethernet.ethertype() == EtherType::TAGGED {
+        let Some(network) = vlan::take_off(frame, tables) else { return Verdict::Pass };
+        network
+    } else if network == TAGGED_ONLY {
+        return Verdict::Pass;
+    } else {
+        network
+    };
     scratch.network.store(network);
     scratch.fault.store(Scratch::NO_FAULT);
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     match ethernet.ethertype() {
         EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, network),
         EtherType::IPV6 => slow_ip::<F, T, Ipv6>(frame, tables, network),

@@ -7,7 +7,8 @@ use crate::{
 };
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Scratch, Service, Source, TICK_SHIFT, Target, TargetCounters,
+    RefusedFlow, Rule, RuleKey, Scratch, Service, Source, TICK_SHIFT, TagKey, Target,
+    TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
     fragment::Fragmented,
@@ -27,6 +28,8 @@ pub trait Tables: Sized {
     fn scratch(&self) -> Option<&Scratch>;
     /// Index of the network that an interface is attached to.
     fn network(&self, ifindex: u32) -> Option<u32>;
+    /// Index of the network that is a VLAN of an interface.
+    fn tagged(&self, key: &TagKey) -> Option<u32>;
     /// Which of the gateway's own addresses this is.
     fn local(&self, key: &LocalKey) -> Option<Local>;
     /// An endpoint by index.

@@ -11,6 +11,7 @@ use crate::{
     packet::Packet,
     tables::Tables,
     verdict::Verdict,
+    vlan,
     wire::{
         ETHERNET_LEN, EtherType, Ethernet, Fresh, Header, Ipv4, Ipv6, Tcp, Transport, Udp,
         tcp_flags,
@@ -91,6 +92,7 @@ fn translate_transport<F: Frame, T: Tables, I: Fresh, O: Fresh, L: Transport>(
         identification: found.slot.counted().1 as u16,
     });
     let verdict = sent(tables, payload + O::LEN as u32, &found, &way);
+    vlan::leave_by(scratch, way.vlan);
     if L::PROTOCOL == Tcp::PROTOCOL && packet.flags & tcp_flags::SYN != 0 {
         scratch.transport.store((ETHERNET_LEN + O::LEN) as u32);
         scratch.ifindex.store(way.ifindex);

@@ -147,7 +147,7 @@ struct Room<'a> {
 
 impl<'a> Room<'a> {
     fn of(model: &Model, network: &'a Network, facts: &'a HostFacts) -> Self {
-        let link = facts.link(network.attachment.interface.as_str());
+        let link = facts.stack(&network.attachment);
         let mut taken: BTreeSet<IpAddr> = network.gateways.iter().copied().collect();
         if let Some(link) = link {
             taken.extend(facts.own_addresses(link.index));
@@ -282,6 +282,7 @@ mod tests {
             mtu: 1500,
             up: true,
             allmulti: false,
+            tag: None,
         });
         facts.insert_own_address(3, "10.1.0.12".parse().unwrap());
         let neighbour = Neighbour { mac: [4; 6], fixed: false };

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use privatelink_common::{
     Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Mac, Pool, Refusal,
-    Service, Source, TCP, Target, TargetState, UDP, policy::limited, ticks_from_millis,
+    Service, Source, TAGGED_ONLY, TCP, TagKey, Target, TargetState, UDP, policy::limited,
+    ticks_from_millis,
 };
 
 use crate::{
@@ -59,7 +60,8 @@ pub fn next_hops(
         addresses.filter_map(move |address| {
             let (network, attached) = attachment?;
             let hop = next_hop(network, address)?;
-            attached.link.up.then_some((attached.link.index, hop))
+            let stack = attached.stack.filter(|stack| stack.up)?;
+            Some((stack.index, hop))
         })
     });
     hops.collect()
@@ -92,14 +94,22 @@ fn admission(
 #[derive(Clone, Copy)]
 struct Attached<'a> {
     link: &'a Link,
+    /// Where the host knows its neighbours from, if it speaks there at all.
+    stack: Option<&'a Link>,
     mac: Mac,
+    /// Largest packet without a tag, and with one: one of them is zero.
     mtu: u16,
+    tagged_mtu: u16,
+    vlan: u16,
 }
 
 fn interface<'a>(network: &model::Network, facts: &'a HostFacts) -> Option<Attached<'a>> {
     let link = facts.link(network.attachment.interface.as_str())?;
-    let mtu = u16::try_from(link.mtu).unwrap_or(u16::MAX);
-    link.mac.map(|mac| Attached { link, mac, mtu })
+    let all = u16::try_from(link.mtu).unwrap_or(u16::MAX);
+    let vlan = network.attachment.vlan.as_ref().map_or(0, |vlan| vlan.get() as u16);
+    let (mtu, tagged_mtu) = if vlan == 0 { (all, 0) } else { (0, all) };
+    let stack = facts.stack(&network.attachment);
+    link.mac.map(|mac| Attached { link, stack, mac, mtu, tagged_mtu, vlan })
 }
 
 struct View<'a> {
@@ -123,7 +133,13 @@ impl<'a> View<'a> {
     fn networks(&mut self) {
         for name in self.model.networks().keys() {
             if let Some((_, index, attached)) = self.attached(name) {
-                self.tables.attachments.insert(attached.link.index, index + 1);
+                let (ifindex, vlan) = (attached.link.index, attached.vlan);
+                if vlan == 0 {
+                    self.tables.attachments.insert(ifindex, index + 1);
+                } else {
+                    self.tables.tagged.insert(TagKey { ifindex, vlan: vlan.into() }, index);
+                    self.tables.attachments.entry(ifindex).or_insert(TAGGED_ONLY + 1);
+                }
                 self.tables.devices.insert(attached.link.index, ());
             }
         }
@@ -173,7 +189,8 @@ impl<'a> View<'a> {
         for address in targets::kept(service, self.inputs, &self.state.drains, self.now) {
             let Some(index) = self.ids.target(service, address) else { continue };
             let hop = next_hop(network, address);
-            let hop = hop.and_then(|hop| self.facts.neighbour(attached.link.index, hop));
+            let known = attached.stack.zip(hop);
+            let hop = known.and_then(|(stack, hop)| self.facts.neighbour(stack.index, hop));
             let target = Target {
                 address: address.into(),
                 state: self.target_state(service, address, index) as u32,
@@ -182,6 +199,8 @@ impl<'a> View<'a> {
                 hop: hop.map_or(Mac::default(), |neighbour| neighbour.mac),
                 mac: attached.mac,
                 mtu: attached.mtu,
+                tagged_mtu: attached.tagged_mtu,
+                vlan: attached.vlan,
                 ..Target::default()
             };
             self.tables.targets.insert(index, target);
@@ -243,6 +262,8 @@ impl<'a> View<'a> {
             ifindex: attached.link.index,
             mac: attached.mac,
             mtu: attached.mtu,
+            tagged_mtu: attached.tagged_mtu,
+            vlan: attached.vlan,
             ..Endpoint::default()
         };
         let rules = policy::rules(&endpoint.allow);

@@ -8,7 +8,7 @@ use std::fmt;
 
 use privatelink_common::{
     Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, Rule, RuleKey, Service, Source,
-    Target, maps,
+    TagKey, Target, maps,
 };
 
 use crate::store::{MapStore, StoreError};
@@ -48,6 +48,8 @@ pub enum Op {
     Local(Change<LocalKey, Local>),
     /// An interface that a network is attached to.
     Attachment(Change<u32, u32>),
+    /// A VLAN that a network is attached to.
+    Tagged(Change<TagKey, u32>),
 }
 
 impl Op {
@@ -65,6 +67,7 @@ impl Op {
             Self::Endpoint(_) => maps::ENDPOINTS,
             Self::Local(_) => maps::LOCALS,
             Self::Attachment(_) => maps::ATTACHMENTS,
+            Self::Tagged(_) => maps::TAGGED,
         }
     }
 
@@ -83,6 +86,7 @@ impl Op {
                 | Self::Endpoint(Change::Remove(_))
                 | Self::Local(Change::Remove(_))
                 | Self::Attachment(Change::Remove(_))
+                | Self::Tagged(Change::Remove(_))
         )
     }
 }
@@ -109,6 +113,9 @@ impl fmt::Display for Op {
             Self::Rule(Change::Put(key, _) | Change::Remove(key)) => {
                 let [low, high] = key.set;
                 write!(f, "{}[{high:08x}{low:08x}, {}]", self.map(), key.number)
+            }
+            Self::Tagged(Change::Put(key, _) | Change::Remove(key)) => {
+                write!(f, "{}[{}, {}]", self.map(), key.ifindex, key.vlan)
             }
             Self::Local(Change::Put(key, _) | Change::Remove(key)) => {
                 write!(f, "{}[{}, {}]", self.map(), key.network, key.address.to_ip())
@@ -148,9 +155,11 @@ impl Plan {
         array_puts(&a.limits, &d.limits, Op::Limits, &mut ops);
         array_puts(&a.endpoints, &d.endpoints, Op::Endpoint, &mut ops);
         sparse_puts(&a.locals, &d.locals, Op::Local, &mut ops);
+        sparse_puts(&a.tagged, &d.tagged, Op::Tagged, &mut ops);
         array_puts(&a.attachments, &d.attachments, Op::Attachment, &mut ops);
 
         array_removals(&a.attachments, &d.attachments, Op::Attachment, &mut ops);
+        sparse_removals(&a.tagged, &d.tagged, Op::Tagged, &mut ops);
         sparse_removals(&a.locals, &d.locals, Op::Local, &mut ops);
         array_removals(&a.endpoints, &d.endpoints, Op::Endpoint, &mut ops);
         array_removals(&a.limits, &d.limits, Op::Limits, &mut ops);

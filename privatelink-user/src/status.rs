@@ -200,6 +200,8 @@ impl View<'_> {
             }
         }
         for service in self.model.services().values() {
+            let network = self.model.networks().get(&service.network);
+            problems.extend(network.and_then(|network| self.vlan_problem(network)));
             let mut targets = self.targets(service);
             targets.dedup_by(|a, b| a.address == b.address);
             problems.extend(targets.into_iter().filter_map(|target| {
@@ -218,6 +220,19 @@ impl View<'_> {
             }));
         }
         problems
+    }
+
+    /// What keeps the next hops in a network that is a VLAN from being found.
+    fn vlan_problem(&self, network: &model::Network) -> Option<String> {
+        let model::Attachment { interface, vlan } = &network.attachment;
+        let (vlan, name) = (vlan.as_ref()?, &network.name);
+        self.facts.stack(&network.attachment).is_none().then(|| {
+            format!(
+                "network {name}: the host has no interface for vlan {vlan} of {interface}, by which \
+                 it finds next hops; make one with `ip link add link {interface} name \
+                 {interface}.{vlan} type vlan id {vlan}`"
+            )
+        })
     }
 }
 
@@ -256,6 +271,7 @@ mod tests {
             mtu: 1500,
             up: false,
             allmulti: false,
+            tag: None,
         });
         let mut state = State::default();
         let inputs = Inputs::default();

@@ -5,7 +5,7 @@
 
 use privatelink_common::{
     Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Rule, RuleKey, Service, Source,
-    Target,
+    TagKey, Target,
 };
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub struct Tables {
     /// Network index + 1 by interface index.
     pub attachments: BTreeMap<u32, u32>,
+    /// Network index by VLAN.
+    pub tagged: BTreeMap<TagKey, u32>,
     /// The gateway's own addresses.
     pub locals: BTreeMap<LocalKey, Local>,
     /// Endpoints by index.

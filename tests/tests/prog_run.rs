@@ -12,7 +12,7 @@ use privatelink_tests::fixtures::spread::spread;
 use privatelink_tests::fixtures::world::{ENDPOINTS, TARGETS};
 use privatelink_tests::fixtures::{
     self, Action, Counts, Family, Gateway, Host, Interfaces, Kernel, MAX_FLOWS, Outcome, Port,
-    Talk, World, play,
+    Tagged, Talk, World, play,
 };
 use privatelink_tests::lab::wait_until;
 use privatelink_tests::packet::{Given, flags};
@@ -35,6 +35,23 @@ fn every_fixture_goes_as_on_the_host() {
             .collect();
         let (failed, all) = (failures.len(), fixtures.len());
         assert!(failures.is_empty(), "{failed} of {all} fixtures:\n{}", failures.join("\n\n"));
+    });
+}
+
+/// Each fixture with other networks as VLANs.
+#[test]
+fn every_fixture_goes_through_vlans_as_on_the_host() {
+    with_interfaces(|interfaces| {
+        let mut both = Both::new(MAX_FLOWS);
+        let choices = Tagged::<Both>::choices();
+        let mut failures = Vec::new();
+        for (fixture, ports) in fixtures::all().iter().zip(choices.iter().cycle()) {
+            let mut gateway = Tagged::new(both.anew(), interfaces, ports);
+            if let Err(error) = play(fixture, interfaces, &mut gateway) {
+                failures.push(format!("{ports:?}: {error:#}"));
+            }
+        }
+        assert!(failures.is_empty(), "{}:\n{}", failures.len(), failures.join("\n\n"));
     });
 }
 

@@ -363,6 +363,7 @@ fn content(devices: Vec<u32>) -> impl Strategy<Value = Tables> {
         let pool = |count| Pool { first: 0, count };
         Tables {
             attachments,
+            tagged: std::collections::BTreeMap::new(),
             locals: locals
                 .into_iter()
                 .map(|((network, address), index)| {

@@ -13,6 +13,7 @@ mod icmpv6;
 mod ipv4;
 mod ipv6;
 mod transport;
+mod vlan;
 mod word;
 
 pub use arp::Arp;
@@ -24,6 +25,7 @@ pub use icmpv6::{NeighbourMessage, NeighbourOption};
 pub use ipv4::Ipv4;
 pub use ipv6::Ipv6;
 pub use transport::{Segment, Tcp, Transport, Udp, tcp_flags};
+pub use vlan::VlanTag;
 
 use crate::{Frame, Tables, chain::Chain};
 use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot};

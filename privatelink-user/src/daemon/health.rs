@@ -94,7 +94,7 @@ impl Running {
             let network = model.services().get(&key.service);
             let network = network.and_then(|service| model.networks().get(&service.network));
             network.is_some_and(|network| {
-                let link = facts.link(network.attachment.interface.as_str());
+                let link = facts.stack(&network.attachment);
                 let hop = link.zip(next_hop(network, key.address));
                 hop.is_none_or(|(link, hop)| facts.neighbour(link.index, hop).is_none())
             })
@@ -166,7 +166,9 @@ impl Running {
                 Some(format!("service {}: targets are not checked: {obstacle}", key.service))
             }
             // These are told of the network.
-            Some(Obstacle::NoInterface(_) | Obstacle::Down(_)) | None => None,
+            Some(Obstacle::NoInterface(_) | Obstacle::Down(_) | Obstacle::NoVlan { .. }) | None => {
+                None
+            }
         });
         unable.collect()
     }

@@ -28,6 +28,7 @@ fn link(index: u32, name: &str) -> Link {
         mtu: 1500,
         up: true,
         allmulti: false,
+        tag: None,
     }
 }
 

@@ -33,6 +33,7 @@ fn facts() -> HostFacts {
             mtu: 1500,
             up: true,
             allmulti: false,
+            tag: None,
         });
     }
     facts

@@ -152,6 +152,7 @@ mod tests {
             mtu: 1500,
             up,
             allmulti: true,
+            tag: None,
         }
     }
 

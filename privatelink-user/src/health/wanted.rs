@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     host::HostFacts,
-    model::{HealthCheck, Interface, Model, Network},
+    model::{HealthCheck, Interface, Model, Network, VlanId},
     targets::{self, Inputs, TargetKey},
 };
 
@@ -30,6 +30,17 @@ pub enum Obstacle {
     /// The host does not have the network's interface.
     #[error("there is no interface {0}")]
     NoInterface(Interface),
+    /// The host itself does not speak on the VLAN.
+    #[error(
+        "the host has no interface for vlan {vlan} of {interface}; make one with `ip link add \
+         link {interface} name {interface}.{vlan} type vlan id {vlan}`"
+    )]
+    NoVlan {
+        /// The interface.
+        interface: Interface,
+        /// The VLAN.
+        vlan: VlanId,
+    },
     /// The interface is down.
     #[error("{0} is down")]
     Down(Interface),
@@ -55,7 +66,8 @@ pub fn wanted(model: &Model, facts: &HostFacts, inputs: &Inputs) -> BTreeMap<Tar
         let service = model.services().get(&key.service)?;
         let network = model.networks().get(&service.network)?;
         let at = SocketAddr::new(key.address, key.port);
-        let interface = network.attachment.interface.clone();
+        let stack = facts.stack(&network.attachment).and_then(|link| link.name.parse().ok());
+        let interface = stack.unwrap_or_else(|| network.attachment.interface.clone());
         let obstacle = obstacle(network, at, facts);
         Some((key, Check { at, interface, how: how.clone(), obstacle }))
     });
@@ -64,11 +76,15 @@ pub fn wanted(model: &Model, facts: &HostFacts, inputs: &Inputs) -> BTreeMap<Tar
 
 fn obstacle(network: &Network, at: SocketAddr, facts: &HostFacts) -> Option<Obstacle> {
     let interface = &network.attachment.interface;
-    let Some(link) = facts.link(interface.as_str()) else {
+    if facts.link(interface.as_str()).is_none() {
         return Some(Obstacle::NoInterface(interface.clone()));
+    }
+    let Some(link) = facts.stack(&network.attachment) else {
+        let (interface, vlan) = (interface.clone(), network.attachment.vlan?);
+        return Some(Obstacle::NoVlan { interface, vlan });
     };
     if !link.up {
-        return Some(Obstacle::Down(interface.clone()));
+        return Some(Obstacle::Down(link.name.parse().unwrap_or_else(|_| interface.clone())));
     }
     let mut own = facts.own_addresses(link.index);
     if own.any(|address| address.is_ipv4() == at.is_ipv4() && !is_link_local(address)) {
@@ -117,6 +133,7 @@ mod tests {
             mtu: 1500,
             up: false,
             allmulti: false,
+            tag: None,
         };
         facts.insert_link(link.clone());
         says(&facts, "veth-vendor is down");

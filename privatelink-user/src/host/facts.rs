@@ -8,10 +8,12 @@ use std::{
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{LinkAttribute, LinkFlags, LinkMessage},
+    link::{InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
 };
 use privatelink_common::Mac;
+
+use crate::model::Attachment;
 
 /// What the daemon knows about its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Link {
     pub up: bool,
     /// Whether it takes every multicast frame.
     pub allmulti: bool,
+    /// Index of the interface that it is a VLAN of, and which.
+    pub tag: Option<(u32, u32)>,
 }
 
 /// What the kernel knows about a neighbour.
@@ -56,6 +60,18 @@ impl HostFacts {
     /// The interface of this index.
     pub fn link_at(&self, index: u32) -> Option<&Link> {
         self.links.get(&index)
+    }
+
+    /// The interface through which the host itself speaks in a network: that of the attachment, or
+    /// the VLAN interface on it.
+    pub fn stack(&self, attachment: &Attachment) -> Option<&Link> {
+        let link = self.link(attachment.interface.as_str())?;
+        match &attachment.vlan {
+            None => Some(link),
+            Some(vlan) => {
+                self.links.values().find(|found| found.tag == Some((link.index, vlan.get())))
+            }
+        }
     }
 
     /// The neighbour with this address, if its Ethernet address is known.
@@ -144,6 +160,7 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
         mtu: 0,
         up: flags.contains(LinkFlags::Up),
         allmulti: flags.contains(LinkFlags::Allmulti),
+        tag: tag(message),
     };
     for attribute in &message.attributes {
         if let LinkAttribute::IfName(name) = attribute {
@@ -156,6 +173,25 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
     }
     // Bridges send messages about their ports in another family, without most attributes.
     (!link.name.is_empty() && link.mtu != 0).then_some(link)
+}
+
+/// The parent of a VLAN interface, and its VLAN.
+fn tag(message: &LinkMessage) -> Option<(u32, u32)> {
+    let mut parent = None;
+    let mut vlan = None;
+    for attribute in &message.attributes {
+        if let LinkAttribute::Link(index) = attribute {
+            parent = Some(*index);
+        } else if let LinkAttribute::LinkInfo(infos) = attribute {
+            vlan = infos.iter().find_map(|info| {
+                let LinkInfo::Data(InfoData::Vlan(vlan)) = info else { return None };
+                vlan.iter().find_map(|part| {
+                    if let InfoVlan::Id(id) = part { Some(u32::from(*id)) } else { None }
+                })
+            });
+        }
+    }
+    parent.zip(vlan)
 }
 
 /// The neighbour that a message says the kernel has forgotten.

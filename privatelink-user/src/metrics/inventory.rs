@@ -290,6 +290,7 @@ pub(super) mod tests {
             mtu: 1500,
             up: true,
             allmulti: true,
+            tag: None,
         });
         let mut state = State::default();
         state.follow(&model, &facts, &Inputs::default(), Timestamp::now()).unwrap();

@@ -8,7 +8,7 @@ use aya::maps::{Array, DevMap, HashMap, IterableMap, Map, MapData, MapError};
 use nix::net::if_::if_nameindex;
 use privatelink_common::{
     Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Rule, RuleKey, Service, Source,
-    Target, maps,
+    TagKey, Target, maps,
 };
 use zerocopy::FromBytes;
 
@@ -33,6 +33,7 @@ pub struct Kernel {
     endpoints: Array<MapData, Endpoint>,
     locals: HashMap<MapData, LocalKey, Local>,
     attachments: Array<MapData, u32>,
+    tagged: HashMap<MapData, TagKey, u32>,
 }
 
 impl Kernel {
@@ -50,6 +51,7 @@ impl Kernel {
             endpoints: typed(opened, maps::ENDPOINTS)?,
             locals: typed(opened, maps::LOCALS)?,
             attachments: typed(opened, maps::ATTACHMENTS)?,
+            tagged: typed(opened, maps::TAGGED)?,
         })
     }
 
@@ -76,6 +78,7 @@ impl MapStore for Kernel {
         let fail = |map| move |source| StoreError::Read { map, source };
         Ok(Tables {
             attachments: array(&self.attachments).map_err(fail(maps::ATTACHMENTS))?,
+            tagged: hash(&self.tagged).map_err(fail(maps::TAGGED))?,
             locals: hash(&self.locals).map_err(fail(maps::LOCALS))?,
             endpoints: array(&self.endpoints).map_err(fail(maps::ENDPOINTS))?,
             rules: hash(&self.rules).map_err(fail(maps::RULES))?,
@@ -108,6 +111,7 @@ impl MapStore for Kernel {
             Op::Endpoint(change) => set(&mut self.endpoints, change),
             Op::Local(change) => insert(&mut self.locals, change),
             Op::Attachment(change) => set(&mut self.attachments, change),
+            Op::Tagged(change) => insert(&mut self.tagged, change),
         };
         done.map_err(|source| StoreError::Write { op: Box::new(*op), source })
     }

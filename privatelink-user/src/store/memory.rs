@@ -76,6 +76,7 @@ impl MapStore for Memory {
             Op::Endpoint(change) => array(&mut tables.endpoints, change),
             Op::Local(change) => sparse(&mut tables.locals, change),
             Op::Attachment(change) => array(&mut tables.attachments, change),
+            Op::Tagged(change) => sparse(&mut tables.tagged, change),
         }
         Ok(())
     }
