@@ -5,7 +5,7 @@
 
 use crate::{
     config::{Diagnostics, Kind, Loaded},
-    model::{Model, Name, Network, Service, TargetAddress},
+    model::{Model, Name, Service, TargetAddress},
 };
 
 /// A key that is without effect.
@@ -52,9 +52,6 @@ pub fn review(loaded: &Loaded) -> Result<Vec<Unsupported>, Diagnostics> {
 /// Everything in a configuration that this release does not do.
 pub fn unsupported(model: &Model) -> Vec<Unsupported> {
     let mut found = Vec::new();
-    for network in model.networks().values() {
-        self::network(network, &mut found);
-    }
     for service in model.services().values() {
         self::service(service, &mut found);
     }
@@ -75,12 +72,6 @@ impl Finder<'_> {
             self.found.push(Unsupported { kind, name, key, fatal: true, help });
         }
     }
-}
-
-fn network(network: &Network, found: &mut Vec<Unsupported>) {
-    let mut finder = Finder { kind: Kind::Network, name: &network.name, found };
-    let help = "make a VLAN interface with `ip link add`, and name that";
-    finder.refuse(network.attachment.vlan.is_some(), "vlan", help);
 }
 
 fn service(service: &Service, found: &mut Vec<Unsupported>) {
@@ -114,20 +105,17 @@ mod tests {
 
     #[test]
     fn all_that_is_refused_is_shown_at_once() {
-        let text = PARTS
-            .replace("# router", "vlan = 7")
-            .replace(r#"address = "10.0.0.20""#, "address = \"db.internal\"");
+        let text = PARTS.replace(r#"address = "10.0.0.20""#, "address = \"db.internal\"");
         let refused = review(&config::from_text("test.toml", &text).unwrap()).unwrap_err();
-        assert_eq!(refused.count(), 2);
-        assert!(refused.render(false).contains("`vlan` of the network `vendor`"), "{refused}");
+        assert_eq!(refused.count(), 1);
+        assert!(refused.render(false).contains("`target.1.address` of the service"), "{refused}");
     }
 
     #[test]
     fn what_bears_on_isolation_is_refused_and_the_rest_is_warned_of() {
-        for (place, line, key, fatal) in [
-            ("# router", "vlan = 7", "vlan", true),
-            (r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true),
-        ] {
+        for (place, line, key, fatal) in
+            [(r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true)]
+        {
             let text = PARTS.replace(place, line);
             assert_eq!(find(&text), [(key.to_owned(), fatal)], "{line}");
         }

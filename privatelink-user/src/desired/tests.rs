@@ -142,6 +142,34 @@ fn packets_are_counted_only_where_they_are_limited() {
     }
 }
 
+/// The vendor's network is a VLAN, and the host knows its neighbours by the VLAN interface.
+#[test]
+fn a_vlan_is_found_by_its_tag_and_its_neighbours_by_its_interface() {
+    let text = include_str!("../../../examples/quickstart.toml");
+    let text =
+        text.replace(r#"interface = "veth-vendor""#, "interface = \"veth-vendor\"\nvlan = 101");
+    let mut facts = host();
+    let target = |facts: &HostFacts| {
+        let tables = compute(&text, facts);
+        assert_eq!(tables.attachments[&13], TAGGED_ONLY + 1);
+        let network = tables.tagged[&TagKey { ifindex: 13, vlan: 101 }];
+        let address = ip("10.0.0.10").into();
+        let target = *tables.targets.values().find(|target| target.address == address).unwrap();
+        assert_eq!((target.network, target.ifindex, target.vlan), (network, 13, 101));
+        assert_eq!((target.mtu, target.tagged_mtu), (0, 1500));
+        assert!(
+            tables.endpoints.values().all(|endpoint| (endpoint.vlan, endpoint.mtu) == (0, 1500))
+        );
+        target
+    };
+    assert_eq!(target(&facts).hop, [0; 6], "who is beside the tagged network is not in it");
+    let parent = facts.link("veth-vendor").unwrap().clone();
+    let name = "veth-vendor.101".to_owned();
+    facts.insert_link(Link { index: 99, name, tag: Some((13, 101)), ..parent });
+    facts.insert_neighbour(99, ip("10.0.0.10"), Neighbour { mac: [9; 6], fixed: false });
+    assert_eq!(target(&facts).hop, [9; 6]);
+}
+
 #[test]
 fn who_may_connect_is_admitted() {
     for (rules, expected) in [

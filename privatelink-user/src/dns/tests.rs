@@ -45,6 +45,7 @@ fn served(model: &Model, inputs: &Inputs) -> BTreeMap<Name, Names> {
         mtu: 1500,
         up: true,
         allmulti: true,
+        tag: None,
     });
     for address in ["10.1.0.1", "fd00:1::1", "fe80::1"] {
         facts.insert_own_address(3, address.parse().unwrap());

@@ -83,7 +83,10 @@ impl View<'_> {
         }
         let loops = |forwarder: &IpAddr| own.contains(forwarder);
         Names {
-            interface: network.attachment.interface.to_string(),
+            interface: self
+                .facts
+                .stack(&network.attachment)
+                .map_or_else(|| network.attachment.interface.to_string(), |link| link.name.clone()),
             server,
             ttl: seconds(gateway.dns_ttl.get()),
             zones: zones.finish(),
@@ -93,7 +96,7 @@ impl View<'_> {
     }
 
     fn own_addresses(&self, network: &model::Network) -> BTreeSet<IpAddr> {
-        let link = self.facts.link(network.attachment.interface.as_str());
+        let link = self.facts.stack(&network.attachment);
         let addresses = link.into_iter().flat_map(|link| self.facts.own_addresses(link.index));
         addresses.filter(|address| !is_link_local(*address)).collect()
     }

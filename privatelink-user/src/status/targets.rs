@@ -48,8 +48,7 @@ impl View<'_> {
         weight: Option<u32>,
     ) -> types::Target {
         let network = self.model.networks().get(&service.network);
-        let interface = network.map(|network| network.attachment.interface.as_str());
-        let link = interface.and_then(|name| self.facts.link(name));
+        let link = network.and_then(|network| self.facts.stack(&network.attachment));
         let hop = network.and_then(|network| next_hop(network, address));
         let neighbour = link.zip(hop).and_then(|(l, hop)| self.facts.neighbour(l.index, hop));
         let index = self.state.ids.target(service, address);

@@ -25,4 +25,5 @@ mod service;
 mod sums;
 mod unprivileged;
 mod upgrade;
+mod vlan;
 mod whois;
