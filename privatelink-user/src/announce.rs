@@ -15,6 +15,10 @@ use privatelink_common::Mac;
 
 use crate::{host::HostFacts, tables::Tables};
 
+/// Both addresses of an Ethernet header; a tag follows them.
+const MACS: usize = 12;
+/// The type of a tagged frame.
+const TAGGED: [u8; 2] = [0x81, 0];
 const BROADCAST: Mac = [0xff; 6];
 /// The group of all nodes on a link, and its Ethernet address.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -27,29 +31,40 @@ const OVERRIDE: [u8; 4] = [0x20, 0, 0, 0];
 /// The option with the sender's Ethernet address, and its length in units of eight bytes.
 const TARGET_LINK_ADDRESS: [u8; 2] = [2, 1];
 
-/// Where the gateway's addresses are: Ethernet addresses by interface and address.
-pub type Places = BTreeMap<(u32, IpAddr), Mac>;
+/// Where the gateway's addresses are: Ethernet addresses by interface, VLAN (zero is none), and
+/// address.
+pub type Places = BTreeMap<(u32, u16, IpAddr), Mac>;
 
 /// The addresses that these maps serve, on interfaces that are up.
 pub fn places(tables: &Tables, facts: &HostFacts) -> Places {
     let is_up = |ifindex: &u32| facts.link_at(*ifindex).is_some_and(|link| link.up);
-    let up = tables.attachments.iter().filter(|(ifindex, _)| is_up(ifindex));
     // What stands there is the index + 1.
-    let interfaces: BTreeMap<u32, u32> =
-        up.filter_map(|(ifindex, network)| Some((network.checked_sub(1)?, *ifindex))).collect();
+    let untagged = tables
+        .attachments
+        .iter()
+        .filter_map(|(ifindex, network)| Some((network.checked_sub(1)?, (*ifindex, 0))));
+    let tagged =
+        tables.tagged.iter().map(|(key, network)| (*network, (key.ifindex, key.vlan as u16)));
+    let attachments: BTreeMap<u32, (u32, u16)> =
+        untagged.chain(tagged).filter(|(_, (ifindex, _))| is_up(ifindex)).collect();
     let locals = tables.locals.iter().filter_map(|(key, local)| {
-        let ifindex = interfaces.get(&key.network)?;
-        Some(((*ifindex, key.address.to_ip()), local.mac))
+        let (ifindex, vlan) = attachments.get(&key.network)?;
+        Some(((*ifindex, *vlan, key.address.to_ip()), local.mac))
     });
     locals.collect()
 }
 
-/// The frame that tells a network of an address.
-pub fn frame(mac: Mac, address: IpAddr) -> Vec<u8> {
-    match address {
+/// The frame that tells a network of an address, on a VLAN unless that is zero.
+pub fn frame(mac: Mac, vlan: u16, address: IpAddr) -> Vec<u8> {
+    let mut frame = match address {
         IpAddr::V4(v4) => arp(mac, v4),
         IpAddr::V6(v6) => advertisement(mac, v6),
+    };
+    if vlan != 0 {
+        let [high, low] = vlan.to_be_bytes();
+        frame.splice(MACS..MACS, [TAGGED[0], TAGGED[1], high, low]);
     }
+    frame
 }
 
 fn arp(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
@@ -76,13 +91,13 @@ mod tests {
     use super::*;
     use crate::host::Link;
     use etherparse::{Icmpv6Type, NetSlice, SlicedPacket, TransportSlice};
-    use privatelink_common::{Local, LocalKey};
+    use privatelink_common::{Local, LocalKey, TagKey};
 
     const MAC: Mac = [2, 0, 0, 0, 0, 9];
 
     #[test]
     fn an_arp_announcement_asks_for_the_senders_own_address() {
-        let frame = frame(MAC, "10.1.0.50".parse().unwrap());
+        let frame = frame(MAC, 0, "10.1.0.50".parse().unwrap());
         let packet = SlicedPacket::from_ethernet(&frame).unwrap();
         let Some(NetSlice::Arp(arp)) = packet.net else { panic!("{packet:?}") };
         assert_eq!(arp.operation(), etherparse::ArpOperation::REQUEST);
@@ -96,8 +111,9 @@ mod tests {
     #[test]
     fn an_advertisement_overrides_what_all_nodes_knew() {
         let address: Ipv6Addr = "fd00:1::50".parse().unwrap();
-        let frame = frame(MAC, address.into());
+        let frame = frame(MAC, 101, address.into());
         let packet = SlicedPacket::from_ethernet(&frame).unwrap();
+        assert_eq!(packet.vlan_ids()[..], [etherparse::VlanId::try_new(101).unwrap()]);
         let Some(NetSlice::Ipv6(ip)) = &packet.net else { panic!("{packet:?}") };
         assert_eq!((ip.header().destination_addr(), ip.header().hop_limit()), (ALL_NODES, 255));
         let Some(TransportSlice::Icmpv6(icmp)) = packet.transport else { panic!("no ICMPv6") };
@@ -111,7 +127,8 @@ mod tests {
     fn addresses_are_told_of_where_the_link_is_up() {
         let mut tables = Tables::default();
         tables.attachments.extend([(3, 1), (4, 2)]);
-        for network in [0, 1] {
+        tables.tagged.insert(TagKey { ifindex: 3, vlan: 7 }, 2);
+        for network in [0, 1, 2] {
             let address: IpAddr = "10.1.0.50".parse().unwrap();
             let local = Local { mac: MAC, ..Local::default() };
             tables.locals.insert(LocalKey { network, address: address.into() }, local);
@@ -124,10 +141,12 @@ mod tests {
             mtu: 1500,
             up,
             allmulti: true,
+            tag: None,
         };
         facts.insert_link(link(3, true));
         facts.insert_link(link(4, false));
-        let expected = [((3, "10.1.0.50".parse().unwrap()), MAC)];
+        let address = "10.1.0.50".parse().unwrap();
+        let expected = [((3, 0, address), MAC), ((3, 7, address), MAC)];
         assert_eq!(places(&tables, &facts).into_iter().collect::<Vec<_>>(), expected);
     }
 }

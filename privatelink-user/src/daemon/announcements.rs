@@ -33,12 +33,12 @@ impl Running {
         let places = places(tables, self.host.facts());
         told.retain(|place, _| places.contains_key(place));
         let mut failed = None;
-        for (place @ (ifindex, address), mac) in &places {
+        for (place @ (ifindex, vlan, address), mac) in &places {
             // Nobody would get an answer by an interface without the program.
             if told.get(place) == Some(mac) || !self.attached.contains_key(ifindex) {
                 continue;
             }
-            match sender.send(*ifindex, &frame(*mac, *address)) {
+            match sender.send(*ifindex, &frame(*mac, *vlan, *address)) {
                 Ok(()) => drop(told.insert(*place, *mac)),
                 Err(error) => failed = Some((*ifindex, error)),
             }

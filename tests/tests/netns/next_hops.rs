@@ -134,7 +134,7 @@ fn take_over(router: &Host, far: &Namespace, number: u8) {
             let mac = link.pointer("/0/address").and_then(Value::as_str).unwrap_or_default();
             let mut bytes = mac.split(':').map(|byte| u8::from_str_radix(byte, 16));
             let mac = [(); 6].map(|()| bytes.next().and_then(Result::ok).unwrap_or_default());
-            Ok(sender.send(index, &privatelink_user::announce::frame(mac, ip(address)))?)
+            Ok(sender.send(index, &privatelink_user::announce::frame(mac, 0, ip(address)))?)
         });
         frame.unwrap();
     }
