@@ -209,13 +209,12 @@ pub struct Counts {
     pub targets: BTreeMap<(u32, u16), u64>,
 }
 
-/// Counts flows.
-pub fn count(slots: impl Iterator<Item = flow::Flow>) -> Counts {
-    let mut counts = Counts::default();
+/// Counts the flows of these slots by target index and port.
+pub fn by_target(slots: impl Iterator<Item = flow::Flow>) -> BTreeMap<(u32, u16), u64> {
+    let mut counts = BTreeMap::new();
     for slot in slots.filter(|slot| !slot.is_reverse()) {
-        *counts.endpoints.entry(slot.endpoint()).or_default() += 1;
         let [port, _] = slot.provider_port_pair();
-        *counts.targets.entry((slot.target(), port)).or_default() += 1;
+        *counts.entry((slot.target(), port)).or_default() += 1;
     }
     counts
 }
@@ -315,9 +314,7 @@ mod tests {
         assert_eq!(v4, expected);
         assert_eq!((v6.client.as_str(), v6.idle_seconds), ("[fd00:1::2]:40000", 0));
         assert_eq!(v6.address, "[fd00:1::50]:80");
-        let counts = count(slots.into_iter());
-        assert_eq!(counts.endpoints, BTreeMap::from([(3, 2)]));
-        assert_eq!(counts.targets, BTreeMap::from([((4, 8080), 2)]));
+        assert_eq!(by_target(slots.into_iter()), BTreeMap::from([((4, 8080), 2)]));
         let (first, all) = list(&listing(1, Filter::default()));
         assert_eq!((first.len(), all), (1, 2));
         assert_eq!(first[0].packets, 5, "both directions of the one that is shown");

@@ -1,4 +1,6 @@
-//! A datapath as if no packet had come yet.
+//! A datapath as if no packet had come yet, or none of some endpoints and targets.
+
+use std::collections::BTreeSet;
 
 use aya::Pod;
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
@@ -18,28 +20,41 @@ impl Datapath {
     /// # Errors
     /// When a map cannot be written.
     pub fn forget(&self, endpoints: &[u32], targets: &[u32]) -> Result<(), Error> {
-        let endpoints = || endpoints.iter().copied();
         let regions = 0..self.regions();
         let slots = 0..self.regions() * REGION_SLOTS;
         clear::<[u8; size_of::<Slot>()]>(&self.maps, maps::SLOTS, slots)?;
         clear::<[u8; size_of::<Region>()]>(&self.maps, maps::REGIONS, regions)?;
-        clear::<[u8; size_of::<Meter>()]>(&self.maps, maps::METERS, endpoints())?;
+        clear::<[u8; size_of::<Meter>()]>(&self.maps, maps::METERS, endpoints.iter().copied())?;
         let fragments = 0..fragment::ENTRIES;
         clear::<[u8; size_of::<Fragmented>()]>(&self.maps, maps::FRAGMENTS, fragments)?;
-        let zero = EndpointCounters::default();
-        clear_per_cpu(&self.maps, maps::ENDPOINT_COUNTERS, endpoints(), zero)?;
-        let targets = targets.iter().copied();
-        clear_per_cpu(&self.maps, maps::TARGET_COUNTERS, targets, TargetCounters::default())?;
-        self.forget_drops()?;
+        self.forget_counts(endpoints, targets)?;
         clear_per_cpu(&self.maps, maps::DROPS, 0..Reason::ALL.len() as u32, 0_u64)?;
         drop((self.ends(), self.refusals()));
         Ok(())
     }
 
-    fn forget_drops(&self) -> Result<(), Error> {
+    /// Empties the counters of these endpoints and targets: their indices are about to stand for
+    /// others.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn forget_counts(&self, endpoints: &[u32], targets: &[u32]) -> Result<(), Error> {
+        let all = || endpoints.iter().copied();
+        let zero = EndpointCounters::default();
+        clear_per_cpu(&self.maps, maps::ENDPOINT_COUNTERS, all(), zero)?;
+        let zero = TargetCounters::default();
+        clear_per_cpu(&self.maps, maps::TARGET_COUNTERS, targets.iter().copied(), zero)?;
+        if !endpoints.is_empty() {
+            self.forget_drops(&all().collect())?;
+        }
+        Ok(())
+    }
+
+    fn forget_drops(&self, endpoints: &BTreeSet<u32>) -> Result<(), Error> {
         let mut drops: PerCpuHashMap<MapData, DropKey, u64> =
             typed(&self.maps, maps::ENDPOINT_DROPS)?;
-        let keys: Vec<DropKey> = drops.keys().filter_map(Result::ok).collect();
+        let keys = drops.keys().filter_map(Result::ok);
+        let keys: Vec<DropKey> = keys.filter(|key| endpoints.contains(&key.endpoint)).collect();
         for key in keys {
             drops.remove(&key).map_err(Error::load(maps::ENDPOINT_DROPS))?;
         }

@@ -57,6 +57,13 @@ impl Mapping {
         (self.base, self.count)
     }
 
+    /// A copy of one value, if there is one at this index.
+    pub(super) fn value<V: Pod + FromBytes>(&self, index: u32) -> Option<V> {
+        const { assert!(align_of::<V>() <= ALIGNMENT) };
+        let index = index as usize;
+        (index < self.count).then(|| self.copy(index))
+    }
+
     /// A copy of one value.
     fn copy<V: Pod + FromBytes>(&self, index: usize) -> V {
         assert!(index < self.count && size_of::<V>() <= self.stride);

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use aya::maps::MapData;
 use privatelink_common::flow::{Flow, Region};
-use privatelink_common::{DropKey, EndpointCounters, Reason, Sampling, TargetCounters, maps};
+use privatelink_common::{
+    DropKey, EndpointCounters, Meter, Reason, Sampling, TargetCounters, maps,
+};
 
 use super::error::Error;
 use super::flows::FlowTable;
+use super::mapping::Mapping;
 use super::maps::Maps;
 use super::{Datapath, batch};
 
@@ -23,6 +26,7 @@ pub struct Reader {
     ends_lost: MapData,
     sampling: MapData,
     regions: MapData,
+    meters: Mapping,
     flow_table: FlowTable,
 }
 
@@ -43,6 +47,7 @@ impl Reader {
             ends_lost: opened.duplicate(maps::ENDS_LOST)?,
             sampling: opened.duplicate(maps::SAMPLING)?,
             regions: opened.duplicate(maps::REGIONS)?,
+            meters: Mapping::of::<Meter>(opened.get(maps::METERS)?).map_err(failed(COUNTERS))?,
             flow_table: FlowTable::map(opened.get(maps::SLOTS)?).map_err(failed(FLOW_TABLE))?,
         })
     }
@@ -53,6 +58,12 @@ impl Reader {
     /// When an index is out of range, or the map cannot be read.
     pub fn counters(&self, endpoints: &[u32]) -> Result<Vec<EndpointCounters>, Error> {
         batch::sums(&self.endpoints, endpoints).map_err(failed(COUNTERS))
+    }
+
+    /// How many flows endpoints have now, in the order of `endpoints`.
+    pub fn active_flows(&self, endpoints: &[u32]) -> Vec<u64> {
+        let meters = endpoints.iter().map(|endpoint| self.meters.value(*endpoint));
+        meters.map(|meter: Option<Meter>| meter.map_or(0, |meter| meter.flows.into())).collect()
     }
 
     /// How targets do, over all CPUs, in the order of `targets`.

@@ -49,9 +49,9 @@ impl Running {
             Request::Services(reply) => {
                 drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).services())))
             }
-            Request::Endpoints(reply) => {
-                drop(reply.send(caller.and_then(|c| self.endpoints(&c.rights, &self.counts()))))
-            }
+            Request::Endpoints(reply) => drop(
+                reply.send(caller.and_then(|c| self.endpoints(&c.rights, &self.endpoint_counts()))),
+            ),
             Request::Targets(reply) => {
                 drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).all_targets())))
             }
@@ -145,7 +145,17 @@ impl Running {
     }
 
     fn counts(&self) -> Counts {
-        flows::count(self.datapath.reader().flows())
+        let targets = flows::by_target(self.datapath.reader().flows());
+        Counts { targets, ..self.endpoint_counts() }
+    }
+
+    /// Without a look at each flow, so that targets have none.
+    fn endpoint_counts(&self) -> Counts {
+        let endpoints = self.loaded.model.endpoints().values();
+        let ids = &self.store.state().ids;
+        let indices: Vec<u32> = endpoints.filter_map(|endpoint| ids.endpoint(endpoint)).collect();
+        let flows = self.datapath.reader().active_flows(&indices);
+        Counts { endpoints: indices.into_iter().zip(flows).collect(), ..Counts::default() }
     }
 
     fn names(&self, rights: &Rights, network: &str) -> Result<types::NetworkNames, Refused> {

@@ -38,7 +38,7 @@ use crate::{
     host::{Events, Host},
     parting,
     plan::Plan,
-    state::{self, Journal, State, Store},
+    state::{Journal, State, Store},
     store::{Kernel, MapStore as _},
     supported::{self, Unsupported},
     tables::Tables,
@@ -124,7 +124,7 @@ impl Running {
         let bus = Bus::open(&gateway.state_dir);
         let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
         bus.publish(Event::new(Kind::GatewayStarted, text));
-        keep(&mut store, &state, &bus)?;
+        keep(&mut store, &datapath, &state, &bus)?;
         let kernel = datapath.store()?;
         let publisher = Publisher::new(Arc::clone(datapath.reader()));
         let (checks, reports) = Checks::start().map_err(Error::Checks)?;
@@ -305,7 +305,7 @@ impl Running {
     /// Takes over a configuration.
     pub fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
-        keep(self.store.as_mut(), &next.state, &self.events)?;
+        keep(self.store.as_mut(), &self.datapath, &next.state, &self.events)?;
         for item in &next.warnings {
             warn!("{}; {}", item.message(), item.help);
         }
@@ -364,7 +364,18 @@ impl Running {
 }
 
 /// Keeps a state that was computed from the one that is kept, and tells what that changes.
-fn keep(store: &mut (impl Store + ?Sized), next: &State, events: &Bus) -> Result<(), state::Error> {
+///
+/// First an index that stands for something else from now on loses what was counted under it: if
+/// the daemon dies in between, nobody has lost a count.
+fn keep(
+    store: &mut (impl Store + ?Sized),
+    datapath: &Datapath,
+    next: &State,
+    events: &Bus,
+) -> Result<(), Error> {
+    let before = &store.state().ids;
+    let ids = &next.ids;
+    datapath.forget_counts(&ids.reused_endpoints(before), &ids.reused_targets(before))?;
     let changes = store.state().changes_to(next);
     let news = of_connections(&store.state().connections, &next.connections);
     store.commit(changes)?;

@@ -59,6 +59,14 @@ impl Indices {
         Ok(())
     }
 
+    /// Those that stood for something else before, or did at some time.
+    pub fn reused_since(&self, before: &Self) -> Vec<u32> {
+        let known = |key: &String, index: u32| before.used.get(key) == Some(&index);
+        let reused =
+            self.used.iter().filter(|(key, index)| **index < before.next && !known(key, **index));
+        reused.map(|(_, index)| *index).collect()
+    }
+
     fn take(&mut self, limit: u32, just_freed: &mut Vec<u32>) -> Option<u32> {
         if self.next < limit {
             self.next += 1;
@@ -93,6 +101,19 @@ mod tests {
         assert_eq!(assign(&mut indices, &["c"], 4), Ok(vec![3]));
         assert_eq!(assign(&mut indices, &["c", "d"], 4), Ok(vec![3, 2]));
         assert_eq!(assign(&mut indices, &["e", "f", "g"], 4), Ok(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn what_is_used_again_is_told() {
+        let mut indices = Indices::default();
+        assign(&mut indices, &["a", "b", "c"], 5).unwrap();
+        let before = indices.clone();
+        assign(&mut indices, &["a", "c", "d"], 5).unwrap();
+        assert!(indices.reused_since(&before).is_empty(), "`d` has an index that nobody had");
+        let before = indices.clone();
+        assign(&mut indices, &["a", "d", "e"], 5).unwrap();
+        assert_eq!(indices.reused_since(&before), [2], "`e` has that of `b`");
+        assert!(indices.reused_since(&indices).is_empty());
     }
 
     #[test]

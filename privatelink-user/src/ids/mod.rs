@@ -101,6 +101,16 @@ impl Ids {
         Ok(())
     }
 
+    /// The indices of endpoints that stood for others before.
+    pub fn reused_endpoints(&self, before: &Self) -> Vec<u32> {
+        self.endpoints.reused_since(&before.endpoints)
+    }
+
+    /// The indices of targets that stood for others before.
+    pub fn reused_targets(&self, before: &Self) -> Vec<u32> {
+        self.targets.reused_since(&before.targets)
+    }
+
     /// Whether nothing has an index yet.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -1,4 +1,5 @@
-//! How many source ports are in use: what no counter tells, and what runs out.
+//! Which flows there are at one moment, and so how many source ports are in use: no counter tells,
+//! and they run out.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -43,6 +44,15 @@ impl Census {
             *places.entry(place).or_default() += 1;
         }
         Self(places)
+    }
+
+    /// Flows by target index.
+    pub fn by_target(&self) -> BTreeMap<u32, u64> {
+        let mut flows = BTreeMap::new();
+        for ((_, target, ..), count) in &self.0 {
+            *flows.entry(u32::from(*target)).or_default() += count;
+        }
+        flows
     }
 
     /// Of each service the fullest part: the source ports towards one port of one target.
@@ -146,6 +156,7 @@ mod tests {
         ];
         let census = Census::of(flows.into_iter());
         let fullest = census.fullest(&inventory);
+        assert_eq!(census.by_target(), BTreeMap::from([(1, 4), (2, 3), (9, 1)]));
         assert_eq!(fullest, [Use { used: 3, of: 2 * PORTS }, Use { used: 4, of: 3 * PORTS }]);
         assert_eq!(Census::default().fullest(&inventory)[0], Use { used: 0, of: 2 * PORTS });
     }

@@ -80,6 +80,10 @@ families! {
         = "Flows that the flow table has room for.";
     DROPS: Counter "privatelink_drops_total" ["reason"]
         = "Packets not forwarded, by reason.";
+    ENDS_LOST: Counter "privatelink_flow_ends_lost_total" []
+        = "Flows whose end the daemon was not told, since it did not listen.";
+    REFUSALS_LEFT_OUT: Counter "privatelink_refused_flows_left_out_total" []
+        = "Refused flows that the daemon was not told of, since they were too many.";
     NETWORK_ATTACHED: Gauge "privatelink_network_attached" ["network", "interface", "mode"]
         = "Whether the network's packets are forwarded; mode is native, generic or none.";
     SERVICE_ENDPOINTS: Gauge "privatelink_service_endpoints" ["service", "state"]
@@ -90,6 +94,22 @@ families! {
         = "Share of source ports in use towards that target port of the service where it is highest.";
     TARGET_RESOLVED: Gauge "privatelink_target_next_hop_resolved" ["service", "target"]
         = "Whether the next hop to the target answers.";
+    TARGET_ACTIVE_FLOWS: Gauge "privatelink_target_active_flows" ["service", "target"]
+        = "Flows to the target now.";
+    TARGET_NEW_FLOWS: Counter "privatelink_target_new_flows_total" ["service", "target"]
+        = "Flows opened to the target.";
+    TARGET_ANSWERED: Counter "privatelink_target_answered_flows_total" ["service", "target"]
+        = "TCP flows that the target has answered.";
+    TARGET_REFUSED: Counter "privatelink_target_refused_flows_total" ["service", "target"]
+        = "TCP flows that the target has reset instead of answering.";
+    TARGET_RESETS: Counter "privatelink_target_resets_total" ["service", "target"]
+        = "TCP resets from the target, refused flows among them.";
+    TARGET_UNREACHABLE: Counter "privatelink_target_unreachable_total" ["service", "target"]
+        = "ICMP errors that say that the target cannot be reached.";
+    TARGET_PACKETS: Counter "privatelink_target_ended_packets_total" ["service", "target", "direction"]
+        = "Packets of flows that have ended: in to the target, out from it.";
+    TARGET_BYTES: Counter "privatelink_target_ended_bytes_total" ["service", "target", "direction"]
+        = "Bytes of flows that have ended: in to the target, out from it.";
     ENDPOINT_STATE: Gauge "privatelink_endpoint_state" ["endpoint", "service", "network", "state"]
         = "1, with the state of the endpoint's connection as a label.";
     ENDPOINT_PACKETS: Counter "privatelink_endpoint_packets_total" ["endpoint", "service", "network", "direction"]
@@ -98,6 +118,16 @@ families! {
         = "Bytes of the forwarded IP packets.";
     ENDPOINT_NEW_FLOWS: Counter "privatelink_endpoint_new_flows_total" ["endpoint", "service", "network"]
         = "Flows opened.";
+    ENDPOINT_RESETS: Counter "privatelink_endpoint_resets_total" ["endpoint", "service", "network", "from"]
+        = "TCP resets forwarded: from a consumer or a target.";
+    ENDPOINT_ANSWERS: Counter "privatelink_endpoint_answers_total" ["endpoint", "service", "network"]
+        = "Refused packets whose sender was told by a TCP reset or an ICMP error.";
+    ENDPOINT_ERRORS: Counter "privatelink_endpoint_icmp_errors_total" ["endpoint", "service", "network"]
+        = "ICMP errors about packets of flows, translated.";
+    ENDPOINT_ACTIVE_FLOWS: Gauge "privatelink_endpoint_active_flows" ["endpoint", "service", "network"]
+        = "Flows now.";
+    ENDPOINT_DROPS: Counter "privatelink_endpoint_drops_total" ["endpoint", "service", "network", "reason"]
+        = "Packets not forwarded, by reason; only reasons that there were.";
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! A scrape as text: what was counted, under the names that it has now.
 
-use std::fmt::Display;
+use std::{collections::BTreeMap, fmt::Display};
 
-use privatelink_common::{EndpointCounters, Reason};
+use privatelink_common::{EndpointCounters, Reason, TargetCounters};
 
 use super::{
     census::Census,
-    family as all,
+    family::{self as all, Family},
     inventory::{Inventory, Progress},
     text::{Format, Page, labels},
 };
@@ -23,8 +23,18 @@ const BYTES_PER_ENDPOINT: usize = 1_024;
 pub struct Readings {
     /// The counters of endpoints, in the order of the inventory.
     pub endpoints: Vec<EndpointCounters>,
+    /// The flows of endpoints, in the order of the inventory.
+    pub active: Vec<u64>,
+    /// The counters of targets, in the order of the inventory.
+    pub targets: Vec<TargetCounters>,
     /// Packets not forwarded.
     pub drops: Vec<(Reason, u64)>,
+    /// Packets not forwarded, by endpoint index.
+    pub endpoint_drops: BTreeMap<u32, BTreeMap<Reason, u64>>,
+    /// Ends of flows that nobody was told.
+    pub ends_lost: u64,
+    /// Refused flows that nobody was told of.
+    pub refusals_left_out: u64,
     /// Flows in the flow table.
     pub flows: u64,
 }
@@ -36,9 +46,15 @@ impl Readings {
     /// When a map cannot be read.
     pub fn take(reader: &Reader, inventory: &Inventory) -> Result<Self, bpf::Error> {
         let endpoints: Vec<u32> = inventory.endpoints.iter().map(|one| one.index).collect();
+        let targets: Vec<u32> = inventory.targets.iter().map(|one| one.index).collect();
         Ok(Self {
             endpoints: reader.counters(&endpoints)?,
+            active: reader.active_flows(&endpoints),
+            targets: reader.target_counters(&targets)?,
             drops: reader.drops()?,
+            endpoint_drops: reader.endpoint_drops()?,
+            ends_lost: reader.ends_lost()?,
+            refusals_left_out: reader.refusals_left_out()?,
             flows: reader.flow_count()?,
         })
     }
@@ -56,15 +72,14 @@ pub fn page(format: Format, inventory: &Inventory, readings: &Readings, census: 
     for (reason, count) in &readings.drops {
         drops.add(&[&labels(&[("reason", reason.name())])], count);
     }
+    page.family(&all::ENDS_LOST).add(&[], readings.ends_lost);
+    page.family(&all::REFUSALS_LEFT_OUT).add(&[], readings.refusals_left_out);
     let mut attached = page.family(&all::NETWORK_ATTACHED);
     for network in &inventory.networks {
         attached.add(&[&network.labels], u8::from(network.attached));
     }
     services(&mut page, inventory, census);
-    let mut resolved = page.family(&all::TARGET_RESOLVED);
-    for target in &inventory.targets {
-        resolved.add(&[&target.labels], u8::from(target.resolved));
-    }
+    targets(&mut page, inventory, readings, census);
     endpoints(&mut page, inventory, readings);
     page.finish()
 }
@@ -107,27 +122,73 @@ fn services(page: &mut Page, inventory: &Inventory, census: &Census) {
     }
 }
 
+const IN: &str = "direction=\"in\"";
+const OUT: &str = "direction=\"out\"";
+
+/// What one counter of a thing is, and with which further label.
+type Part<C> = (&'static str, fn(&C) -> u64);
+
+fn targets(page: &mut Page, inventory: &Inventory, readings: &Readings, census: &Census) {
+    let mut resolved = page.family(&all::TARGET_RESOLVED);
+    for target in &inventory.targets {
+        resolved.add(&[&target.labels], u8::from(target.resolved));
+    }
+    let mut active = page.family(&all::TARGET_ACTIVE_FLOWS);
+    let by_target = census.by_target();
+    for target in &inventory.targets {
+        active.add(&[&target.labels], by_target.get(&target.index).unwrap_or(&0));
+    }
+    let families: [(&'static Family, &[Part<TargetCounters>]); 7] = [
+        (&all::TARGET_NEW_FLOWS, &[("", |of| of.opened)]),
+        (&all::TARGET_ANSWERED, &[("", |of| of.answered)]),
+        (&all::TARGET_REFUSED, &[("", |of| of.refused)]),
+        (&all::TARGET_RESETS, &[("", |of| of.resets)]),
+        (&all::TARGET_UNREACHABLE, &[("", |of| of.unreachable)]),
+        (&all::TARGET_PACKETS, &[(IN, |of| of.packets_in), (OUT, |of| of.packets_out)]),
+        (&all::TARGET_BYTES, &[(IN, |of| of.bytes_in), (OUT, |of| of.bytes_out)]),
+    ];
+    for (family, parts) in families {
+        let mut samples = page.family(family);
+        for (target, counters) in inventory.targets.iter().zip(&readings.targets) {
+            for (label, value) in parts {
+                samples.add(&[&target.labels, label], value(counters));
+            }
+        }
+    }
+}
+
 fn endpoints(page: &mut Page, inventory: &Inventory, readings: &Readings) {
-    const IN: &str = "direction=\"in\"";
-    const OUT: &str = "direction=\"out\"";
-    let counted = || inventory.endpoints.iter().zip(&readings.endpoints);
     let mut states = page.family(&all::ENDPOINT_STATE);
     for endpoint in &inventory.endpoints {
         states.add(&[&endpoint.labels, &labels(&[("state", endpoint.state.word())])], 1);
     }
-    let mut packets = page.family(&all::ENDPOINT_PACKETS);
-    for (endpoint, counters) in counted() {
-        packets.add(&[&endpoint.labels, IN], counters.packets_in);
-        packets.add(&[&endpoint.labels, OUT], counters.packets_out);
+    let resets: &[Part<EndpointCounters>] =
+        &[("from=\"consumer\"", |of| of.resets_in), ("from=\"target\"", |of| of.resets_out)];
+    let families: [(&'static Family, &[Part<EndpointCounters>]); 6] = [
+        (&all::ENDPOINT_PACKETS, &[(IN, |of| of.packets_in), (OUT, |of| of.packets_out)]),
+        (&all::ENDPOINT_BYTES, &[(IN, |of| of.bytes_in), (OUT, |of| of.bytes_out)]),
+        (&all::ENDPOINT_NEW_FLOWS, &[("", |of| of.new_flows)]),
+        (&all::ENDPOINT_RESETS, resets),
+        (&all::ENDPOINT_ANSWERS, &[("", |of| of.answers)]),
+        (&all::ENDPOINT_ERRORS, &[("", |of| of.errors)]),
+    ];
+    for (family, parts) in families {
+        let mut samples = page.family(family);
+        for (endpoint, counters) in inventory.endpoints.iter().zip(&readings.endpoints) {
+            for (label, value) in parts {
+                samples.add(&[&endpoint.labels, label], value(counters));
+            }
+        }
     }
-    let mut bytes = page.family(&all::ENDPOINT_BYTES);
-    for (endpoint, counters) in counted() {
-        bytes.add(&[&endpoint.labels, IN], counters.bytes_in);
-        bytes.add(&[&endpoint.labels, OUT], counters.bytes_out);
+    let mut active = page.family(&all::ENDPOINT_ACTIVE_FLOWS);
+    for (endpoint, flows) in inventory.endpoints.iter().zip(&readings.active) {
+        active.add(&[&endpoint.labels], flows);
     }
-    let mut flows = page.family(&all::ENDPOINT_NEW_FLOWS);
-    for (endpoint, counters) in counted() {
-        flows.add(&[&endpoint.labels], counters.new_flows);
+    let mut drops = page.family(&all::ENDPOINT_DROPS);
+    for endpoint in &inventory.endpoints {
+        for (reason, count) in readings.endpoint_drops.get(&endpoint.index).into_iter().flatten() {
+            drops.add(&[&endpoint.labels, &labels(&[("reason", reason.name())])], count);
+        }
     }
 }
 
@@ -141,8 +202,16 @@ mod tests {
         let mut inventory = inventory();
         inventory.progress.reloaded(false, std::time::Duration::from_millis(1500));
         let counters = EndpointCounters { packets_in: 7, bytes_out: 900, ..Default::default() };
-        let readings =
-            Readings { endpoints: vec![counters], drops: vec![(Reason::NoFlow, 3)], flows: 5 };
+        let index = inventory.endpoints[0].index;
+        let readings = Readings {
+            endpoints: vec![counters],
+            active: vec![6],
+            targets: vec![TargetCounters { refused: 3, ..Default::default() }; 2],
+            drops: vec![(Reason::NoFlow, 3)],
+            endpoint_drops: [(index, [(Reason::NotAllowed, 4)].into())].into(),
+            flows: 5,
+            ..Readings::default()
+        };
         let page = page(Format::Plain, &inventory, &readings, &Census::default());
         for line in [
             "privatelink_build_info{gateway=\"gw-a\",version=\"0.1.0\"} 1",
@@ -161,6 +230,11 @@ mod tests {
              network=\"acme\",direction=\"in\"} 7",
             "privatelink_endpoint_bytes_total{endpoint=\"acme-a\",service=\"a\",\
              network=\"acme\",direction=\"out\"} 900",
+            "privatelink_endpoint_drops_total{endpoint=\"acme-a\",service=\"a\",\
+             network=\"acme\",reason=\"not_allowed\"} 4",
+            "privatelink_endpoint_active_flows{endpoint=\"acme-a\",service=\"a\",\
+             network=\"acme\"} 6",
+            "privatelink_target_refused_flows_total{service=\"a\",target=\"10.0.0.10\"} 3",
         ] {
             assert!(page.lines().any(|found| found == line), "{line:?} is not in\n{page}");
         }

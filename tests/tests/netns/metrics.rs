@@ -31,6 +31,8 @@ pub fn scrape(scene: &Scene) -> Result<Scrape> {
 fn a_scrape_has_every_metric_of_the_page_and_no_other() {
     let scene = Scene::with(&config(9469)).unwrap();
     everything_works(scene.acme()).unwrap();
+    // Without a drop, no endpoint has a reason.
+    scene.acme().run(|| client::connect(at(ENDPOINT[0], 1), SOON)).unwrap_err();
     let scrape = scrape(&scene).unwrap();
     assert!(scrape.text.ends_with("\n# EOF\n"), "{}", scrape.text);
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
@@ -50,6 +52,9 @@ fn a_scrape_has_every_metric_of_the_page_and_no_other() {
     let acme = [("endpoint", "acme-web"), ("service", "web"), ("network", "acme")];
     assert_eq!(plain.sum("privatelink_endpoint_new_flows_total", &acme), Some(6.0));
     assert_eq!(plain.sum("privatelink_endpoint_new_flows_total", &[]), Some(6.0));
+    let refused = [("endpoint", "acme-web"), ("reason", "no_listener")];
+    assert_eq!(plain.sum("privatelink_endpoint_drops_total", &refused), Some(1.0));
+    assert_eq!(plain.sum("privatelink_endpoint_answers_total", &acme), Some(1.0));
     let native = [("network", "vendor"), ("mode", "native")];
     assert_eq!(plain.sum("privatelink_network_attached", &native), Some(1.0));
     let hops = plain.sum("privatelink_target_next_hop_resolved", &[("service", "web")]);

@@ -5,24 +5,15 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use log::error;
 
-use super::{Chain, Running, keep};
+use super::{Chain, Error, Running, keep};
 use crate::{
     desired::next_hops,
     model::Model,
-    state::{self, State, TooMuch},
+    state::{State, TooMuch},
     tables::Tables,
     targets::{NoRoom, Pools},
     timestamp::Timestamp,
 };
-
-/// What cannot be followed.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error(transparent)]
-    TooMuch(#[from] TooMuch),
-    #[error(transparent)]
-    State(#[from] state::Error),
-}
 
 impl Running {
     /// Keeps what is known of targets, begins the drain of those that are gone from names and
@@ -36,14 +27,14 @@ impl Running {
         Some(text)
     }
 
-    fn keep_targets(&mut self) -> Result<(), Failed> {
+    fn keep_targets(&mut self) -> Result<(), Error> {
         let (state, now) = (self.store.state(), Timestamp::now());
         let (known, next) = (&state.inputs, &self.inputs);
         let moved = (&known.resolved, &known.listed) != (&next.resolved, &next.listed);
         if moved || state.drains.is_due(&self.loaded.model, &self.inputs, now) {
             let mut next = state.clone();
             next.follow(&self.loaded.model, self.host.facts(), &self.inputs, now)?;
-            keep(self.store.as_mut(), &next, &self.events)?;
+            keep(self.store.as_mut(), &self.datapath, &next, &self.events)?;
             self.inputs = next.inputs;
         } else if known.health != next.health {
             let changes = state.inputs_to(next);
