@@ -26,6 +26,9 @@ pub fn run() -> Result<()> {
     if let Err(error) = packages::install_missing(packages::SERVICE) {
         println!("setup: going on without it, and without the suite `packaging`: {error:#}");
     }
+    if let Err(error) = packages::install_missing(packages::PROMETHEUS) {
+        println!("setup: going on without it, and without the suite `prometheus`: {error:#}");
+    }
     if let Err(error) = schemathesis::install() {
         println!("setup: going on without it, and without the suite `api`: {error:#}");
     }

@@ -58,6 +58,12 @@ pub const ORACLE: &[Need] = &[need(
 pub const SERVICE: &[Need] =
     &[need("systemd", Program("systemd-analyze"), "checks the unit, also where it does not run")];
 
+/// What reads metrics, alert rules and the dashboard's queries. Tests do without it, and say so.
+pub const PROMETHEUS: &[Need] = &[
+    need("prometheus", Program("prometheus"), "scrapes a gateway"),
+    need("prometheus", Program("promtool"), "checks metrics, and tests alert rules"),
+];
+
 /// What a Python program in a folder of its own needs.
 pub const PYTHON: &[Need] =
     &[need("python3-venv", File("/usr/share/doc/python3-venv"), "makes such a folder")];

@@ -15,6 +15,8 @@ pub enum Privilege {
     Systemd,
     /// All of [`Privilege::Root`], and Python's schemathesis, which thinks of requests.
     Schemathesis,
+    /// All of [`Privilege::Root`], and Prometheus, which reads metrics and rules.
+    Prometheus,
     /// Loading programs and maps.
     Bpf,
     /// Network namespaces, and programs on their interfaces.
@@ -36,6 +38,13 @@ impl Privilege {
         if self == Self::Systemd {
             let command = packages::install_command(packages::SERVICE);
             ensure!(packages::are_met(packages::SERVICE), "needs systemd; as root: {command}");
+        }
+        if self == Self::Prometheus {
+            let command = packages::install_command(packages::PROMETHEUS);
+            ensure!(
+                packages::are_met(packages::PROMETHEUS),
+                "needs Prometheus; as root: {command}"
+            );
         }
         if self == Self::Schemathesis {
             ensure!(schemathesis::program().exists(), "needs schemathesis: cargo xtask setup");
@@ -62,7 +71,7 @@ impl Privilege {
         match self {
             Self::None | Self::Scapy | Self::Systemd => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
-            Self::Root | Self::Schemathesis => {
+            Self::Root | Self::Prometheus | Self::Schemathesis => {
                 &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN"), (SYS_ADMIN, "CAP_SYS_ADMIN")]
             }
         }
