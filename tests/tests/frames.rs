@@ -1,8 +1,11 @@
 //! The library does with every fixture what the table says. No privilege.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use privatelink_tests::fixtures::{self, Fixture, Host, Interfaces, MAX_FLOWS, Sent, Tagged, play};
+use privatelink_tests::fixtures::spread::{deviation, pool, spread, talks};
+use privatelink_tests::fixtures::{
+    self, Family, Fixture, Gateway as _, Host, Interfaces, MAX_FLOWS, Sent, Tagged, World, play,
+};
 
 const INTERFACES: Interfaces = Interfaces([11, 12, 13, 14]);
 
@@ -20,6 +23,37 @@ fn every_fixture_goes_as_the_table_says() {
         .collect();
     let (failed, all) = (failures.len(), fixtures.len());
     assert!(failures.is_empty(), "{failed} of {all} fixtures:\n{}", failures.join("\n\n"));
+}
+
+/// The same clients before and after one of the targets falls ill: of those that were with the
+/// others, few meet another one.
+#[test]
+fn a_target_that_goes_moves_few_of_the_others_flows() {
+    const FLOWS: u32 = 100_000;
+    const TARGETS: usize = 10;
+    let weights = [100; TARGETS];
+    let opened = |ill| {
+        let mut world = World::new(&INTERFACES);
+        world.share(Family::V4, &pool(&weights, ill).unwrap());
+        let mut host = Host::new(FLOWS * 2);
+        host.load(&world.tables).unwrap();
+        let counts = spread(&mut host, &INTERFACES, talks(Family::V4, FLOWS)).unwrap();
+        let flows = host.flows().into_iter().filter(|flow| !flow.is_reverse());
+        let whose: BTreeMap<_, u32> =
+            flows.map(|flow| ((flow.client.to_ip(), flow.consumer_ports), flow.target())).collect();
+        (counts, whose)
+    };
+    let (counts, before) = opened(None);
+    let off = deviation(&weights, &counts);
+    println!("{TARGETS} targets: {off:.1} thousandths off");
+    assert!(off < 30.0, "{counts:?}");
+    let (counts, after) = opened(Some(3));
+    assert_eq!(counts.get(&3), None);
+    let left: BTreeSet<u32> = after.values().copied().collect();
+    let others: Vec<_> = before.iter().filter(|(_, target)| left.contains(target)).collect();
+    let moved = others.iter().filter(|(client, target)| after[client] != **target).count();
+    println!("{moved} of {} flows of the others moved", others.len());
+    assert!(moved * 100 < others.len() * 6, "{moved} of {}", others.len());
 }
 
 #[test]

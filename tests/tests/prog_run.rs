@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use privatelink_common::flow::{Flow, Phase, word};
 use privatelink_common::{EndCause, Listener, TCP, UDP};
-use privatelink_tests::fixtures::spread::spread;
+use privatelink_tests::fixtures::spread::{deviation, pool, spread, talks};
 use privatelink_tests::fixtures::world::{ENDPOINTS, TARGETS};
 use privatelink_tests::fixtures::{
     self, Action, Counts, Family, Gateway, Host, Interfaces, Kernel, MAX_FLOWS, Outcome, Port,
@@ -131,6 +131,26 @@ fn flows_of_a_client_stick_to_one_target() {
                 assert_eq!(of_one == 1, flags == Listener::STICKY, "{talk}: {of_one} targets");
                 assert!(targets(&mut from_clients.clone()) > 4, "{talk}: clients share");
             }
+        }
+    });
+}
+
+/// Through the kernel's programs, from the daemon's own tables.
+#[test]
+fn a_hundred_thousand_flows_are_shared_by_weight() {
+    const FLOWS: u32 = 100_000;
+    const WEIGHTS: [u32; 4] = [200, 100, 50, 50];
+    with_interfaces(|interfaces| {
+        for family in [Family::V4, Family::V6] {
+            let mut world = World::new(interfaces);
+            world.share(family, &pool(&WEIGHTS, None).unwrap());
+            let mut kernel = Kernel::new(FLOWS * 2).unwrap();
+            kernel.load(&world.tables).unwrap();
+            let counts = spread(&mut kernel, interfaces, talks(family, FLOWS)).unwrap();
+            let off = deviation(&WEIGHTS, &counts);
+            println!("{family:?}: {counts:?}, {off:.1} thousandths off");
+            assert_eq!(counts.values().sum::<usize>(), FLOWS as usize);
+            assert!(off < 20.0, "{counts:?}");
         }
     });
 }

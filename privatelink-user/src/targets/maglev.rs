@@ -13,8 +13,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, net::IpAddr};
 const LENGTHS: [u32; 13] =
     [61, 127, 251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071, 262_139];
 
-/// Places for each target of an even table, where there is room: shares are exact to half a
-/// percent.
+/// Places for each target of an even table, where there is room: shares are exact to a percent.
 pub(super) const PLACES: u32 = 100;
 
 /// How much longer than an even one a table may be for the sake of its least weight.

@@ -4,10 +4,10 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use privatelink_tests::lab::client;
 
-use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, Scene, at};
+use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, Scene, at, reload};
 
 /// A port of the provider where the test itself listens.
 const PORT: u16 = 9999;
@@ -61,13 +61,6 @@ impl Conversation {
     }
 }
 
-fn reload(scene: &Scene, config: &str) -> Result<()> {
-    scene.daemon.write_config(config)?;
-    let output = scene.daemon.cli().arg("reload").output().context("privatelink reload")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
 #[test]
 fn a_removed_target_resets_both_ends_of_its_flows_only() {
     let config = || config().replacen("acceptance =", "drain = \"0s\"\nacceptance =", 1);
@@ -76,11 +69,11 @@ fn a_removed_target_resets_both_ends_of_its_flows_only() {
     for (family, target) in TARGETS.into_iter().enumerate() {
         let ends = Conversation::open(&scene, family).unwrap();
         let other = Conversation::open(&scene, 1 - family).unwrap();
-        reload(&scene, &config().replace(target.trim_end(), "")).unwrap();
+        reload(&scene.daemon, &config().replace(target.trim_end(), "")).unwrap();
         ends.ends_with_resets(SOON).unwrap();
         (&other.client).write_all(b"still").unwrap();
         (&other.server).read_exact(&mut [0; 5]).unwrap();
-        reload(&scene, &config()).unwrap();
+        reload(&scene.daemon, &config()).unwrap();
     }
 }
 
@@ -93,11 +86,11 @@ fn tightened_rules_and_rejections_reset_both_ends() {
     let rejected = config().replace("allow = [\"acme\", \"globex\"]", "allow = [\"globex\"]");
     for config_then in [tightened, rejected] {
         let conversations = [0, 1].map(|family| Conversation::open(&scene, family).unwrap());
-        reload(&scene, &config_then).unwrap();
+        reload(&scene.daemon, &config_then).unwrap();
         for ends in conversations {
             ends.ends_with_resets(SOON).unwrap();
         }
-        reload(&scene, &config()).unwrap();
+        reload(&scene.daemon, &config()).unwrap();
     }
 }
 

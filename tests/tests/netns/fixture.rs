@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
 use privatelink_tests::lab::{Captures, Daemon, Host, Lab, Network, Provider, client, tool};
 
@@ -57,6 +57,14 @@ impl Scene {
     pub fn acme(&self) -> &Host {
         self.lab.host("acme")
     }
+}
+
+/// Has a daemon apply another configuration.
+pub fn reload(daemon: &Daemon, config: &str) -> Result<()> {
+    daemon.write_config(config)?;
+    let output = daemon.cli().arg("reload").output().context("privatelink reload")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 /// Lays the networks of `gateway.toml`.

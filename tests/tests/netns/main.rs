@@ -23,6 +23,7 @@ mod refused;
 mod scale;
 mod service;
 mod sums;
+mod targets;
 mod unprivileged;
 mod upgrade;
 mod vlan;
