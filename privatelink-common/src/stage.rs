@@ -38,6 +38,8 @@ stages! {
     Icmp = "privatelink_icmp",
     /// Translates an ICMP error, and the packet that it quotes.
     IcmpError = "privatelink_icmp_error",
+    /// Translates an ICMP error about a packet of a flow whose ends are of different families.
+    TranslateError = "privatelink_translate_error",
     /// Tells the sender of a refused packet.
     Answer = "privatelink_answer",
     /// Finds the flow of fragments.

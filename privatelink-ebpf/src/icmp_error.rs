@@ -18,7 +18,7 @@ use crate::{
         Control, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6, QuotedTcp, Transport, Udp,
     },
 };
-use privatelink_common::{Reason, flow::word};
+use privatelink_common::{Reason, Stage, flow::word};
 
 /// More than any offset of a quoted transport header; the verifier wants a bound.
 const OFFSETS: usize = 0xff;
@@ -40,6 +40,9 @@ fn error_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdi
     let Some(found) = Found::at(tables, scratch.slot.load()) else {
         return Verdict::drop(Reason::Internal);
     };
+    if found.word & word::LEAVES_V6 != I::LEAVES {
+        return Verdict::Next(Stage::TranslateError);
+    }
     let endpoint = found.slot.endpoint();
     let way = Way::<I>::of(&found);
     let length = match &permit::<F, T, I>(frame, tables, &found, way.mtu) {
@@ -65,7 +68,7 @@ fn error_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdi
 
 /// Whether an error may go on: its length from the IP header on, or why it may not.
 #[inline(never)]
-fn permit<F: Frame, T: Tables, I: Control>(
+pub fn permit<F: Frame, T: Tables, I: Control>(
     frame: &mut F,
     tables: &T,
     found: &Found<'_>,
@@ -75,10 +78,6 @@ fn permit<F: Frame, T: Tables, I: Control>(
     let length = header.datagram()?.length;
     if let Some(reason) = refused(found) {
         return Err(reason);
-    }
-    // Between families, an error is another message with another packet in it.
-    if found.word & word::LEAVES_V6 != I::LEAVES {
-        return Err(Reason::Protocol);
     }
     if length > mtu {
         return Err(Reason::TooBig);
@@ -96,17 +95,17 @@ fn permit<F: Frame, T: Tables, I: Control>(
 
 /// Whether an error says that nobody is there.
 #[inline(always)]
-fn says_unreachable<F: Frame, I: Control>(frame: &mut F) -> bool {
+pub fn says_unreachable<F: Frame, I: Control>(frame: &mut F) -> bool {
     let message = frame.view::<Icmp>(ETHERNET_LEN + I::LEN);
     message.is_some_and(|message| I::is_unreachable(message.kind, message.code))
 }
 
 /// The quoted transport header.
-struct Segment {
+pub struct Segment {
     /// Where in the frame it begins.
-    at: u32,
+    pub at: u32,
     /// How many bytes from there are shown.
-    shown: u32,
+    pub shown: u32,
 }
 
 /// Makes the quoted packet what its sender knows; returns what the message's sum gains by that.
@@ -121,12 +120,27 @@ fn translate_quote<F: Frame, I: Control>(
     way: &Way<I>,
     segment: &Segment,
 ) -> Option<u32> {
+    let gain = translate_segment(frame, found, way.ports, segment)?;
+    let quoted = frame.view::<I>(ETHERNET_LEN + I::LEN + size_of::<Icmp>())?;
+    let address_gain = checksum::difference(TTL_STEP.into(), found.slot.l3_delta().into());
+    let header_gain = quoted.requote(way.destination, way.source, address_gain);
+    Some(gain + u32::from(address_gain) + u32::from(header_gain))
+}
+
+/// Makes the quoted transport header what its sender knows; returns what its sum gains.
+#[inline(always)]
+pub fn translate_segment<F: Frame>(
+    frame: &mut F,
+    found: &Found<'_>,
+    way_ports: u32,
+    segment: &Segment,
+) -> Option<u32> {
     let at = segment.at as usize & OFFSETS;
     let gain = if found.protocol() == Udp::PROTOCOL {
         let udp = frame.view::<Udp>(at)?;
         let (ports, check) = (udp.ports(), udp.check());
-        udp.rewrite(way.ports, found.slot.l4_delta());
-        port_gain(ports, way.ports) + change(check, udp.check())
+        udp.rewrite(way_ports, found.slot.l4_delta());
+        port_gain(ports, way_ports) + change(check, udp.check())
     } else {
         let check_gain = if segment.shown >= size_of::<QuotedTcp>() as u32 {
             let tcp = frame.view::<QuotedTcp>(at)?;
@@ -138,13 +152,10 @@ fn translate_quote<F: Frame, I: Control>(
         };
         let ports = frame.view::<Udp>(at)?;
         let before = ports.ports();
-        ports.set_ports(way.ports);
-        port_gain(before, way.ports) + check_gain
+        ports.set_ports(way_ports);
+        port_gain(before, way_ports) + check_gain
     };
-    let quoted = frame.view::<I>(ETHERNET_LEN + I::LEN + size_of::<Icmp>())?;
-    let address_gain = checksum::difference(TTL_STEP.into(), found.slot.l3_delta().into());
-    let header_gain = quoted.requote(way.destination, way.source, address_gain);
-    Some(gain + u32::from(address_gain) + u32::from(header_gain))
+    Some(gain)
 }
 
 /// Sends the error to the other side, where its message sums to `gain` more.

@@ -42,6 +42,7 @@ mod sum;
 mod sweep;
 mod tables;
 mod translate;
+mod translate_error;
 mod verdict;
 mod vlan;
 pub mod wire;
@@ -84,6 +85,7 @@ pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Ve
         Stage::Translate => translate::translate(frame, tables),
         Stage::Icmp => icmp::icmp(frame, tables),
         Stage::IcmpError => icmp_error::icmp_error(frame, tables),
+        Stage::TranslateError => translate_error::translate_error(frame, tables),
         Stage::Answer => answer::answer(frame, tables),
     };
     let answers = stage == Stage::Answer;

@@ -43,6 +43,7 @@ stages! {
     privatelink_translate: Translate,
     privatelink_icmp: Icmp,
     privatelink_icmp_error: IcmpError,
+    privatelink_translate_error: TranslateError,
     privatelink_answer: Answer,
 }
 

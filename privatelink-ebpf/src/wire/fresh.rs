@@ -1,6 +1,6 @@
 //! Packets that the gateway makes itself.
 
-use super::{Control, EtherType, FRESH_TTL, Ip as _, Ipv4, Ipv6, icmp_v4, icmp_v6};
+use super::{Control, EtherType, FRESH_TTL, Ip as _, Ipv4, Ipv6, across, icmp_v4, icmp_v6};
 use crate::checksum;
 
 /// What differs between the families in packets that nobody sent before, and in errors about
@@ -36,6 +36,13 @@ pub trait Fresh: Control {
     fn class(&self) -> u8;
     /// Writes all of the header for a packet that comes from the other family.
     fn compose_as(&mut self, header: &Header<Self>);
+
+    /// Length of what follows the header, as it says.
+    fn payload(&self) -> u32;
+    /// Type and code of an error in the other family, or [`NO_MESSAGE`](super::NO_MESSAGE).
+    fn message_across(kind: u8, code: u8) -> u32;
+    /// The rest of its header in the other family, likewise.
+    fn rest_across(kind: u8, code: u8, rest: u32) -> u32;
 
     /// The sum over the pseudo header of control messages, if there is one.
     fn control_sum(source: Self::Address, destination: Self::Address, length: u32) -> u32;
@@ -131,6 +138,22 @@ impl Fresh for Ipv4 {
     }
 
     #[inline(always)]
+    fn payload(&self) -> u32 {
+        let head = u32::from_be(self.version_length());
+        (head & 0xffff).saturating_sub(head >> 22 & 0x3c)
+    }
+
+    #[inline(always)]
+    fn message_across(kind: u8, code: u8) -> u32 {
+        across::message_to_v6(kind, code)
+    }
+
+    #[inline(always)]
+    fn rest_across(kind: u8, code: u8, rest: u32) -> u32 {
+        across::rest_to_v6(kind, code, rest)
+    }
+
+    #[inline(always)]
     fn control_sum(_source: u32, _destination: u32, _length: u32) -> u32 {
         0
     }
@@ -168,6 +191,21 @@ impl Fresh for Ipv6 {
         (self.next_header, self.hop_limit) = (header.protocol, header.hops);
         self.set_source(header.source);
         self.set_destination(header.destination);
+    }
+
+    #[inline(always)]
+    fn payload(&self) -> u32 {
+        u16::from_be(self.payload_length()).into()
+    }
+
+    #[inline(always)]
+    fn message_across(kind: u8, code: u8) -> u32 {
+        across::message_to_v4(kind, code)
+    }
+
+    #[inline(always)]
+    fn rest_across(kind: u8, code: u8, rest: u32) -> u32 {
+        across::rest_to_v4(kind, code, rest)
     }
 
     #[inline(always)]

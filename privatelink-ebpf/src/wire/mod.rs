@@ -4,6 +4,7 @@
 //! Accessors yield words as the machine loads them; what is a number on the wire is converted
 //! where it is used as one.
 
+mod across;
 mod arp;
 mod ethernet;
 mod extension;
@@ -16,6 +17,7 @@ mod transport;
 mod vlan;
 mod word;
 
+pub use across::NO_MESSAGE;
 pub use arp::Arp;
 pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet, MacWords};
 pub use extension::{Extension, Fragment, Word, option};

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use nix::errno::Errno;
 use privatelink_tests::lab::{Daemon, Host, Lab, Network, Provider, client, tool};
 
-use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at};
+use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, Scene, at};
 
 /// Pings an address three times with this many bytes.
 fn ping(host: &Host, address: &str, bytes: u32) -> std::result::Result<String, tool::ToolError> {
@@ -92,11 +92,29 @@ fn a_closed_port_of_the_target_is_told_to_the_client() {
     assert_eq!(scene.daemon.drops().unwrap(), 0);
 }
 
+/// The configuration without one of its targets: its clients go to that of the other family.
+fn without_target(config: &str, address: &str) -> String {
+    let target = format!("[[service.target]]\naddress = \"{address}\"\n");
+    assert!(config.contains(&target), "{config}");
+    config.replace(&target, "")
+}
+
+#[test]
+fn a_closed_port_is_told_across_families() {
+    for (endpoint, target) in ENDPOINT.into_iter().zip(SERVER) {
+        let scene = Scene::with(&without_target(&with_closed_ports(), target)).unwrap();
+        let closed = at(endpoint, 9);
+        let error = scene.acme().run(|| refusal(closed, b"anybody there?")).unwrap();
+        assert_eq!(error, Some(Errno::ECONNREFUSED as i32), "UDP to {closed}");
+        assert_eq!(scene.daemon.drops().unwrap(), 0);
+    }
+}
+
 /// The target, behind a router of its network.
 const FAR: [[&str; 2]; 2] = [["10.2.0.1/24", "10.2.0.10/24"], ["fd00:2::1/64", "fd00:2::10/64"]];
 
-/// A gateway whose target is behind a link of 1,280 bytes.
-fn narrow() -> Result<(Daemon, Provider, Lab)> {
+/// A gateway whose target is behind a link of 1,280 bytes; `change` changes its configuration.
+fn narrow(change: impl Fn(String) -> String) -> Result<(Daemon, Provider, Lab)> {
     let mut lab = Lab::builder()
         .network(Network::consumer("acme").gateway(&["10.1.0.1/16", "fd00:1::1/64"]))
         .network(Network::consumer("globex"))
@@ -114,19 +132,39 @@ fn narrow() -> Result<(Daemon, Provider, Lab)> {
         .replace(subnets, &format!("{subnets}\ngateway = [\"10.0.0.1\", \"fd00::1\"]"))
         .replace("address = \"10.0.0.10\"", "address = \"10.2.0.10\"")
         .replace("address = \"fd00::10\"", "address = \"fd00:2::10\"");
-    let daemon = Daemon::start(lab.gateway(), &config)?;
+    let daemon = Daemon::start(lab.gateway(), &change(config))?;
     Ok((daemon, provider, lab))
 }
 
 /// Whether a client's stack has learned what fits through.
 fn knows_the_narrow_link(client: &Host, endpoint: &str) -> Result<bool> {
+    knows_mtu(client, endpoint, 1280)
+}
+
+fn knows_mtu(client: &Host, endpoint: &str, mtu: u32) -> Result<bool> {
     let route = client.namespace().ip(&format!("route get {endpoint}"))?;
-    Ok(route.contains("mtu 1280"))
+    Ok(route.contains(&format!("mtu {mtu}")))
+}
+
+/// The headers differ by 20 bytes, and so does what the client may send.
+#[test]
+fn a_narrow_link_is_found_out_across_families() {
+    let far = ["10.2.0.10", "fd00:2::10"];
+    for ((endpoint, target), mtu) in ENDPOINT.into_iter().zip(far).zip([1260, 1300]) {
+        let (daemon, _provider, lab) = narrow(|config| without_target(&config, target)).unwrap();
+        let acme = lab.host("acme");
+        let echo = at(endpoint, 7);
+        let error = acme.run(|| refusal(echo, &[0x5a; 1400])).unwrap();
+        assert_eq!(error, Some(Errno::EMSGSIZE as i32), "{echo}");
+        assert!(knows_mtu(acme, endpoint, mtu).unwrap());
+        acme.run(|| client::tcp_echo(echo, 3_000_001, 7, SOON)).unwrap();
+        assert_eq!(daemon.drops().unwrap(), 0);
+    }
 }
 
 #[test]
 fn a_narrow_link_behind_the_gateway_is_found_out() {
-    let (daemon, _provider, lab) = narrow().unwrap();
+    let (daemon, _provider, lab) = narrow(|config| config).unwrap();
     let _captures = lab.capture().unwrap();
     let acme = lab.host("acme");
     for endpoint in ENDPOINT {

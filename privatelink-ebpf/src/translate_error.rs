@@ -1,0 +1,190 @@
+//! Translates an ICMP error between the two families of a flow (RFC 7915, sections 4.2 and 5.2).
+//!
+//! The message is another one, about another packet: both IP headers are written anew, and the
+//! checksum is computed over all of it. So that of what came is verified before.
+
+use crate::{
+    carry::Way,
+    checksum,
+    flow_table::Found,
+    frame::Frame,
+    icmp_error::{Segment, permit, says_unreachable, translate_segment},
+    sum,
+    tables::Tables,
+    verdict::Verdict,
+    vlan,
+    wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Header, Icmp, Ipv4, Ipv6, NO_MESSAGE},
+};
+use privatelink_common::{Reason, Scratch};
+
+/// Length of the message's own header.
+const ICMP: usize = size_of::<Icmp>();
+/// The longest error over IPv6 (RFC 4443, section 2.4).
+const LONGEST: u32 = 1280;
+/// More than any offset of a quoted transport header; the verifier wants a bound.
+const OFFSETS: usize = 0xff;
+
+/// The stage for an error whose flow is known, and goes on as the other family.
+#[inline(always)]
+pub fn translate_error<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    match ethernet.ethertype() {
+        EtherType::IPV4 => error_ip::<F, T, Ipv4, Ipv6>(frame, tables),
+        _ => error_ip::<F, T, Ipv6, Ipv4>(frame, tables),
+    }
+}
+
+#[inline(never)]
+fn error_ip<F: Frame, T: Tables, I: Fresh, O: Fresh>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    let Some(found) = Found::at(tables, scratch.slot.load()) else {
+        return Verdict::drop(Reason::Internal);
+    };
+    let endpoint = found.slot.endpoint();
+    let refuse = |reason| Verdict::drop_at(reason, endpoint);
+    let length = match &permit::<F, T, I>(frame, tables, &found, most_bytes::<I, O>(&found)) {
+        Ok(length) => *length,
+        Err(reason) => return refuse(*reason),
+    };
+    if !is_sound::<F, T, I>(frame, tables, length) {
+        return refuse(Reason::BadChecksum);
+    }
+    if !note_message::<F, I>(frame, scratch) {
+        return refuse(Reason::Protocol);
+    }
+    let is_unreachable = found.is_reverse() && says_unreachable::<F, I>(frame);
+    let mut outline = Outline::default();
+    if outline.read::<F, I, O>(frame, scratch, length).is_none() {
+        return refuse(Reason::Malformed);
+    }
+    let way = Way::<O>::of(&found);
+    let segment = Segment { at: outline.at, shown: outline.shown };
+    if translate_segment(frame, &found, way.ports, &segment).is_none() {
+        return refuse(Reason::Malformed);
+    }
+    if compose::<F, T, O>(frame, tables, &found, &outline).is_none() {
+        return refuse(Reason::Internal);
+    }
+    tables.count_endpoint(endpoint, |count| count.errors += 1);
+    if is_unreachable {
+        tables.count_target(found.slot.target(), |count| count.unreachable += 1);
+    }
+    vlan::leave_by(scratch, way.vlan);
+    Verdict::Send { ifindex: way.ifindex }
+}
+
+/// Bytes of the largest error that fits the way out. Over IPv6 it is cut to what every way carries.
+#[inline(always)]
+fn most_bytes<I: Fresh, O: Fresh>(found: &Found<'_>) -> u32 {
+    if O::LEN > I::LEN {
+        return u32::MAX;
+    }
+    Way::<O>::of(found).mtu + 2 * (I::LEN - O::LEN) as u32
+}
+
+/// Whether the message's checksum is right.
+#[inline(always)]
+fn is_sound<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, length: u32) -> bool {
+    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return false };
+    let Ok(datagram) = &header.datagram() else { return false };
+    let (source, destination) = (datagram.source, datagram.destination);
+    let length = length.wrapping_sub(I::LEN as u32);
+    let Some(sum) = sum::over(frame, tables, ETHERNET_LEN + I::LEN, length) else { return false };
+    checksum::fold(sum + I::control_sum(source, destination, length)) == 0xffff
+}
+
+/// Notes type, code and the rest of the header as the other family has them, if it has any.
+#[inline(always)]
+fn note_message<F: Frame, I: Fresh>(frame: &mut F, scratch: &Scratch) -> bool {
+    let Some(message) = frame.view::<Icmp>(ETHERNET_LEN + I::LEN) else { return false };
+    let (kind, code) = (message.kind, message.code);
+    let rest = I::rest_across(kind, code, u32::from_be(message.rest()));
+    scratch.message.store(I::message_across(kind, code));
+    scratch.mtu.store(rest);
+    scratch.message.load() != NO_MESSAGE && scratch.mtu.load() != NO_MESSAGE
+}
+
+/// What both headers of an error say, but for addresses.
+#[derive(Default)]
+struct Outline {
+    /// Where in the frame the quoted transport header begins.
+    at: u32,
+    /// How many bytes of the quoted packet are shown from there on.
+    shown: u32,
+    /// How long the quoted packet's payload was.
+    payload: u32,
+    /// Class of traffic, and hops left, of the error.
+    class: u8,
+    hops: u8,
+    /// The same of the quoted packet.
+    quoted_class: u8,
+    quoted_hops: u8,
+}
+
+impl Outline {
+    /// Reads an error of `length` bytes from its IP header on.
+    #[inline(never)]
+    fn read<F: Frame, I: Fresh, O: Fresh>(
+        &mut self,
+        frame: &mut F,
+        scratch: &Scratch,
+        length: u32,
+    ) -> Option<()> {
+        let header = frame.view::<I>(ETHERNET_LEN)?;
+        (self.class, self.hops) = (header.class(), header.ttl().wrapping_sub(1));
+        let quoted = frame.view::<I>(ETHERNET_LEN + I::LEN + ICMP)?;
+        (self.quoted_class, self.quoted_hops) = (quoted.class(), quoted.ttl());
+        self.payload = quoted.payload();
+        self.at = scratch.quoted.load();
+        let shown = (ETHERNET_LEN as u32 + length).checked_sub(self.at)?;
+        let most = LONGEST - (2 * O::LEN + ICMP) as u32;
+        self.shown = if shown < most { shown } else { most };
+        Some(())
+    }
+}
+
+/// Writes both headers as the other family, before the quoted transport header, and the checksum.
+#[inline(never)]
+fn compose<F: Frame, T: Tables, O: Fresh>(
+    frame: &mut F,
+    tables: &T,
+    found: &Found<'_>,
+    outline: &Outline,
+) -> Option<()> {
+    let scratch = tables.scratch()?;
+    let way = Way::<O>::of(found);
+    let at = outline.at as usize & OFFSETS;
+    frame.resize(at + (outline.shown & 0x7ff) as usize)?;
+    frame.shift(at as i32 - (ETHERNET_LEN + 2 * O::LEN + ICMP) as i32)?;
+    let ethernet = frame.view::<Ethernet>(0)?;
+    ethernet.readdress(way.mac, way.hop);
+    ethernet.set_ethertype(O::ETHERTYPE);
+    let length = outline.shown + (O::LEN + ICMP) as u32;
+    frame.view::<O>(ETHERNET_LEN)?.compose_as(&Header {
+        source: way.source,
+        destination: way.destination,
+        protocol: O::ICMP,
+        payload: length,
+        class: outline.class,
+        hops: outline.hops,
+        identification: found.slot.counted().1 as u16,
+    });
+    // The packet as its sender knows it: the other way round.
+    frame.view::<O>(ETHERNET_LEN + O::LEN + ICMP)?.compose_as(&Header {
+        source: way.destination,
+        destination: way.source,
+        protocol: found.protocol() as u8,
+        payload: outline.payload,
+        class: outline.quoted_class,
+        hops: outline.quoted_hops,
+        identification: 0,
+    });
+    let message = frame.view::<Icmp>(ETHERNET_LEN + O::LEN)?;
+    [_, _, message.kind, message.code] = scratch.message.load().to_be_bytes();
+    message.set_check(0);
+    message.set_rest(scratch.mtu.load().to_be());
+    let sum = sum::over(frame, tables, ETHERNET_LEN + O::LEN, length)?;
+    let sum = sum + O::control_sum(way.source, way.destination, length);
+    frame.view::<Icmp>(ETHERNET_LEN + O::LEN)?.set_check(!checksum::fold(sum));
+    Some(())
+}
