@@ -80,6 +80,9 @@ pub enum Command {
     Events(EventsArgs),
     /// Private names, for resolvers
     Dns(DnsArgs),
+    /// Become a program that is told of an event, without any rights
+    #[command(hide = true)]
+    RunHook(RunHookArgs),
     /// Detach from all interfaces and remove everything that is pinned
     Down(DownArgs),
 }
@@ -147,6 +150,18 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     }
     let wrong = |_| "use a time such as 2026-01-31T12:00:00Z, or how long ago, such as 10m".into();
     Timestamp::try_from(text.to_owned()).map_err(wrong)
+}
+
+/// Arguments of `privatelink run-hook`.
+#[derive(Debug, Args)]
+pub struct RunHookArgs {
+    /// The unix user to become, if the process is root's
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+
+    /// The program
+    #[arg(value_name = "PROGRAM")]
+    pub program: PathBuf,
 }
 
 /// Arguments of `privatelink events`.

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
-pub use event::{Event, EventQuery};
+pub use event::{Event, EventQuery, Subscriber};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
 pub use names::{NamesRecord, NamesZone, NetworkNames};
 
@@ -41,6 +41,9 @@ pub struct Status {
     /// The flow log; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_log: Option<FlowLog>,
+    /// Who is told of events besides those who ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subscribers: Vec<Subscriber>,
     /// What does not work, each with what to do about it.
     pub problems: Vec<String>,
 }

@@ -52,7 +52,8 @@ mod tests {
         completions(Shell::Bash, &mut script).unwrap();
         let script = String::from_utf8(script).unwrap();
         let mut seen = 0;
-        for command in Cli::command().get_subcommands() {
+        let command = Cli::command();
+        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = command.get_name();
             let page = directory.path().join(format!("privatelink-{name}.1"));
             let page = fs::read_to_string(page).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));

@@ -90,6 +90,7 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
                 server::serve()?;
             }
         },
+        Command::RunHook(args) => crate::events::run_hook(&args.program, args.user.as_deref())?,
         Command::Plan(args) => return plan::plan(cli, args, out),
         Command::Reload => return plan::reload(cli, out),
         Command::Down(args) => {

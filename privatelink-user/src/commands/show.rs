@@ -6,7 +6,7 @@ use privatelink_common::Reason;
 
 use super::table::Table;
 use crate::api::types::{
-    Connection, Endpoint, Flow, FlowLog, Network, Service, Status, Target, Whois,
+    Connection, Endpoint, Flow, FlowLog, Network, Service, Status, Subscriber, Target, Whois,
 };
 
 /// One screen about the gateway.
@@ -21,6 +21,10 @@ pub(super) fn status(status: &Status) -> String {
     let _ = writeln!(text, "flows: {} of {}", status.flows.active, status.flows.capacity);
     if let Some(FlowLog { to, written, lost }) = &status.flow_log {
         let _ = writeln!(text, "flow log: {to}: {written} records written, {lost} lost");
+    }
+    for Subscriber { name, delivered, failed, dropped } in &status.subscribers {
+        let counts = format!("{delivered} events delivered, {failed} failed, {dropped} dropped");
+        let _ = writeln!(text, "told of events: {name}: {counts}");
     }
     section(&mut text, "networks", network_table(&status.networks).render(2));
     section(&mut text, "services", service_table(&status.services).render(2));
@@ -281,6 +285,7 @@ mod tests {
             services: Vec::new(),
             endpoints: Vec::new(),
             flows: FlowTable { active: 5, capacity: 100 },
+            subscribers: Vec::new(),
             flow_log: Some(FlowLog { to: "/f".into(), written: 7, lost: 1 }),
             drops: [("malformed".to_owned(), 0), ("no_flow".to_owned(), 3)].into(),
             problems: vec!["something".into()],

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::model::{
     DnsName, DnsPattern, Interface, Invalid, Name, Number, Period, Port, PortRange, Quantity,
-    StatusCodes,
+    StatusCodes, WebhookUrl,
 };
 
 /// A value on its way from the parser to a section.
@@ -154,6 +154,7 @@ from_text! {
     SocketAddr: "an address and port in quotes", |text: &str| {
         text.parse().map_err(|_| Invalid::SocketAddress(text.into()))
     };
+    WebhookUrl: "an http or https address in quotes", WebhookUrl::from_str;
     PathBuf: "a path in quotes", |text: &str| {
         let path = text.starts_with('/').then(|| text.into());
         path.ok_or_else(|| Invalid::RelativePath(text.into()))

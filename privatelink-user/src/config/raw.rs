@@ -16,7 +16,7 @@ use crate::model::{
     AcceptancePolicy, Destination, DnsName, DnsPattern, DnsTtl, DnsUnhealthy, Drain, IdleTimeout,
     Interface, Invalid, LogField, LogFiles, LogInterval, MaxFlows, Name, OnDisallow, OnPending,
     OnReject, OnUnhealthy, Port, PortRange, ProbeInterval, ProbeTimeout, Protocol, Quantity,
-    RequestExpiry, StatusCodes, Stickiness, TargetAddress, Threshold, VlanId, Weight,
+    RequestExpiry, StatusCodes, Stickiness, TargetAddress, Threshold, VlanId, WebhookUrl, Weight,
 };
 
 section! {
@@ -42,6 +42,10 @@ section! {
         optional group: String,
         optional pin_dir: PathBuf,
         optional flow_log: FlowLog,
+        optional on_event: List<PathBuf>,
+        optional hook_user: String,
+        optional webhook: WebhookUrl,
+        optional webhook_ca_file: PathBuf,
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::model::{
     AcceptancePolicy, Destination, DnsName, DnsPattern, DnsUnhealthy, Interface, LogField, Name,
     Number, OnDisallow, OnPending, OnReject, OnUnhealthy, Period, Port, PortRange, Protocol,
-    Quantity, StatusCodes, Stickiness, TargetAddress,
+    Quantity, StatusCodes, Stickiness, TargetAddress, WebhookUrl,
 };
 
 /// The page that describes every key.
@@ -119,6 +119,7 @@ described! {
     raw::Pool: text("^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$");
     SocketAddr: text("^.+:[0-9]{1,5}$");
     PathBuf: text("^/");
+    WebhookUrl: text("^https?://[^/@]+(/.*)?$");
     Port: json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX });
     PortRange: either(&[Port::schema(), text("^[0-9]{1,5}(-[0-9]{1,5})?$")]);
     StatusCodes: either(&[

@@ -195,6 +195,7 @@ impl Running {
             },
             // These tell of everybody's things.
             flow_log: if all { self.records.told() } else { None },
+            subscribers: if all { self.events.subscribers() } else { Vec::new() },
             drops: status::drops(drops),
             problems: if all {
                 [self.problems.as_slice(), &self.names.problems()].concat()

@@ -123,8 +123,9 @@ impl Running {
         let datapath = open_datapath(&loaded, store.state().ids.is_empty())?;
         let bus = Bus::open(&gateway.state_dir);
         let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
+        bus.subscribe(&gateway.subscriptions, socket);
         bus.publish(Event::new(Kind::GatewayStarted, text));
-        keep(&mut store, &datapath, &state, &bus)?;
+        bus.publish_all(keep(&mut store, &datapath, &state)?);
         let kernel = datapath.store()?;
         let publisher = Publisher::new(Arc::clone(datapath.reader()));
         let (checks, reports) = Checks::start().map_err(Error::Checks)?;
@@ -305,7 +306,7 @@ impl Running {
     /// Takes over a configuration.
     pub fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
-        keep(self.store.as_mut(), &self.datapath, &next.state, &self.events)?;
+        let news = keep(self.store.as_mut(), &self.datapath, &next.state)?;
         for item in &next.warnings {
             warn!("{}; {}", item.message(), item.help);
         }
@@ -329,6 +330,8 @@ impl Running {
         self.loaded = next.loaded;
         self.records.name(&self.loaded.model, &self.store.state().ids);
         self.inputs = next.state.inputs;
+        self.events.subscribe(&self.loaded.model.gateway().subscriptions, &self.socket);
+        self.events.publish_all(news);
         Ok(())
     }
 
@@ -363,7 +366,7 @@ impl Running {
     }
 }
 
-/// Keeps a state that was computed from the one that is kept, and tells what that changes.
+/// Keeps a state that was computed from the one that is kept; returns what that changes.
 ///
 /// First an index that stands for something else from now on loses what was counted under it: if
 /// the daemon dies in between, nobody has lost a count.
@@ -371,16 +374,14 @@ fn keep(
     store: &mut (impl Store + ?Sized),
     datapath: &Datapath,
     next: &State,
-    events: &Bus,
-) -> Result<(), Error> {
+) -> Result<Vec<Event>, Error> {
     let before = &store.state().ids;
     let ids = &next.ids;
     datapath.forget_counts(&ids.reused_endpoints(before), &ids.reused_targets(before))?;
     let changes = store.state().changes_to(next);
     let news = of_connections(&store.state().connections, &next.connections);
     store.commit(changes)?;
-    events.publish_all(news);
-    Ok(())
+    Ok(news)
 }
 
 /// Opens the datapath on what is pinned, if the daemon still knows what the flows there mean.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::model::{
     Endpoint, EndpointAddresses, FlowLog, Gateway, HealthCheck, Limits, Listener, LogFormat,
-    Network, Principal, SecurityRule, Service, Target,
+    Network, Principal, SecurityRule, Service, Subscriptions, Target,
 };
 
 /// Lines such as `weight 100 -> 50`, or `weight 50` where there was nothing before.
@@ -61,6 +61,8 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     words.key("metrics", Some(option(before.metrics)), option(after.metrics));
     let log = |gateway: &Gateway| option(gateway.flow_log.as_ref().map(flow_log));
     words.key("flow_log", Some(log(before)), log(after));
+    let told = |gateway: &Gateway| subscriptions(&gateway.subscriptions);
+    words.key("events go to", Some(told(before)), told(after));
     for (key, before, after) in [
         ("max_flows", before.max_flows.to_string(), after.max_flows.to_string()),
         ("state_dir", path(&before.state_dir), path(&after.state_dir)),
@@ -71,6 +73,16 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
         words.key(&format!("(once the daemon is started again) {key}"), Some(before), after);
     }
     words
+}
+
+fn subscriptions(told: &Subscriptions) -> String {
+    let hooks = told.hooks.iter().map(|hook| path(hook));
+    let urls = told.webhook.iter().map(|url| match &told.webhook_ca_file {
+        Some(file) => format!("{url} verified by {}", path(file)),
+        None => url.to_string(),
+    });
+    let user = told.hook_user.iter().map(|user| format!("as {user}"));
+    list(hooks.chain(urls).chain(user))
 }
 
 fn flow_log(log: &FlowLog) -> String {

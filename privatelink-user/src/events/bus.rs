@@ -10,8 +10,13 @@ use log::info;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Event, kept::File, kind::is_of};
-use crate::{access::Rights, api::types, model::Name, timestamp::Timestamp};
+use super::{Event, kept::File, kind::is_of, subscribers::Subscribers};
+use crate::{
+    access::Rights,
+    api::types,
+    model::{Name, Subscriptions},
+    timestamp::Timestamp,
+};
 
 /// How many events are kept.
 const CAPACITY: usize = 10_000;
@@ -41,6 +46,7 @@ struct Inner {
 struct Ring {
     entries: VecDeque<Entry>,
     file: File,
+    subscribers: Subscribers,
 }
 
 /// Which events somebody wants.
@@ -68,7 +74,7 @@ impl Bus {
     pub fn open(directory: &Path) -> Self {
         let (file, entries) = File::open(directory, CAPACITY);
         let last = entries.back().map_or(0, |entry| entry.event.number);
-        let ring = Mutex::new(Ring { entries, file });
+        let ring = Mutex::new(Ring { entries, file, subscribers: Subscribers::default() });
         Self(Arc::new(Inner { ring, latest: watch::Sender::new(last) }))
     }
 
@@ -99,7 +105,8 @@ impl Bus {
                 Entry { event: types::Event { number, time, kind, text, about }, audience }
             })
             .collect();
-        let Ring { entries, file } = &mut *ring;
+        let Ring { entries, file, subscribers } = &mut *ring;
+        new.iter().for_each(|entry| subscribers.tell(&entry.event));
         let surplus = (entries.len() + new.len()).saturating_sub(CAPACITY);
         entries.extend(new.iter().cloned());
         entries.drain(..surplus);
@@ -132,6 +139,16 @@ impl Bus {
         let cut = events.len() == wanted.limit;
         let complete_to = events.last().filter(|_| cut).map_or(last, |event| event.number);
         Found { events, complete_to }
+    }
+
+    /// Has these be told of each event from now on. Programs find the daemon at the socket.
+    pub fn subscribe(&self, wanted: &Subscriptions, socket: &Path) {
+        self.ring().subscribers.follow(wanted, socket);
+    }
+
+    /// How well each of those is served that are told of events.
+    pub fn subscribers(&self) -> Vec<types::Subscriber> {
+        self.ring().subscribers.told()
     }
 
     /// Something that changes with each event; it holds the number of the latest.

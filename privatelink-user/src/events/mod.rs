@@ -9,6 +9,7 @@ mod connections;
 mod kept;
 mod kind;
 mod observation;
+mod subscribers;
 
 use std::collections::BTreeSet;
 
@@ -21,6 +22,7 @@ pub use bus::{Bus, Found, Wanted};
 pub use connections::of_connections;
 pub use kind::Kind;
 pub use observation::Observation;
+pub use subscribers::run_hook;
 
 /// Something that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use super::Check;
 use crate::model::{Probe, StatusCodes};
 
 pub(super) use tls::Trust;
+pub(crate) use tls::certificates;
 
 /// Who asks, as targets see it in their logs.
 const USER_AGENT: &str = concat!("privatelink-health-check/", env!("CARGO_PKG_VERSION"));

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{DnsName, DnsTtl, FlowLog, Name, Number};
+use super::{DnsName, DnsTtl, FlowLog, Name, Number, Subscriptions};
 
 /// How many flows the gateway has room for.
 pub type MaxFlows = Number<1, { 64 << 20 }>;
@@ -31,6 +31,8 @@ pub struct Gateway {
     pub pin_dir: PathBuf,
     /// Records of flows; `None` keeps none.
     pub flow_log: Option<FlowLog>,
+    /// Who is told of events.
+    pub subscriptions: Subscriptions,
 }
 
 impl Gateway {

@@ -69,6 +69,9 @@ pub enum Invalid {
     /// Text that is not an address with a port.
     #[error("`{0}` is not an address with a port")]
     SocketAddress(String),
+    /// Text that is not an address to post to.
+    #[error("`{0}` is not an http or https address")]
+    Url(String),
     /// Text that is neither a path, a socket nor the standard output.
     #[error("`{0}` is no place for records of flows")]
     Destination(String),
@@ -134,6 +137,10 @@ impl Invalid {
             Self::HostBits(prefix) => format!("write \"{}\"", prefix.trunc()),
             Self::SocketAddress(_) => {
                 "use an address and a port, such as \"127.0.0.1:9469\"".into()
+            }
+            Self::Url(_) => {
+                "use an address such as \"https://events.example.net/privatelink\", without a user or \
+                 password".into()
             }
             Self::Destination(_) => {
                 "use an absolute path, \"unix:/path\" of a socket, or \"stdout\"".into()

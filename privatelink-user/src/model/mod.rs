@@ -17,6 +17,7 @@ mod network;
 mod number;
 mod port;
 mod service;
+mod webhook;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ pub use service::{
     AcceptancePolicy, Drain, IdleTimeout, Listener, OnDisallow, OnPending, OnReject, OnUnhealthy,
     Principals, RejectDrain, RequestExpiry, Service, Stickiness, Target, TargetAddress, Weight,
 };
+pub use webhook::{Subscriptions, WebhookUrl};
 
 /// The most source addresses that one service may have.
 pub const MAX_SOURCE_ADDRESSES: usize = 4096;

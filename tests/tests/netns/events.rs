@@ -1,9 +1,18 @@
 //! What is told of changes, and to whom.
 
-use std::process::Command;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::Path,
+    process::Command,
+    thread,
+};
 
 use anyhow::{Result, ensure};
-use privatelink_tests::lab::{Daemon, Process, tool, wait_until};
+use nix::unistd::User;
+use privatelink_tests::lab::{Daemon, Process, daemon::find_binary, tool, wait_until};
 use serde_json::Value;
 
 use crate::fixture::{CONFIG, SOON, lay};
@@ -138,4 +147,144 @@ fn followers_are_few_and_hold_nothing_up() {
     let said = last.output();
     assert!(said.contains("the daemon has ended"), "{said}");
     assert!(!daemon.output().contains("did not take its answer"), "{}", daemon.output());
+}
+
+/// The body of a request, which is answered with 204.
+fn taken(mut stream: &TcpStream) -> Result<String> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse()?;
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+    Ok(String::from_utf8(body)?)
+}
+
+/// Puts a script where any user can run it.
+fn script(folder: &Path, name: &str, text: &str) -> Result<String> {
+    let path = folder.join(name);
+    fs::write(&path, text)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path.display().to_string())
+}
+
+fn with_subscribers(config: &str, hooks: &[String], more: &str) -> String {
+    let keys = format!("[gateway]\non_event = {hooks:?}\nhook_user = \"{VENDOR}\"\n{more}\n");
+    config.replacen("[gateway]\n", &keys, 1)
+}
+
+#[test]
+fn hooks_and_a_webhook_are_told_and_may_decide() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let vendor = User::from_name(VENDOR).unwrap().unwrap();
+    let report = folder.path().join("report");
+    fs::create_dir(&report).unwrap();
+    chown(&report, Some(vendor.uid.as_raw()), None).unwrap();
+    let binary = find_binary().unwrap();
+    let accept = include_str!("../../../examples/accept-hook.sh").replacen(
+        "exec privatelink",
+        &format!("exec {}", binary.display()),
+        1,
+    );
+    let accept = script(folder.path(), "accept", &accept).unwrap();
+    // One that tells what it may do, complains, and leaves something running behind.
+    let tell = format!(
+        "#!/bin/sh\ncd {0}\ncat > event.$$\nenv > env.$$\ncat /proc/self/status > status.$$\n\
+         ulimit -v > memory.$$\nid -u > uid.$$\nsleep 1000 &\necho $! > left.$$\n\
+         echo 'not my day' >&2\nexit 3\n",
+        report.display()
+    );
+    let tell = script(folder.path(), "tell", &tell).unwrap();
+
+    let lab = lay().unwrap();
+    lab.gateway().ip("link set lo up").unwrap();
+    let listener = lab.gateway().run(|| Ok(TcpListener::bind("127.0.0.1:0")?)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let posts = thread::spawn(move || -> Result<Vec<String>> {
+        let mut bodies: Vec<String> = Vec::new();
+        while !bodies.iter().any(|body| body.contains("connection-available")) {
+            bodies.push(taken(&listener.accept()?.0)?);
+        }
+        Ok(bodies)
+    });
+    let more = format!("webhook = \"http://{address}/events\"");
+    let config = with_subscribers(&config(), &[accept, tell.clone()], &more);
+    let daemon = Daemon::start(lab.gateway(), CONFIG).unwrap();
+    daemon.open_to_all().unwrap();
+    daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
+    daemon
+        .write_config(&config.replacen("name = \"acme-web\"", "name = \"acme-shop\"", 1))
+        .unwrap();
+    daemon.ask(&["reload", "--json"]).unwrap();
+
+    let state = || daemon.ask(&["connections", "acme-shop", "--json"]).unwrap();
+    wait_until(SOON, "the hook accepts", || state()["state"] == "available").unwrap();
+    assert_eq!(state()["reason"], "accepted by a hook");
+    assert_eq!(state()["by"], VENDOR);
+    let bodies = posts.join().unwrap().unwrap();
+    let posted: Vec<Value> =
+        bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+    let of_kind = |kind: &str| posted.iter().any(|event| event["kind"] == kind);
+    assert!(of_kind("connection-requested") && of_kind("connection-available"), "{posted:?}");
+
+    let failed = || {
+        let status = daemon.status().unwrap();
+        let told = status["subscribers"].as_array().cloned().unwrap_or_default();
+        let one = told.iter().find(|one| one["name"] == tell.as_str()).cloned();
+        one.and_then(|one| one["failed"].as_u64()).unwrap_or_default()
+    };
+    wait_until(SOON, "the other hook fails", || failed() >= 2).unwrap();
+    assert!(daemon.output().contains("not my day"), "{}", daemon.output());
+    // What one of them wrote last tells which has written all.
+    let names = fs::read_dir(&report).unwrap();
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let whole = |pid: &String| {
+        fs::read_to_string(report.join(format!("left.{pid}")))
+            .is_ok_and(|left| left.ends_with('\n'))
+    };
+    let mut pids = names.filter_map(|name| Some(name.strip_prefix("left.")?.to_owned()));
+    let pid = pids.find(whole).unwrap();
+    let found = |what: &str| fs::read_to_string(report.join(format!("{what}.{pid}")));
+    let status = found("status").unwrap();
+    for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(status.contains(line), "{status}");
+    }
+    assert_eq!(found("uid").unwrap().trim(), vendor.uid.to_string());
+    assert_eq!(found("memory").unwrap().trim(), (512 * 1024).to_string());
+    let env = found("env").unwrap();
+    let keys: Vec<&str> = env.lines().filter_map(|line| line.split('=').next()).collect();
+    let own = ["PATH", "PRIVATELINK_SOCKET", "LANG", "PWD", "OLDPWD", "SHLVL", "_"];
+    assert!(keys.iter().all(|key| own.contains(key)), "{env}");
+    assert!(serde_json::from_str::<Value>(&found("event").unwrap()).unwrap()["kind"].is_string());
+    let left = found("left").unwrap();
+    let left = Path::new("/proc").join(left.trim());
+    wait_until(SOON, "what a hook leaves behind ends", || !left.exists()).unwrap();
+}
+
+#[test]
+fn a_hook_that_hangs_holds_nothing_up_and_ends_with_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let text = format!("#!/bin/sh\necho $$ > {}/pid\nexec sleep 1000\n", folder.path().display());
+    let hang = script(folder.path(), "hang", &text).unwrap();
+    let lab = lay().unwrap();
+    let mut daemon =
+        Daemon::start(lab.gateway(), &with_subscribers(&config(), &[hang], "")).unwrap();
+    let pid = || fs::read_to_string(folder.path().join("pid")).unwrap_or_default();
+    wait_until(SOON, "the hook runs", || pid().ends_with('\n')).unwrap();
+    for _ in 0..10 {
+        daemon.ask(&["accept", "acme-web", "--json"]).unwrap();
+        daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
+    }
+    let hook = Path::new("/proc").join(pid().trim());
+    assert!(hook.exists());
+    daemon.terminate();
+    wait_until(SOON, "the hook ends with the daemon", || !hook.exists()).unwrap();
 }

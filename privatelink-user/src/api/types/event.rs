@@ -21,6 +21,20 @@ pub struct Event {
     pub about: About,
 }
 
+/// A program or host that is told of each event, since the daemon was started or that was
+/// configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Subscriber {
+    /// The program's path, or the address.
+    pub name: String,
+    /// Events that it took.
+    pub delivered: u64,
+    /// Events that it did not take.
+    pub failed: u64,
+    /// Events that it was not told of, since too many were waiting.
+    pub dropped: u64,
+}
+
 /// Which events are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -24,7 +24,7 @@ use super::{
     raw::{self, Document},
     source::{Kind, Located, Location},
 };
-use crate::model::{Gateway, Model, Name, Network, Principal};
+use crate::model::{Gateway, Model, Name, Network, Principal, Subscriptions};
 
 /// Joins the files into a model, or reports why they do not make one.
 pub(super) fn model(documents: Vec<Document>, report: &mut Report) -> Option<Model> {
@@ -191,6 +191,7 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
         None => Gateway::DEFAULT_DOMAIN.parse().ok()?,
     };
     let group = raw.group.and_then(|group| member(group, report));
+    let hook_user = raw.hook_user.and_then(|user| member(user, report));
     let flow_log = match raw.flow_log {
         Some(log) => Some(flow_log::validate(log.value, report)?),
         None => None,
@@ -206,6 +207,12 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
         group,
         pin_dir: or_default(raw.pin_dir, Gateway::DEFAULT_PIN_DIR.into()),
         flow_log,
+        subscriptions: Subscriptions {
+            hooks: or_default(raw.on_event, Vec::new()).into_iter().map(|one| one.value).collect(),
+            hook_user,
+            webhook: raw.webhook.map(|url| url.value),
+            webhook_ca_file: raw.webhook_ca_file.map(|file| file.value),
+        },
     })
 }
 

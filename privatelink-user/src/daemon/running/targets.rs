@@ -34,7 +34,8 @@ impl Running {
         if moved || state.drains.is_due(&self.loaded.model, &self.inputs, now) {
             let mut next = state.clone();
             next.follow(&self.loaded.model, self.host.facts(), &self.inputs, now)?;
-            keep(self.store.as_mut(), &self.datapath, &next, &self.events)?;
+            let news = keep(self.store.as_mut(), &self.datapath, &next)?;
+            self.events.publish_all(news);
             self.inputs = next.inputs;
         } else if known.health != next.health {
             let changes = state.inputs_to(next);

@@ -84,7 +84,7 @@ fn configure(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, String> {
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     let builder = match &tls.ca_file {
-        Some(file) => builder.with_root_certificates(read(file)?),
+        Some(file) => builder.with_root_certificates(certificates(file)?),
         None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Any(provider))),
     };
     let mut config = builder.with_no_client_auth();
@@ -95,7 +95,8 @@ fn configure(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-fn read(file: &Path) -> Result<RootCertStore, String> {
+/// Reads the certificates that others are to be signed by.
+pub(crate) fn certificates(file: &Path) -> Result<RootCertStore, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", file.display());
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|error| failed(&error))? {

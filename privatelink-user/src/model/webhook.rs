@@ -1,0 +1,91 @@
+//! Who is told of events besides those who ask.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use super::Invalid;
+
+/// Programs and hosts that are told of each event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subscriptions {
+    /// Programs, each of which is started for each event.
+    pub hooks: Vec<PathBuf>,
+    /// The unix user that they run as, if the daemon is root.
+    pub hook_user: Option<String>,
+    /// Where each event is posted.
+    pub webhook: Option<WebhookUrl>,
+    /// A file with the certificates that sign the webhook's; without it, those that the host
+    /// trusts.
+    pub webhook_ca_file: Option<PathBuf>,
+}
+
+/// An address such as `https://events.example.net/privatelink`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WebhookUrl(hyper::Uri);
+
+impl WebhookUrl {
+    /// Whether it is spoken to over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+
+    /// The host: a name, or an address (of IPv6 without brackets).
+    pub fn host(&self) -> &str {
+        let host = self.0.host().unwrap_or_default();
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The host and the port as they stand in the address.
+    pub fn authority(&self) -> &str {
+        self.0.authority().map_or("", |authority| authority.as_str())
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.0.port_u16().unwrap_or(if self.is_secure() { 443 } else { 80 })
+    }
+
+    /// The path, and what stands behind it.
+    pub fn path(&self) -> &str {
+        self.0.path_and_query().map_or("/", |path| path.as_str())
+    }
+}
+
+impl FromStr for WebhookUrl {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = || Invalid::Url(text.into());
+        let uri: hyper::Uri = text.parse().map_err(|_| invalid())?;
+        let known = matches!(uri.scheme_str(), Some("http" | "https"));
+        let host = uri.host().is_some_and(|host| !host.is_empty());
+        let secret = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        if known && host && !secret { Ok(Self(uri)) } else { Err(invalid()) }
+    }
+}
+
+impl fmt::Display for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (text, secure, host, port, path) in [
+            ("http://10.0.0.1", false, "10.0.0.1", 80, "/"),
+            ("https://a.example/x?y=z", true, "a.example", 443, "/x?y=z"),
+            ("http://[fd00::1]:8080/", false, "fd00::1", 8080, "/"),
+        ] {
+            let url: WebhookUrl = text.parse().unwrap();
+            assert_eq!((url.is_secure(), url.host()), (secure, host), "{text}");
+            assert_eq!((url.port(), url.path()), (port, path), "{text}");
+        }
+        for bad in ["", "a.example", "/x", "ftp://a.example", "http://", "https://u:p@a.example"] {
+            assert!(bad.parse::<WebhookUrl>().is_err(), "{bad}");
+        }
+    }
+}
