@@ -21,6 +21,7 @@ pub mod connection;
 pub mod daemon;
 pub mod desired;
 pub mod difference;
+pub mod discovery;
 pub mod dns;
 pub mod events;
 pub mod flow_log;

@@ -1,14 +1,16 @@
 //! What this release does not do yet, of what a configuration can say.
 //!
-//! Nothing is ignored in silence: what bears on who may reach what is refused, and of the rest
-//! the daemon warns.
+//! Nothing is ignored in silence: what bears on who may reach what, or on who is reached, is
+//! refused, and of the rest the daemon warns.
+
+use std::collections::BTreeSet;
 
 use crate::{
     config::{Diagnostics, Kind, Loaded},
-    model::{Model, Name, Service, TargetAddress},
+    model::{Model, Name, Protocol, Service},
 };
 
-/// A key that is without effect.
+/// A key that cannot do what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
     /// What kind of thing it belongs to.
@@ -17,6 +19,8 @@ pub struct Unsupported {
     pub name: Name,
     /// The key.
     pub key: String,
+    /// What is not done.
+    pub what: &'static str,
     /// Whether the configuration cannot be applied.
     pub fatal: bool,
     /// What to do.
@@ -26,13 +30,7 @@ pub struct Unsupported {
 impl Unsupported {
     /// What is wrong.
     pub fn message(&self) -> String {
-        let word = self.kind.word();
-        let (key, name) = (&self.key, &self.name);
-        if self.fatal {
-            format!("`{key}` of the {word} `{name}` is not in this release")
-        } else {
-            format!("`{key}` of the {word} `{name}` has no effect in this release")
-        }
+        format!("the {} `{}`: {} in this release", self.kind.word(), self.name, self.what)
     }
 }
 
@@ -51,38 +49,27 @@ pub fn review(loaded: &Loaded) -> Result<Vec<Unsupported>, Diagnostics> {
 
 /// Everything in a configuration that this release does not do.
 pub fn unsupported(model: &Model) -> Vec<Unsupported> {
-    let mut found = Vec::new();
-    for service in model.services().values() {
-        self::service(service, &mut found);
-    }
-    found
+    let services = model.services().values();
+    let unchecked = services.filter(|service| has_unchecked_port(service));
+    let refuse = |service: &Service| Unsupported {
+        kind: Kind::Service,
+        name: service.name.clone(),
+        key: "health_check".to_owned(),
+        what: "UDP ports cannot be checked",
+        fatal: true,
+        help: "set `port` to one where the targets answer over TCP",
+    };
+    unchecked.map(refuse).collect()
 }
 
-/// Collects what is found about one thing.
-struct Finder<'a> {
-    kind: Kind,
-    name: &'a Name,
-    found: &'a mut Vec<Unsupported>,
-}
-
-impl Finder<'_> {
-    fn refuse(&mut self, given: bool, key: impl Into<String>, help: &'static str) {
-        if given {
-            let (kind, name, key) = (self.kind, self.name.clone(), key.into());
-            self.found.push(Unsupported { kind, name, key, fatal: true, help });
-        }
-    }
-}
-
-fn service(service: &Service, found: &mut Vec<Unsupported>) {
-    let mut finder = Finder { kind: Kind::Service, name: &service.name, found };
-    for (number, target) in service.targets.iter().enumerate() {
-        let named = matches!(target.address, TargetAddress::Dns(_));
-        finder.refuse(named, format!("target.{number}.address"), "write the target's IP address");
-    }
-    let mut mapped = service.listeners.iter().filter_map(|listener| listener.target.as_ref());
-    let named = mapped.any(|target| matches!(target, TargetAddress::Dns(_)));
-    finder.refuse(named, "listener", "write the targets' IP addresses");
+/// Whether a target would be asked over TCP on a port where it only has UDP.
+fn has_unchecked_port(service: &Service) -> bool {
+    let ports = |protocol| -> BTreeSet<_> {
+        let of_protocol = service.listeners.iter().filter(move |one| one.protocol == protocol);
+        of_protocol.map(|listener| listener.target_ports.first()).collect()
+    };
+    let asks_each = service.health_check.as_ref().is_some_and(|check| check.port.is_none());
+    asks_each && !ports(Protocol::Udp).is_subset(&ports(Protocol::Tcp))
 }
 
 #[cfg(test)]
@@ -104,20 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_refused_is_shown_at_once() {
-        let text = PARTS.replace(r#"address = "10.0.0.20""#, "address = \"db.internal\"");
-        let refused = review(&config::from_text("test.toml", &text).unwrap()).unwrap_err();
-        assert_eq!(refused.count(), 1);
-        assert!(refused.render(false).contains("`target.1.address` of the service"), "{refused}");
-    }
-
-    #[test]
-    fn what_bears_on_isolation_is_refused_and_the_rest_is_warned_of() {
-        for (place, line, key, fatal) in
-            [(r#"address = "10.0.0.20""#, "address = \"db.internal\"", "target.1.address", true)]
-        {
-            let text = PARTS.replace(place, line);
-            assert_eq!(find(&text), [(key.to_owned(), fatal)], "{line}");
-        }
+    fn a_check_of_udp_needs_a_port_that_answers_over_tcp() {
+        let check = |keys| {
+            let table = format!("health_check = {{ protocol = \"tcp\"{keys} }}");
+            PARTS.replace("# rules", &table)
+        };
+        assert_eq!(find(&check("")), [("health_check".to_owned(), true)]);
+        assert_eq!(find(&check(", port = 80")), []);
+        assert_eq!(find(&check("").replace("port = 53", "port = 80")), []);
+        let refused = review(&config::from_text("test.toml", &check("")).unwrap()).unwrap_err();
+        let text = refused.render(false);
+        assert!(text.contains("the service `web`: UDP ports cannot be checked"), "{text}");
     }
 }

@@ -105,6 +105,21 @@ impl Diagnostics {
         text
     }
 
+    /// The first fault on one line, for lists of problems.
+    pub fn brief(&self) -> String {
+        let Some(fault) = self.faults.first() else { return String::new() };
+        let place = fault.at.and_then(|at| {
+            let file = self.sources.files.get(at.file)?;
+            let (line, column) = position(file, at.start);
+            Some(format!("{}:{line}:{column}: ", file.path.display()))
+        });
+        let help = fault.help.as_ref().map(|help| format!("; {help}"));
+        let more = self.faults.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        let (place, help) = (place.unwrap_or_default(), help.unwrap_or_default());
+        printable(&format!("{place}{}{help}{more}", fault.message))
+    }
+
     /// Every fault as an object with `message`, `file`, `line`, `column`, `text`, `help`.
     pub fn to_json(&self) -> Vec<Value> {
         self.faults.iter().map(|fault| self.fault_json(fault)).collect()

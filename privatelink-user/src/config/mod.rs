@@ -15,6 +15,7 @@ mod port_map;
 mod raw;
 mod schema;
 mod source;
+mod target_list;
 mod validate;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub(crate) use decode::suggestion;
 pub use diagnostic::Diagnostics;
 pub use schema::schema;
 pub use source::{Kind, Sources};
+pub use target_list::target_list;
 
 use crate::model::Model;
 use decode::{Decode, Entry};
@@ -98,7 +100,7 @@ fn interpret(sources: Sources, mut report: Report) -> Result<Loaded, Diagnostics
     let mut whole = report.is_empty();
     let mut documents = Vec::new();
     for (number, file) in sources.files.iter().enumerate() {
-        match parse(number, &file.text, &mut report) {
+        match parse::<Document>(number, &file.text, &mut report) {
             Some(document) => documents.push(document),
             None => whole = false,
         }
@@ -111,7 +113,7 @@ fn interpret(sources: Sources, mut report: Report) -> Result<Loaded, Diagnostics
 }
 
 /// Reads one file; `None` if it is not TOML.
-fn parse(file: usize, text: &str, report: &mut Report) -> Option<Document> {
+fn parse<T: Decode>(file: usize, text: &str, report: &mut Report) -> Option<T> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         for error in errors {
@@ -126,5 +128,5 @@ fn parse(file: usize, text: &str, report: &mut Report) -> Option<Document> {
     }
     let at = Location::new(file, table.span());
     let root = DeValue::Table(table.into_inner());
-    Document::decode(&Entry { key: "", at, value: &root }, report)
+    T::decode(&Entry { key: "", at, value: &root }, report)
 }

@@ -41,6 +41,7 @@ section! {
         optional socket: PathBuf,
         optional group: String,
         optional pin_dir: PathBuf,
+        optional resolvers: OneOrMore<IpAddr>,
         optional flow_log: FlowLog,
         optional on_event: List<PathBuf>,
         optional hook_user: String,
@@ -105,6 +106,8 @@ section! {
         optional on_unhealthy: OnUnhealthy,
         optional stickiness: Stickiness,
         optional drain: Drain,
+        optional targets_file: PathBuf,
+        optional resolvers: OneOrMore<IpAddr>,
         optional health_check: HealthCheck,
     }
 }

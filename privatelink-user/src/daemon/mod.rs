@@ -2,6 +2,7 @@
 
 mod announcements;
 mod answers;
+mod discovery;
 mod endings;
 mod error;
 mod health;
@@ -38,7 +39,7 @@ use crate::{
 
 pub use error::Error;
 pub use lock::{InUse, pin_dir_of, reserve};
-use running::Running;
+use running::{Heard, Running};
 
 /// Events come in bursts; what comes within this time is answered by one change of the maps.
 const BURST: Duration = Duration::from_millis(10);
@@ -117,8 +118,8 @@ async fn drive(
     mut asked: mpsc::Receiver<Question>,
     server: &JoinHandle<()>,
 ) -> Result<(), Error> {
-    let (mut running, mut events, mut reports) =
-        Running::open(&options.config, socket, loaded).await?;
+    let (mut running, heard) = Running::open(&options.config, socket, loaded).await?;
+    let Heard { mut events, mut reports, mut findings } = heard;
     let mut verify = Instant::now() + VERIFY;
     let mut due = converged(running.converge().await)?;
     let mut sweep = interval(SWEEP);
@@ -150,6 +151,10 @@ async fn drive(
                 if running.take_reports(report, &mut reports) {
                     due.get_or_insert(Instant::now() + BURST);
                 }
+            }
+            Some(finding) = findings.recv() => {
+                running.take_finding(finding);
+                due.get_or_insert(Instant::now() + BURST);
             }
             Some(question) = asked.recv() => {
                 if running.answer(question).await {

@@ -13,11 +13,11 @@ use std::{
 
 use log::{error, info, warn};
 use sd_notify::NotifyState;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Chain, Error, announcements::Announcements, endings::Endings, health::Watch, notify,
-    publish::Publisher, records::Records,
+    Chain, Error, announcements::Announcements, discovery::Search, endings::Endings, health::Watch,
+    notify, publish::Publisher, records::Records,
 };
 use crate::{
     access::{Administrators, Rights},
@@ -31,6 +31,7 @@ use crate::{
     connection,
     desired::desired,
     difference::{self, Side},
+    discovery::Finding,
     dns::{self, Feeder},
     events::{Bus, Event, Kind, Observation, of_connections},
     flows::Counts,
@@ -95,6 +96,17 @@ pub(super) struct Running {
     /// Has names served.
     pub(super) names: Feeder,
     pub(super) announcements: Announcements,
+    pub(super) search: Search,
+}
+
+/// What a running gateway hears from outside.
+pub(super) struct Heard {
+    /// Of the host.
+    pub events: Events,
+    /// How checks ended.
+    pub reports: Reports,
+    /// Of targets' names and lists.
+    pub findings: mpsc::UnboundedReceiver<Finding>,
 }
 
 /// Refuses what this release cannot do, and warns of what it does not.
@@ -112,7 +124,7 @@ impl Running {
         config: &Path,
         socket: &Path,
         loaded: Loaded,
-    ) -> Result<(Self, Events, Reports), Error> {
+    ) -> Result<(Self, Heard), Error> {
         let gateway = loaded.model.gateway();
         let mut store = Journal::open(&gateway.state_dir)?;
         let (host, events) = Host::open().await?;
@@ -131,6 +143,7 @@ impl Running {
         let (checks, reports) = Checks::start().map_err(Error::Checks)?;
         let mut records = Records::default();
         records.name(&loaded.model, &state.ids);
+        let (found, findings) = mpsc::unbounded_channel();
         let running = Self {
             config: config.to_owned(),
             socket: socket.to_owned(),
@@ -158,8 +171,9 @@ impl Running {
             watch: Watch::over(checks),
             names: Feeder::start(socket),
             announcements: Announcements::default(),
+            search: Search::new(found),
         };
-        Ok((running, events, reports))
+        Ok((running, Heard { events, reports, findings }))
     }
 
     /// Whether packets can flow.
@@ -178,6 +192,7 @@ impl Running {
             // What time has ended is ended for packets even so.
             error!("{}", Chain(&error));
         }
+        self.discover();
         let kept = self.follow_targets();
         self.follow_checks();
         let unlogged = self.records.follow(self.loaded.model.gateway(), &self.datapath);
@@ -185,6 +200,7 @@ impl Running {
         let mut problems = self.follow_interfaces().await;
         self.announce();
         problems.extend(self.check_problems());
+        problems.extend(self.discovery_problems());
         problems.extend(self.endings.problem());
         problems.extend(kept);
         problems.extend(self.room_problems());

@@ -63,6 +63,7 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     words.key("flow_log", Some(log(before)), log(after));
     let told = |gateway: &Gateway| subscriptions(&gateway.subscriptions);
     words.key("events go to", Some(told(before)), told(after));
+    words.key("resolvers", Some(list(&before.resolvers)), list(&after.resolvers));
     for (key, before, after) in [
         ("max_flows", before.max_flows.to_string(), after.max_flows.to_string()),
         ("state_dir", path(&before.state_dir), path(&after.state_dir)),
@@ -161,6 +162,8 @@ pub(super) fn service(before: Option<&Service>, after: &Service) -> Words {
         ("on_unhealthy", |one| one.on_unhealthy.to_string()),
         ("stickiness", |one| one.stickiness.to_string()),
         ("drain", |one| one.drain.to_string()),
+        ("targets_file", |one| option(one.targets_file.as_ref().map(|file| file.display()))),
+        ("resolvers", |one| list(&one.resolvers)),
         ("health_check", |one| option(one.health_check.as_ref().map(probe))),
     ] {
         let (old, new) = of(value);

@@ -1,6 +1,9 @@
 //! The gateway's own settings.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use super::{DnsName, DnsTtl, FlowLog, Name, Number, Subscriptions};
 
@@ -33,6 +36,8 @@ pub struct Gateway {
     pub flow_log: Option<FlowLog>,
     /// Who is told of events.
     pub subscriptions: Subscriptions,
+    /// Who is asked for targets' names; empty asks the host's own name servers.
+    pub resolvers: Vec<IpAddr>,
 }
 
 impl Gateway {

@@ -1,6 +1,6 @@
 //! Services: what providers publish.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
 
 use super::{
     DnsName, DnsPattern, DnsUnhealthy, HealthCheck, Name, Number, Period, PortRange, Protocol,
@@ -62,6 +62,10 @@ pub struct Service {
     pub listeners: Vec<Listener>,
     /// The backends that listeners share; empty only if each listener leads to one of its own.
     pub targets: Vec<Target>,
+    /// A file with more targets, which another program writes.
+    pub targets_file: Option<PathBuf>,
+    /// Who is asked for targets' names; empty asks those of the gateway.
+    pub resolvers: Vec<IpAddr>,
     /// How targets are checked; `None` takes every target for healthy.
     pub health_check: Option<HealthCheck>,
 }

@@ -62,7 +62,7 @@ pub enum Change {
     /// A target's health.
     Health(TargetKey, Option<Condition>),
     /// The addresses of a name.
-    Resolved(DnsName, Option<Vec<IpAddr>>),
+    Resolved((Name, DnsName), Option<Vec<IpAddr>>),
     /// What stands in a service's file of targets.
     Listed(Name, Option<Vec<Listed>>),
 }
@@ -130,7 +130,7 @@ impl State {
             }
             Change::Drain(place, drain) => set(&mut self.drains.0, place, drain),
             Change::Health(key, condition) => set(&mut self.inputs.health, key, condition),
-            Change::Resolved(name, addresses) => set(&mut self.inputs.resolved, name, addresses),
+            Change::Resolved(key, addresses) => set(&mut self.inputs.resolved, key, addresses),
             Change::Listed(name, listed) => set(&mut self.inputs.listed, name, listed),
         }
     }

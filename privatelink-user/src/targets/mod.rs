@@ -78,8 +78,9 @@ pub struct Condition {
 pub struct Inputs {
     /// How targets with a health check are. Checks go on from here, after a start as well.
     pub health: BTreeMap<TargetKey, Condition>,
-    /// The addresses of targets that are names; those that are absent are not known yet.
-    pub resolved: BTreeMap<DnsName, Vec<IpAddr>>,
+    /// The addresses of targets that are names, by service, since each may ask servers of its
+    /// own; those that are absent are not known yet.
+    pub resolved: BTreeMap<(Name, DnsName), Vec<IpAddr>>,
     /// What stands in the files that list targets, by service.
     pub listed: BTreeMap<Name, Vec<Listed>>,
 }
@@ -94,8 +95,9 @@ impl Inputs {
         let mut next = Self::default();
         for service in model.services().values() {
             for name in names(service) {
-                if let Some(addresses) = self.resolved.get(name) {
-                    next.resolved.insert(name.clone(), addresses.clone());
+                let key = (service.name.clone(), name.clone());
+                if let Some(addresses) = self.resolved.get(&key) {
+                    next.resolved.insert(key, addresses.clone());
                 }
             }
             if let Some(listed) = self.listed.get(&service.name) {
@@ -149,7 +151,7 @@ pub struct Listed {
 pub fn addresses(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
     let mut all = shared(service, inputs);
     for target in service.listeners.iter().filter_map(|listener| listener.target.as_ref()) {
-        for address in at(target, inputs) {
+        for address in at(service, target, inputs) {
             // What a listener leads to alone has weight there, whatever it has elsewhere.
             let weight = all.entry(address).or_insert(Target::DEFAULT_WEIGHT);
             if weight.get() == 0 {
@@ -174,7 +176,7 @@ fn shared(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
     }
     for target in &service.targets {
         if let TargetAddress::Dns(name) = &target.address {
-            for address in inputs.resolved.get(name).into_iter().flatten() {
+            for address in resolved(service, name, inputs) {
                 found.entry(*address).or_insert(target.weight);
             }
         }
@@ -231,18 +233,24 @@ pub fn names(service: &Service) -> impl Iterator<Item = &DnsName> {
 /// The targets that a listener leads to.
 pub fn behind(service: &Service, listener: &Listener, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
     match &listener.target {
-        Some(target) => at(target, inputs).map(|a| (a, Target::DEFAULT_WEIGHT)).collect(),
+        Some(target) => at(service, target, inputs).map(|a| (a, Target::DEFAULT_WEIGHT)).collect(),
         None => shared(service, inputs),
     }
 }
 
 /// Where a target is now.
-fn at(target: &TargetAddress, inputs: &Inputs) -> impl Iterator<Item = IpAddr> {
-    let (fixed, resolved) = match target {
-        TargetAddress::Ip(address) => (Some(*address), None),
-        TargetAddress::Dns(name) => (None, inputs.resolved.get(name)),
+fn at(service: &Service, target: &TargetAddress, inputs: &Inputs) -> impl Iterator<Item = IpAddr> {
+    let (fixed, found) = match target {
+        TargetAddress::Ip(address) => (Some(*address), &[][..]),
+        TargetAddress::Dns(name) => (None, resolved(service, name, inputs)),
     };
-    fixed.into_iter().chain(resolved.into_iter().flatten().copied())
+    fixed.into_iter().chain(found.iter().copied())
+}
+
+/// The addresses of a service's target that is a name.
+fn resolved<'a>(service: &Service, name: &DnsName, inputs: &'a Inputs) -> &'a [IpAddr] {
+    let found = inputs.resolved.get(&(service.name.clone(), name.clone()));
+    found.map_or(&[], Vec::as_slice)
 }
 
 /// What decides about a target of a listener: its health on the port that is checked, the first
@@ -294,7 +302,10 @@ mod tests {
         };
         assert_eq!(seen(&inputs), [(ip("10.0.0.10"), 100)]);
         let name: DnsName = "db.internal".parse().unwrap();
-        inputs.resolved.insert(name, ["10.0.0.10", "10.0.0.30", "fd00::30"].map(ip).into());
+        inputs.resolved.insert(
+            (web.name.clone(), name),
+            ["10.0.0.10", "10.0.0.30", "fd00::30"].map(ip).into(),
+        );
         let listed = Listed { address: ip("10.0.0.30"), weight: Weight::constant::<7>() };
         inputs.listed.insert(web.name.clone(), vec![listed]);
         let expected = [(ip("10.0.0.10"), 100), (ip("10.0.0.30"), 7), (ip("fd00::30"), 50)];

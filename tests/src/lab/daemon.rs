@@ -118,6 +118,11 @@ impl Daemon {
         ready.with_context(|| format!("last status: {last}\nits output:\n{}", process.output()))
     }
 
+    /// Returns the identifier of its process.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// Returns the binary that it runs.
     pub fn binary(&self) -> &Path {
         &self.binary

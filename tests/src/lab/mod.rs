@@ -23,6 +23,7 @@ pub mod client;
 pub mod counter;
 pub mod daemon;
 pub mod load;
+pub mod nameserver;
 pub mod namespace;
 pub mod network;
 pub mod process;
@@ -38,6 +39,7 @@ pub use self::{
     counter::{Counter, Sent},
     daemon::Daemon,
     load::Load,
+    nameserver::NameServer,
     namespace::Namespace,
     network::{DEVICE, Host, Network},
     process::Process,

@@ -3,6 +3,7 @@
 mod acceptance;
 mod access;
 mod control;
+mod discovery;
 mod dns;
 mod endings;
 mod events;
@@ -10,6 +11,7 @@ mod fairness;
 mod fixture;
 mod flow_log;
 mod health;
+mod health_cost;
 mod interfaces;
 mod isolation;
 mod lab;

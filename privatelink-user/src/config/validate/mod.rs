@@ -19,7 +19,7 @@ use ipnet::IpNet;
 
 use self::claims::Claims;
 use super::{
-    decode::{List, suggestion},
+    decode::{List, OneOrMore, suggestion},
     diagnostic::{Fault, Report},
     raw::{self, Document},
     source::{Kind, Located, Location},
@@ -213,7 +213,12 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
             webhook: raw.webhook.map(|url| url.value),
             webhook_ca_file: raw.webhook_ca_file.map(|file| file.value),
         },
+        resolvers: resolvers(raw.resolvers),
     })
+}
+
+fn resolvers(raw: Option<Located<OneOrMore<IpAddr>>>) -> Vec<IpAddr> {
+    raw.into_iter().flat_map(|list| list.value.0).map(|server| server.value).collect()
 }
 
 fn principal(name: &Name, raw: Located<raw::Principal>, report: &mut Report) -> Option<Principal> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Claims, Scope, addresses, health_check, listener, or_default};
+use super::{Claims, Scope, addresses, health_check, listener, or_default, resolvers};
 use crate::{
     config::{
         decode::{List, Table, suggestion},
@@ -27,6 +27,7 @@ pub(super) fn validate(
     let Located { value: raw, at } = raw;
     let allow_refused = raw.refused("allow");
     let target_refused = raw.refused("target");
+    let listed = raw.targets_file.is_some() || raw.refused("targets_file");
     let network = raw.network.and_then(|network| scope.networks.resolve(network, report));
     let attached = network.as_ref().and_then(|network| scope.attached.get(network));
     let sources = raw
@@ -38,16 +39,15 @@ pub(super) fn validate(
         mapped.iter().for_each(|target| reach.check(target, claims, report));
         listeners
     });
-    let given = raw.target.is_some() || target_refused;
+    let given = raw.target.is_some() || target_refused || listed;
     let targets = raw.target.map_or_else(List::new, |targets| targets.value.0);
     let targets = addresses::targets(targets, &mut reach, claims, report);
     let share = listeners.as_ref().is_some_and(|all| all.iter().any(|one| one.target.is_none()));
     if share && !given {
-        report.push(
-            Fault::new("[[service]] has no `target`").at(at).help(
-                "add `[[service.target]]`, or let each listener name its own target with `map`",
-            ),
-        );
+        report.push(Fault::new("[[service]] has no `target`").at(at).help(
+            "add `[[service.target]]`, name a `targets_file`, or let each listener name its own \
+                 target with `map`",
+        ));
     }
     let health_check = raw.health_check.map(|raw| health_check::validate(raw, report));
 
@@ -83,6 +83,8 @@ pub(super) fn validate(
         listeners: listeners?,
         // Half a list would be another service.
         targets: (!target_refused && (given || !share)).then_some(targets)?,
+        targets_file: raw.targets_file.map(|file| file.value),
+        resolvers: resolvers(raw.resolvers),
         // A health check that is written but has a fault must not turn into none at all.
         health_check: match health_check {
             Some(health_check) => Some(health_check?),

@@ -1,0 +1,208 @@
+//! Targets by DNS name: asked for again when their answer has run out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use hickory_resolver::{
+    Resolver,
+    config::{NameServerConfig, ResolverConfig},
+    net::{
+        NetError,
+        runtime::{RuntimeProvider, TokioRuntimeProvider, iocompat::AsyncIoTokioAsStd},
+    },
+    proto::rr::RecordType,
+};
+use ipnet::IpNet;
+use tokio::{
+    net::{TcpSocket, TcpStream, UdpSocket},
+    sync::mpsc::UnboundedSender,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::Finding;
+use crate::model::{DnsName, Interface};
+
+/// No name is asked for more often, whatever its server says.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// None more seldom: what the host's own file says may change at any time.
+const LONGEST: Duration = Duration::from_secs(300);
+/// When to ask again after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long to wait for an answer, and how often to ask before giving up.
+const PATIENCE: Duration = Duration::from_secs(2);
+const ATTEMPTS: usize = 2;
+/// How long to wait for a name server to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A name, and who is asked for its addresses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Question {
+    /// The name.
+    pub name: DnsName,
+    /// The name servers; none means those of the host.
+    pub servers: Vec<IpAddr>,
+    /// The targets' network: servers in its subnets are asked by its interface.
+    pub network: Option<(Interface, Vec<IpNet>)>,
+}
+
+/// The names that are asked for. That ends when this is dropped.
+#[derive(Debug)]
+pub struct Names {
+    tasks: BTreeMap<Question, JoinHandle<()>>,
+    findings: UnboundedSender<Finding>,
+}
+
+impl Names {
+    /// Asks for nothing yet, and tells there what is found.
+    pub fn new(findings: UnboundedSender<Finding>) -> Self {
+        Self { tasks: BTreeMap::new(), findings }
+    }
+
+    /// Asks for these from now on, and for no others.
+    pub fn follow(&mut self, wanted: &BTreeSet<Question>) {
+        self.tasks.retain(|question, task| {
+            let keep = wanted.contains(question);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for question in wanted {
+            if !self.tasks.contains_key(question) {
+                let task = tokio::spawn(ask_for_ever(question.clone(), self.findings.clone()));
+                self.tasks.insert(question.clone(), task);
+            }
+        }
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(JoinHandle::abort);
+    }
+}
+
+async fn ask_for_ever(question: Question, findings: UnboundedSender<Finding>) {
+    let mut last = None;
+    loop {
+        let (found, pause) = match ask(&question).await {
+            Ok((addresses, valid)) => (Ok(addresses), valid.clamp(SHORTEST, LONGEST)),
+            Err(why) => (Err(why), RETRY),
+        };
+        if last.as_ref() != Some(&found) {
+            last = Some(found.clone());
+            if findings.send(Finding::Name(question.clone(), found)).is_err() {
+                return;
+            }
+        }
+        sleep(pause).await;
+    }
+}
+
+/// The addresses of both families in order, and how long they are valid.
+async fn ask(question: &Question) -> Result<(Vec<IpAddr>, Duration), String> {
+    // Made anew each time: the host's own settings change, and nothing is to be answered from a
+    // cache.
+    let way = Way { network: question.network.clone(), tokio: TokioRuntimeProvider::default() };
+    let mut builder = if question.servers.is_empty() {
+        let read = |error: NetError| format!("cannot read the host's /etc/resolv.conf: {error}");
+        Resolver::builder(way).map_err(read)?
+    } else {
+        let servers = question.servers.iter().copied().map(NameServerConfig::udp_and_tcp);
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+        Resolver::builder_with_config(config, way)
+    };
+    builder.options_mut().timeout = PATIENCE;
+    builder.options_mut().attempts = ATTEMPTS;
+    let resolver = builder.build().map_err(|error| error.to_string())?;
+    // Complete as it is: nobody's search list is tried.
+    let name = format!("{}.", question.name);
+    let mut addresses = BTreeSet::new();
+    let mut until: Option<Instant> = None;
+    for family in [RecordType::A, RecordType::AAAA] {
+        let lookup = match resolver.lookup(name.as_str(), family).await {
+            Ok(lookup) => lookup,
+            Err(error) if error.is_no_records_found() && !error.is_nx_domain() => continue,
+            Err(error) if error.is_nx_domain() => return Err("there is no such name".into()),
+            // One family alone would look as if the other's targets were gone.
+            Err(error) => return Err(error.to_string()),
+        };
+        let valid = lookup.valid_until();
+        until = Some(until.map_or(valid, |until| until.min(valid)));
+        addresses.extend(lookup.answers().iter().filter_map(|record| record.data.ip_addr()));
+    }
+    match until {
+        Some(until) => {
+            Ok((addresses.into_iter().collect(), until.saturating_duration_since(Instant::now())))
+        }
+        None => Err("the name has no addresses".into()),
+    }
+}
+
+/// How name servers are reached: those in the targets' network by its interface, others as the
+/// host's routes say.
+#[derive(Clone)]
+struct Way {
+    network: Option<(Interface, Vec<IpNet>)>,
+    tokio: TokioRuntimeProvider,
+}
+
+impl Way {
+    fn interface_to(&self, server: SocketAddr) -> Option<Interface> {
+        let (interface, subnets) = self.network.as_ref()?;
+        let inside = subnets.iter().any(|subnet| subnet.contains(&server.ip()));
+        inside.then(|| interface.clone())
+    }
+}
+
+type Pending<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+impl RuntimeProvider for Way {
+    type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
+    type Timer = <TokioRuntimeProvider as RuntimeProvider>::Timer;
+    type Udp = UdpSocket;
+    type Tcp = AsyncIoTokioAsStd<TcpStream>;
+
+    fn create_handle(&self) -> Self::Handle {
+        self.tokio.create_handle()
+    }
+
+    fn connect_tcp(
+        &self,
+        server: SocketAddr,
+        own: Option<SocketAddr>,
+        patience: Option<Duration>,
+    ) -> Pending<Self::Tcp> {
+        let interface = self.interface_to(server);
+        Box::pin(async move {
+            let v4 = server.is_ipv4();
+            let socket = if v4 { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            if let Some(interface) = interface {
+                socket.bind_device(Some(interface.as_str().as_bytes()))?;
+            }
+            if let Some(own) = own {
+                socket.bind(own)?;
+            }
+            let connected = timeout(patience.unwrap_or(CONNECT), socket.connect(server)).await;
+            Ok(AsyncIoTokioAsStd(connected.map_err(|_| io::ErrorKind::TimedOut)??))
+        })
+    }
+
+    fn bind_udp(&self, own: SocketAddr, server: SocketAddr) -> Pending<Self::Udp> {
+        let interface = self.interface_to(server);
+        Box::pin(async move {
+            let socket = UdpSocket::bind(own).await?;
+            if let Some(interface) = interface {
+                socket.bind_device(Some(interface.as_str().as_bytes()))?;
+            }
+            Ok(socket)
+        })
+    }
+}
