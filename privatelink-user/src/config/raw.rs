@@ -35,6 +35,7 @@ section! {
         required name: Name = "name = \"gw-a\"",
         optional domain: DnsName,
         optional dns_ttl: DnsTtl,
+        optional dns_proof: IpAddr,
         optional metrics: SocketAddr,
         optional max_flows: MaxFlows,
         optional state_dir: PathBuf,

@@ -57,6 +57,7 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     let mut words = Words::default();
     words.key("name", Some(before.name.to_string()), after.name.to_string());
     words.key("domain", Some(before.domain.to_string()), after.domain.to_string());
+    words.key("dns_proof", Some(option(before.dns_proof)), option(after.dns_proof));
     words.key("dns_ttl", Some(before.dns_ttl.to_string()), after.dns_ttl.to_string());
     words.key("metrics", Some(option(before.metrics)), option(after.metrics));
     let log = |gateway: &Gateway| option(gateway.flow_log.as_ref().map(flow_log));

@@ -18,7 +18,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::Names;
+use super::{Names, record::Claim};
 
 /// The most sockets that go with one frame.
 pub const MOST_SOCKETS: usize = 16;
@@ -65,6 +65,8 @@ pub enum Order {
         /// The network.
         network: String,
     },
+    /// Say what is not served for want of a proof: a [`Report`].
+    Report,
     /// End: names are not served any more, or by another.
     Leave,
 }
@@ -80,6 +82,13 @@ pub struct Greeting {
     pub places: Vec<Place>,
     /// Whose names it has.
     pub networks: Vec<String>,
+}
+
+/// What the server says when it is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The claims that are not proven, and why.
+    pub unproven: Vec<(Claim, String)>,
 }
 
 /// Writes a frame, and passes sockets with it.

@@ -170,12 +170,10 @@ impl Feed {
         let mut problems = Vec::new();
         if self.wanted.names.is_empty() {
             self.dismiss();
+            self.followed.store(self.asked, Ordering::Release);
         } else if let Err(error) = self.supply(&mut problems) {
             self.server = None;
             problems.push(format!("names are not served: the name server: {error}"));
-        }
-        if problems.is_empty() {
-            self.followed.store(self.asked, Ordering::Release);
         }
         let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {
@@ -233,6 +231,16 @@ impl Feed {
             server.networks.remove(&network);
         }
         server.networks.extend(self.wanted.names.keys().cloned());
+        if problems.is_empty() {
+            self.followed.store(self.asked, Ordering::Release);
+        }
+        if self.wanted.names.values().any(|names| names.claims().next().is_some()) {
+            let unproven = server.report()?.unproven;
+            problems.extend(unproven.into_iter().map(|(claim, reason)| {
+                let (name, resolver) = (&claim.name, claim.resolver);
+                format!("{name} is not served: {reason}; {resolver} must have {claim}")
+            }));
+        }
         Ok(())
     }
 }

@@ -24,6 +24,34 @@ pub struct Names {
     pub forwarders: Vec<IpAddr>,
     /// Answers in a second to the clients of one /24 or /64.
     pub rate: u64,
+    /// The name server that is asked for proofs; nobody takes every claim for proven.
+    pub resolver: Option<IpAddr>,
+    /// Whose the zones of private names are.
+    pub providers: BTreeMap<String, String>,
+}
+
+/// That a provider may serve a name, as its owner has to confirm.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Claim {
+    /// The name server that is asked.
+    pub resolver: IpAddr,
+    /// The name, without a wildcard.
+    pub name: String,
+    /// What its owner has to publish.
+    pub text: String,
+}
+
+impl Claim {
+    /// Where its owner has to publish it.
+    pub fn place(&self) -> String {
+        format!("_privatelink.{}", self.name)
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} IN TXT \"{}\"", self.place(), self.text)
+    }
 }
 
 /// What there is below one name. Its SOA and NS records follow from [`Names`].
@@ -64,6 +92,15 @@ pub enum Data {
 }
 
 impl Names {
+    /// What has to be proven before all of this may be served.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        let claim = |(name, provider): (&String, &String)| {
+            let text = format!("privatelink={provider}");
+            Some(Claim { resolver: self.resolver?, name: name.clone(), text })
+        };
+        self.providers.iter().filter_map(claim)
+    }
+
     /// How long the word that there is no such name may be remembered. Short, since acceptance may
     /// come at any moment.
     pub fn negative_ttl(&self) -> u32 {

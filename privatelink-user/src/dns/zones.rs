@@ -67,6 +67,7 @@ impl View<'_> {
         for address in &own {
             zones.add(gateway.domain.as_str(), &server, Data::from(*address));
         }
+        let mut providers = BTreeMap::new();
         for endpoint in endpoints {
             let Some(service) = self.model.services().get(&endpoint.service) else { continue };
             let private = names::private(network, service, endpoint);
@@ -74,6 +75,7 @@ impl View<'_> {
             // nothing to say: nobody else shall lead its clients elsewhere meanwhile.
             for name in &private {
                 zones.open(name.base().as_str());
+                providers.insert(name.base().to_string(), service.principal.to_string());
             }
             let withdrawn =
                 service.dns_unhealthy == DnsUnhealthy::Withdraw && self.is_unhealthy(service);
@@ -92,6 +94,8 @@ impl View<'_> {
             zones: zones.finish(),
             forwarders: network.forwarders.iter().copied().filter(|one| !loops(one)).collect(),
             rate: network.dns_rate.get(),
+            resolver: gateway.dns_proof,
+            providers,
         }
     }
 

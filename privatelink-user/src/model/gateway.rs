@@ -20,6 +20,9 @@ pub struct Gateway {
     pub domain: DnsName,
     /// How long answers about names may be remembered.
     pub dns_ttl: DnsTtl,
+    /// The name server by which owners of private names confirm who serves them; `None` needs no
+    /// proof.
+    pub dns_proof: Option<IpAddr>,
     /// Where metrics are served; `None` serves none.
     pub metrics: Option<SocketAddr>,
     /// The capacity of the flow table.

@@ -5,6 +5,7 @@
 pub mod judge;
 pub mod script;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -120,6 +121,8 @@ fn names() -> Names {
         zones: zones.into_iter().map(|(apex, zone)| (apex.to_owned(), zone)).collect(),
         forwarders: vec![[10, 1, 0, 2].into()],
         rate: 1_000,
+        resolver: None,
+        providers: BTreeMap::new(),
     }
 }
 

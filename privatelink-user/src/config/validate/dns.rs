@@ -187,8 +187,9 @@ fn rivals<'a>(
         .flatten()
         .filter(|other| other.service.principal != claim.service.principal)
         .filter(|other| {
-            let same = other.pattern == claim.pattern;
-            // Of two equal claims the later one meets the earlier one.
+            // What is below a name is the same zone as the name. Of two equal claims the later one
+            // meets the earlier one.
+            let same = other.pattern.base() == claim.pattern.base();
             if same { other.at < claim.at } else { other.pattern.covers(claim.pattern) }
         })
         .copied()

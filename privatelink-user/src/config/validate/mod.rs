@@ -199,6 +199,7 @@ fn gateway(gateways: Vec<Located<raw::Gateway>>, report: &mut Report) -> Option<
     Some(Gateway {
         name: raw.name?.value,
         domain,
+        dns_proof: raw.dns_proof.map(|resolver| resolver.value),
         dns_ttl: or_default(raw.dns_ttl, Gateway::DEFAULT_DNS_TTL),
         metrics: raw.metrics.map(|metrics| metrics.value),
         max_flows: or_default(raw.max_flows, Gateway::DEFAULT_MAX_FLOWS),

@@ -17,7 +17,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::dns::{
     Names,
-    channel::{self, Greeting, MOST_SOCKETS, Order, Place, Receiver},
+    channel::{self, Greeting, MOST_SOCKETS, Order, Place, Receiver, Report},
 };
 
 /// How long a server may take to read what it is told, and to say something at first.
@@ -119,6 +119,15 @@ impl Connection {
     /// When it is gone, or does not read.
     pub fn tell(&self, order: &Order) -> io::Result<()> {
         channel::send(self.stream(), order, &[])
+    }
+
+    /// Asks what is not served for want of a proof.
+    ///
+    /// # Errors
+    /// When it is gone, or says nothing.
+    pub fn report(&mut self) -> io::Result<Report> {
+        self.tell(&Order::Report)?;
+        Ok(self.receiver.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?)
     }
 
     /// Whether it has closed its end.

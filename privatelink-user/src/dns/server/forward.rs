@@ -61,7 +61,7 @@ async fn ask(
     Ok(answer)
 }
 
-fn unpredictable() -> [u8; 2] {
+pub fn unpredictable() -> [u8; 2] {
     use std::hash::{BuildHasher as _, RandomState};
     let [low, high, ..] = RandomState::new().hash_one(0).to_ne_bytes();
     [low, high]
@@ -96,7 +96,7 @@ async fn by_tcp(served: &Served, server: SocketAddr, query: &[u8]) -> io::Result
 /// A socket that reaches the network and nothing else.
 fn bound(served: &Served, server: SocketAddr, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(server), kind.nonblocking(), None)?;
-    socket.bind_device(Some(served.interface.as_bytes()))?;
+    socket.bind_device(Some(served.interface().as_bytes()))?;
     Ok(socket)
 }
 

@@ -9,6 +9,7 @@ pub mod table;
 mod forward;
 mod limit;
 mod network;
+mod proof;
 mod sandbox;
 mod tcp;
 mod udp;
@@ -25,7 +26,7 @@ use std::{
             net::UnixListener,
         },
     },
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -34,8 +35,12 @@ use anyhow::{Context as _, Result, ensure};
 use log::{info, warn};
 use socket2::SockRef;
 
-use super::channel::{self, Greeting, Order, Place, Receiver};
+use super::{
+    Names,
+    channel::{self, Greeting, Order, Place, Receiver, Report},
+};
 use network::Network;
+use proof::Proofs;
 use worker::{Job, Worker};
 
 /// The most workers: with more, the kernel's work for the datagrams is what limits.
@@ -60,8 +65,14 @@ pub fn serve() -> Result<()> {
     sandbox::confine()?;
     let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
     let workers = (0..count).map(Worker::start).collect::<Result<Vec<_>>>()?;
+    let networks: Arc<Mutex<BTreeMap<String, Arc<Network>>>> = Arc::default();
+    let proofs: Arc<Proofs> = Arc::default();
+    proofs.start({
+        let (networks, proofs) = (Arc::clone(&networks), Arc::clone(&proofs));
+        move || serve_again(&networks, &proofs)
+    })?;
     sandbox::seal()?;
-    let mut server = Server { workers, networks: BTreeMap::new(), places: BTreeSet::new() };
+    let mut server = Server { workers, networks, proofs, places: BTreeSet::new() };
     // Waiting for a connection ends after this time.
     SockRef::from(&listener).set_read_timeout(Some(LOOK)).context("cannot set a timeout")?;
     loop {
@@ -85,6 +96,18 @@ pub fn serve() -> Result<()> {
     }
 }
 
+/// Serves each network what it was to be served, after something has been proven or is no longer.
+fn serve_again(networks: &Mutex<BTreeMap<String, Arc<Network>>>, proofs: &Proofs) {
+    for network in lock(networks).values() {
+        let names = network.served().names().clone();
+        network.replace(names, proofs);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The file by which daemons find the server, held since its directory may be closed to it.
 #[derive(Debug)]
 struct Door(File);
@@ -105,7 +128,8 @@ impl Door {
 #[derive(Debug)]
 struct Server {
     workers: Vec<Worker>,
-    networks: BTreeMap<String, Arc<Network>>,
+    networks: Arc<Mutex<BTreeMap<String, Arc<Network>>>>,
+    proofs: Arc<Proofs>,
     places: BTreeSet<Place>,
 }
 
@@ -116,43 +140,61 @@ impl Server {
             version: env!("CARGO_PKG_VERSION").into(),
             workers: self.workers.len(),
             places: self.places.iter().cloned().collect(),
-            networks: self.networks.keys().cloned().collect(),
+            networks: lock(&self.networks).keys().cloned().collect(),
         };
         channel::send(daemon.stream(), &greeting, &[])?;
         while let Some(order) = daemon.receive()? {
             match order {
-                Order::Serve { network, names } => match self.networks.get(&network) {
-                    Some(known) => known.replace(&names),
-                    None => {
-                        let new = Arc::new(Network::new(&names));
-                        self.networks.insert(network, new);
-                    }
-                },
+                Order::Serve { network, names } => self.serve(network, names),
                 Order::Listen { place, sockets } => {
                     let sockets = daemon.sockets(sockets);
                     self.listen(place, sockets);
                 }
                 Order::Close { place } => self.close(&place),
-                Order::Forget { network } => drop(self.networks.remove(&network)),
+                Order::Forget { network } => {
+                    lock(&self.networks).remove(&network);
+                    self.want_proofs();
+                }
+                Order::Report => {
+                    let report = Report { unproven: self.proofs.unproven() };
+                    channel::send(daemon.stream(), &report, &[])?;
+                }
                 Order::Leave => return Ok(true),
             }
         }
         Ok(false)
     }
 
+    fn serve(&self, network: String, names: Names) {
+        let mut networks = lock(&self.networks);
+        match networks.get(&network) {
+            Some(known) => known.replace(names, &self.proofs),
+            None => {
+                let new = Arc::new(Network::new(names, &self.proofs));
+                networks.insert(network, new);
+            }
+        }
+        drop(networks);
+        self.want_proofs();
+    }
+
+    fn want_proofs(&self) {
+        let networks = lock(&self.networks);
+        let served: Vec<_> = networks.values().map(|network| network.served()).collect();
+        self.proofs.want(served.iter().flat_map(|served| served.names().claims()));
+    }
+
     fn listen(&mut self, place: Place, mut sockets: Vec<OwnedFd>) {
         self.close(&place);
-        let (Some(network), Some(listener)) = (self.networks.get(&place.network), sockets.pop())
-        else {
-            return;
-        };
+        let network = lock(&self.networks).get(&place.network).cloned();
+        let (Some(network), Some(listener)) = (network, sockets.pop()) else { return };
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            worker.tell(Job::Udp(place.clone(), Arc::clone(network), socket));
+            worker.tell(Job::Udp(place.clone(), Arc::clone(&network), socket));
         }
         // Conversations of one place are of one worker, those of all places of all of them.
         let number = self.places.len().checked_rem(self.workers.len()).unwrap_or(0);
         if let Some(worker) = self.workers.get(number) {
-            worker.tell(Job::Tcp(place.clone(), Arc::clone(network), listener));
+            worker.tell(Job::Tcp(place.clone(), Arc::clone(&network), listener));
         }
         self.places.insert(place);
     }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{limit::Limiter, table::Table};
+use super::{limit::Limiter, proof::Proofs, table::Table};
 use crate::dns::Names;
 
 /// Conversations over TCP at a time.
@@ -31,42 +31,52 @@ pub struct Network {
 pub struct Served {
     /// The answers.
     pub table: Table,
-    /// The interface that leads to the network.
-    pub interface: String,
-    rate: u64,
+    /// What was to be served, proven or not.
+    names: Names,
 }
 
 impl Served {
-    fn new(names: &Names) -> Self {
+    fn new(names: Names, proofs: &Proofs) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // Serial numbers go round.
         let serial = u32::try_from(now.as_secs() & u64::from(u32::MAX)).unwrap_or(0);
-        Self {
-            table: Table::new(names, serial),
-            interface: names.interface.clone(),
-            rate: names.rate,
-        }
+        // A name that is not proven is nobody's here.
+        let unproven = names.claims().filter(|claim| !proofs.is_proven(claim));
+        let unproven: Vec<String> = unproven.map(|claim| claim.name).collect();
+        let mut served = names.clone();
+        served.zones.retain(|apex, _| !unproven.contains(apex));
+        Self { table: Table::new(&served, serial), names }
+    }
+
+    /// The interface that leads to the network.
+    pub fn interface(&self) -> &str {
+        &self.names.interface
+    }
+
+    /// All that was to be served.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 }
 
 impl Network {
     /// Serves these names.
-    pub fn new(names: &Names) -> Self {
+    pub fn new(names: Names, proofs: &Proofs) -> Self {
         Self {
-            served: RwLock::new(Arc::new(Served::new(names))),
             limiter: Mutex::new(Limiter::new(names.rate)),
+            served: RwLock::new(Arc::new(Served::new(names, proofs))),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             forwarded: Semaphore::new(FORWARDED),
         }
     }
 
     /// Serves other names from now on.
-    pub fn replace(&self, names: &Names) {
-        let next = Served::new(names);
-        if self.served().rate != next.rate {
-            *self.limiter() = Limiter::new(next.rate);
+    pub fn replace(&self, names: Names, proofs: &Proofs) {
+        if self.served().names.rate != names.rate {
+            *self.limiter() = Limiter::new(names.rate);
         }
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        let next = Arc::new(Served::new(names, proofs));
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     /// What is served at the moment.

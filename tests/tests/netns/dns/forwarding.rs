@@ -44,6 +44,38 @@ fn each_networks_own_name_server_is_asked() {
     assert_eq!(scene.code("acme", &["www.example.com", "+norecurse"]), "REFUSED");
 }
 
+#[test]
+fn a_name_is_served_once_its_owner_agrees() {
+    let proof = "name = \"gw-test\"\ndns_proof = \"127.0.0.1\"\n";
+    let scene = Scene::start(&config().replacen("name = \"gw-test\"\n", proof, 1));
+    let problems = || scene.daemon.status().unwrap()["problems"].to_string();
+    let record = "_privatelink.web.internal IN TXT \\\"privatelink=vendor\\\"";
+    wait_until(SOON, "the status tells what is missing", || {
+        problems().contains(record) && problems().contains("127.0.0.1 must have")
+    })
+    .unwrap();
+    assert_eq!(scene.code("acme", &[NAME]), "NXDOMAIN");
+
+    let owner = |text: &str| {
+        let mut command = scene.lab.gateway().command("dnsmasq");
+        command.args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
+        command.args(["--user=root", "--pid-file=", "--bind-interfaces", "--interface=lo"]);
+        command.args(["--listen-address=127.0.0.1", "--except-interface=veth-acme"]);
+        command.arg(format!("--txt-record=_privatelink.web.internal,{text}"));
+        Process::spawn("dnsmasq", command).unwrap()
+    };
+    let other = owner("privatelink=somebody-else");
+    wait_until(SOON, "the owner has been asked", || problems().contains("no such record")).unwrap();
+    assert_eq!(scene.code("acme", &["any.web.internal"]), "NXDOMAIN");
+    drop(other);
+    let _owner = owner("privatelink=vendor");
+    let patience = 2 * SOON;
+    wait_until(patience, "the name is served", || scene.dig("acme", &[NAME]) == ["10.1.0.50"])
+        .unwrap();
+    assert_eq!(scene.dig("acme", &["any.web.internal"]), ["10.1.0.50"]);
+    wait_until(SOON, "the status is clean", || problems() == "[]").unwrap();
+}
+
 /// Takes the port of the DNS on acme's interface, at an address that the gateway has on others.
 fn take() -> Result<OwnedFd> {
     let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
