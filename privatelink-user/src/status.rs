@@ -167,8 +167,10 @@ impl View<'_> {
     }
 
     /// Whether hosts of a network can ask the gateway itself something.
-    fn has_address(&self, ifindex: u32) -> bool {
-        self.facts.own_addresses(ifindex).any(|address| !is_link_local(address))
+    fn has_address(&self, network: &model::Network) -> bool {
+        let stack = self.facts.stack(&network.attachment);
+        let mut own = stack.into_iter().flat_map(|link| self.facts.own_addresses(link.index));
+        own.any(|address| !is_link_local(address))
     }
 
     /// What does not work for want of something on the host.
@@ -189,11 +191,12 @@ impl View<'_> {
                     "network {}: {interface} is down; set it up with `ip link set {interface} up`",
                     network.name
                 )),
-                Some(link) if network.dns && !self.has_address(link.index) => {
+                Some(link) if network.dns && !self.has_address(network) => {
+                    let stack = self.facts.stack(&network.attachment).unwrap_or(link);
                     problems.push(format!(
-                        "network {}: names are not served: {interface} has no address of its own; \
-                         give it a free one with `ip address add`",
-                        network.name
+                        "network {}: names are not served: {} has no address of its own; give it \
+                         a free one with `ip address add`",
+                        network.name, stack.name
                     ));
                 }
                 Some(_) => {}

@@ -169,7 +169,7 @@ impl Running {
             let error = "is not served names: write `dns = true` in its table, and reload";
             return Err(Refused::Failed(format!("network {network} {error}")));
         };
-        let link = self.host.facts().link(found.attachment.interface.as_str());
+        let link = self.host.facts().stack(&found.attachment);
         let own = link.into_iter().flat_map(|link| self.host.facts().own_addresses(link.index));
         let own: Vec<_> = own.filter(|address| !is_link_local(*address)).collect();
         Ok(dns::told(network, names, &own))
