@@ -1,5 +1,8 @@
 //! What the daemon tells about itself.
 
+mod advice;
+mod recent;
+mod shortage;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -19,6 +22,10 @@ use crate::{
     targets::Inputs,
     timestamp::Timestamp,
 };
+
+pub use advice::advice;
+pub use recent::Recent;
+pub use shortage::shortages;
 
 /// What the pieces of a status are made of.
 pub struct View<'a> {

@@ -44,8 +44,29 @@ pub struct Status {
     /// Who is told of events besides those who ask.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscribers: Vec<Subscriber>,
+    /// Packets not forwarded in the last minutes, by reason, the most first.
+    #[serde(default)]
+    pub recent_drops: Vec<RecentDrops>,
+    /// The connections that wait for their provider's decision.
+    #[serde(default)]
+    pub waiting: Vec<Connection>,
     /// What does not work, each with what to do about it.
     pub problems: Vec<String>,
+}
+
+/// Packets not forwarded lately for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecentDrops {
+    /// The reason.
+    pub reason: String,
+    /// How many.
+    pub packets: u64,
+    /// In how many seconds: no more than five minutes, and no more than the daemon runs.
+    pub seconds: u64,
+    /// What the reason means.
+    pub meaning: String,
+    /// What to do about it.
+    pub advice: String,
 }
 
 /// A network and its attachment.

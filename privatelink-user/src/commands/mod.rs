@@ -8,6 +8,7 @@ mod events;
 mod flows;
 mod plan;
 mod show;
+mod status;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write};
@@ -42,7 +43,7 @@ pub fn dispatch(cli: &Cli) -> Result<Exit> {
         }
         Command::Status => {
             let status: types::Status = client::get(&socket, path::STATUS)?;
-            print(out, cli.json, &status, show::status)?;
+            print(out, cli.json, &status, status::status)?;
         }
         Command::Networks(args) => {
             list(cli, out, path::NETWORKS, args, show::networks, detail::network)?;

@@ -1,44 +1,9 @@
 //! Answers of the daemon for people.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
-
-use privatelink_common::Reason;
+use std::collections::BTreeSet;
 
 use super::table::Table;
-use crate::api::types::{
-    Connection, Endpoint, Flow, FlowLog, Network, Service, Status, Subscriber, Target, Whois,
-};
-
-/// One screen about the gateway.
-pub(super) fn status(status: &Status) -> String {
-    let readiness = if status.ready { "ready" } else { "not ready yet" };
-    let up = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
-    let mut text = format!(
-        "gateway {}: {readiness}, privatelink {}, up {up}\n",
-        status.gateway, status.version
-    );
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "flows: {} of {}", status.flows.active, status.flows.capacity);
-    if let Some(FlowLog { to, written, lost }) = &status.flow_log {
-        let _ = writeln!(text, "flow log: {to}: {written} records written, {lost} lost");
-    }
-    for Subscriber { name, delivered, failed, dropped } in &status.subscribers {
-        let counts = format!("{delivered} events delivered, {failed} failed, {dropped} dropped");
-        let _ = writeln!(text, "told of events: {name}: {counts}");
-    }
-    section(&mut text, "networks", network_table(&status.networks).render(2));
-    section(&mut text, "services", service_table(&status.services).render(2));
-    section(&mut text, "endpoints", endpoint_table(&status.endpoints).render(2));
-    if let Some(drops) = drops(status) {
-        section(&mut text, "packets not forwarded", drops);
-    }
-    if !status.problems.is_empty() {
-        let lines: String =
-            status.problems.iter().map(|problem| format!("  {problem}\n")).collect();
-        section(&mut text, "problems", lines);
-    }
-    text
-}
+use crate::api::types::{Connection, Endpoint, Flow, Network, Service, Target, Whois};
 
 /// The networks as a table.
 pub(super) fn networks(networks: &[Network]) -> String {
@@ -145,12 +110,8 @@ pub(super) fn decided(one: &Connection) -> String {
     format!("the connection of {endpoint} to {service} is {state}{until}{drains}\n")
 }
 
-fn section(text: &mut String, title: &str, content: String) {
-    // Writing to a string cannot fail.
-    let _ = write!(text, "\n{title}\n{content}");
-}
-
-fn network_table(networks: &[Network]) -> Table {
+/// Networks as a table.
+pub(super) fn network_table(networks: &[Network]) -> Table {
     let mut table = Table::new(&["NAME", "INTERFACE", "XDP", "MTU", "PRINCIPAL", "SUBNETS"], &[3]);
     for network in networks {
         let missing = if network.ifindex.is_some() { "not attached" } else { "no interface" };
@@ -166,7 +127,8 @@ fn network_table(networks: &[Network]) -> Table {
     table
 }
 
-fn service_table(services: &[Service]) -> Table {
+/// Services as a table.
+pub(super) fn service_table(services: &[Service]) -> Table {
     let heading =
         ["NAME", "PROVIDER", "NETWORK", "LISTENERS", "TARGETS", "ACCEPTANCE", "ENDPOINTS", "FLOWS"];
     let mut table = Table::new(&heading, &[6, 7]);
@@ -210,7 +172,8 @@ pub(super) fn target_table(targets: &[Target]) -> Table {
     table
 }
 
-fn endpoint_table(endpoints: &[Endpoint]) -> Table {
+/// Endpoints as a table.
+pub(super) fn endpoint_table(endpoints: &[Endpoint]) -> Table {
     let heading =
         ["NAME", "SERVICE", "NETWORK", "ADDRESSES", "STATE", "FLOWS", "IN", "OUT", "DROPS"];
     let mut table = Table::new(&heading, &[5, 6, 7, 8]);
@@ -230,19 +193,6 @@ fn endpoint_table(endpoints: &[Endpoint]) -> Table {
     table
 }
 
-/// The drop counters that are not zero, with what they mean; `None` if all are.
-fn drops(status: &Status) -> Option<String> {
-    let mut table = Table::new(&["REASON", "PACKETS", "MEANING"], &[1]);
-    let mut any = false;
-    for (name, count) in status.drops.iter().filter(|(_, count)| **count > 0) {
-        let reason = Reason::ALL.iter().find(|reason| reason.name() == name);
-        let meaning = reason.map_or("", |reason| reason.meaning()).trim();
-        table.row([name.clone(), count.to_string(), meaning.to_owned()]);
-        any = true;
-    }
-    any.then(|| table.render(2))
-}
-
 /// Bytes in three or four characters.
 pub(super) fn amount(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
@@ -258,53 +208,6 @@ pub(super) fn amount(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::types::FlowTable;
-
-    #[test]
-    fn the_status_shows_modes_and_what_drops_mean() {
-        let network = |name: &str, ifindex, xdp_mode: Option<&str>| Network {
-            name: name.into(),
-            interface: format!("veth-{name}"),
-            ifindex,
-            xdp_mode: xdp_mode.map(ToOwned::to_owned),
-            mtu: None,
-            principal: name.into(),
-            subnets: vec!["10.1.0.0/16".into()],
-            mac: None,
-        };
-        let status = Status {
-            gateway: "gw-a".into(),
-            version: "1.2.3".into(),
-            ready: true,
-            uptime_seconds: 61,
-            networks: vec![
-                network("acme", Some(3), Some("generic")),
-                network("globex", Some(4), None),
-                network("vendor", None, None),
-            ],
-            services: Vec::new(),
-            endpoints: Vec::new(),
-            flows: FlowTable { active: 5, capacity: 100 },
-            subscribers: Vec::new(),
-            flow_log: Some(FlowLog { to: "/f".into(), written: 7, lost: 1 }),
-            drops: [("malformed".to_owned(), 0), ("no_flow".to_owned(), 3)].into(),
-            problems: vec!["something".into()],
-        };
-        let text = super::status(&status);
-        for line in [
-            "gateway gw-a: ready, privatelink 1.2.3, up 1m 1s",
-            "flows: 5 of 100",
-            "flow log: /f: 7 records written, 1 lost",
-            "  acme    veth-acme    generic            acme       10.1.0.0/16",
-            "  globex  veth-globex  not attached       globex     10.1.0.0/16",
-            "  vendor  veth-vendor  no interface       vendor     10.1.0.0/16",
-            "  no_flow        3  A packet in the middle of a conversation that the gateway does not know.",
-            "  something",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
-        }
-        assert!(!text.contains("malformed"), "{text}");
-    }
 
     #[test]
     fn amounts_are_short() {

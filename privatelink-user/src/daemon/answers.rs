@@ -15,12 +15,14 @@ use crate::{
     },
     bpf::{self, Datapath, Reader},
     config::{self, Diagnostics},
+    connection::Acceptance,
     dns::{self, zones::is_link_local},
     events::{Event, Kind},
     flow_log::Clock,
     flows::{self, Counts, Filter, Listing, Parts},
+    metrics::Use,
     model::{Destination, FlowLog, LogFormat},
-    status,
+    status::{self, shortages},
     tables::Tables,
     timestamp::Timestamp,
     whois::{Asked, Search, When},
@@ -180,7 +182,14 @@ impl Running {
         let counts = self.counts();
         let view = self.view(&caller.rights, &counts);
         let all = caller.administrates().is_ok();
-        let drops = if all { self.datapath.reader().drops().map_err(failed)? } else { Vec::new() };
+        let reader = self.datapath.reader();
+        let drops = if all { reader.drops().map_err(failed)? } else { Vec::new() };
+        let active = reader.flow_count().map_err(failed)?;
+        let capacity = gateway.max_flows.get().into();
+        let recent_drops =
+            if all { self.publisher.recent.told(Instant::now(), &drops) } else { Vec::new() };
+        let mut waiting = self.connections(caller);
+        waiting.retain(|connection| connection.state == Acceptance::Pending.word());
         Ok(types::Status {
             gateway: gateway.name.to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -189,16 +198,17 @@ impl Running {
             networks: view.networks(),
             services: view.services(),
             endpoints: self.endpoints(&caller.rights, &counts)?,
-            flows: types::FlowTable {
-                active: self.datapath.reader().flow_count().map_err(failed)?,
-                capacity: gateway.max_flows.get().into(),
-            },
+            flows: types::FlowTable { active, capacity },
+            waiting,
             // These tell of everybody's things.
             flow_log: if all { self.records.told() } else { None },
             subscribers: if all { self.events.subscribers() } else { Vec::new() },
+            recent_drops,
             drops: status::drops(drops),
             problems: if all {
-                [self.problems.as_slice(), &self.names.problems()].concat()
+                let ports = self.publisher.source.source_ports();
+                let shortages = shortages(Use { used: active, of: capacity }, &ports);
+                [self.problems.as_slice(), &self.names.problems(), &shortages].concat()
             } else {
                 Vec::new()
             },

@@ -176,11 +176,14 @@ async fn drive(
                 }
             }
             () = alive.tick() => notify(&[NotifyState::Watchdog]),
-            _ = watch.tick() => match running.look_at_interfaces() {
-                Ok(false) => {}
-                Ok(true) => drop(due.get_or_insert(Instant::now())),
-                Err(error) => warn!("{error}"),
-            },
+            _ = watch.tick() => {
+                running.note_drops();
+                match running.look_at_interfaces() {
+                    Ok(false) => {}
+                    Ok(true) => drop(due.get_or_insert(Instant::now())),
+                    Err(error) => warn!("{error}"),
+                }
+            }
             () = sleep_until(due.unwrap_or(look)) => {
                 if Instant::now() >= verify {
                     running.forget_maps();

@@ -1,16 +1,17 @@
 //! What the daemon tells scrapes of metrics.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use log::info;
+use log::{info, warn};
 use tokio::task::JoinHandle;
 
-use super::running::Running;
+use super::{Chain, running::Running};
 use crate::{
     access::Rights,
     bpf::Reader,
     flows::Counts,
     metrics::{self, Inventory, Progress, Server, Source},
+    status::Recent,
 };
 
 /// Where scrapes are answered, and from what.
@@ -18,7 +19,10 @@ use crate::{
 pub(super) struct Publisher {
     /// How the daemon is doing.
     pub progress: Progress,
-    source: Arc<Source>,
+    /// What scrapes are answered from.
+    pub source: Arc<Source>,
+    /// Drop counters of the last minutes.
+    pub recent: Recent,
     /// The address that was asked for, and the server there.
     server: Option<(SocketAddr, Server)>,
     census: JoinHandle<()>,
@@ -29,7 +33,13 @@ impl Publisher {
     pub fn new(reader: Arc<Reader>) -> Self {
         let source = Arc::new(Source::new(reader));
         let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
-        Self { progress: Progress::begin(), source, server: None, census }
+        Self {
+            progress: Progress::begin(),
+            recent: Recent::default(),
+            source,
+            server: None,
+            census,
+        }
     }
 
     /// Answers at this address and no other; says why it cannot.
@@ -58,6 +68,18 @@ impl Drop for Publisher {
 }
 
 impl Running {
+    /// Looks how many packets were not forwarded, from time to time.
+    pub fn note_drops(&mut self) {
+        let now = Instant::now();
+        if !self.publisher.recent.is_due(now) {
+            return;
+        }
+        match self.datapath.reader().drops() {
+            Ok(counts) => self.publisher.recent.note(now, counts),
+            Err(error) => warn!("drops of the last minutes are not known: {}", Chain(&error)),
+        }
+    }
+
     /// Publishes how things are now.
     pub(super) fn publish(&mut self) {
         self.publisher.progress.ready = self.is_ready();

@@ -73,6 +73,14 @@ impl Source {
         Ok(page(format, &inventory, &readings, &census))
     }
 
+    /// The fullest part of each service's source ports, by the service's name.
+    pub fn source_ports(&self) -> Vec<(String, Use)> {
+        let Some(inventory) = self.inventory.borrow().clone() else { return Vec::new() };
+        let fullest = self.census.borrow().fullest(&inventory);
+        let names = inventory.services.iter().map(|service| service.name.clone());
+        names.zip(fullest).collect()
+    }
+
     /// Counts the source ports in use, and returns after which time to count again.
     fn count_ports(&self) -> Duration {
         let begin = Instant::now();

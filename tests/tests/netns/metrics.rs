@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, net::TcpListener, path::Path};
 
 use anyhow::{Context as _, Result};
-use privatelink_tests::lab::{Scrape, client, wait_until};
+use privatelink_tests::lab::{Scrape, client, tool, wait_until};
 use privatelink_user::metrics::Format;
 
 use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at, everything_works};
@@ -120,4 +120,35 @@ fn source_ports_in_use_are_seen() {
     })
     .unwrap_or_else(|error| panic!("{error}; it is {last:?} instead of {expected}"));
     drop(flows);
+}
+
+#[test]
+fn the_status_says_first_what_needs_attention() {
+    let scene = Scene::start().unwrap();
+    let said = || tool::run(scene.daemon.cli().arg("status")).unwrap();
+    assert!(said().contains("\nall is well\n"), "{}", said());
+
+    let waits = CONFIG
+        .replacen("acceptance = \"automatic\"", "acceptance = \"manual\"\naccept = [\"acme\"]", 1)
+        .replace("address = \"fd00::10\"", "address = \"fd00::99\"");
+    scene.daemon.write_config(&waits).unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    // Whoever was accepted stays so; another endpoint has to wait.
+    let globex = waits.replace("name = \"globex-web\"", "name = \"globex-late\"");
+    scene.daemon.write_config(&globex).unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    scene.acme().run(|| client::connect(at(ENDPOINT[0], 1), SOON)).unwrap_err();
+
+    let status = scene.daemon.status().unwrap();
+    let drops = status["recent_drops"].as_array().unwrap();
+    let drops = drops.iter().find(|drops| drops["reason"] == "no_listener").unwrap();
+    assert!(drops["advice"].as_str().unwrap().contains("[[service.listener]]"), "{drops}");
+    assert_eq!(status["waiting"][0]["endpoint"], "globex-late", "{status}");
+    let text = said();
+    let titles: Vec<&str> =
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
+    assert_eq!(titles[1], "1 problem, 1 connection waits", "{text}");
+    assert_eq!(titles[2..4], ["problems", "waiting for a decision"], "{text}");
+    assert!(titles[4].starts_with("not forwarded in the last "), "{text}");
+    assert!(text.contains("fd00::99"), "{text}");
 }
