@@ -94,9 +94,11 @@ impl Log {
         self.send(Message::Batch(batch));
     }
 
-    /// Has flows that last told of.
+    /// Has flows that last told of, unless that is still being done from the last time.
     pub fn interval(&self, interval: Interval) {
-        self.send(Message::Interval(Box::new(interval)));
+        if !self.shared.telling.swap(true, Ordering::Relaxed) {
+            self.send(Message::Interval(Box::new(interval)));
+        }
     }
 
     /// Has the file opened anew.
@@ -191,5 +193,6 @@ impl Worker {
         });
         self.writer.done(0, interval.clock.now);
         self.marks.keep();
+        self.writer.told();
     }
 }

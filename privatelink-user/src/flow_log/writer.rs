@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub lost: AtomicU64,
     /// Of the lost ones, those that no line in the log tells of yet.
     untold: AtomicU64,
+    /// Whether flows that last are being told of.
+    pub telling: AtomicBool,
     /// Whether the last attempt to write failed.
     pub failing: AtomicBool,
 }
@@ -112,6 +114,11 @@ impl Writer {
         self.shared.waiting.fetch_sub(records, Ordering::Relaxed);
         self.tell_of_gaps(now);
         self.flush();
+    }
+
+    /// Notes that all flows that last have been told of.
+    pub fn told(&self) {
+        self.shared.telling.store(false, Ordering::Relaxed);
     }
 
     /// Says how many records are missing, if there are any.

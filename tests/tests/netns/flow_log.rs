@@ -3,16 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
 use std::{
-    fs,
-    net::{TcpStream, UdpSocket},
+    env, fs,
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result};
-use privatelink_tests::lab::{client, wait_until};
+use privatelink_tests::lab::{Load, client, wait_until};
 use serde_json::Value;
 
-use crate::fixture::{CONFIG, ENDPOINT, NEVER, SOON, Scene, at};
+use crate::fixture::{CLIENT, CONFIG, ENDPOINT, NEVER, SERVER, SOON, Scene, at, ip};
 
 /// What an IPv4 or IPv6 header and that of UDP take.
 const HEADERS: [u64; 2] = [28, 48];
@@ -199,4 +200,85 @@ fn the_log_follows_the_configuration() {
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     let lost = || scene.daemon.status().is_ok_and(|all| all["flow_log"]["lost"].as_u64() > Some(0));
     wait_until(SOON, "the loss is counted", lost).unwrap();
+}
+
+/// How many flows end at once, and how many times; `FLOOD=100000x10` asks for more.
+fn flood() -> (u16, u32) {
+    let asked = env::var("FLOOD").unwrap_or_default();
+    let (flows, rounds) = asked.split_once('x').unwrap_or(("10000", "2"));
+    (flows.parse::<u32>().map_or(5_000, |flows| (flows / 2) as u16), rounds.parse().unwrap_or(2))
+}
+
+/// Sends a datagram from each of so many ports to a port where nobody answers.
+fn open_flows(from: IpAddr, to: SocketAddr, count: u16) -> Result<()> {
+    for port in 0..count {
+        let socket = UdpSocket::bind(SocketAddr::new(from, 10_000 + port))?;
+        socket.send_to(b"x", to)?;
+    }
+    Ok(())
+}
+
+/// A rejection ends all flows of an endpoint within one sweep: as many ends at once as there can
+/// be. What is lost then is what is counted as lost, and the other endpoint does not notice.
+#[test]
+fn a_flood_of_ends_is_written_or_counted() {
+    let (_directory, log) = place();
+    let (flows, rounds) = flood();
+    let listener = "[[service.listener]]\nprotocol = \"udp\"\nport = 9\ntarget_port = 9999\n\n";
+    let target = "[[service.target]]\naddress = \"10.0.0.10\"";
+    let config = config(&log, "rotate_size = \"1T\"\n")
+        .replacen("interval = \"1s\"", "interval = \"10m\"", 1)
+        .replacen(target, &format!("{listener}{target}"), 1)
+        .replacen("max_flows = 4096", "max_flows = 250000", 1);
+    let scene = Scene::with(&config).unwrap();
+    // Whatever comes is taken, and not read.
+    let vendor = scene.lab.host("vendor");
+    let bind = |server: &str| vendor.run(|| Ok(UdpSocket::bind(at(server, 9999))?)).unwrap();
+    let _sinks = SERVER.map(bind);
+    let load =
+        Load::start(scene.lab.host("globex"), &ENDPOINT.map(|address| at(address, 7))).unwrap();
+    let opened = || {
+        let one = scene.daemon.ask(&["endpoints", "acme-web", "--json"]).unwrap();
+        one["new_flows"].as_u64().unwrap()
+    };
+    let told = || {
+        let status = scene.daemon.status().unwrap();
+        let count = |key: &str| status["flow_log"][key].as_u64().unwrap();
+        (count("written"), count("lost"))
+    };
+    let mut spent = 0.0;
+    for _ in 0..rounds {
+        scene.daemon.ask(&["accept", "acme-web", "--json"]).unwrap();
+        for (client, endpoint) in CLIENT.into_iter().zip(ENDPOINT) {
+            scene.acme().run(|| open_flows(ip(client), at(endpoint, 9), flows)).unwrap();
+        }
+        let begin = Instant::now();
+        scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
+        let enough = || told().0 + told().1 >= opened();
+        wait_until(SOON * 6, "every end is written or lost", enough).unwrap();
+        spent += begin.elapsed().as_secs_f64();
+    }
+    let harmed = load.finish().unwrap();
+    let opened = opened();
+    assert!(opened > u64::from(flows) * u64::from(rounds), "only {opened} flows were opened");
+    let of_kind = |kind: &str| format!("\"kind\":\"{kind}\"");
+    let tallied = || {
+        let text = fs::read_to_string(&log).unwrap();
+        let ends = text.lines().filter(|line| {
+            line.contains(&of_kind("end")) && line.contains("\"endpoint\":\"acme-web\"")
+        });
+        let gaps = text.lines().filter(|line| line.contains(&of_kind("lost")));
+        let records = |line: &str| serde_json::from_str::<Value>(line).ok()?["records"].as_u64();
+        (ends.count() as u64, gaps.filter_map(records).sum::<u64>())
+    };
+    let all = || tallied().0 + tallied().1 == opened;
+    let complete = wait_until(SOON, "every end is in the log, or counted there", all);
+    let (ends, lost) = tallied();
+    println!(
+        "{opened} flows in {rounds} rounds: {ends} ends written, {lost} lost, {:.0} a second",
+        opened as f64 / spent
+    );
+    assert_eq!(lost, told().1, "the log and the daemon disagree");
+    assert!(complete.is_ok(), "ends are missing that nobody counts");
+    assert_eq!((harmed.lost, harmed.strange), (0, 0), "{harmed:?}");
 }

@@ -1,8 +1,10 @@
 //! `cargo xtask setup`: makes a machine that has only cargo able to build and test everything.
 
 mod compiler;
+pub mod flow_reader;
 mod linker;
 pub mod packages;
+mod python;
 pub mod schemathesis;
 
 use std::fs::File;
@@ -28,6 +30,9 @@ pub fn run() -> Result<()> {
     }
     if let Err(error) = packages::install_missing(packages::PROMETHEUS) {
         println!("setup: going on without it, and without the suite `prometheus`: {error:#}");
+    }
+    if let Err(error) = flow_reader::install() {
+        println!("setup: going on without it, and without the suite `flow_reader`: {error:#}");
     }
     if let Err(error) = schemathesis::install() {
         println!("setup: going on without it, and without the suite `api`: {error:#}");

@@ -2,12 +2,10 @@
 //! Python program in a folder of its own.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::packages;
-use crate::step::Step;
+use super::python;
 use crate::workspace;
 
 /// Another version thinks of other requests.
@@ -27,23 +25,5 @@ fn folder() -> PathBuf {
 /// # Errors
 /// When Python or the package cannot be had.
 pub fn install() -> Result<()> {
-    let note = folder().join("installed");
-    if std::fs::read_to_string(&note).is_ok_and(|installed| installed == PACKAGE) {
-        println!("setup: {PACKAGE} is there");
-        return Ok(());
-    }
-    if environment().is_err() {
-        packages::install_missing(packages::PYTHON)?;
-        environment()?;
-    }
-    Step::limited(Duration::from_secs(600), folder().join("bin/pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check", PACKAGE])
-        .run()
-        .context("cannot install the Python package")?;
-    std::fs::write(&note, PACKAGE).with_context(|| format!("cannot write {}", note.display()))
-}
-
-fn environment() -> Result<()> {
-    let step = Step::limited(Duration::from_secs(120), "python3").args(["-m", "venv"]);
-    step.arg(folder()).run().context("Python cannot make a folder for its packages")
+    python::install(&folder(), PACKAGE)
 }

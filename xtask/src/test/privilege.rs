@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::setup::{packages, schemathesis};
+use crate::setup::{flow_reader, packages, schemathesis};
 
 /// What a suite needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Privilege {
     None,
     /// Python's scapy, as an independent judge of packets.
     Scapy,
+    /// Python's flowlogs-reader, as an independent reader of the flow log.
+    FlowReader,
     /// systemd's tools, as an independent judge of the unit.
     Systemd,
     /// All of [`Privilege::Root`], and Python's schemathesis, which thinks of requests.
@@ -46,6 +48,9 @@ impl Privilege {
                 "needs Prometheus; as root: {command}"
             );
         }
+        if self == Self::FlowReader {
+            ensure!(flow_reader::program().exists(), "needs flowlogs-reader: cargo xtask setup");
+        }
         if self == Self::Schemathesis {
             ensure!(schemathesis::program().exists(), "needs schemathesis: cargo xtask setup");
         }
@@ -69,7 +74,7 @@ impl Privilege {
 
     fn capabilities(self) -> &'static [(u32, &'static str)] {
         match self {
-            Self::None | Self::Scapy | Self::Systemd => &[],
+            Self::None | Self::FlowReader | Self::Scapy | Self::Systemd => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
             Self::Root | Self::Prometheus | Self::Schemathesis => {
                 &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN"), (SYS_ADMIN, "CAP_SYS_ADMIN")]

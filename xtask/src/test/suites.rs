@@ -27,6 +27,7 @@ pub const SUITES: &[Suite] = &[
     suite("elf", Privilege::None, true),
     suite("frames", Privilege::None, false),
     suite("oracle", Privilege::Scapy, false),
+    suite("flow_reader", Privilege::FlowReader, false),
     suite("docs", Privilege::None, false),
     suite("packaging", Privilege::Systemd, false),
     suite("verifier", Privilege::Bpf, true),
