@@ -9,11 +9,12 @@ use tempfile::TempDir;
 
 use crate::fixture::{SOON, at, ip};
 
-const CONFIG: &str = include_str!("discovery.toml");
+/// One consumer, and one vendor whose targets the test chooses.
+pub const CONFIG: &str = include_str!("discovery.toml");
 const ENDPOINT: &str = "10.1.0.50";
 
 /// Two servers of a vendor, the first of which has a name server too, and one of a consumer.
-fn lay() -> Lab {
+pub fn lay() -> Lab {
     let vendor = Network::new("vendor").gateway(&["10.0.0.1/16", "fd00::1/64"]);
     let vendor = vendor.host("first", &["10.0.0.10/16", "fd00::10/64"]);
     let vendor = vendor.host("second", &["10.0.0.11/16", "fd00::11/64"]);

@@ -12,6 +12,7 @@ mod fixture;
 mod flow_log;
 mod health;
 mod health_cost;
+mod health_loss;
 mod interfaces;
 mod isolation;
 mod lab;

@@ -1,0 +1,85 @@
+//! How long clients notice that a target has died, with the default health check.
+
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use privatelink_tests::lab::{DEVICE, Daemon, Lab, Provider, client, wait_until};
+
+use crate::{
+    discovery::{CONFIG, lay},
+    fixture::{SOON, at},
+};
+
+/// A page that takes longer does not come.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Clients at a time.
+const CLIENTS: usize = 6;
+/// So many pages in a row show that all is well again: half of them would go to the dead target.
+const WELL: u32 = 60;
+/// Without flows that tell, it would take from ten to twenty seconds. A busy machine takes its time.
+const EARLY: Duration = Duration::from_secs(5);
+
+/// Two targets with the checks that a service has if nothing is said of when.
+fn start(lab: &Lab) -> Daemon {
+    let targets = "target = [{ address = \"10.0.0.10\" }, { address = \"10.0.0.11\" }]";
+    let config = CONFIG
+        .replace("# TARGETS", targets)
+        .replace(", interval = \"500ms\", timeout = \"400ms\"", "");
+    assert!(config.contains("path = \"/\" }"));
+    let daemon = Daemon::start(lab.gateway(), &config).unwrap();
+    let page = || lab.host("acme").run(|| client::http_get(at("10.1.0.50", 80), SOON));
+    wait_until(SOON, "both serve", || (0..16).all(|_| page().is_ok())).unwrap();
+    daemon
+}
+
+/// Has several clients fetch pages until all is well for each, and returns when the last one was
+/// asked for that did not come.
+fn outage(lab: &Lab) -> Duration {
+    let begin = Instant::now();
+    let client = || {
+        let (mut last, mut well) = (Duration::ZERO, 0);
+        while well < WELL && begin.elapsed() < SOON {
+            let asked = begin.elapsed();
+            if client::http_get(at("10.1.0.50", 80), PATIENCE).is_ok() {
+                well += 1;
+            } else {
+                (last, well) = (asked, 0);
+            }
+        }
+        assert_eq!(well, WELL, "a client never found the other target");
+        Ok(last)
+    };
+    let acme = lab.host("acme");
+    thread::scope(|scope| {
+        let clients = [(); CLIENTS].map(|()| scope.spawn(|| acme.run(client).unwrap()));
+        clients.map(|client| client.join().unwrap()).into_iter().max().unwrap()
+    })
+}
+
+#[test]
+fn a_targets_process_dies_under_load() {
+    let lab = lay();
+    let first = Provider::start(lab.host("first")).unwrap();
+    let _second = Provider::start(lab.host("second")).unwrap();
+    let _daemon = start(&lab);
+    drop(first);
+    let outage = outage(&lab);
+    println!("process: the last page that did not come was asked for after {outage:?}");
+    assert!(outage < EARLY, "{outage:?}");
+}
+
+#[test]
+fn a_targets_host_dies_under_load() {
+    let lab = lay();
+    let _first = Provider::start(lab.host("first")).unwrap();
+    let _second = Provider::start(lab.host("second")).unwrap();
+    let _daemon = start(&lab);
+    lab.host("first").namespace().ip(&format!("link set {DEVICE} down")).unwrap();
+    let outage = outage(&lab);
+    println!("host: the last page that did not come was asked for after {outage:?}");
+    assert!(outage < EARLY, "{outage:?}");
+}
