@@ -1,8 +1,9 @@
 //! Answers about names in a second, beside other name servers that have the same name.
 
-use std::{fmt, path::Path, process::Command, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::unistd::{SysconfVar, sysconf};
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -36,6 +37,8 @@ pub struct Server {
     pub lost: f64,
     /// How many times as many answers privatelink gave in the same run.
     pub ratio: f64,
+    /// Processor time that it took for an answer, in microseconds, the kernel's part included.
+    pub cost: f64,
 }
 
 /// Measures all servers that this machine has, in interleaved rounds.
@@ -50,44 +53,87 @@ pub fn measure(rounds: u32) -> Result<Names> {
         "dns = true\ndns_rate = \"1G\"\n",
         1,
     );
-    let _daemon = Daemon::start_binary(&daemon::find_binary()?, lab.gateway(), &config)?;
+    let daemon = Daemon::start_binary(&daemon::find_binary()?, lab.gateway(), &config)?;
     let files = TempDir::new()?;
     let queries = files.path().join("queries");
     std::fs::write(&queries, format!("{NAME} A\n{NAME} AAAA\n"))?;
-    let mut servers = vec![("privatelink", 53, None)];
+    let mut servers = vec![("privatelink", 53, own(&daemon)?, None)];
     if let Some(process) = start(&lab, "dnsmasq", &dnsmasq(5_301))? {
-        servers.push(("dnsmasq", 5_301, Some(process)));
+        servers.push(("dnsmasq", 5_301, process.id(), Some(process)));
     }
     let conf = unbound(files.path(), 5_302)?;
     if let Some(process) = start(&lab, "unbound", &["-d", "-p", "-c", &conf].map(str::to_owned))? {
-        servers.push(("unbound", 5_302, Some(process)));
+        servers.push(("unbound", 5_302, process.id(), Some(process)));
     }
     ensure!(servers.len() > 1, "there is neither dnsmasq nor unbound to compare with");
     let acme = lab.host("acme");
-    for (name, port, _) in &servers {
+    for (name, port, ..) in &servers {
         wait_until(SOON, name, || answers(acme, *port))?;
     }
-    let mut figures = vec![(Vec::new(), 0.0_f64); servers.len()];
+    let mut figures = vec![Figures::default(); servers.len()];
     for _ in 0..rounds {
-        for ((_, port, _), (rates, lost)) in servers.iter().zip(&mut figures) {
-            let (rate, missing) = round(acme, *port, &queries)?;
-            rates.push(rate);
-            *lost = lost.max(missing);
+        for ((_, port, id, _), figures) in servers.iter().zip(&mut figures) {
+            let before = processor_time(*id)?;
+            let round = round(acme, *port, &queries)?;
+            figures.time += processor_time(*id)? - before;
+            figures.answers += round.answers;
+            figures.rates.push(round.rate);
+            figures.lost = figures.lost.max(round.lost);
         }
     }
-    let own = figures.first_mut().map_or(0.0, |(rates, _)| median(rates));
+    let own = figures.first_mut().map_or(0.0, |figures| median(&mut figures.rates));
     let mut all = Vec::new();
-    for ((name, ..), (rates, lost)) in servers.iter().zip(&mut figures) {
-        let answers = median(rates);
-        let name = (*name).to_owned();
-        all.push(Server { name, answers, lost: *lost, ratio: own / answers });
+    for ((name, ..), figures) in servers.iter().zip(&mut figures) {
+        let answers = median(&mut figures.rates);
+        all.push(Server {
+            name: (*name).to_owned(),
+            answers,
+            lost: figures.lost,
+            ratio: own / answers,
+            cost: figures.time * 1e6 / figures.answers,
+        });
     }
     Ok(Names { servers: all })
 }
 
+/// What was measured of one server.
+#[derive(Clone, Debug, Default)]
+struct Figures {
+    rates: Vec<f64>,
+    lost: f64,
+    answers: f64,
+    time: f64,
+}
+
+/// What dnsperf says.
+struct Round {
+    rate: f64,
+    lost: f64,
+    answers: f64,
+}
+
+/// The process of privatelink's name server.
+fn own(daemon: &Daemon) -> Result<u32> {
+    let output = daemon.output();
+    let id = output.lines().find_map(|line| line.split("the name server is process ").nth(1));
+    Ok(id.context("the daemon has no name server")?.trim().parse()?)
+}
+
+/// The seconds that a process has taken of the processor, all of its threads together.
+fn processor_time(id: u32) -> Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The program's name, in brackets, may have spaces.
+    let (_, fields) = text.rsplit_once(") ").context("no process status")?;
+    let ticks: u64 =
+        fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let second = sysconf(SysconfVar::CLK_TCK)?.context("the clock does not tick")?;
+    Ok(ticks as f64 / second as f64)
+}
+
 /// Starts a server in the gateway; `None` if this machine does not have it.
 fn start(lab: &Lab, program: &str, words: &[String]) -> Result<Option<Process>> {
-    if Command::new(program).arg("-h").output().is_err() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
         return Ok(None);
     }
     let mut command = lab.gateway().command(program);
@@ -136,8 +182,8 @@ fn answers(host: &Host, port: u16) -> bool {
     said.is_ok_and(|said| said.trim() == ANSWER)
 }
 
-/// Has dnsperf ask, and returns answers in a second and the share that was lost, in hundredths.
-fn round(host: &Host, port: u16, queries: &Path) -> Result<(f64, f64)> {
+/// Has dnsperf ask.
+fn round(host: &Host, port: u16, queries: &Path) -> Result<Round> {
     let mut dnsperf = host.command("dnsperf");
     dnsperf.args(["-s", ADDRESS, "-p", &port.to_string(), "-l", ROUND, "-c", "8", "-T", "1"]);
     let said = tool::run(dnsperf.args(["-q", "200", "-d"]).arg(queries))?;
@@ -149,18 +195,18 @@ fn round(host: &Host, port: u16, queries: &Path) -> Result<(f64, f64)> {
     let lost = field("Queries lost:")?;
     let lost = lost.split_once('(').and_then(|(_, rest)| rest.split_once('%'));
     let lost: f64 = lost.context("dnsperf says not how many were lost")?.0.parse()?;
-    Ok((rate, lost))
+    let answers = field("Queries completed:")?.split_whitespace().next();
+    let answers = answers.context("dnsperf says not how many were answered")?.parse()?;
+    Ok(Round { rate, lost, answers })
 }
 
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<12} {:>10} {:>7} {:>18}",
-            "SERVER", "ANSWERS/S", "LOST", "PRIVATELINK/THIS"
-        )?;
-        for Server { name, answers, lost, ratio } in &self.servers {
-            writeln!(f, "{name:<12} {answers:>10.0} {lost:>6.2}% {ratio:>18.2}")?;
+        let [name, rate, lost, ratio, cost] =
+            ["SERVER", "ANSWERS/S", "LOST", "PRIVATELINK/THIS", "US/ANSWER"];
+        writeln!(f, "{name:<12} {rate:>10} {lost:>7} {ratio:>18} {cost:>10}")?;
+        for Server { name, answers, lost, ratio, cost } in &self.servers {
+            writeln!(f, "{name:<12} {answers:>10.0} {lost:>6.2}% {ratio:>18.2} {cost:>10.1}")?;
         }
         Ok(())
     }
