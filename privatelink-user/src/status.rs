@@ -212,6 +212,7 @@ impl View<'_> {
         for service in self.model.services().values() {
             let network = self.model.networks().get(&service.network);
             problems.extend(network.and_then(|network| self.vlan_problem(network)));
+            problems.extend(self.health_problem(service));
             let mut targets = self.targets(service);
             targets.dedup_by(|a, b| a.address == b.address);
             problems.extend(targets.into_iter().filter_map(|target| {

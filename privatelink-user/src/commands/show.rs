@@ -155,7 +155,8 @@ pub(super) fn service_table(services: &[Service]) -> Table {
 
 /// Targets as a table.
 pub(super) fn target_table(targets: &[Target]) -> Table {
-    let heading = ["SERVICE", "ADDRESS", "PORT", "WEIGHT", "HEALTH", "FLOWS", "NEXT HOP", "MAC"];
+    let heading =
+        ["SERVICE", "ADDRESS", "PORT", "WEIGHT", "HEALTH", "FLOWS", "NEXT HOP", "MAC", "REASON"];
     let mut table = Table::new(&heading, &[3, 5]);
     for target in targets {
         table.row([
@@ -167,6 +168,7 @@ pub(super) fn target_table(targets: &[Target]) -> Table {
             target.active_flows.to_string(),
             target.next_hop.clone().unwrap_or_default(),
             target.mac.clone().unwrap_or_else(|| "unresolved".into()),
+            target.reason.clone(),
         ]);
     }
     table

@@ -73,6 +73,8 @@ pub(super) struct Running {
     pools: Pools,
     /// The services whose targets find no room.
     full: Vec<NoRoom>,
+    /// Until when it was told which targets have drained.
+    drained: Timestamp,
     pub(super) datapath: Datapath,
     kernel: Kernel,
     /// When time next changes what packets of some connection meet.
@@ -154,6 +156,7 @@ impl Running {
             inputs,
             pools: Pools::default(),
             full: Vec::new(),
+            drained: Timestamp::now(),
             datapath,
             kernel,
             deadline: None,
@@ -322,6 +325,7 @@ impl Running {
     /// Takes over a configuration.
     pub fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
+        let drains = self.store.state().drains.clone();
         let news = keep(self.store.as_mut(), &self.datapath, &next.state)?;
         for item in &next.warnings {
             warn!("{}; {}", item.message(), item.help);
@@ -344,6 +348,7 @@ impl Running {
             warn!("cannot change who may use {}: {error}", self.socket.display());
         }
         self.loaded = next.loaded;
+        self.tell_drains(&drains);
         self.records.name(&self.loaded.model, &self.store.state().ids);
         self.inputs = next.state.inputs;
         self.events.subscribe(&self.loaded.model.gateway().subscriptions, &self.socket);

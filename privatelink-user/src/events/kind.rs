@@ -54,6 +54,10 @@ kinds! {
     TargetHealthy = "target-healthy",
     /// A target's health checks fail, and did not before.
     TargetUnhealthy = "target-unhealthy",
+    /// A target gets no new flows any more, and its flows have some time to end.
+    TargetDraining = "target-draining",
+    /// That time is over: what was left of them is reset.
+    TargetDrained = "target-drained",
     /// A next hop answers, or does so from another Ethernet address.
     NextHopFound = "next-hop-found",
     /// A next hop no longer answers.

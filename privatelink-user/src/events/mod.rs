@@ -6,6 +6,7 @@
 
 mod bus;
 mod connections;
+mod drains;
 mod kept;
 mod kind;
 mod observation;
@@ -20,6 +21,7 @@ use crate::model::Name;
 
 pub use bus::{Bus, Found, Wanted};
 pub use connections::of_connections;
+pub use drains::{of_drained, of_drains};
 pub use kind::Kind;
 pub use observation::Observation;
 pub use subscribers::run_hook;

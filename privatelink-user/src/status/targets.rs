@@ -6,7 +6,7 @@ use super::{View, mac};
 use crate::{
     api::types,
     desired::next_hop,
-    model::{PortRange, Service},
+    model::{Listener, PortRange, Service},
     targets::{self, Health, TargetKey},
     timestamp::Timestamp,
 };
@@ -101,6 +101,36 @@ impl View<'_> {
             Some(known) => life(known.health, known.reason.clone(), Some(known.since)),
             None => life(Health::Initial, "no health check has ended yet".to_owned(), None),
         }
+    }
+
+    /// Which listeners of a service have no healthy target, and what becomes of their new flows.
+    pub(super) fn health_problem(&self, service: &Service) -> Option<String> {
+        let check = service.health_check.as_ref()?;
+        let is_healthy = |listener: &Listener, address| {
+            let known = self.inputs.health.get(&targets::key(service, check, listener, address));
+            known.is_some_and(|known| known.health == Health::Healthy)
+        };
+        let listeners: Vec<String> = service
+            .listeners
+            .iter()
+            .filter(|listener| {
+                let all = targets::behind(service, listener, self.inputs).into_iter();
+                let mut weighted = all.filter(|(_, weight)| weight.get() != 0).peekable();
+                let any = weighted.peek().is_some();
+                any && !weighted.any(|(address, _)| is_healthy(listener, address))
+            })
+            .map(|listener| format!("{}/{}", listener.protocol, listener.ports))
+            .collect();
+        let what = if service.fail_open { "go to all targets" } else { "are refused" };
+        (!listeners.is_empty()).then(|| {
+            format!(
+                "service {}: no target of {} is healthy, and new flows {what}; see `privatelink \
+                 targets {}`",
+                service.name,
+                listeners.join(", "),
+                service.name
+            )
+        })
     }
 
     fn flows_to(&self, target: u32, ports: PortRange) -> u64 {

@@ -107,6 +107,11 @@ impl Drains {
         range.map(|(place, drain)| (place.address, *drain))
     }
 
+    /// Every target that drains or has drained, with its drain.
+    pub fn all(&self) -> impl Iterator<Item = (&Place, &Drain)> {
+        self.0.iter()
+    }
+
     /// Every target that drains or has drained.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
         self.0.keys()

@@ -91,9 +91,11 @@ fn goes_on(stream: &TcpStream) {
     client::tcp_exchange(stream, 5_000, 1).unwrap();
 }
 
+/// Waits until the client's end of a flow is reset, and says if it ended in another way.
 fn is_reset(mut stream: &TcpStream) -> bool {
     stream.set_read_timeout(Some(3 * SOON)).unwrap();
     let read = stream.read(&mut [0; 1]);
+    println!("an end of a flow reads {read:?}");
     read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
 }
 
@@ -103,9 +105,10 @@ fn connect(lab: &Lab, port: u16) -> anyhow::Result<TcpStream> {
 
 /// Whether a client is told at once that nobody serves.
 fn is_refused(lab: &Lab, port: u16) -> bool {
-    let refused = connect(lab, port).unwrap_err();
-    let kind = refused.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    kind == Some(ErrorKind::ConnectionRefused)
+    connect(lab, port).is_err_and(|error| {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        kind == Some(ErrorKind::ConnectionRefused)
+    })
 }
 
 /// Short requests without an end.
@@ -180,6 +183,10 @@ fn all_targets_are_exchanged_without_a_lost_request() {
     wait_until(SOON, "every target to be asked", || asked(&all).len() == 6).unwrap();
     let (count, failures) = requests.end();
     println!("{count} requests while three targets were exchanged, {} failed", failures.len());
+    if !failures.is_empty() {
+        println!("dropped: {}", daemon.status().unwrap()["drops"]);
+        println!("{:#}", daemon.ask(&["events", "--json"]).unwrap());
+    }
     assert!(failures.is_empty(), "{} of {count}: {:?}", failures.len(), failures.first());
     assert!(count > 50, "only {count} requests");
 }

@@ -8,10 +8,11 @@ use log::error;
 use super::{Chain, Error, Running, keep};
 use crate::{
     desired::next_hops,
+    events::{of_drained, of_drains},
     model::Model,
     state::{State, TooMuch},
     tables::Tables,
-    targets::{NoRoom, Pools},
+    targets::{Drains, NoRoom, Pools},
     timestamp::Timestamp,
 };
 
@@ -21,6 +22,10 @@ impl Running {
     ///
     /// A disk that refuses changes nothing about who gets new flows: health counts even so.
     pub(super) fn follow_targets(&mut self) -> Option<String> {
+        let (drains, now) = (self.store.state().drains.clone(), Timestamp::now());
+        let ended = of_drained(&self.loaded.model, &drains, self.drained, now);
+        self.events.publish_all(ended);
+        self.drained = now;
         let failed = self.keep_targets().err()?;
         let text = format!("what is known of targets cannot be kept: {}", Chain(&failed));
         error!("{text}");
@@ -32,16 +37,24 @@ impl Running {
         let (known, next) = (&state.inputs, &self.inputs);
         let moved = (&known.resolved, &known.listed) != (&next.resolved, &next.listed);
         if moved || state.drains.is_due(&self.loaded.model, &self.inputs, now) {
+            let before = state.drains.clone();
             let mut next = state.clone();
             next.follow(&self.loaded.model, self.host.facts(), &self.inputs, now)?;
             let news = keep(self.store.as_mut(), &self.datapath, &next)?;
             self.events.publish_all(news);
             self.inputs = next.inputs;
+            self.tell_drains(&before);
         } else if known.health != next.health {
             let changes = state.inputs_to(next);
             self.store.commit(changes)?;
         }
         Ok(())
+    }
+
+    /// Tells which targets drain that did not before.
+    pub(super) fn tell_drains(&self, before: &Drains) {
+        let after = &self.store.state().drains;
+        self.events.publish_all(of_drains(&self.loaded.model, before, after, Timestamp::now()));
     }
 
     /// Brings the pools after what is known of targets.
