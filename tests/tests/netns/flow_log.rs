@@ -23,21 +23,21 @@ fn config(log: &Path, more: &str) -> String {
     format!("{CONFIG}\n[gateway.flow_log]\nto = \"{to}\"\ninterval = \"1s\"\n{more}\n")
 }
 
-fn place() -> (tempfile::TempDir, PathBuf) {
+pub fn place() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let path = directory.path().join("flows.log");
     (directory, path)
 }
 
 /// The records, whole lines only.
-fn records(log: &Path) -> Vec<Value> {
+pub fn records(log: &Path) -> Vec<Value> {
     let text = fs::read_to_string(log).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Packets and bytes in, packets and bytes out, of all records of flows that were carried.
-fn sums(records: &[Value], wanted: impl Fn(&Value) -> bool) -> [u64; 4] {
+pub fn sums(records: &[Value], wanted: impl Fn(&Value) -> bool) -> [u64; 4] {
     let carried = records.iter().filter(|record| record["verdict"] == "accept" && wanted(record));
     carried.fold([0; 4], |sum, record| {
         let count = |key: &str| record[key].as_u64().unwrap();

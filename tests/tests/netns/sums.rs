@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what a test shares is one of the test")]
 
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::{
+    net::{SocketAddr, TcpStream, UdpSocket},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -11,6 +14,7 @@ use privatelink_tests::lab::{Counter, Scrape, Sent, client, wait_until};
 
 use crate::{
     fixture::{ENDPOINT, SOON, SOURCES, Scene, at},
+    flow_log::{place, records, sums},
     metrics::{config, scrape},
 };
 
@@ -23,10 +27,11 @@ const STREAM: u64 = 300_000;
 /// A listener whose target port is closed.
 const CLOSED: u16 = 9;
 
-fn with_closed_port() -> String {
+fn with_closed_port(log: &Path) -> String {
     let listener =
         format!("[[service.listener]]\nprotocol = \"tcp\"\nport = {CLOSED}\n\n[[service.target]]");
-    config(9469).replacen("[[service.target]]", &listener, 1)
+    let log = format!("\n[gateway.flow_log]\nto = \"{}\"\ninterval = \"1s\"\n", log.display());
+    config(9469).replacen("[[service.target]]", &listener, 1) + &log
 }
 
 /// Sends datagrams and has them echoed.
@@ -97,7 +102,8 @@ fn comes_to(scene: &Scene, expected: &mut impl FnMut() -> Result<[Sent; 2]>) -> 
 
 #[test]
 fn what_sockets_send_is_what_is_counted() {
-    let mut scene = Scene::with(&with_closed_port()).unwrap();
+    let (_directory, log) = place();
+    let mut scene = Scene::with(&with_closed_port(&log)).unwrap();
     let lab = scene.lab.host("acme").clone();
     let vendor = scene.lab.host("vendor").clone();
     let from_client = Counter::of(&lab, ENDPOINT[0], ENDPOINT[1]).unwrap();
@@ -147,6 +153,18 @@ fn what_sockets_send_is_what_is_counted() {
     events_are_counted(&scrape(&scene).unwrap(), refused);
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     targets_come_to(&scene, all);
+    records_come_to(&log, all);
+}
+
+/// The flow log has the same sums: each packet is in one record, over the end of the daemon, too.
+fn records_come_to(log: &Path, [to_target, to_client]: [Sent; 2]) {
+    let expected = [to_target.packets, to_target.bytes, to_client.packets, to_client.bytes];
+    let mut last = [0; 4];
+    wait_until(SOON, "the flow log has what the endpoints have", || {
+        last = sums(&records(log), |_| true);
+        last == expected
+    })
+    .unwrap_or_else(|error| panic!("{error}: {last:?} instead of {expected:?}"));
 }
 
 /// Of four rounds over two families, two more flows, and packets that were refused.
