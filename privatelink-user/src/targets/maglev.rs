@@ -10,8 +10,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, net::IpAddr};
 
 /// Lengths of tables. Primes, so that a target's steps lead to every place; each about twice the
 /// one before, so that few changes of the configuration lead to another.
-const LENGTHS: [u32; 13] =
-    [61, 127, 251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071, 262_139];
+const LENGTHS: [u32; 14] =
+    [31, 61, 127, 251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071, 262_139];
 
 /// Places for each target of an even table, where there is room: shares are exact to a percent.
 pub(super) const PLACES: u32 = 100;
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(length([0, 5, 0].into_iter(), PLACES), 1);
         assert_eq!(length([0].into_iter(), PLACES), 0);
         assert_eq!((length([1; 3].into_iter(), PLACES), shorter(509)), (509, Some(251)));
-        assert_eq!((shorter(61), shorter(1)), (None, None));
+        assert_eq!((shorter(31), shorter(1)), (None, None));
     }
 
     #[test]

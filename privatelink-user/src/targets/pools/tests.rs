@@ -222,7 +222,7 @@ fn what_finds_no_room_is_shorter_and_at_last_is_named() {
     };
     let most = maps::MAX_BACKENDS;
     assert_eq!(arrange(most - 130), (Pool { first: most - 130, count: 127 }, vec![]));
-    let (pool, full) = arrange(most - 50);
+    let (pool, full) = arrange(most - 20);
     assert_eq!((pool, full.len()), (Pool::default(), 1));
     assert!(full[0].contains("targets of the service `web`"), "{full:?}");
 }
@@ -246,7 +246,8 @@ fn many_services_get_fewer_places_each() {
         }
         config::from_text("test.toml", &text).unwrap().model
     };
-    for (count, targets, expected) in [(10, 3, PLACES), (5_000, 1, PLACES), (5_000, 2, PLACES / 4)]
+    for (count, targets, expected) in
+        [(10, 3, PLACES), (5_000, 1, PLACES), (5_000, 2, PLACES / 4), (10_000, 2, PLACES / 8)]
     {
         let model = services(count, targets);
         assert_eq!(places(&model, &Inputs::default()), expected, "{count} with {targets}");
