@@ -131,7 +131,7 @@ impl Maps {
     /// Counts it at its endpoint.
     #[inline(always)]
     pub fn count_drop_at(&self, key: DropKey) {
-        if let Some(count) = ENDPOINT_DROPS.get_ptr_mut(&key) {
+        if let Some(count) = ENDPOINT_DROPS.get_ptr_mut(key) {
             // SAFETY: this CPU's own value of an entry that only user space removes, after a
             // grace period of the kernel's.
             unsafe { *count += 1 };
