@@ -37,12 +37,12 @@ pub struct Sampling {
     pub tick: u32,
     /// How many.
     pub told: u32,
-    /// RefusedFlow flows that were not told, since there were too many or no room.
+    /// Refused flows that were not told, since there were too many or no room.
     pub left_out: u64,
 }
 
 impl Sampling {
-    /// RefusedFlow flows that one CPU tells in a tick: 3,800 in a second.
+    /// Refused flows that one CPU tells in a tick: 3,800 in a second.
     pub const MOST: u32 = 64;
 
     /// Whether one more may be told at this tick; counts it either way.
