@@ -34,6 +34,8 @@ stages! {
     Clamp = "privatelink_clamp",
     /// Carries a packet of a flow whose ends are of different families.
     Translate = "privatelink_translate",
+    /// Carries a fragment of such a flow.
+    TranslatePart = "privatelink_translate_part",
     /// Answers pings, and finds the flow that an ICMP error is about.
     Icmp = "privatelink_icmp",
     /// Translates an ICMP error, and the packet that it quotes.

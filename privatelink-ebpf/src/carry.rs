@@ -177,7 +177,8 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
 ) -> Verdict {
     let Some(found) = Found::at(tables, index) else { return Verdict::drop(Reason::Internal) };
     if found.word & word::LEAVES_V6 != I::LEAVES {
-        return Verdict::Next(Stage::Translate);
+        let is_part = packet.fragment.is_part();
+        return Verdict::Next(if is_part { Stage::TranslatePart } else { Stage::Translate });
     }
     let stopped = stop(frame, tables, packet, &found, &Sides::of(&found));
     if !stopped.is_nothing() {
@@ -219,7 +220,7 @@ pub struct Sides {
 impl Sides {
     /// Those of a flow within one family.
     #[inline(always)]
-    fn of(found: &Found<'_>) -> Self {
+    pub fn of(found: &Found<'_>) -> Self {
         let Found { endpoint, target, .. } = found;
         let (own, mtu) = if found.is_reverse() {
             (target.mac, endpoint.largest())
@@ -235,6 +236,13 @@ impl Sides {
 pub fn most_bytes<I: Ip>(leaves: u32, mtu: u32) -> u32 {
     let out = if leaves == Ipv6::LEAVES { Ipv6::LEN } else { Ipv4::LEN };
     mtu.wrapping_add(I::LEN as u32).wrapping_sub(out as u32)
+}
+
+/// The same of a fragment without other extension headers.
+#[inline(always)]
+pub fn most_bytes_of_part<I: Ip>(leaves: u32, mtu: u32) -> u32 {
+    let out = if leaves == Ipv6::LEAVES { Ipv6::FRAGMENT_LEN } else { Ipv4::FRAGMENT_LEN };
+    most_bytes::<I>(leaves, mtu).wrapping_add(I::FRAGMENT_LEN as u32).wrapping_sub(out as u32)
 }
 
 /// What keeps a packet of a flow from going on, as one number: the verifier would have to know the

@@ -6,17 +6,18 @@
 //! the same, and the receiver would mix up their datagrams.
 
 use crate::{
-    carry::{Way, refused},
+    carry::{Way, most_bytes_of_part, refused},
     flow_table::Found,
     frame::Frame,
     neighbour,
     packet::Packet,
     tables::Tables,
     verdict::Verdict,
-    wire::{Control, EtherType, Ethernet, Front, Ipv4, Ipv6},
+    wire::{Control, EtherType, Ethernet, Front, Ip as _, Ipv4, Ipv6, Transport as _, Udp},
 };
 use privatelink_common::{
     Reason, Scratch, Stage,
+    flow::word,
     fragment::{BUCKETS, ENTRIES, Fragmented, PARTS, WAYS},
     hash,
 };
@@ -115,11 +116,18 @@ fn first<F: Frame, T: Tables, I: Control>(
     if front.ethernet.to() != way.own {
         return Verdict::Pass;
     }
+    let endpoint = found.slot.endpoint();
+    let leaves = found.word & word::LEAVES_V6;
+    let most = most_bytes_of_part::<I>(leaves, way.mtu);
     // What is refused where it would be carried enters nothing.
-    if refused(&found).is_some() || packet.length > way.mtu || front.ip.ttl() <= 1 {
+    if refused(&found).is_some() || packet.length > most || front.ip.ttl() <= 1 {
         return Verdict::Next(Stage::Carry);
     }
-    let endpoint = found.slot.endpoint();
+    if leaves != I::LEAVES
+        && let Some(reason) = stays(frame, packet)
+    {
+        return Verdict::drop_at(reason, endpoint);
+    }
     let room = room::<T, I>(tables, &entry);
     let Some(cell) = tables.fragmented(room) else {
         return Verdict::drop_at(Reason::FragmentOverlap, endpoint);
@@ -128,7 +136,12 @@ fn first<F: Frame, T: Tables, I: Control>(
     if tag == Fragmented::BUSY || !tables.exchange(&cell.tag, tag, Fragmented::BUSY) {
         return Verdict::drop_at(Reason::Contended, endpoint);
     }
-    let identification = renumbered(tables, &way);
+    let hash = if leaves == Ipv6::LEAVES {
+        Way::<Ipv6>::of(&found).hash(tables)
+    } else {
+        Way::<Ipv4>::of(&found).hash(tables)
+    };
+    let identification = renumbered(tables, hash::finish(hash));
     cell.since.store(tables.now());
     cell.ports.store(packet.arrival.ports);
     cell.transport.store(packet.arrival.protocol << 16 | packet.transport_end());
@@ -138,6 +151,22 @@ fn first<F: Frame, T: Tables, I: Control>(
     tables.exchange(&cell.tag, Fragmented::BUSY, entry.tag);
     scratch.identification.store(identification);
     Verdict::Next(Stage::Carry)
+}
+
+/// What keeps a first fragment from going on as the other family, if anything does.
+#[inline(always)]
+fn stays<F: Frame, I: Control>(frame: &mut F, packet: &Packet<I>) -> Option<Reason> {
+    // Headers behind the fragment's end here, and the later fragments would have other places.
+    if packet.transport() as u32 != packet.part_at() {
+        return Some(Reason::Options);
+    }
+    // Over IPv6 every datagram has a checksum, and a part of it does not tell which.
+    if packet.arrival.protocol == Udp::PROTOCOL
+        && !frame.view::<Udp>(packet.transport())?.has_checksum()
+    {
+        return Some(Reason::NoChecksum);
+    }
+    None
 }
 
 /// Index of the entry that a new datagram gets: a free one, or the oldest of those it may have.
@@ -165,11 +194,10 @@ fn room<T: Tables, I: Control>(tables: &T, entry: &Entry) -> u32 {
     room
 }
 
-/// An identification that no other datagram between the same two addresses has at this time: they
-/// are counted, from a secret start.
+/// An identification that no other datagram between the two addresses of this hash has at this
+/// time: they are counted, from a secret start.
 #[inline(always)]
-fn renumbered<T: Tables, I: Control>(tables: &T, way: &Way<I>) -> u32 {
-    let hash = hash::finish(way.hash(tables));
+fn renumbered<T: Tables>(tables: &T, hash: u64) -> u32 {
     let Some(cell) = tables.fragmented(hash as u32 % ENTRIES) else { return 0 };
     let mut begun = cell.begun.load();
     for _ in 0..COUNT_ATTEMPTS {

@@ -81,7 +81,7 @@ impl<I: Ip> Packet<I> {
 
     /// Where in the frame the part of the datagram begins that a fragment holds.
     #[inline(always)]
-    fn part_at(&self) -> u32 {
+    pub fn part_at(&self) -> u32 {
         chain::part_at(self.fragment, u32::from(self.transport))
     }
 

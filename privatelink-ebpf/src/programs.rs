@@ -41,6 +41,7 @@ stages! {
     privatelink_fragment: Fragment,
     privatelink_clamp: Clamp,
     privatelink_translate: Translate,
+    privatelink_translate_part: TranslatePart,
     privatelink_icmp: Icmp,
     privatelink_icmp_error: IcmpError,
     privatelink_translate_error: TranslateError,

@@ -3,47 +3,55 @@
 //! The transport's checksum gains the difference between the two pseudo headers, which was
 //! computed with all others when the flow was opened; the IP header is written anew. Options and
 //! extension headers end here, as the RFC has it.
+//!
+//! Whole packets and fragments take the same way, as two stages: `PART` is known when each is
+//! compiled.
 
 use crate::{
-    carry::{Sides, Way, most_bytes, sent, stop},
-    flow_table::Found,
+    carry::{Sides, Way, most_bytes, most_bytes_of_part, sent, stop},
+    chain, checksum,
+    flow_table::{Arrival, Found},
     frame::Frame,
     packet::Packet,
+    sum,
     tables::Tables,
     verdict::Verdict,
     vlan,
     wire::{
-        ETHERNET_LEN, EtherType, Ethernet, Fresh, Header, Ipv4, Ipv6, Tcp, Transport, Udp,
-        tcp_flags,
+        ETHERNET_LEN, EtherType, Ethernet, Extension, Fresh, Header, Ipv4, Ipv6, Tcp, Transport,
+        Udp, tcp_flags,
     },
 };
-use privatelink_common::{Reason, Stage};
+use privatelink_common::{Reason, Stage, UDP};
 
-/// The stage that carries packets from one family to the other.
+/// The stage that carries packets, or fragments, from one family to the other.
 #[inline(always)]
-pub fn translate<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+pub fn translate<F: Frame, T: Tables, const PART: bool>(frame: &mut F, tables: &T) -> Verdict {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     match ethernet.ethertype() {
-        EtherType::IPV4 => translate_ip::<F, T, Ipv4, Ipv6>(frame, tables),
-        _ => translate_ip::<F, T, Ipv6, Ipv4>(frame, tables),
+        EtherType::IPV4 => translate_ip::<F, T, Ipv4, Ipv6, PART>(frame, tables),
+        _ => translate_ip::<F, T, Ipv6, Ipv4, PART>(frame, tables),
     }
 }
 
 #[inline(never)]
-fn translate_ip<F: Frame, T: Tables, I: Fresh, O: Fresh>(frame: &mut F, tables: &T) -> Verdict {
+fn translate_ip<F: Frame, T: Tables, I: Fresh, O: Fresh, const PART: bool>(
+    frame: &mut F,
+    tables: &T,
+) -> Verdict {
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     let packet = &match Packet::<I>::read_slowly(frame, tables, scratch.network.load()) {
         Ok(packet) => packet,
         Err(reason) => return Verdict::drop(reason),
     };
     match packet.arrival.protocol {
-        Tcp::PROTOCOL => translate_transport::<F, T, I, O, Tcp>(frame, tables, packet),
-        _ => translate_transport::<F, T, I, O, Udp>(frame, tables, packet),
+        Tcp::PROTOCOL => translate_transport::<F, T, I, O, Tcp, PART>(frame, tables, packet),
+        _ => translate_transport::<F, T, I, O, Udp, PART>(frame, tables, packet),
     }
 }
 
 #[inline(always)]
-fn translate_transport<F: Frame, T: Tables, I: Fresh, O: Fresh, L: Transport>(
+fn translate_transport<F: Frame, T: Tables, I: Fresh, O: Fresh, L: Transport, const PART: bool>(
     frame: &mut F,
     tables: &T,
     packet: &Packet<I>,
@@ -52,51 +60,87 @@ fn translate_transport<F: Frame, T: Tables, I: Fresh, O: Fresh, L: Transport>(
     let Some(scratch) = tables.scratch() else { return internal };
     let Some(found) = Found::at(tables, scratch.slot.load()) else { return internal };
     let endpoint = found.slot.endpoint();
-    // A piece would have to carry the other family's marks, and only the first is looked into.
-    if packet.fragment.is_part() {
-        return Verdict::drop_at(Reason::Fragment, endpoint);
-    }
-    let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
-    // Over IPv6 every datagram has a checksum, and nobody here can know this one's.
-    if !transport.has_checksum() {
-        return Verdict::drop_at(Reason::NoChecksum, endpoint);
-    }
-    let way = Way::<O>::of(&found);
-    let sides = Sides { own: way.own, mtu: most_bytes::<I>(O::LEAVES, way.mtu) };
+    let mut sides = Sides::of(&found);
+    sides.mtu = if PART {
+        most_bytes_of_part::<I>(O::LEAVES, sides.mtu)
+    } else {
+        most_bytes::<I>(O::LEAVES, sides.mtu)
+    };
     let stopped = stop(frame, tables, packet, &found, &sides);
     if !stopped.is_nothing() {
         return stopped.verdict(endpoint);
     }
-    let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
-    transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
+    let way = Way::<O>::of(&found);
+    if !PART || !packet.fragment.is_later() {
+        let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
+        let lacks = I::UDP_MAY_LACK_CHECKSUM && !transport.has_checksum();
+        if lacks && (PART || !add_checksum::<F, T, I>(frame, tables, packet)) {
+            return Verdict::drop_at(Reason::NoChecksum, endpoint);
+        }
+        let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
+        transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
+    }
 
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return internal };
     let (class, hops) = (header.class(), header.ttl().wrapping_sub(1));
-    let before = packet.transport() - ETHERNET_LEN;
-    let payload = packet.length.wrapping_sub(before as u32);
-    if frame.shift(before as i32 - O::LEN as i32).is_none() {
+    let marks = if PART { O::FRAGMENT_LEN } else { 0 };
+    let payload_at = if PART { chain::place(packet.part_at()) } else { packet.transport() };
+    let payload = packet.length.wrapping_sub((payload_at - ETHERNET_LEN) as u32);
+    let length = (O::LEN + marks) as u32 + payload;
+    if frame.shift(payload_at as i32 - (ETHERNET_LEN + O::LEN + marks) as i32).is_none() {
         return Verdict::drop_at(Reason::Internal, endpoint);
     }
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return internal };
     ethernet.readdress(way.mac, way.hop);
     ethernet.set_ethertype(O::ETHERTYPE);
+    let identification = if PART {
+        scratch.identification.load()
+    } else {
+        // Changes from packet to packet of a flow; small packets may be cut into pieces.
+        found.slot.counted().1
+    };
+    // What a later fragment says of its protocol need not be so.
+    let protocol = if PART { found.protocol() } else { packet.arrival.protocol } as u8;
+    if marks != 0 {
+        let Some(header) = frame.view::<Extension>(ETHERNET_LEN + O::LEN) else { return internal };
+        header.compose(protocol, packet.fragment.place, identification);
+    }
     let Some(header) = frame.view::<O>(ETHERNET_LEN) else { return internal };
     header.compose_as(&Header {
         source: way.source,
         destination: way.destination,
-        protocol: packet.arrival.protocol as u8,
-        payload,
+        protocol: if marks != 0 { Extension::FRAGMENT as u8 } else { protocol },
+        payload: payload + marks as u32,
         class,
         hops,
-        // Changes from packet to packet of a flow; small packets may be cut into pieces.
-        identification: found.slot.counted().1 as u16,
+        identification: identification as u16,
+        place: if PART { packet.fragment.place } else { 0 },
     });
-    let verdict = sent(tables, payload + O::LEN as u32, &found, &way);
+    let verdict = sent(tables, length, &found, &way);
     vlan::leave_by(scratch, way.vlan);
     if L::PROTOCOL == Tcp::PROTOCOL && packet.flags & tcp_flags::SYN != 0 {
-        scratch.transport.store((ETHERNET_LEN + O::LEN) as u32);
+        scratch.transport.store((ETHERNET_LEN + O::LEN + marks) as u32);
         scratch.ifindex.store(way.ifindex);
         return Verdict::Next(Stage::Clamp);
     }
     verdict
+}
+
+/// Gives a UDP datagram the checksum that it lacks, since over IPv6 none may; `false` if not all of
+/// it can be seen.
+#[inline(never)]
+fn add_checksum<F: Frame, T: Tables, I: Fresh>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+) -> bool {
+    let at = packet.transport();
+    let Some(udp) = frame.view::<Udp>(at) else { return false };
+    let length = u32::from(u16::from_be(udp.length()));
+    let Some(sum) = sum::over(frame, tables, at, length) else { return false };
+    let Arrival { source, destination, .. } = packet.arrival;
+    let check = !checksum::fold(sum + I::pseudo_sum(source, destination, UDP, length));
+    let Some(udp) = frame.view::<Udp>(at) else { return false };
+    udp.set_check(if check == 0 { 0xffff } else { check });
+    true
 }

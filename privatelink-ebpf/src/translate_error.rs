@@ -42,10 +42,11 @@ fn error_ip<F: Frame, T: Tables, I: Fresh, O: Fresh>(frame: &mut F, tables: &T) 
     };
     let endpoint = found.slot.endpoint();
     let refuse = |reason| Verdict::drop_at(reason, endpoint);
-    let length = match &permit::<F, T, I>(frame, tables, &found, most_bytes::<I, O>(&found)) {
-        Ok(length) => *length,
-        Err(reason) => return refuse(*reason),
-    };
+    let length =
+        match &permit::<F, T, I>(frame, tables, &found, most_bytes_of_error::<I, O>(&found)) {
+            Ok(length) => *length,
+            Err(reason) => return refuse(*reason),
+        };
     if !is_sound::<F, T, I>(frame, tables, length) {
         return refuse(Reason::BadChecksum);
     }
@@ -75,7 +76,7 @@ fn error_ip<F: Frame, T: Tables, I: Fresh, O: Fresh>(frame: &mut F, tables: &T) 
 
 /// Bytes of the largest error that fits the way out. Over IPv6 it is cut to what every way carries.
 #[inline(always)]
-fn most_bytes<I: Fresh, O: Fresh>(found: &Found<'_>) -> u32 {
+fn most_bytes_of_error<I: Fresh, O: Fresh>(found: &Found<'_>) -> u32 {
     if O::LEN > I::LEN {
         return u32::MAX;
     }
@@ -168,6 +169,7 @@ fn compose<F: Frame, T: Tables, O: Fresh>(
         class: outline.class,
         hops: outline.hops,
         identification: found.slot.counted().1 as u16,
+        place: 0,
     });
     // The packet as its sender knows it: the other way round.
     frame.view::<O>(ETHERNET_LEN + O::LEN + ICMP)?.compose_as(&Header {
@@ -178,6 +180,7 @@ fn compose<F: Frame, T: Tables, O: Fresh>(
         class: outline.quoted_class,
         hops: outline.quoted_hops,
         identification: 0,
+        place: 0,
     });
     let message = frame.view::<Icmp>(ETHERNET_LEN + O::LEN)?;
     [_, _, message.kind, message.code] = scratch.message.load().to_be_bytes();

@@ -98,6 +98,14 @@ impl Extension {
         self.fourth
     }
 
+    /// Writes all of a fragment header.
+    #[inline(always)]
+    pub fn compose(&mut self, next: u8, place: u16, identification: u32) {
+        let [third, fourth] = place.to_be_bytes();
+        (self.next, self.length, self.third, self.fourth) = (next, 0, third, fourth);
+        self.set_identification(identification.to_be());
+    }
+
     /// [`Fragment::place`] in a fragment header.
     #[inline(always)]
     pub fn place(&self) -> u16 {

@@ -78,6 +78,10 @@ pub struct Header<I: Fresh> {
     pub hops: u8,
     /// What tells the packet from others, if it may be fragmented.
     pub identification: u16,
+    /// Which part of a datagram it is, as [`Fragment::place`] has it.
+    ///
+    /// [`Fragment::place`]: super::Fragment::place
+    pub place: u16,
 }
 
 /// A packet over IPv4 that is no longer than this may be fragmented: it came from a network where
@@ -120,8 +124,13 @@ impl Fresh for Ipv4 {
     #[inline(always)]
     fn compose_as(&mut self, header: &Header<Self>) {
         let length = header.payload + Self::LEN as u32;
-        let fragment =
-            if length <= MAY_FRAGMENT { u32::from(header.identification) << 16 } else { 0x4000 };
+        let fragment = if header.place != 0 {
+            u32::from(header.identification) << 16 | Self::fragment_field(header.place)
+        } else if length <= MAY_FRAGMENT {
+            u32::from(header.identification) << 16
+        } else {
+            0x4000
+        };
         let (first, fragment) =
             ((0x4500_0000 | u32::from(header.class) << 16 | length).to_be(), fragment.to_be());
         self.set_version_length(first);

@@ -72,6 +72,12 @@ impl Ipv4 {
         Fragment { place: (field << 3 | field >> 13 & 1) as u16, at: 0 }
     }
 
+    /// Flags and offset of the part of a datagram with this place.
+    #[inline(always)]
+    pub fn fragment_field(place: u16) -> u32 {
+        u32::from(place.rotate_right(3))
+    }
+
     /// What the header says, unchecked.
     #[inline(always)]
     pub fn claims(&self) -> Datagram<Self> {
@@ -100,6 +106,7 @@ impl Ip for Ipv4 {
     const LEN: usize = 20;
     const ARRIVES: u32 = 0;
     const LEAVES: u32 = 0;
+    const FRAGMENT_LEN: usize = 0;
     const UDP_MAY_LACK_CHECKSUM: bool = true;
     const IDENTIFIED_BY_PROTOCOL: bool = true;
     const REASSEMBLY_TICKS: u32 = ticks_from_millis(30_000);

@@ -118,6 +118,7 @@ impl Ip for Ipv6 {
     const LEN: usize = 40;
     const ARRIVES: u32 = word::ARRIVES_V6;
     const LEAVES: u32 = word::LEAVES_V6;
+    const FRAGMENT_LEN: usize = size_of::<Extension>();
     // RFC 8200, section 8.1.
     const UDP_MAY_LACK_CHECKSUM: bool = false;
     const IDENTIFIED_BY_PROTOCOL: bool = false;

@@ -58,6 +58,8 @@ pub trait Ip: Wire + Copy {
 
     /// Length of the header without options.
     const LEN: usize;
+    /// Length of what a fragment has besides.
+    const FRAGMENT_LEN: usize;
     /// What a slot's word says of packets that arrive as this family.
     const ARRIVES: u32;
     /// What a slot's word says of packets that leave as this family.

@@ -21,6 +21,8 @@ pub enum Mutation {
     UdpLength(u16),
     /// The transport checksum is off by one, in ones' complement.
     WrongChecksum,
+    /// IPv6's fragment header, right behind IPv6's own, names this as what follows.
+    FragmentOf(u8),
     /// The frame is of another EtherType.
     EtherType(u16),
 }
@@ -55,6 +57,7 @@ impl Mutation {
                 let (sum, carry) = check.overflowing_add(1);
                 put(frame, at, sum + u16::from(carry));
             }
+            Self::FragmentOf(protocol) => frame[ETHERNET + 40] = protocol,
             Self::EtherType(kind) => put(frame, 12, kind),
         }
     }
