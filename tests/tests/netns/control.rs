@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use nix::errno::Errno;
 use privatelink_tests::lab::{Daemon, Host, Lab, Network, Provider, client, tool};
 
-use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, Scene, at};
+use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, Scene, at, without_target};
 
 /// Pings an address three times with this many bytes.
 fn ping(host: &Host, address: &str, bytes: u32) -> std::result::Result<String, tool::ToolError> {
@@ -90,13 +90,6 @@ fn a_closed_port_of_the_target_is_told_to_the_client() {
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     }
     assert_eq!(scene.daemon.drops().unwrap(), 0);
-}
-
-/// The configuration without one of its targets: its clients go to that of the other family.
-fn without_target(config: &str, address: &str) -> String {
-    let target = format!("[[service.target]]\naddress = \"{address}\"\n");
-    assert!(config.contains(&target), "{config}");
-    config.replace(&target, "")
 }
 
 #[test]

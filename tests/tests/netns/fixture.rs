@@ -77,6 +77,13 @@ pub fn lay() -> Result<Lab> {
         .build()
 }
 
+/// Returns the configuration without one of its targets: its clients go to that of the other family.
+pub fn without_target(config: &str, address: &str) -> String {
+    let target = format!("[[service.target]]\naddress = \"{address}\"\n");
+    assert!(config.contains(&target), "{config}");
+    config.replace(&target, "")
+}
+
 /// Returns address and port as one.
 pub fn at(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip(address), port)
