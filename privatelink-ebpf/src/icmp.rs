@@ -8,8 +8,8 @@ use crate::{
     tables::Tables,
     verdict::Verdict,
     wire::{
-        Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6, LEAST_QUOTE, Tcp,
-        Transport, Udp,
+        Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Extension, Fragment, Icmp, Ipv4,
+        Ipv6, LEAST_QUOTE, Quoted, Tcp, Transport, Udp,
     },
 };
 use privatelink_common::{Local, LocalKey, LocalKind, Reason, Refusal, Scratch, Stage};
@@ -123,7 +123,10 @@ impl<I: Control> Quote<I> {
         let start = I::LEN + size_of::<Icmp>();
         let left = length.wrapping_sub(start as u32);
         let header = frame.view::<I>(ETHERNET_LEN + start).ok_or(Reason::Malformed)?;
-        let quoted = header.quoted()?;
+        let mut quoted = header.quoted()?;
+        if I::FRAGMENT_LEN != 0 && quoted.protocol == Extension::FRAGMENT {
+            quoted = first_fragment(frame, quoted, left)?;
+        }
         if quoted.protocol != Tcp::PROTOCOL && quoted.protocol != Udp::PROTOCOL {
             return Err(Reason::IcmpUnrelated);
         }
@@ -141,4 +144,24 @@ impl<I: Control> Quote<I> {
         };
         Ok(Self { arrival, transport })
     }
+}
+
+/// What a quoted header says together with the fragment's header behind it: only the first fragment
+/// has the ports.
+#[inline(always)]
+fn first_fragment<F: Frame, I: Control>(
+    frame: &mut F,
+    quoted: Quoted<I>,
+    left: u32,
+) -> Result<Quoted<I>, Reason> {
+    let length = quoted.length + I::FRAGMENT_LEN as u32;
+    if left < length {
+        return Err(Reason::Malformed);
+    }
+    let at = ETHERNET_LEN + I::LEN + size_of::<Icmp>() + I::LEN;
+    let header = frame.view::<Extension>(at).ok_or(Reason::Malformed)?;
+    if header.place() & Fragment::OFFSET != 0 {
+        return Err(Reason::IcmpUnrelated);
+    }
+    Ok(Quoted { protocol: u32::from(header.next), length, ..quoted })
 }

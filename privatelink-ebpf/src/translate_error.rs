@@ -99,10 +99,24 @@ fn is_sound<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, length: u3
 fn note_message<F: Frame, I: Fresh>(frame: &mut F, scratch: &Scratch) -> bool {
     let Some(message) = frame.view::<Icmp>(ETHERNET_LEN + I::LEN) else { return false };
     let (kind, code) = (message.kind, message.code);
-    let rest = I::rest_across(kind, code, u32::from_be(message.rest()));
+    let mut rest = u32::from_be(message.rest());
+    // A fragment that is short enough over the other family is so much shorter.
+    if (kind, code) == I::TOO_BIG {
+        rest = rest.saturating_sub(quoted_marks::<I>(scratch));
+    }
+    let rest = I::rest_across(kind, code, rest);
     scratch.message.store(I::message_across(kind, code));
     scratch.mtu.store(rest);
     scratch.message.load() != NO_MESSAGE && scratch.mtu.load() != NO_MESSAGE
+}
+
+/// Length of the fragment header in the quoted packet.
+#[inline(always)]
+fn quoted_marks<I: Fresh>(scratch: &Scratch) -> u32 {
+    if I::FRAGMENT_LEN == 0 {
+        return 0;
+    }
+    scratch.quoted.load().wrapping_sub((ETHERNET_LEN + I::LEN + ICMP + I::LEN) as u32)
 }
 
 /// What both headers of an error say, but for addresses.
@@ -135,7 +149,7 @@ impl Outline {
         (self.class, self.hops) = (header.class(), header.ttl().wrapping_sub(1));
         let quoted = frame.view::<I>(ETHERNET_LEN + I::LEN + ICMP)?;
         (self.quoted_class, self.quoted_hops) = (quoted.class(), quoted.ttl());
-        self.payload = quoted.payload();
+        self.payload = quoted.payload().saturating_sub(quoted_marks::<I>(scratch));
         self.at = scratch.quoted.load();
         let shown = (ETHERNET_LEN as u32 + length).checked_sub(self.at)?;
         let most = LONGEST - (2 * O::LEN + ICMP) as u32;

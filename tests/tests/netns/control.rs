@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use nix::errno::Errno;
-use privatelink_tests::lab::{Daemon, Host, Lab, Network, Provider, client, tool};
+use privatelink_tests::lab::{Daemon, Host, Lab, Network, Provider, client, tool, wait_until};
 
-use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, Scene, at, without_target};
+use crate::fixture::{CONFIG, ENDPOINT, NEVER, SERVER, SOON, Scene, at, without_target};
 
 /// Pings an address three times with this many bytes.
 fn ping(host: &Host, address: &str, bytes: u32) -> std::result::Result<String, tool::ToolError> {
@@ -152,6 +152,26 @@ fn a_narrow_link_is_found_out_across_families() {
         assert!(knows_mtu(acme, endpoint, mtu).unwrap());
         acme.run(|| client::tcp_echo(echo, 3_000_001, 7, SOON)).unwrap();
         assert_eq!(daemon.drops().unwrap(), 0);
+    }
+}
+
+/// Routers of IPv6 do not fragment, and tell the sender of the fragments: the one over IPv4 has to make
+/// room for the fragment header, too.
+#[test]
+fn a_narrow_link_is_found_out_by_who_sends_fragments() {
+    for (endpoint, mtu) in ENDPOINT.into_iter().zip([1252, 1280]) {
+        let (daemon, _provider, lab) =
+            narrow(|config| without_target(&config, "10.2.0.10")).unwrap();
+        let acme = lab.host("acme");
+        let echo = at(endpoint, 7);
+        let error = acme.run(|| refusal(echo, &[0x5a; 4000])).unwrap();
+        assert_eq!(error, Some(Errno::EMSGSIZE as i32), "{echo}");
+        // What fits the gateway's own link may still be too long for the one behind it.
+        wait_until(SOON, "the client to know what fits", || {
+            acme.run(|| client::udp_echo(echo, &[0x5a; 4000], NEVER)).is_ok()
+        })
+        .unwrap();
+        assert!(knows_mtu(acme, endpoint, mtu).unwrap(), "{}", daemon.status().unwrap());
     }
 }
 
