@@ -28,6 +28,8 @@ use crate::{
 const AT_A_TIME: usize = 512;
 /// What a target of which clients complain may take at least to accept a connection.
 const HURRY: Duration = Duration::from_millis(200);
+/// Checks begin together that would begin within this time: waking up costs as much as checking.
+const TOGETHER: Duration = Duration::from_millis(50);
 /// How long a target that has just been suspected is not suspected again.
 const BENEFIT_OF_DOUBT: Duration = Duration::from_secs(1);
 
@@ -137,6 +139,7 @@ struct Ended {
 }
 
 struct Engine {
+    started: Instant,
     subjects: BTreeMap<TargetKey, Subject>,
     assumed: BTreeMap<TargetKey, Condition>,
     due: BTreeSet<(Instant, TargetKey)>,
@@ -150,6 +153,7 @@ struct Engine {
 impl Engine {
     fn new(reports: mpsc::UnboundedSender<Report>) -> Self {
         Self {
+            started: Instant::now(),
             subjects: BTreeMap::new(),
             assumed: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -311,7 +315,7 @@ impl Engine {
         } else {
             interval - self.jitter.below(interval / 10)
         };
-        let next = ended.begun + pause;
+        let next = together(self.started, ended.begun + pause, interval);
         if subject.standing != before {
             tell(&self.reports, &ended.key, subject);
         }
@@ -330,6 +334,15 @@ impl Engine {
         self.call_off(key);
         self.begin(key.clone(), true);
     }
+}
+
+/// The last moment until `when` at which checks with such an interval begin.
+fn together(started: Instant, when: Instant, interval: Duration) -> Instant {
+    // So little of the interval that nobody misses it.
+    let step = TOGETHER.min(interval / 100).max(Duration::from_nanos(1));
+    let beyond = when.saturating_duration_since(started).as_nanos() % step.as_nanos();
+    // Less than a step.
+    when - Duration::from_nanos(beyond as u64)
 }
 
 fn tell(reports: &mpsc::UnboundedSender<Report>, key: &TargetKey, subject: &Subject) {

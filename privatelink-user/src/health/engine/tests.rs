@@ -48,6 +48,22 @@ async fn wait_for(reports: &mut Reports, health: Health, reason: &str) {
     }
 }
 
+/// Each check begins a little early rather than late, and those of many targets begin together.
+#[test]
+fn checks_begin_together_and_never_late() {
+    let started = Instant::now();
+    let mut begins = BTreeSet::new();
+    for micros in (0..10_000_000).step_by(2_503) {
+        let when = started + Duration::from_micros(micros);
+        let begin = together(started, when, Duration::from_secs(10));
+        assert!(begin <= when && when < begin + TOGETHER);
+        begins.insert(begin);
+        let soon = together(started, when, Duration::from_millis(100));
+        assert!(soon <= when && when < soon + Duration::from_millis(1));
+    }
+    assert_eq!(begins.len(), 200);
+}
+
 const QUICK: &str = "interval = \"100ms\", timeout = \"90ms\"";
 const SLOW: &str = "interval = \"1h\", timeout = \"10s\"";
 
