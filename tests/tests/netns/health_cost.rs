@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
-use std::{fmt::Write as _, fs, thread, time::Duration};
+use std::{env, fs, thread, time::Duration};
 
 use privatelink_tests::lab::{Daemon, Provider, wait_until};
 
-use crate::fixture::lay;
+use crate::fixture::{lay, many_services};
 
 /// One target each, checked every ten seconds, as is the default.
 const SERVICES: u32 = 2_000;
@@ -18,28 +18,15 @@ const SHARE: f64 = 0.5;
 /// On a busy machine.
 const CHECKED: Duration = Duration::from_secs(60);
 
+/// What is asked: a page, or what `HEALTH_CHECK` says, such as `protocol = "tcp"`.
 fn config() -> String {
-    let mut text = "[gateway]\nname = \"gw-many\"\nmax_flows = 4096\n".to_owned();
-    for (name, subnet) in [("acme", "10.1.0.0/16"), ("vendor", "10.0.0.0/16")] {
-        writeln!(
-            text,
-            "[[network]]\nname = \"{name}\"\nprincipal = \"{name}\"\n\
-             interface = \"veth-{name}\"\nsubnets = [\"{subnet}\"]"
-        )
-        .unwrap();
-    }
-    for service in 0..SERVICES {
-        writeln!(
-            text,
-            "[[service]]\nname = \"s{service}\"\nprincipal = \"vendor\"\nnetwork = \"vendor\"\n\
-             source_addresses = [\"10.0.0.240/29\"]\n\
-             listener = [{{ protocol = \"tcp\", port = 80, target_port = 8080 }}]\n\
-             target = [{{ address = \"10.0.0.10\" }}]\n\
-             health_check = {{ protocol = \"http\", path = \"/\" }}"
-        )
-        .unwrap();
-    }
-    text
+    let check = env::var("HEALTH_CHECK");
+    let check = check.unwrap_or_else(|_| "protocol = \"http\", path = \"/\"".to_owned());
+    let keys = format!(
+        "listener = [{{ protocol = \"tcp\", port = 80, target_port = 8080 }}]\n\
+         health_check = {{ {check} }}"
+    );
+    many_services("", SERVICES, &keys)
 }
 
 /// The time that a process has had a CPU, in seconds.

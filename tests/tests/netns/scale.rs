@@ -10,7 +10,7 @@ use std::{
 use privatelink_tests::lab::{Daemon, Lab, Provider, client, tool};
 use serde_json::Value;
 
-use crate::fixture::{SOON, at, lay};
+use crate::fixture::{SOON, at, lay, many_services};
 
 const SERVICES: u32 = 1_000;
 const ENDPOINTS: u32 = 10_000;
@@ -22,29 +22,11 @@ const RELOAD: Duration = Duration::from_secs(15);
 /// The same for the goal of 200 ms.
 const SCRAPE: Duration = Duration::from_secs(5);
 
-/// The networks of the lab with many services at one target, and endpoints to them.
+/// Many services at one target, and endpoints to them.
 fn config() -> String {
-    let mut text = "[gateway]\nname = \"gw-many\"\nmax_flows = 4096\n\
-                    metrics = \"127.0.0.1:9469\"\n"
-        .to_owned();
-    for (name, subnet) in [("acme", "10.1.0.0/16"), ("vendor", "10.0.0.0/16")] {
-        writeln!(
-            text,
-            "[[network]]\nname = \"{name}\"\nprincipal = \"{name}\"\n\
-             interface = \"veth-{name}\"\nsubnets = [\"{subnet}\"]"
-        )
-        .unwrap();
-    }
-    for service in 0..SERVICES {
-        writeln!(
-            text,
-            "[[service]]\nname = \"s{service}\"\nprincipal = \"vendor\"\nnetwork = \"vendor\"\n\
-             acceptance = \"automatic\"\nallow = [\"*\"]\nsource_addresses = [\"10.0.0.240/29\"]\n\
-             [[service.listener]]\nprotocol = \"tcp\"\nport = 7\ntarget_port = 7777\n\
-             [[service.target]]\naddress = \"10.0.0.10\""
-        )
-        .unwrap();
-    }
+    let keys = "acceptance = \"automatic\"\nallow = [\"*\"]\n\
+                listener = [{ protocol = \"tcp\", port = 7, target_port = 7777 }]";
+    let mut text = many_services("metrics = \"127.0.0.1:9469\"", SERVICES, keys);
     for endpoint in 0..ENDPOINTS {
         writeln!(
             text,
