@@ -98,7 +98,7 @@ fn records(fields: &str) -> Vec<Value> {
     let endpoint = model.endpoints().values().next().unwrap();
     let index = state.ids.endpoint(endpoint).unwrap();
     let settings = model.gateway().flow_log.clone().unwrap();
-    let log = Log::start(settings, folder.path(), FlowSource::new(|_| {})).unwrap();
+    let log = Log::start(settings, folder.path(), FlowSource::new(|_| {}), Arc::default()).unwrap();
     log.submit(batch(index, names));
     drop(log);
     assert!(fs::read_to_string(&path).unwrap().lines().count() > 3);

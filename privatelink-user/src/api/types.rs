@@ -192,7 +192,7 @@ pub struct FlowTable {
     pub capacity: u64,
 }
 
-/// The records of flows since the daemon was started, or the flow log was changed.
+/// The records of flows since the daemon was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlowLog {
     /// Where they go.

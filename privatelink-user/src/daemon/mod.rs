@@ -178,6 +178,7 @@ async fn drive(
             () = alive.tick() => notify(&[NotifyState::Watchdog]),
             _ = watch.tick() => {
                 running.note_drops();
+                running.note_lost_records();
                 match running.look_at_interfaces() {
                     Ok(false) => {}
                     Ok(true) => drop(due.get_or_insert(Instant::now())),

@@ -9,6 +9,7 @@ use super::{Chain, running::Running};
 use crate::{
     access::Rights,
     bpf::Reader,
+    flow_log::Totals,
     flows::Counts,
     metrics::{self, Inventory, Progress, Server, Source},
     status::Recent,
@@ -30,8 +31,8 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Answers nobody yet.
-    pub fn new(reader: Arc<Reader>) -> Self {
-        let source = Arc::new(Source::new(reader));
+    pub fn new(reader: Arc<Reader>, records: Arc<Totals>) -> Self {
+        let source = Arc::new(Source::new(reader, records));
         let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
         Self {
             progress: Progress::begin(),

@@ -141,9 +141,9 @@ impl Running {
         bus.publish(Event::new(Kind::GatewayStarted, text));
         bus.publish_all(keep(&mut store, &datapath, &state)?);
         let kernel = datapath.store()?;
-        let publisher = Publisher::new(Arc::clone(datapath.reader()));
         let (checks, reports) = Checks::start().map_err(Error::Checks)?;
         let mut records = Records::default();
+        let publisher = Publisher::new(Arc::clone(datapath.reader()), Arc::clone(records.totals()));
         records.name(&loaded.model, &state.ids);
         let (found, findings) = mpsc::unbounded_channel();
         let running = Self {

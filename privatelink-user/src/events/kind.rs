@@ -62,6 +62,8 @@ kinds! {
     NextHopFound = "next-hop-found",
     /// A next hop no longer answers.
     NextHopLost = "next-hop-lost",
+    /// Records of flows were not written.
+    FlowLogLost = "flow-log-lost",
 }
 
 impl Kind {

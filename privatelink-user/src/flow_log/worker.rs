@@ -20,7 +20,8 @@ use super::{
     marks::{Key, Mark, Marks},
     names::Names,
     record::{self, Clock, Tally},
-    writer::{Counts, Shared, Writer},
+    totals::Totals,
+    writer::{Shared, Writer},
 };
 use crate::model::FlowLog;
 
@@ -60,13 +61,18 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts the thread, which reads the flows that last from `flows`.
+    /// Starts the thread, which reads the flows that last from `flows`, and counts in `totals`.
     ///
     /// # Errors
     /// When the system has no room for it.
-    pub fn start(settings: FlowLog, state_dir: &Path, flows: FlowSource) -> io::Result<Self> {
+    pub fn start(
+        settings: FlowLog,
+        state_dir: &Path,
+        flows: FlowSource,
+        totals: Arc<Totals>,
+    ) -> io::Result<Self> {
         let (messages, received) = channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(totals));
         let (writer, marks) = (Writer::new(&settings, Arc::clone(&shared)), Marks::open(state_dir));
         let mut worker = Worker { refusals: settings.refusals, writer, marks, flows };
         let thread =
@@ -104,14 +110,6 @@ impl Log {
     /// Has the file opened anew.
     pub fn reopen(&self) {
         self.send(Message::Reopen);
-    }
-
-    /// How many records there were.
-    pub fn counts(&self) -> Counts {
-        Counts {
-            written: self.shared.written.load(Ordering::Relaxed),
-            lost: self.shared.lost.load(Ordering::Relaxed),
-        }
     }
 
     /// What is wrong.

@@ -7,7 +7,7 @@ use std::sync::{
 
 use log::warn;
 
-use super::{names::Names, record::Record, sink::Sink, vpc};
+use super::{names::Names, record::Record, sink::Sink, totals::Totals, vpc};
 use crate::{
     model::{FlowLog, LogFormat},
     timestamp::Timestamp,
@@ -16,22 +16,12 @@ use crate::{
 /// Text is handed on in parts of about this many bytes.
 const PART: usize = 256 * 1024;
 
-/// How many records there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Written.
-    pub written: u64,
-    /// Lost, since writing was too slow or failed, or since the kernel left them out.
-    pub lost: u64,
-}
-
 /// What the thread and the daemon's loop both count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
     /// Records that wait to be written.
     pub waiting: AtomicUsize,
-    pub written: AtomicU64,
-    pub lost: AtomicU64,
+    totals: Arc<Totals>,
     /// Of the lost ones, those that no line in the log tells of yet.
     untold: AtomicU64,
     /// Whether flows that last are being told of.
@@ -41,9 +31,20 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Nothing has happened yet.
+    pub fn new(totals: Arc<Totals>) -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            totals,
+            untold: AtomicU64::new(0),
+            telling: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+        }
+    }
+
     /// Counts records that are not written.
     pub fn lose(&self, records: u64) {
-        self.lost.fetch_add(records, Ordering::Relaxed);
+        self.totals.add_lost(records);
         self.untold.fetch_add(records, Ordering::Relaxed);
     }
 }
@@ -145,7 +146,7 @@ impl Writer {
         let failing = self.shared.failing.swap(written.is_err(), Ordering::Relaxed);
         match written {
             Ok(()) => {
-                self.shared.written.fetch_add(self.records, Ordering::Relaxed);
+                self.shared.totals.add_written(self.records);
                 if failing {
                     warn!("the flow log is written again");
                 }

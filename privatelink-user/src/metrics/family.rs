@@ -84,6 +84,8 @@ families! {
         = "Flows whose end the daemon was not told, since it did not listen.";
     REFUSALS_LEFT_OUT: Counter "privatelink_refused_flows_left_out_total" []
         = "Refused flows that the daemon was not told of, since they were too many.";
+    FLOW_LOG_RECORDS: Counter "privatelink_flow_log_records_total" ["result"]
+        = "Records of flows since the daemon was started: written or lost.";
     NETWORK_ATTACHED: Gauge "privatelink_network_attached" ["network", "interface", "mode"]
         = "Whether the network's packets are forwarded; mode is native, generic or none.";
     SERVICE_ENDPOINTS: Gauge "privatelink_service_endpoints" ["service", "state"]

@@ -24,7 +24,10 @@ pub use render::{Readings, page};
 pub use server::Server;
 pub use text::Format;
 
-use crate::bpf::{self, Reader};
+use crate::{
+    bpf::{self, Reader},
+    flow_log::Totals,
+};
 
 /// How often source ports are counted, at most.
 const CENSUS: Duration = Duration::from_secs(10);
@@ -36,6 +39,7 @@ const CENSUS_SHARE: u32 = 50;
 #[derive(Debug)]
 pub struct Source {
     reader: Arc<Reader>,
+    records: Arc<Totals>,
     inventory: watch::Sender<Option<Arc<Inventory>>>,
     census: watch::Sender<Arc<Census>>,
 }
@@ -53,8 +57,9 @@ pub enum Error {
 
 impl Source {
     /// Nothing is published yet.
-    pub fn new(reader: Arc<Reader>) -> Self {
-        Self { reader, inventory: watch::Sender::default(), census: watch::Sender::default() }
+    pub fn new(reader: Arc<Reader>, records: Arc<Totals>) -> Self {
+        let (inventory, census) = (watch::Sender::default(), watch::Sender::default());
+        Self { reader, records, inventory, census }
     }
 
     /// Replaces what was published before.
@@ -69,7 +74,8 @@ impl Source {
     pub fn page(&self, format: Format) -> Result<String, Error> {
         let inventory = self.inventory.borrow().clone().ok_or(Error::Starting)?;
         let census = self.census.borrow().clone();
-        let readings = Readings::take(&self.reader, &inventory)?;
+        let mut readings = Readings::take(&self.reader, &inventory)?;
+        readings.records = self.records.counts();
         Ok(page(format, &inventory, &readings, &census))
     }
 

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     bpf::{self, Reader},
+    flow_log::Counts,
     timestamp::Timestamp,
 };
 
@@ -37,6 +38,8 @@ pub struct Readings {
     pub refusals_left_out: u64,
     /// Flows in the flow table.
     pub flows: u64,
+    /// Records of flows.
+    pub records: Counts,
 }
 
 impl Readings {
@@ -56,6 +59,7 @@ impl Readings {
             ends_lost: reader.ends_lost()?,
             refusals_left_out: reader.refusals_left_out()?,
             flows: reader.flow_count()?,
+            records: Counts::default(),
         })
     }
 }
@@ -74,6 +78,9 @@ pub fn page(format: Format, inventory: &Inventory, readings: &Readings, census: 
     }
     page.family(&all::ENDS_LOST).add(&[], readings.ends_lost);
     page.family(&all::REFUSALS_LEFT_OUT).add(&[], readings.refusals_left_out);
+    let mut records = page.family(&all::FLOW_LOG_RECORDS);
+    records.add(&["result=\"written\""], readings.records.written);
+    records.add(&["result=\"lost\""], readings.records.lost);
     let mut attached = page.family(&all::NETWORK_ATTACHED);
     for network in &inventory.networks {
         attached.add(&[&network.labels], u8::from(network.attached));
@@ -210,6 +217,7 @@ mod tests {
             drops: vec![(Reason::NoFlow, 3)],
             endpoint_drops: [(index, [(Reason::NotAllowed, 4)].into())].into(),
             flows: 5,
+            records: Counts { written: 8, lost: 2 },
             ..Readings::default()
         };
         let page = page(Format::Plain, &inventory, &readings, &Census::default());
@@ -222,6 +230,8 @@ mod tests {
             "privatelink_flow_table_flows 5",
             "privatelink_flow_table_capacity_flows 1000",
             "privatelink_drops_total{reason=\"no_flow\"} 3",
+            "privatelink_flow_log_records_total{result=\"written\"} 8",
+            "privatelink_flow_log_records_total{result=\"lost\"} 2",
             "privatelink_network_attached{network=\"acme\",interface=\"acme0\",mode=\"none\"} 0",
             "privatelink_service_endpoints{service=\"a\",state=\"pending-acceptance\"} 1",
             "privatelink_service_targets{service=\"b\",health=\"healthy\"} 1",

@@ -13,14 +13,20 @@ use anyhow::{Context as _, Result};
 use privatelink_tests::lab::{Load, client, wait_until};
 use serde_json::Value;
 
-use crate::fixture::{CLIENT, CONFIG, ENDPOINT, NEVER, SERVER, SOON, Scene, at, ip};
+use crate::{
+    fixture::{CLIENT, ENDPOINT, NEVER, SERVER, SOON, Scene, at, ip},
+    metrics,
+};
 
 /// What an IPv4 or IPv6 header and that of UDP take.
 const HEADERS: [u64; 2] = [28, 48];
 
 fn config(log: &Path, more: &str) -> String {
     let to = log.display();
-    format!("{CONFIG}\n[gateway.flow_log]\nto = \"{to}\"\ninterval = \"1s\"\n{more}\n")
+    format!(
+        "{}\n[gateway.flow_log]\nto = \"{to}\"\ninterval = \"1s\"\n{more}\n",
+        metrics::config(9469)
+    )
 }
 
 pub fn place() -> (tempfile::TempDir, PathBuf) {
@@ -163,7 +169,7 @@ fn every_byte_is_in_one_record() {
 #[test]
 fn the_log_follows_the_configuration() {
     let (_directory, log) = place();
-    let scene = Scene::with(CONFIG).unwrap();
+    let scene = Scene::with(&metrics::config(9469)).unwrap();
     let fetch = || scene.acme().run(|| client::http_get(at(ENDPOINT[0], 80), SOON)).unwrap();
     fetch();
     // From now on with the fields of AWS, and without refusals.
@@ -200,6 +206,15 @@ fn the_log_follows_the_configuration() {
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     let lost = || scene.daemon.status().is_ok_and(|all| all["flow_log"]["lost"].as_u64() > Some(0));
     wait_until(SOON, "the loss is counted", lost).unwrap();
+    let told = || {
+        let events = scene.daemon.ask(&["events", "--kind", "flow-log", "--json"]).unwrap();
+        events.as_array().is_some_and(|events| events.len() == 1)
+    };
+    wait_until(SOON, "the loss is told", told).unwrap();
+    let counts = metrics::scrape(&scene).unwrap();
+    let count = |result| counts.sum("privatelink_flow_log_records_total", &[("result", result)]);
+    let (written, lost) = (count("written"), count("lost"));
+    assert!(written > Some(0.0) && lost > Some(0.0), "{written:?} {lost:?}");
 }
 
 /// How many flows end at once, and how many times; `FLOOD=100000x10` asks for more.
