@@ -9,6 +9,7 @@ use super::{Chain, running::Running};
 use crate::{
     access::Rights,
     bpf::Reader,
+    dns,
     flow_log::Totals,
     flows::Counts,
     metrics::{self, Inventory, Progress, Server, Source},
@@ -31,8 +32,8 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Answers nobody yet.
-    pub fn new(reader: Arc<Reader>, records: Arc<Totals>) -> Self {
-        let source = Arc::new(Source::new(reader, records));
+    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::Latest) -> Self {
+        let source = Arc::new(Source::new(reader, records, names));
         let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
         Self {
             progress: Progress::begin(),

@@ -143,7 +143,9 @@ impl Running {
         let kernel = datapath.store()?;
         let (checks, reports) = Checks::start().map_err(Error::Checks)?;
         let mut records = Records::default();
-        let publisher = Publisher::new(Arc::clone(datapath.reader()), Arc::clone(records.totals()));
+        let names = Feeder::start(socket, bus.clone());
+        let (reader, totals) = (Arc::clone(datapath.reader()), Arc::clone(records.totals()));
+        let publisher = Publisher::new(reader, totals, names.latest().clone());
         records.name(&loaded.model, &state.ids);
         let (found, findings) = mpsc::unbounded_channel();
         let running = Self {
@@ -172,7 +174,7 @@ impl Running {
             seen: None,
             publisher,
             watch: Watch::over(checks),
-            names: Feeder::start(socket),
+            names,
             announcements: Announcements::default(),
             search: Search::new(found),
         };

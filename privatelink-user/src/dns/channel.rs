@@ -2,7 +2,7 @@
 //! length, and sockets beside them.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::{self, IoSlice, IoSliceMut, Read, Write as _},
     mem::MaybeUninit,
     net::IpAddr,
@@ -18,12 +18,15 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Names, record::Claim};
+use super::{Names, account::Tally, record::Claim};
 
 /// The most sockets that go with one frame.
 pub const MOST_SOCKETS: usize = 16;
 /// The longest frame: the names of a network with more endpoints than a gateway can have.
 const LONGEST: usize = 256 << 20;
+
+/// Why a claim is not proven of whose owner nothing is known yet.
+pub const NOT_ASKED: &str = "not asked yet";
 
 /// Where names can be asked for: an address of the gateway on an interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,7 +68,7 @@ pub enum Order {
         /// The network.
         network: String,
     },
-    /// Say what is not served for want of a proof: a [`Report`].
+    /// Say what is not served for want of a proof, and what was counted: a [`Report`].
     Report,
     /// End: names are not served any more, or by another.
     Leave,
@@ -86,9 +89,12 @@ pub struct Greeting {
 
 /// What the server says when it is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// The claims that are not proven, and why.
     pub unproven: Vec<(Claim, String)>,
+    /// What it has counted, by network.
+    pub networks: BTreeMap<String, Tally>,
 }
 
 /// Writes a frame, and passes sockets with it.

@@ -5,6 +5,7 @@
 //! its own, so that a server that does not read keeps nobody waiting.
 
 mod launch;
+mod news;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,17 +19,21 @@ use std::{
         mpsc::{Receiver as Inbox, RecvTimeoutError, Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use log::{info, warn};
 
 use super::{
     Names,
-    channel::{self, Order, Place},
+    account::{Account, Latest},
+    channel::{self, Order, Place, Report},
+    record::Claim,
     sockets,
 };
+use crate::events::Bus;
 use launch::Connection;
+use news::News;
 
 /// How often the feeder looks after the server, and tries again what failed.
 const LOOK: Duration = Duration::from_millis(500);
@@ -49,6 +54,7 @@ pub struct Wanted {
 pub struct Feeder {
     orders: Sender<Message>,
     problems: Arc<Mutex<Vec<String>>>,
+    latest: Latest,
     last: Wanted,
     /// How many times something else was wanted, and how many of these have been followed.
     asked: u64,
@@ -63,11 +69,13 @@ enum Message {
 }
 
 impl Feeder {
-    /// Starts to look after the server of the daemon with this control socket.
-    pub fn start(control: &Path) -> Self {
+    /// Starts to look after the server of the daemon with this control socket, and to tell what
+    /// happens to it.
+    pub fn start(control: &Path, events: Bus) -> Self {
         let (orders, inbox) = channel();
         let problems = Arc::default();
         let followed = Arc::default();
+        let latest = Latest::default();
         let feed = Feed {
             door: launch::door(control),
             wanted: Wanted::default(),
@@ -77,13 +85,16 @@ impl Feeder {
             asked: 0,
             followed: Arc::clone(&followed),
             problems: Arc::clone(&problems),
+            latest: latest.clone(),
+            news: News::default(),
+            events,
         };
         if let Err(error) =
             thread::Builder::new().name("names".into()).spawn(move || feed.run(&inbox))
         {
             warn!("names are not served: cannot start a thread: {error}");
         }
-        Self { orders, problems, last: Wanted::default(), asked: 0, followed }
+        Self { orders, problems, latest, last: Wanted::default(), asked: 0, followed }
     }
 
     /// Has this served from now on.
@@ -104,6 +115,11 @@ impl Feeder {
     /// Whether the server has been told everything that is wanted.
     pub fn is_settled(&self) -> bool {
         self.followed.load(Ordering::Acquire) == self.asked
+    }
+
+    /// Where the latest account of the server is.
+    pub fn latest(&self) -> &Latest {
+        &self.latest
     }
 
     /// What is not served, and what to do about it.
@@ -138,6 +154,9 @@ struct Feed {
     asked: u64,
     followed: Arc<AtomicU64>,
     problems: Arc<Mutex<Vec<String>>>,
+    latest: Latest,
+    news: News,
+    events: Bus,
 }
 
 impl Feed {
@@ -161,25 +180,61 @@ impl Feed {
 
     /// Brings the server after what is wanted, as far as that is possible now.
     fn follow(&mut self) {
-        if let Some(child) = &mut self.child
-            && let Ok(Some(status)) = child.try_wait()
-        {
-            info!("the name server has ended: {status}");
-            self.child = None;
-        }
+        self.look_for_ends();
         let mut problems = Vec::new();
         if self.wanted.names.is_empty() {
             self.dismiss();
             self.followed.store(self.asked, Ordering::Release);
-        } else if let Err(error) = self.supply(&mut problems) {
-            self.server = None;
-            problems.push(format!("names are not served: the name server: {error}"));
+            self.events.publish_all(self.news.dismissed());
+            self.latest.replace(None);
+        } else {
+            match self.supply(&mut problems) {
+                Ok(report) => self.take_in(report, &mut problems),
+                Err(error) => {
+                    self.server = None;
+                    problems.push(format!("names are not served: the name server: {error}"));
+                    self.events.publish_all(self.news.down(&error.to_string()));
+                    let known = self.latest.account().unwrap_or_default();
+                    self.latest.replace(Some(Account { up: false, ..known }));
+                }
+            }
+            let behind = self.followed.load(Ordering::Acquire) != self.asked;
+            self.events.publish_all(self.news.look(behind, &problems, Instant::now()));
         }
         let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {
             warn!("{problem}");
         }
         *known = problems;
+    }
+
+    /// Looks whether the server has ended.
+    fn look_for_ends(&mut self) {
+        let mut why = None;
+        if self.server.as_ref().is_some_and(Connection::is_gone) {
+            self.server = None;
+            why = Some("it has ended".to_owned());
+        }
+        if let Some(child) = &mut self.child
+            && let Ok(Some(status)) = child.try_wait()
+        {
+            info!("the name server has ended: {status}");
+            self.child = None;
+            why = Some(format!("it has ended: {status}"));
+        }
+        if let Some(why) = why.filter(|_| !self.wanted.names.is_empty()) {
+            self.events.publish_all(self.news.down(&why));
+        }
+    }
+
+    /// Takes in what the server says of itself.
+    fn take_in(&mut self, report: Report, problems: &mut Vec<String>) {
+        let Report { unproven, networks } = report;
+        problems.extend(unproven.iter().map(|(claim, reason)| unproven_in_words(claim, reason)));
+        self.events.publish_all(self.news.up(self.wanted.names.len()));
+        self.events.publish_all(self.news.prove(&self.wanted.names, &unproven));
+        let account = Account { up: true, conflicts: self.news.conflicts(), networks };
+        self.latest.replace(Some(account));
     }
 
     fn dismiss(&mut self) {
@@ -190,11 +245,9 @@ impl Feed {
         }
     }
 
-    fn supply(&mut self, problems: &mut Vec<String>) -> io::Result<()> {
+    /// Tells the server what is new, and has it report.
+    fn supply(&mut self, problems: &mut Vec<String>) -> io::Result<Report> {
         self.looked = true;
-        if self.server.as_ref().is_some_and(Connection::is_gone) {
-            self.server = None;
-        }
         let server = match &mut self.server {
             Some(server) => server,
             None => self.server.insert(launch::server(&self.door, &mut self.child)?),
@@ -234,15 +287,13 @@ impl Feed {
         if problems.is_empty() {
             self.followed.store(self.asked, Ordering::Release);
         }
-        if self.wanted.names.values().any(|names| names.claims().next().is_some()) {
-            let unproven = server.report()?.unproven;
-            problems.extend(unproven.into_iter().map(|(claim, reason)| {
-                let (name, resolver) = (&claim.name, claim.resolver);
-                format!("{name} is not served: {reason}; {resolver} must have {claim}")
-            }));
-        }
-        Ok(())
+        server.report()
     }
+}
+
+fn unproven_in_words(claim: &Claim, reason: &str) -> String {
+    let (name, resolver) = (&claim.name, claim.resolver);
+    format!("{name} is not served: {reason}; {resolver} must have {claim}")
 }
 
 fn explain(place: &Place, interface: &str, error: &io::Error) -> String {

@@ -8,6 +8,7 @@
 //! What is served is computed from values, as the maps are. A process of its own without any
 //! rights serves it: it is the one part that reads what tenants send.
 
+pub mod account;
 pub mod channel;
 pub mod export;
 pub mod feeder;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 use crate::api::types::{NamesRecord, NamesZone, NetworkNames};
 use crate::{host::HostFacts, model::Model, state::State, targets::Inputs, timestamp::Timestamp};
 
+pub use account::{Account, Latest};
 pub use feeder::{Feeder, Wanted};
 pub use record::{Data, Names, Record, Zone};
 pub use zones::zones;

@@ -64,6 +64,16 @@ kinds! {
     NextHopLost = "next-hop-lost",
     /// Records of flows were not written.
     FlowLogLost = "flow-log-lost",
+    /// The name server serves what it is to serve.
+    DnsServerUp = "dns-server-up",
+    /// The name server is gone.
+    DnsServerDown = "dns-server-down",
+    /// The name server serves what was right some time ago.
+    DnsServerStale = "dns-server-stale",
+    /// A private name is not served, since its owner does not agree.
+    DnsConflict = "dns-conflict",
+    /// A private name is served again, or nobody claims it any more.
+    DnsConflictEnded = "dns-conflict-ended",
 }
 
 impl Kind {

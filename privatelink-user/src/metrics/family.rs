@@ -86,6 +86,22 @@ families! {
         = "Refused flows that the daemon was not told of, since they were too many.";
     FLOW_LOG_RECORDS: Counter "privatelink_flow_log_records_total" ["result"]
         = "Records of flows since the daemon was started: written or lost.";
+    DNS_UP: Gauge "privatelink_dns_server_up" []
+        = "Whether the name server answers the daemon; absent if there are no names to serve.";
+    DNS_CONFLICTS: Gauge "privatelink_dns_conflicts" []
+        = "Private names that are not served, since their owners do not agree.";
+    DNS_TABLES: Counter "privatelink_dns_tables_total" ["network"]
+        = "Tables of names that the name server was given, one in place of the other.";
+    DNS_QUERIES: Counter "privatelink_dns_queries_total" ["network", "transport"]
+        = "Queries for names.";
+    DNS_ANSWERS: Counter "privatelink_dns_answers_total" ["network", "transport", "code"]
+        = "Answers to queries, those of forwarders too, by code.";
+    DNS_LIMITED: Counter "privatelink_dns_limited_total" ["network", "transport", "result"]
+        = "Queries beyond the client's share: told to come by TCP, or dropped.";
+    DNS_IGNORED: Counter "privatelink_dns_ignored_total" ["network", "transport"]
+        = "What came as a query and is none.";
+    DNS_FORWARDED: Counter "privatelink_dns_forwarded_total" ["network", "result"]
+        = "Queries that forwarders were asked: answered or failed.";
     NETWORK_ATTACHED: Gauge "privatelink_network_attached" ["network", "interface", "mode"]
         = "Whether the network's packets are forwarded; mode is native, generic or none.";
     SERVICE_ENDPOINTS: Gauge "privatelink_service_endpoints" ["service", "state"]

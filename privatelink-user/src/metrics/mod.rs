@@ -7,6 +7,7 @@
 mod census;
 pub mod family;
 mod inventory;
+mod names;
 mod render;
 mod server;
 mod text;
@@ -26,6 +27,7 @@ pub use text::Format;
 
 use crate::{
     bpf::{self, Reader},
+    dns,
     flow_log::Totals,
 };
 
@@ -40,6 +42,7 @@ const CENSUS_SHARE: u32 = 50;
 pub struct Source {
     reader: Arc<Reader>,
     records: Arc<Totals>,
+    names: dns::Latest,
     inventory: watch::Sender<Option<Arc<Inventory>>>,
     census: watch::Sender<Arc<Census>>,
 }
@@ -57,9 +60,9 @@ pub enum Error {
 
 impl Source {
     /// Nothing is published yet.
-    pub fn new(reader: Arc<Reader>, records: Arc<Totals>) -> Self {
+    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::Latest) -> Self {
         let (inventory, census) = (watch::Sender::default(), watch::Sender::default());
-        Self { reader, records, inventory, census }
+        Self { reader, records, names, inventory, census }
     }
 
     /// Replaces what was published before.
@@ -76,6 +79,7 @@ impl Source {
         let census = self.census.borrow().clone();
         let mut readings = Readings::take(&self.reader, &inventory)?;
         readings.records = self.records.counts();
+        readings.names = self.names.account();
         Ok(page(format, &inventory, &readings, &census))
     }
 

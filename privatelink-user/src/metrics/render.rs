@@ -8,10 +8,12 @@ use super::{
     census::Census,
     family::{self as all, Family},
     inventory::{Inventory, Progress},
+    names,
     text::{Format, Page, labels},
 };
 use crate::{
     bpf::{self, Reader},
+    dns,
     flow_log::Counts,
     timestamp::Timestamp,
 };
@@ -40,6 +42,8 @@ pub struct Readings {
     pub flows: u64,
     /// Records of flows.
     pub records: Counts,
+    /// How the name server does.
+    pub names: Option<dns::Account>,
 }
 
 impl Readings {
@@ -60,6 +64,7 @@ impl Readings {
             refusals_left_out: reader.refusals_left_out()?,
             flows: reader.flow_count()?,
             records: Counts::default(),
+            names: None,
         })
     }
 }
@@ -81,6 +86,7 @@ pub fn page(format: Format, inventory: &Inventory, readings: &Readings, census: 
     let mut records = page.family(&all::FLOW_LOG_RECORDS);
     records.add(&["result=\"written\""], readings.records.written);
     records.add(&["result=\"lost\""], readings.records.lost);
+    names::add(&mut page, readings.names.as_ref());
     let mut attached = page.family(&all::NETWORK_ATTACHED);
     for network in &inventory.networks {
         attached.add(&[&network.labels], u8::from(network.attached));
@@ -202,7 +208,18 @@ fn endpoints(page: &mut Page, inventory: &Inventory, readings: &Readings) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::inventory::tests::inventory;
+    use crate::{
+        dns::account::{Account, Count, Tally},
+        metrics::inventory::tests::inventory,
+    };
+
+    fn account() -> Account {
+        let answers = [0, 0, 0, 4, 0, 0, 0];
+        let udp = Count { queries: 9, answers, limited: 5, ..Count::default() };
+        let tcp = Count { ignored: 6, ..Count::default() };
+        let tally = Tally { tables: 3, udp, tcp, failed: 7, ..Tally::default() };
+        Account { up: true, conflicts: 2, networks: [("acme".to_owned(), tally)].into() }
+    }
 
     #[test]
     fn each_family_has_samples_with_its_labels() {
@@ -218,6 +235,7 @@ mod tests {
             endpoint_drops: [(index, [(Reason::NotAllowed, 4)].into())].into(),
             flows: 5,
             records: Counts { written: 8, lost: 2 },
+            names: Some(account()),
             ..Readings::default()
         };
         let page = page(Format::Plain, &inventory, &readings, &Census::default());
@@ -232,6 +250,18 @@ mod tests {
             "privatelink_drops_total{reason=\"no_flow\"} 3",
             "privatelink_flow_log_records_total{result=\"written\"} 8",
             "privatelink_flow_log_records_total{result=\"lost\"} 2",
+            "privatelink_dns_server_up 1",
+            "privatelink_dns_conflicts 2",
+            "privatelink_dns_tables_total{network=\"acme\"} 3",
+            "privatelink_dns_queries_total{network=\"acme\",transport=\"udp\"} 9",
+            "privatelink_dns_answers_total{network=\"acme\",transport=\"udp\",\
+             code=\"nxdomain\"} 4",
+            "privatelink_dns_limited_total{network=\"acme\",transport=\"udp\",\
+             result=\"dropped\"} 5",
+            "privatelink_dns_limited_total{network=\"acme\",transport=\"tcp\",\
+             result=\"truncated\"} 0",
+            "privatelink_dns_ignored_total{network=\"acme\",transport=\"tcp\"} 6",
+            "privatelink_dns_forwarded_total{network=\"acme\",result=\"failed\"} 7",
             "privatelink_network_attached{network=\"acme\",interface=\"acme0\",mode=\"none\"} 0",
             "privatelink_service_endpoints{service=\"a\",state=\"pending-acceptance\"} 1",
             "privatelink_service_targets{service=\"b\",health=\"healthy\"} 1",

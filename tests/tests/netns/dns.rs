@@ -5,6 +5,7 @@
 mod export;
 mod forwarding;
 mod limits;
+mod sight;
 
 use std::{fs, process::Command, time::Duration};
 

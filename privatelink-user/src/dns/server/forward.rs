@@ -27,6 +27,15 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Asks the network's name servers in their order; `None` if none of them answers, or too many
 /// queries wait already.
 pub async fn forward(network: &Network, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
+    let answer = ask_all(network, query, transport).await;
+    let mut tally = network.tally();
+    let count = if answer.is_some() { &mut tally.forwarded } else { &mut tally.failed };
+    *count += 1;
+    drop(tally);
+    answer
+}
+
+async fn ask_all(network: &Network, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
     let _room = network.forwarded.try_acquire().ok()?;
     let served = network.served();
     for server in &served.table.forwarders {

@@ -156,7 +156,7 @@ impl Server {
                     self.want_proofs();
                 }
                 Order::Report => {
-                    let report = Report { unproven: self.proofs.unproven() };
+                    let report = self.report();
                     channel::send(daemon.stream(), &report, &[])?;
                 }
                 Order::Leave => return Ok(true),
@@ -176,6 +176,13 @@ impl Server {
         }
         drop(networks);
         self.want_proofs();
+    }
+
+    fn report(&self) -> Report {
+        let networks = lock(&self.networks);
+        let counted =
+            networks.iter().map(|(name, network)| (name.clone(), network.tally().clone()));
+        Report { unproven: self.proofs.unproven(), networks: counted.collect() }
     }
 
     fn want_proofs(&self) {

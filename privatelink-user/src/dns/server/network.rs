@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{limit::Limiter, proof::Proofs, table::Table};
-use crate::dns::Names;
+use crate::dns::{Names, account::Tally};
 
 /// Conversations over TCP at a time.
 const CONNECTIONS: usize = 128;
@@ -20,6 +20,7 @@ const FORWARDED: usize = 256;
 pub struct Network {
     served: RwLock<Arc<Served>>,
     limiter: Mutex<Limiter>,
+    tally: Mutex<Tally>,
     /// Room for conversations.
     pub connections: Arc<Semaphore>,
     /// Room for queries that others answer.
@@ -64,6 +65,7 @@ impl Network {
     pub fn new(names: Names, proofs: &Proofs) -> Self {
         Self {
             limiter: Mutex::new(Limiter::new(names.rate)),
+            tally: Mutex::new(Tally { tables: 1, ..Tally::default() }),
             served: RwLock::new(Arc::new(Served::new(names, proofs))),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             forwarded: Semaphore::new(FORWARDED),
@@ -77,11 +79,17 @@ impl Network {
         }
         let next = Arc::new(Served::new(names, proofs));
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.tally().tables += 1;
     }
 
     /// What is served at the moment.
     pub fn served(&self) -> Arc<Served> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What was counted. Whoever holds the limiter as well took that first.
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who gets how much.

@@ -20,7 +20,7 @@ use hickory_proto::{
 use log::info;
 
 use super::{answer::UDP_MOST, forward::unpredictable};
-use crate::dns::{record::Claim, sockets::PORT};
+use crate::dns::{channel::NOT_ASKED, record::Claim, sockets::PORT};
 
 /// How long a resolver has for its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,7 +67,7 @@ impl Proofs {
     /// Has these asked about, and no others.
     pub fn want(&self, claims: impl Iterator<Item = Claim>) {
         let mut known = self.lock();
-        let new = || Verdict { proven: false, reason: "not asked yet".into(), due: Instant::now() };
+        let new = || Verdict { proven: false, reason: NOT_ASKED.into(), due: Instant::now() };
         let wanted = claims.take(MOST).map(|claim| {
             let verdict = known.get(&claim).cloned().unwrap_or_else(new);
             (claim, verdict)

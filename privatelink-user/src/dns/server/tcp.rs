@@ -60,12 +60,17 @@ async fn converse(mut stream: TcpStream, client: IpAddr, network: &Network) -> i
     loop {
         let Ok(query) = timeout(IDLE, read(&mut stream)).await else { return Ok(()) };
         let query = query?;
+        network.tally().tcp.queries += 1;
         if network.limiter().share(client, Instant::now()) != Share::Answer {
+            network.tally().tcp.limited += 1;
             return Ok(());
         }
         let served = network.served();
         match answer(&served.table, &query, Transport::Tcp, &mut out) {
-            Reply::Silence => return Ok(()),
+            Reply::Silence => {
+                network.tally().tcp.ignored += 1;
+                return Ok(());
+            }
             Reply::Answer => {}
             Reply::Forward { .. } => {
                 match forward::forward(network, &query, Transport::Tcp).await {
@@ -74,6 +79,7 @@ async fn converse(mut stream: TcpStream, client: IpAddr, network: &Network) -> i
                 }
             }
         }
+        network.tally().tcp.answered(&out);
         let length = u16::try_from(out.len()).map_err(io::Error::other)?.to_be_bytes();
         let written = timeout(IDLE, stream.write_all(&[&length[..], &out].concat())).await;
         written.map_err(io::Error::from)??;

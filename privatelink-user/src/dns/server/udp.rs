@@ -67,6 +67,7 @@ async fn pass_on(
         Some(_) => drop(truncated(&query, &mut out)),
         None => failed(&query, &mut out),
     }
+    network.tally().udp.answered(&out);
     send(&socket, &[(client, out)]);
 }
 
@@ -112,17 +113,35 @@ impl Batch {
         let served = network.served();
         let now = Instant::now();
         let mut limiter = network.limiter();
+        let count = &mut network.tally().udp;
         for ((client, length), buffer) in self.received.iter().zip(&self.buffers) {
             let (Some(address), Some(query)) = (ip(client), buffer.get(..*length)) else {
                 continue;
             };
+            count.queries += 1;
             let mut out = self.spare.pop().unwrap_or_default();
             let said = match limiter.share(address, now) {
-                Share::Nothing => false,
-                Share::Truncated => truncated(query, &mut out),
+                Share::Nothing => {
+                    count.limited += 1;
+                    false
+                }
+                Share::Truncated if truncated(query, &mut out) => {
+                    count.truncated += 1;
+                    true
+                }
+                Share::Truncated => {
+                    count.ignored += 1;
+                    false
+                }
                 Share::Answer => match answer(&served.table, query, Transport::Udp, &mut out) {
-                    Reply::Silence => false,
-                    Reply::Answer => true,
+                    Reply::Silence => {
+                        count.ignored += 1;
+                        false
+                    }
+                    Reply::Answer => {
+                        count.answered(&out);
+                        true
+                    }
                     Reply::Forward { most } => {
                         forwarded.push((*client, query.to_vec(), most));
                         false

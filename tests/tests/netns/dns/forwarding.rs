@@ -74,6 +74,10 @@ fn a_name_is_served_once_its_owner_agrees() {
         .unwrap();
     assert_eq!(scene.dig("acme", &["any.web.internal"]), ["10.1.0.50"]);
     wait_until(SOON, "the status is clean", || problems() == "[]").unwrap();
+    let told = scene.daemon.ask(&["events", "--kind", "dns-conflict", "--json"]).unwrap();
+    let kinds: Vec<&str> =
+        told.as_array().unwrap().iter().filter_map(|event| event["kind"].as_str()).collect();
+    assert_eq!(kinds, ["dns-conflict", "dns-conflict-ended"], "{told}");
 }
 
 /// Takes the port of the DNS on acme's interface, at an address that the gateway has on others.

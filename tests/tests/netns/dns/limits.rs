@@ -16,7 +16,7 @@ use crate::fixture::{NEVER, at};
 const ATTEMPTS: usize = 5;
 
 /// A question for the service's name, and nothing else.
-fn query(id: u16) -> Vec<u8> {
+pub fn query(id: u16) -> Vec<u8> {
     let mut query = [id.to_be_bytes(), [1, 0], [0, 1], [0; 2], [0; 2], [0; 2]].concat();
     for label in NAME.split('.') {
         query.push(u8::try_from(label.len()).unwrap());
@@ -26,7 +26,7 @@ fn query(id: u16) -> Vec<u8> {
     query
 }
 
-fn socket() -> Result<UdpSocket> {
+pub fn socket() -> Result<UdpSocket> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.connect(at(SERVER[0], 53))?;
     Ok(socket)

@@ -1,0 +1,174 @@
+//! What changes about the name server, as events.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use super::unproven_in_words;
+use crate::{
+    dns::{Names, channel::NOT_ASKED, record::Claim},
+    events::{About, Event, Kind},
+};
+
+/// How long the server may be behind what it is to serve before somebody is told.
+const STALE: Duration = Duration::from_secs(10);
+
+/// What was told last.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Whether the server serves, if anything was said of it.
+    up: Option<bool>,
+    /// Since when it has been behind, and whether that was told.
+    behind: Option<(Instant, bool)>,
+    /// The private names that are not served.
+    conflicts: BTreeSet<String>,
+}
+
+impl News {
+    /// The server has been told what to serve.
+    pub fn up(&mut self, networks: usize) -> Option<Event> {
+        let text = format!("the name server serves {networks} networks");
+        (self.up.replace(true) != Some(true)).then(|| Event::new(Kind::DnsServerUp, text))
+    }
+
+    /// The server is gone, or not to be had.
+    pub fn down(&mut self, why: &str) -> Option<Event> {
+        let text = format!("the name server is gone: {why}");
+        let about = About { reason: Some(why.to_owned()), ..About::default() };
+        let event = || Event::new(Kind::DnsServerDown, text).about(about);
+        (self.up.replace(false) != Some(false)).then(event)
+    }
+
+    /// There is nothing to serve.
+    pub fn dismissed(&mut self) -> Option<Event> {
+        let news = Self { up: Some(false), ..Self::default() };
+        let before = std::mem::replace(self, news);
+        let event = || Event::new(Kind::DnsServerDown, "the name server has nothing to serve");
+        (before.up == Some(true)).then(event)
+    }
+
+    /// Whether the server is behind what it is to serve, and why.
+    pub fn look(&mut self, behind: bool, why: &[String], now: Instant) -> Option<Event> {
+        if !behind {
+            self.behind = None;
+            return None;
+        }
+        let (since, told) = self.behind.get_or_insert((now, false));
+        if *told || now < *since + STALE {
+            return None;
+        }
+        *told = true;
+        let why = why.first().map_or("it is slow", String::as_str);
+        let text = format!("what the name server serves is out of date: {why}");
+        let about = About { reason: Some(why.to_owned()), ..About::default() };
+        Some(Event::new(Kind::DnsServerStale, text).about(about))
+    }
+
+    /// How many private names are not served for want of a proof.
+    pub fn conflicts(&self) -> usize {
+        self.conflicts.len()
+    }
+
+    /// Which private names are not served for want of a proof, of those that are wanted.
+    pub fn prove(
+        &mut self,
+        wanted: &BTreeMap<String, Names>,
+        unproven: &[(Claim, String)],
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut tell = |kind, name: &str, reason: &str, text| {
+            let about = About { reason: Some(reason.to_owned()), ..About::default() };
+            let mut event = Event::new(kind, text).about(about);
+            let provider = wanted.values().find_map(|names| names.providers.get(name));
+            if let Some(provider) = provider.and_then(|provider| provider.parse().ok()) {
+                event = event.seen_by(&provider);
+            }
+            events.push(event);
+        };
+        for (claim, reason) in unproven.iter().filter(|(_, reason)| reason != NOT_ASKED) {
+            if self.conflicts.insert(claim.name.clone()) {
+                tell(Kind::DnsConflict, &claim.name, reason, unproven_in_words(claim, reason));
+            }
+        }
+        let names: BTreeSet<&String> = unproven.iter().map(|(claim, _)| &claim.name).collect();
+        self.conflicts.retain(|name| {
+            let lasts = names.contains(name);
+            if !lasts {
+                let claimed = wanted.values().any(|one| one.providers.contains_key(name));
+                let reason = if claimed { "its owner agrees" } else { "nobody claims it" };
+                tell(Kind::DnsConflictEnded, name, reason, format!("{name}: {reason}"));
+            }
+            lasts
+        });
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::tests::names;
+
+    fn kinds(events: impl IntoIterator<Item = Event>) -> Vec<Kind> {
+        events.into_iter().map(|event| event.kind).collect()
+    }
+
+    #[test]
+    fn what_happens_to_the_server_is_told_once() {
+        let mut news = News::default();
+        assert_eq!(kinds(news.dismissed()), [], "it never was");
+        assert_eq!(kinds(news.up(2)), [Kind::DnsServerUp]);
+        assert_eq!(kinds(news.up(3)), []);
+        assert_eq!(kinds(news.down("killed")), [Kind::DnsServerDown]);
+        assert_eq!(kinds(news.down("still")), []);
+        assert_eq!(kinds(news.up(2)), [Kind::DnsServerUp]);
+        assert_eq!(kinds(news.dismissed()), [Kind::DnsServerDown]);
+        assert_eq!(kinds(News::default().down("cannot start")), [Kind::DnsServerDown]);
+    }
+
+    #[test]
+    fn a_server_that_stays_behind_is_told_of_once() {
+        let mut news = News::default();
+        let begin = Instant::now();
+        let mut look = |behind, seconds| {
+            let now = begin + Duration::from_secs(seconds);
+            kinds(news.look(behind, &["port 53 is taken".to_owned()], now))
+        };
+        for (behind, seconds, told) in [
+            (true, 0, 0),
+            (true, 9, 0),
+            (true, 11, 1),
+            (true, 40, 0),
+            (false, 41, 0),
+            (true, 42, 0),
+            (true, 51, 0),
+            (true, 53, 1),
+        ] {
+            assert_eq!(look(behind, seconds).len(), told, "after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn names_that_their_owners_keep_are_told_of() {
+        let mut news = News::default();
+        let mut served = names(&[], true);
+        served.providers = [("web.internal".to_owned(), "vendor".to_owned())].into();
+        served.resolver = Some([192, 0, 2, 53].into());
+        let claim = served.claims().next().unwrap();
+        let wanted = BTreeMap::from([("acme".to_owned(), served)]);
+        let mut prove = |wanted: &_, reasons: &[&str]| {
+            let unproven: Vec<_> =
+                reasons.iter().map(|reason| (claim.clone(), (*reason).to_owned())).collect();
+            let events = news.prove(wanted, &unproven);
+            let vendor = BTreeSet::from(["vendor".parse().unwrap()]);
+            events.into_iter().map(|one| (one.kind, one.audience == vendor)).collect::<Vec<_>>()
+        };
+        assert_eq!(prove(&wanted, &[NOT_ASKED]), []);
+        assert_eq!(prove(&wanted, &["there is no such record"]), [(Kind::DnsConflict, true)]);
+        assert_eq!(prove(&wanted, &["there is no such record"]), []);
+        assert_eq!(prove(&wanted, &[]), [(Kind::DnsConflictEnded, true)]);
+        assert_eq!(prove(&wanted, &["another says so"]), [(Kind::DnsConflict, true)]);
+        assert_eq!(prove(&BTreeMap::new(), &[]), [(Kind::DnsConflictEnded, false)]);
+    }
+}
