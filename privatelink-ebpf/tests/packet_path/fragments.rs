@@ -16,17 +16,22 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Both ways: the parts together are what etherparse makes of the whole, and all have one
+    /// Both ways, and between families: the parts together are what etherparse makes of the whole, and all have one
     /// identification that is the datagram's alone.
     #[test]
     fn datagrams_arrive_whole_wherever_they_are_cut(
         v4 in any::<bool>(),
+        crosses in any::<bool>(),
         tcp in any::<bool>(),
         payload in vec(any::<u8>(), 100..4000),
         cuts in vec(8..150_usize, 1..5),
         number in any::<u16>(),
     ) {
-        let parties = if v4 { Parties::v4() } else { Parties::v6() };
+        let parties = match (crosses, v4) {
+            (true, _) => Parties::across(v4),
+            (false, true) => Parties::v4(),
+            (false, false) => Parties::v6(),
+        };
         let mut gateway = Gateway::new(&parties);
         // What is left behind the last cut may be large.
         (gateway.target().mtu, gateway.endpoint().mtu) = (9000, 9000);
@@ -47,7 +52,8 @@ proptest! {
                 let (out_verdict, out) = gateway.run(ifindex, &part);
                 prop_assert_eq!(out_verdict, verdict);
                 let (at, number) = place(&out);
-                prop_assert!(!v4 || fold(sum(&out[14..34])) == 0xffff);
+                let is_v4 = out[14] >> 4 == 4;
+                prop_assert!(!is_v4 || fold(sum(&out[14..34])) == 0xffff);
                 content.extend_from_slice(&out[at..]);
                 numbers.push(number);
             }
@@ -58,10 +64,13 @@ proptest! {
     }
 }
 
-/// Where a fragment's part begins, and its identification.
+/// Where a fragment's part begins, and its identification; one that is the whole datagram need not
+/// have any.
 fn place(frame: &[u8]) -> (usize, u32) {
     if frame[14] >> 4 == 4 {
         (34, u32::from(u16::from_be_bytes([frame[18], frame[19]])))
+    } else if frame[20] != 44 {
+        (54, 0)
     } else {
         (62, u32::from_be_bytes([frame[58], frame[59], frame[60], frame[61]]))
     }

@@ -62,6 +62,13 @@ impl Parties {
         }
     }
 
+    /// A client of one family and a target of the other.
+    pub fn across(client_v4: bool) -> Self {
+        let (own, other) =
+            if client_v4 { (Self::v4(), Self::v6()) } else { (Self::v6(), Self::v4()) };
+        Self { target: other.target, sources: other.sources, ..own }
+    }
+
     /// Of both families, for what must hold in each.
     pub fn both() -> [Self; 2] {
         [Self::v4(), Self::v6()]
