@@ -2,22 +2,21 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{BuildHasher as _, RandomState},
     net::{IpAddr, SocketAddr},
     ops::ControlFlow,
 };
 
 use privatelink_common::{
-    Addr, Endpoint, Source, TCP, TICK_SHIFT, Target, UDP,
+    Endpoint, Source, TCP, TICK_SHIFT, Target, UDP,
     flow::{self, Phase, word},
 };
 
 use crate::{api::types, tables::Tables};
 
-/// What identifies a flow in either of its slots.
-type Key = (u32, u8, Addr, [u16; 2], u32, u16, [u16; 2]);
-
-/// Flows that are held at a time. More are looked for in several walks, each for a share of them.
-const SHARE: u64 = 65_536;
+/// Flows of which something is held at a time, some fifty bytes each. More are looked for in several
+/// walks, each for a share of them.
+const SHARE: u64 = 1 << 20;
 
 /// What the indices in flows stand for.
 #[derive(Clone, Debug, Default)]
@@ -90,13 +89,12 @@ pub struct Listing {
     pub now: u32,
 }
 
-/// The two directions together.
-struct Joined {
-    flow: flow::Flow,
+/// What is remembered of a flow between walks: what its direction back has counted.
+struct Back {
     phase: u32,
-    packets: u64,
+    last_seen: u32,
+    packets: u32,
     bytes: u64,
-    idle: u32,
 }
 
 impl Listing {
@@ -105,34 +103,40 @@ impl Listing {
         slots.filter(|slot| self.wants(slot)).count() as u64
     }
 
-    /// Makes the list, in which flows of one walk are in the order of their tuples.
+    /// Makes the list, of about `all` flows, in the order of their slots.
     ///
-    /// The slots are walked again and again, so that only some flows are held at a time.
+    /// The slots are walked several times: the two of a flow are far from each other.
     pub fn for_each<I: Iterator<Item = flow::Flow>>(
         &self,
+        all: u64,
         slots: impl Fn() -> I,
         mut each: impl FnMut(types::Flow) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let shares = self.count(slots()) / SHARE + 1;
+        let shares = all / SHARE + 1;
+        let keys = RandomState::new();
         let mut left = self.limit;
         for share in 0..shares {
-            let mut joined: BTreeMap<Key, Joined> = BTreeMap::new();
             let here = |slot: &flow::Flow| share_of(slot, shares) == share;
-            for slot in slots().filter(|slot| here(slot) && self.wants(slot)) {
-                if joined.len() as u64 == left {
+            let wanted = |slot: &flow::Flow| self.wants(slot) && here(slot);
+            let mut known: BTreeMap<u64, Back> = BTreeMap::new();
+            for slot in slots().filter(wanted) {
+                if known.len() as u64 == left {
                     break;
                 }
-                add(&mut joined, slot, self.now);
+                known.insert(key(&keys, &slot), Back::none(&slot));
             }
+            left -= known.len() as u64;
             for slot in slots().filter(|slot| slot.is_reverse() && here(slot)) {
-                if joined.contains_key(&key(&slot)) {
-                    add(&mut joined, slot, self.now);
+                if let Some(back) = known.get_mut(&key(&keys, &slot)) {
+                    *back = Back::of(&slot);
                 }
             }
-            for flow in joined.values().filter_map(|joined| self.record(joined)) {
-                each(flow)?;
+            for slot in slots().filter(wanted) {
+                let Some(back) = known.remove(&key(&keys, &slot)) else { continue };
+                if let Some(flow) = self.record(&slot, &back) {
+                    each(flow)?;
+                }
             }
-            left -= (joined.len() as u64).min(left);
         }
         ControlFlow::Continue(())
     }
@@ -153,9 +157,9 @@ impl Listing {
             && address.is_none_or(|address| ends.iter().any(|end| end.0 == Some(address)))
     }
 
-    fn record(&self, joined: &Joined) -> Option<types::Flow> {
-        let flow = &joined.flow;
+    fn record(&self, flow: &flow::Flow, back: &Back) -> Option<types::Flow> {
         let [client, address, source, target] = self.parts.ends(flow).map(at);
+        let idle = self.idle(flow.last_seen).min(self.idle(back.last_seen));
         Some(types::Flow {
             endpoint: self.names.get(&flow.endpoint())?.clone(),
             protocol: match flow.protocol() {
@@ -167,11 +171,30 @@ impl Listing {
             address,
             source,
             target,
-            state: Phase::of(joined.phase).name().into(),
-            packets: joined.packets,
-            bytes: joined.bytes,
-            idle_seconds: (u64::from(joined.idle) << TICK_SHIFT) / 1_000_000_000,
+            state: Phase::of(back.phase.max(flow.word & word::PHASE)).name().into(),
+            packets: u64::from(flow.packets) + u64::from(back.packets),
+            bytes: flow.bytes + back.bytes,
+            idle_seconds: (u64::from(idle) << TICK_SHIFT) / 1_000_000_000,
         })
+    }
+
+    /// How long ago that was, in ticks.
+    fn idle(&self, last_seen: u32) -> u32 {
+        let idle = self.now.wrapping_sub(last_seen);
+        // A packet that came after `now` was read.
+        if idle > u32::MAX / 2 { 0 } else { idle }
+    }
+}
+
+impl Back {
+    /// Nothing is known but the other direction.
+    fn none(forward: &flow::Flow) -> Self {
+        Self { phase: 0, last_seen: forward.last_seen, packets: 0, bytes: 0 }
+    }
+
+    fn of(slot: &flow::Flow) -> Self {
+        let flow::Flow { last_seen, packets, bytes, .. } = *slot;
+        Self { phase: slot.word & word::PHASE, last_seen, packets, bytes }
     }
 }
 
@@ -181,23 +204,6 @@ fn share_of(flow: &flow::Flow, shares: u64) -> u64 {
     let ports = u64::from(flow.consumer_ports) << 32 | u64::from(flow.provider_ports);
     let mixed = (ports ^ u64::from(last).rotate_left(16)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) % shares
-}
-
-fn add(joined: &mut BTreeMap<Key, Joined>, slot: flow::Flow, now: u32) {
-    let idle = now.wrapping_sub(slot.last_seen);
-    // A packet that came after `now` was read.
-    let idle = if idle > u32::MAX / 2 { 0 } else { idle };
-    let entry = joined.entry(key(&slot)).or_insert(Joined {
-        flow: slot,
-        phase: 0,
-        packets: 0,
-        bytes: 0,
-        idle,
-    });
-    entry.phase = entry.phase.max(slot.word & word::PHASE);
-    entry.packets += u64::from(slot.packets);
-    entry.bytes += slot.bytes;
-    entry.idle = entry.idle.min(idle);
 }
 
 /// How many flows there are.
@@ -219,8 +225,10 @@ pub fn by_target(slots: impl Iterator<Item = flow::Flow>) -> BTreeMap<(u32, u16)
     counts
 }
 
-fn key(flow: &flow::Flow) -> Key {
-    (
+/// What tells a flow from all others, the same for both its slots: of a million flows, two have the
+/// same once in many million lists.
+fn key(keys: &RandomState, flow: &flow::Flow) -> u64 {
+    keys.hash_one((
         flow.endpoint(),
         flow.protocol(),
         flow.client,
@@ -228,7 +236,7 @@ fn key(flow: &flow::Flow) -> Key {
         flow.target(),
         flow.source,
         flow.provider_port_pair(),
-    )
+    ))
 }
 
 /// `IP:PORT`; the address is unknown once its record has been removed.
@@ -238,6 +246,8 @@ fn at((address, port): (Option<IpAddr>, u16)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use privatelink_common::Addr;
+
     use super::*;
 
     fn ip(text: &str) -> Addr {
@@ -286,6 +296,7 @@ mod tests {
         let list = |listing: &Listing| {
             let mut flows = Vec::new();
             let whole = listing.for_each(
+                2,
                 || slots.into_iter(),
                 |flow| {
                     flows.push(flow);
@@ -310,7 +321,6 @@ mod tests {
             bytes: 500,
             idle_seconds: 1,
         };
-        // The order is that of the addresses' bytes, and a mapped one begins with zeros.
         assert_eq!(v4, expected);
         assert_eq!((v6.client.as_str(), v6.idle_seconds), ("[fd00:1::2]:40000", 0));
         assert_eq!(v6.address, "[fd00:1::50]:80");
@@ -340,7 +350,7 @@ mod tests {
 
     #[test]
     fn many_flows_are_listed_in_shares_and_each_once() {
-        let count = 3 * SHARE as u32;
+        let count = 3_000;
         let slots = || {
             (0..count).flat_map(|number| {
                 let forward = flow::Flow {
@@ -358,7 +368,7 @@ mod tests {
             ..Listing::default()
         };
         let mut seen = std::collections::BTreeSet::new();
-        let whole = listing.for_each(slots, |flow| {
+        let whole = listing.for_each(3 * SHARE, slots, |flow| {
             assert_eq!(flow.packets, 2);
             assert!(seen.insert((flow.client, flow.address)));
             ControlFlow::Continue(())

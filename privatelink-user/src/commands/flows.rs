@@ -38,7 +38,10 @@ pub(super) fn flows(cli: &Cli, args: &FlowsArgs, out: &mut impl Write) -> Result
             }
         }
     } else {
-        let (flows, omitted) = client::flows(&socket, &path)?;
+        let (mut flows, omitted) = client::flows(&socket, &path)?;
+        flows.sort_by(|one, other| {
+            (&one.endpoint, &one.client).cmp(&(&other.endpoint, &other.client))
+        });
         write(out, &show::flows(&flows))?;
         omitted
     };

@@ -9,6 +9,7 @@ mod endings;
 mod events;
 mod fairness;
 mod fixture;
+mod flow_list;
 mod flow_log;
 mod health;
 mod health_cost;

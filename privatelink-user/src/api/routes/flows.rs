@@ -95,6 +95,7 @@ async fn list(flows: Flows) -> Response {
         let mut part = vec![b'['];
         let mut first = true;
         let ended = listing.for_each(
+            all,
             || reader.flows(),
             |flow| {
                 if !std::mem::take(&mut first) {
