@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
 use std::{
+    net::TcpListener,
     thread,
     time::{Duration, Instant},
 };
@@ -25,11 +26,16 @@ const EARLY: Duration = Duration::from_secs(5);
 
 /// Two targets with the checks that a service has if nothing is said of when.
 fn start(lab: &Lab) -> Daemon {
+    start_with(lab, "")
+}
+
+/// The same with these keys of the check.
+fn start_with(lab: &Lab, when: &str) -> Daemon {
     let targets = "target = [{ address = \"10.0.0.10\" }, { address = \"10.0.0.11\" }]";
     let config = CONFIG
         .replace("# TARGETS", targets)
-        .replace(", interval = \"500ms\", timeout = \"400ms\"", "");
-    assert!(config.contains("path = \"/\" }"));
+        .replace(", interval = \"500ms\", timeout = \"400ms\"", when);
+    assert!(config.contains(&format!("path = \"/\"{when} }}")));
     let daemon = Daemon::start(lab.gateway(), &config).unwrap();
     let page = || lab.host("acme").run(|| client::http_get(at("10.1.0.50", 80), SOON));
     wait_until(SOON, "both serve", || (0..16).all(|_| page().is_ok())).unwrap();
@@ -82,4 +88,40 @@ fn a_targets_host_dies_under_load() {
     let outage = outage(&lab);
     println!("host: the last page that did not come was asked for after {outage:?}");
     assert!(outage < EARLY, "{outage:?}");
+}
+
+/// How long it takes until a target is known to be dead that no client speaks to.
+fn detected(daemon: &Daemon, address: &str) -> Duration {
+    let begin = Instant::now();
+    wait_until(SOON, "the target is unhealthy", || {
+        let targets = daemon.ask(&["targets", "web", "--json"]).unwrap();
+        let mut targets = targets.as_array().into_iter().flatten();
+        targets.any(|one| one["address"] == address && one["health"] == "unhealthy")
+    })
+    .unwrap();
+    begin.elapsed()
+}
+
+/// Nothing but checks tells of it, so it takes up to one and a half intervals, and the timeout if
+/// the target is silent.
+#[test]
+fn a_dead_target_is_noticed_within_two_intervals_without_clients() {
+    let interval = Duration::from_secs(4);
+    let lab = lay();
+    let first = Provider::start(lab.host("first")).unwrap();
+    let second = Provider::start(lab.host("second")).unwrap();
+    let daemon = start_with(&lab, ", interval = \"4s\", timeout = \"1s\"");
+    drop(first);
+    let refused = detected(&daemon, "10.0.0.10");
+    // From then on no client meets it.
+    let page = || lab.host("acme").run(|| client::http_get(at("10.1.0.50", 80), SOON));
+    wait_until(SOON, "the other serves", || page().is_ok()).unwrap();
+    assert!((0..16).all(|_| page().is_ok()));
+
+    drop(second);
+    let mute = || Ok(TcpListener::bind(at("10.0.0.11", 8080))?);
+    let _mute = lab.host("second").run(mute).unwrap();
+    let silent = detected(&daemon, "10.0.0.11");
+    println!("unhealthy after {refused:?} (refuses) and {silent:?} (silent) of {interval:?}");
+    assert!(refused < 2 * interval && silent < 2 * interval, "{refused:?} {silent:?}");
 }
