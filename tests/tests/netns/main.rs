@@ -26,6 +26,7 @@ mod plan;
 mod refused;
 mod scale;
 mod service;
+mod sight_cost;
 mod sums;
 mod targets;
 mod unprivileged;
