@@ -113,7 +113,7 @@ proptest! {
         let there = content.put(gateway.client_packet(content.transport));
         let transport = match content.transport {
             Transport::BareUdp => Transport::Udp,
-            other => other,
+            other @ (Transport::Tcp(..) | Transport::Udp) => other,
         };
         let across = Packet { from: source, to: parties.target, transport, ..there.clone() };
         let (mut there, mut across) = (there, across);
