@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
+mod activation;
 mod export;
 mod forwarding;
 mod limits;

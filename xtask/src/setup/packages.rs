@@ -36,6 +36,11 @@ pub const TEST_TOOLS: &[Need] = &[
     need("bind9-dnsutils", Program("dig"), "asks for names"),
     need("dnsperf", Program("dnsperf"), "how many answers the name server gives"),
     need("bind9-utils", Program("named-checkzone"), "judges exported zones"),
+    need(
+        "systemd",
+        Program("systemd-socket-activate"),
+        "starts the name server as a service would",
+    ),
     need("dnsmasq-base", Program("dnsmasq"), "a name server of a consumer's own"),
     need("python3", Program("python3"), "the web server of the demo"),
     need("iputils-ping", Program("ping"), "endpoints answer ping"),
