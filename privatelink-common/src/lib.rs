@@ -40,7 +40,7 @@ pub use stage::Stage;
 
 /// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
 /// another version replaces them knowingly.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;

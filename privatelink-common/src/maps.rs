@@ -49,8 +49,10 @@ pub const ENDS: &str = "ENDS";
 pub const ENDS_LOST: &str = "ENDS_LOST";
 /// [`RefusedFlow`](crate::RefusedFlow)s, for the daemon.
 pub const REFUSALS: &str = "REFUSALS";
-/// One [`Sampling`](crate::Sampling) per CPU.
+/// One [`Sampling`](crate::Sampling) of refused flows per CPU.
 pub const SAMPLING: &str = "SAMPLING";
+/// A [`Sampling`](crate::Sampling) of ICMP errors by network index modulo [`MAX_ERRORS`], per CPU.
+pub const ERRORS: &str = "ERRORS";
 /// One [`Scratch`](crate::Scratch) per CPU.
 pub const SCRATCH: &str = "SCRATCH";
 /// The programs of the later stages, by [`Stage`](crate::Stage).
@@ -82,6 +84,7 @@ pub const ALL: &[&str] = &[
     ENDS_LOST,
     REFUSALS,
     SAMPLING,
+    ERRORS,
     SCRATCH,
     STAGES,
 ];
@@ -92,6 +95,8 @@ pub const ENDS_BYTES: u32 = 16 << 20;
 pub const REFUSALS_BYTES: u32 = 1 << 20;
 /// Entries of [`ENDPOINT_DROPS`]: four reasons for each endpoint that there can be.
 pub const MAX_ENDPOINT_DROPS: u32 = 262_144;
+/// Entries of [`ERRORS`]: networks that do not share theirs.
+pub const MAX_ERRORS: u32 = 1_024;
 /// Interfaces beyond this index cannot be attached.
 pub const MAX_IFINDEX: u32 = 65_536;
 /// VLANs of all interfaces together.

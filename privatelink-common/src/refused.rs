@@ -27,7 +27,7 @@ pub struct RefusedFlow {
     pub tick: u32,
 }
 
-/// How many of a CPU's refused flows are told to user space, and what became of the others.
+/// How much of something one CPU tells at a time, and what became of the rest.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -37,21 +37,23 @@ pub struct Sampling {
     pub tick: u32,
     /// How many.
     pub told: u32,
-    /// Refused flows that were not told, since there were too many or no room.
+    /// How many were not told, since there were too many or no room.
     pub left_out: u64,
 }
 
 impl Sampling {
-    /// Refused flows that one CPU tells in a tick: 3,800 in a second.
-    pub const MOST: u32 = 64;
+    /// Refused flows that user space is told of in a tick: 3,800 in a second.
+    pub const REFUSED_FLOWS: u32 = 64;
+    /// ICMP errors that the senders of one network are told in a tick (RFC 4443, section 2.4).
+    pub const ERRORS: u32 = 64;
 
-    /// Whether one more may be told at this tick; counts it either way.
+    /// Whether one more may be told at this tick, of `most`; counts it either way.
     #[inline(always)]
-    pub fn takes(&mut self, tick: u32) -> bool {
+    pub fn takes(&mut self, tick: u32, most: u32) -> bool {
         if self.tick != tick {
             (self.tick, self.told) = (tick, 0);
         }
-        let takes = self.told < Self::MOST;
+        let takes = self.told < most;
         if takes {
             self.told += 1;
         } else {
@@ -68,8 +70,8 @@ mod tests {
     #[test]
     fn a_flood_is_sampled_and_the_rest_counted() {
         let mut sampling = Sampling::default();
-        let told = (0..1_000).filter(|_| sampling.takes(7)).count();
+        let told = (0..1_000).filter(|_| sampling.takes(7, 64)).count();
         assert_eq!((told, sampling.left_out), (64, 936));
-        assert!(sampling.takes(8));
+        assert!(sampling.takes(8, 64));
     }
 }

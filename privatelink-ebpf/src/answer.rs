@@ -181,6 +181,9 @@ fn answer_ip<F: Frame, T: Tables, I: Fresh>(
     if packet.arrival.protocol == u32::from(TCP) && !is_about_the_way {
         return reset::<F, I>(frame, packet);
     }
+    if !tables.may_complain(scratch.network.load()) {
+        return None;
+    }
     complain::<F, T, I>(frame, tables, packet, scratch)
 }
 

@@ -22,8 +22,8 @@ use privatelink_common::{
     fragment::{self, Fragmented},
     hash::HashKeys,
     maps::{
-        ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_IFINDEX,
-        MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES, MAX_SOURCES, MAX_TAGGED, MAX_TARGETS,
+        ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_ERRORS,
+        MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES, MAX_SOURCES, MAX_TAGGED, MAX_TARGETS,
         REFUSALS_BYTES,
     },
 };
@@ -42,6 +42,10 @@ static REGION_COUNT: Global<u32> = Global::new(1);
 /// Set by the loader to the secret keys of the flow table.
 #[unsafe(no_mangle)]
 static HASH_KEYS: [Global<u32>; HashKeys::LEN] = [const { Global::new(0) }; HashKeys::LEN];
+
+/// Set by the loader to the most ICMP errors that go into a network in one tick from one CPU.
+#[unsafe(no_mangle)]
+static ERRORS_PER_TICK: Global<u32> = Global::new(u32::MAX);
 
 #[btf_map]
 static ATTACHMENTS: Array<u32, { MAX_IFINDEX as usize }, MMAPABLE> = Array::new();
@@ -99,6 +103,8 @@ static ENDS_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 static REFUSALS: RingBuf<RefusedFlow, { REFUSALS_BYTES as usize }> = RingBuf::new();
 #[btf_map]
 static SAMPLING: PerCpuArray<Sampling, 1> = PerCpuArray::new();
+#[btf_map]
+static ERRORS: PerCpuArray<Sampling, { MAX_ERRORS as usize }> = PerCpuArray::new();
 /// What the stages tell each other.
 #[btf_map]
 static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
@@ -329,7 +335,7 @@ impl Tables for Maps {
         let Some(sampling) = SAMPLING.get_ptr_mut(0) else { return };
         // SAFETY: this CPU's own value of an array that lives as long as the program.
         let sampling = unsafe { &mut *sampling };
-        if !sampling.takes(self.now()) {
+        if !sampling.takes(self.now(), Sampling::REFUSED_FLOWS) {
             return;
         }
         if let Some(mut entry) = REFUSALS.reserve(0) {
@@ -339,6 +345,13 @@ impl Tables for Maps {
         } else {
             sampling.left_out += 1;
         }
+    }
+
+    #[inline(always)]
+    fn may_complain(&self, network: u32) -> bool {
+        let Some(sampling) = ERRORS.get_ptr_mut(network % MAX_ERRORS) else { return false };
+        // SAFETY: this CPU's own value of an array that lives as long as the program.
+        unsafe { &mut *sampling }.takes(self.now(), ERRORS_PER_TICK.load())
     }
 
     #[inline(always)]

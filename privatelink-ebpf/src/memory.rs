@@ -55,6 +55,9 @@ pub struct MemoryTables {
     /// What was refused, in order.
     pub refused: Mutex<Vec<RefusedFlow>>,
     sampling: Mutex<Sampling>,
+    errors: Mutex<BTreeMap<u32, Sampling>>,
+    /// The most ICMP errors that go into a network in one tick.
+    pub errors_per_tick: u32,
     /// What ended, in order.
     pub ends: Mutex<Vec<End>>,
     meters: Vec<MeterCell>,
@@ -86,6 +89,8 @@ impl MemoryTables {
             target_counters: Mutex::new(BTreeMap::new()),
             refused: Mutex::new(Vec::new()),
             sampling: Mutex::new(Sampling::default()),
+            errors: Mutex::new(BTreeMap::new()),
+            errors_per_tick: u32::MAX,
             ends: Mutex::new(Vec::new()),
             meters: (0..METERS).map(|_| MeterCell::default()).collect(),
             fragments: OnceLock::new(),
@@ -196,11 +201,15 @@ impl Tables for MemoryTables {
     }
 
     fn refused(&self, fill: impl FnOnce(&mut RefusedFlow)) {
-        if guarded(&self.sampling).takes(self.now()) {
+        if guarded(&self.sampling).takes(self.now(), Sampling::REFUSED_FLOWS) {
             let mut refused = RefusedFlow::default();
             fill(&mut refused);
             guarded(&self.refused).push(refused);
         }
+    }
+
+    fn may_complain(&self, network: u32) -> bool {
+        guarded(&self.errors).entry(network).or_default().takes(self.now(), self.errors_per_tick)
     }
 
     fn count_endpoint(&self, endpoint: u32, count: impl FnOnce(&mut EndpointCounters)) {

@@ -105,6 +105,8 @@ pub trait Tables: Sized {
     /// Tells user space that a flow was refused, unless too many are; `fill` says which, and writes
     /// every field.
     fn refused(&self, fill: impl FnOnce(&mut RefusedFlow));
+    /// Whether one more ICMP error may be sent into a network at this time; counts it either way.
+    fn may_complain(&self, network: u32) -> bool;
     /// Counts at an endpoint.
     fn count_endpoint(&self, endpoint: u32, count: impl FnOnce(&mut EndpointCounters));
     /// Counts at a target.

@@ -121,6 +121,25 @@ fn a_declared_silence_is_kept_for_pending_and_rejected_only() {
     }
 }
 
+/// RFC 4443, section 2.4: what anybody can cause without end is told to nobody without end. A reset
+/// is no longer than what it answers, and ends a connection that would go on asking.
+#[test]
+fn a_flood_of_refused_datagrams_is_answered_in_part() {
+    for parties in Parties::both() {
+        let mut gateway = Gateway::new(&parties);
+        gateway.tables.errors_per_tick = 3;
+        gateway.admit(Admission::Pending);
+        let [datagram, syn] =
+            [Transport::Udp, Transport::Tcp(SYN, 1)].map(|kind| gateway.client_packet(kind));
+        for _ in 0..2 {
+            let told = |packet| told(&gateway, packet, Reason::Pending).is_some();
+            assert_eq!([0; 5].map(|_| told(&datagram)), [true, true, true, false, false]);
+            assert_eq!([0; 5].map(|_| told(&syn)), [true; 5]);
+            gateway.tables.wait(1);
+        }
+    }
+}
+
 /// Both ends of a flow whose connection is rejected are told, whoever speaks.
 #[test]
 fn whichever_end_speaks_is_told() {

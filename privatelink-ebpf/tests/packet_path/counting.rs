@@ -154,11 +154,11 @@ fn what_belongs_to_no_flow_is_no_refused_flow() {
 fn a_flood_of_refused_flows_is_told_of_in_part() {
     let mut gateway = Gateway::new(&Parties::v4());
     gateway.admit(Admission::Pending);
-    for _ in 0..Sampling::MOST * 3 {
+    for _ in 0..Sampling::REFUSED_FLOWS * 3 {
         assert_refused(&gateway, &gateway.syn(), Reason::Pending);
     }
-    assert_eq!(refused(&gateway).len(), Sampling::MOST as usize);
+    assert_eq!(refused(&gateway).len(), Sampling::REFUSED_FLOWS as usize);
     gateway.tables.wait(1);
     assert_refused(&gateway, &gateway.syn(), Reason::Pending);
-    assert_eq!(refused(&gateway).len(), Sampling::MOST as usize + 1);
+    assert_eq!(refused(&gateway).len(), Sampling::REFUSED_FLOWS as usize + 1);
 }

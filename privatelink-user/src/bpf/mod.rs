@@ -34,7 +34,7 @@ use privatelink_common::hash::HashKeys;
 use privatelink_common::maps::{
     CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
 };
-use privatelink_common::{End, RefusedFlow, Stage};
+use privatelink_common::{End, RefusedFlow, Sampling, Stage};
 
 pub use attach::{Attached, Mode};
 pub use error::Error;
@@ -115,7 +115,8 @@ impl Datapath {
     }
 
     /// Loads the programs with maps of their own that vanish with the result; for measurements
-    /// and tests. Without `keys`, the hash gets keys that nobody can guess.
+    /// and tests. Without `keys`, the hash gets keys that nobody can guess. However many ICMP errors
+    /// they answer with: tests ask faster than the senders of a network.
     ///
     /// # Errors
     /// When the kernel does not take the object.
@@ -235,6 +236,7 @@ impl Datapath {
             loader.map_max_entries(map, entries);
         }
         if let Some((pins, adoption)) = adopted {
+            loader.override_global("ERRORS_PER_TICK", &Sampling::ERRORS, true);
             for map in &adoption.kept {
                 loader.map_pin_path(map, pins.path(map));
             }

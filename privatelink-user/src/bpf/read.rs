@@ -25,6 +25,7 @@ pub struct Reader {
     endpoint_drops: MapData,
     ends_lost: MapData,
     sampling: MapData,
+    errors: MapData,
     regions: MapData,
     meters: Mapping,
     flow_table: FlowTable,
@@ -46,6 +47,7 @@ impl Reader {
             endpoint_drops: opened.duplicate(maps::ENDPOINT_DROPS)?,
             ends_lost: opened.duplicate(maps::ENDS_LOST)?,
             sampling: opened.duplicate(maps::SAMPLING)?,
+            errors: opened.duplicate(maps::ERRORS)?,
             regions: opened.duplicate(maps::REGIONS)?,
             meters: Mapping::of::<Meter>(opened.get(maps::METERS)?).map_err(failed(COUNTERS))?,
             flow_table: FlowTable::map(opened.get(maps::SLOTS)?).map_err(failed(FLOW_TABLE))?,
@@ -103,12 +105,15 @@ impl Reader {
     /// # Errors
     /// When the map cannot be read.
     pub fn refusals_left_out(&self) -> Result<u64, Error> {
-        let mut left_out = 0;
-        batch::for_each_of(&self.sampling, 1, |_: u32, cpus: &[Sampling]| {
-            left_out += cpus.iter().map(|cpu| cpu.left_out).sum::<u64>();
-        })
-        .map_err(failed(COUNTERS))?;
-        Ok(left_out)
+        left_out(&self.sampling, 1)
+    }
+
+    /// How many ICMP errors senders were not told, since they were too many.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn errors_left_out(&self) -> Result<u64, Error> {
+        left_out(&self.errors, maps::MAX_ERRORS as usize)
     }
 
     /// How many packets were not forwarded, by reason, over all CPUs.
@@ -156,6 +161,16 @@ impl Reader {
 const COUNTERS: &str = "the counters";
 const DROPS: &str = "the drop counters";
 const FLOW_TABLE: &str = "the flow table";
+
+/// What all CPUs have left out, of a map of [`Sampling`]s.
+fn left_out(map: &MapData, entries: usize) -> Result<u64, Error> {
+    let mut left_out = 0;
+    batch::for_each_of(map, entries, |_: u32, cpus: &[Sampling]| {
+        left_out += cpus.iter().map(|cpu| cpu.left_out).sum::<u64>();
+    })
+    .map_err(failed(COUNTERS))?;
+    Ok(left_out)
+}
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Read { what, source }

@@ -84,6 +84,8 @@ families! {
         = "Flows whose end the daemon was not told, since it did not listen.";
     REFUSALS_LEFT_OUT: Counter "privatelink_refused_flows_left_out_total" []
         = "Refused flows that the daemon was not told of, since they were too many.";
+    ERRORS_LEFT_OUT: Counter "privatelink_icmp_errors_left_out_total" []
+        = "Refused packets whose sender was not told by an ICMP error, since there were too many.";
     FLOW_LOG_RECORDS: Counter "privatelink_flow_log_records_total" ["result"]
         = "Records of flows since the daemon was started: written or lost.";
     DNS_UP: Gauge "privatelink_dns_server_up" []

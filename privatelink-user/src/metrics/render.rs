@@ -38,6 +38,8 @@ pub struct Readings {
     pub ends_lost: u64,
     /// Refused flows that nobody was told of.
     pub refusals_left_out: u64,
+    /// ICMP errors that nobody was told.
+    pub errors_left_out: u64,
     /// Flows in the flow table.
     pub flows: u64,
     /// Records of flows.
@@ -62,6 +64,7 @@ impl Readings {
             endpoint_drops: reader.endpoint_drops()?,
             ends_lost: reader.ends_lost()?,
             refusals_left_out: reader.refusals_left_out()?,
+            errors_left_out: reader.errors_left_out()?,
             flows: reader.flow_count()?,
             records: Counts::default(),
             names: None,
@@ -83,6 +86,7 @@ pub fn page(format: Format, inventory: &Inventory, readings: &Readings, census: 
     }
     page.family(&all::ENDS_LOST).add(&[], readings.ends_lost);
     page.family(&all::REFUSALS_LEFT_OUT).add(&[], readings.refusals_left_out);
+    page.family(&all::ERRORS_LEFT_OUT).add(&[], readings.errors_left_out);
     let mut records = page.family(&all::FLOW_LOG_RECORDS);
     records.add(&["result=\"written\""], readings.records.written);
     records.add(&["result=\"lost\""], readings.records.lost);

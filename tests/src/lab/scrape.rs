@@ -70,10 +70,8 @@ impl Scrape {
     }
 
     /// The names of all samples, each with the names of its labels.
-    pub fn names(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+    pub fn names(&self) -> BTreeMap<String, BTreeSet<String>> {
         let samples = self.samples.keys();
-        samples
-            .map(|(name, labels)| (name.as_str(), labels.keys().map(String::as_str).collect()))
-            .collect()
+        samples.map(|(name, labels)| (name.clone(), labels.keys().cloned().collect())).collect()
     }
 }

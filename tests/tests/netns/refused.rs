@@ -10,6 +10,7 @@ use std::{
 use privatelink_tests::lab::{Daemon, Host, Lab, Network, Provider, client, tool, wait_until};
 
 use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, Scene, at, everything_works};
+use crate::metrics;
 
 /// The kind of the I/O error that an attempt ended with.
 fn kind<T>(attempt: anyhow::Result<T>) -> io::ErrorKind {
@@ -38,6 +39,23 @@ fn what_nobody_listens_on_is_refused_at_once() {
     let scene = Scene::start().unwrap();
     is_refused_at_once(scene.acme(), 22);
     everything_works(scene.acme()).unwrap();
+}
+
+/// However many ask, each gateway sends no more errors than the senders of a network need; who asks
+/// once gets the answer.
+#[test]
+fn a_flood_of_refused_datagrams_is_answered_in_part() {
+    let scene = Scene::with(&metrics::config(9469)).unwrap();
+    let closed = at(ENDPOINT[0], 22);
+    // Errors do not reach a socket that is not connected, so that it goes on.
+    let flood = scene.acme().run(|| Ok(UdpSocket::bind("0.0.0.0:0")?)).unwrap();
+    wait_until(SOON, "errors to be left out", || {
+        (0..5_000).for_each(|_| drop(flood.send_to(b"hello?", closed)));
+        let scrape = metrics::scrape(&scene).unwrap();
+        scrape.sum("privatelink_icmp_errors_left_out_total", &[]) > Some(0.0)
+    })
+    .unwrap();
+    is_refused_at_once(scene.acme(), 22);
 }
 
 /// The configuration with `to` instead of `from`.
