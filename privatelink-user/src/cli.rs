@@ -1,9 +1,10 @@
 //! The command line: what can be asked of `privatelink`, and how it answers.
 
+mod exit;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    process::{ExitCode, Termination},
     time::Duration,
 };
 
@@ -18,6 +19,8 @@ use crate::{
     model::Gateway,
     timestamp::Timestamp,
 };
+
+pub use exit::Exit;
 
 /// A private-link gateway: publish a service, not a network.
 #[derive(Debug, Parser)]
@@ -338,32 +341,6 @@ impl Cli {
     /// The socket to reach the daemon by when no configuration is read.
     pub fn daemon_socket(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| Gateway::DEFAULT_SOCKET.into())
-    }
-}
-
-/// How a command ended. Scripts rely on these numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// It did what was asked.
-    Done = 0,
-    /// It could not.
-    Failed = 1,
-    /// It was asked for something that does not exist.
-    Usage = 2,
-    /// It needs the daemon, which is not running.
-    NotRunning = 3,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
-
-impl Termination for Exit {
-    fn report(self) -> ExitCode {
-        self.into()
     }
 }
 

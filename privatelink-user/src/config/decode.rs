@@ -16,6 +16,7 @@ use super::{
     diagnostic::{Fault, Report},
     schema::Described,
     source::{Located, Location},
+    suggestion::suggestion,
 };
 use crate::model::{
     DnsName, DnsPattern, Interface, Invalid, Name, Number, Period, Port, PortRange, Quantity,
@@ -376,24 +377,6 @@ macro_rules! section {
     };
 }
 pub(super) use section;
-
-/// "did you mean …", if one of `known` is close to what was written.
-pub(crate) fn suggestion<S: AsRef<str>>(
-    written: &str,
-    known: impl IntoIterator<Item = S>,
-) -> Option<String> {
-    // Beyond this length nobody wrote a name, and comparing costs the square of it.
-    if written.len() > 128 {
-        return None;
-    }
-    let limit = (written.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .map(|name| (strsim::osa_distance(written, name.as_ref()), name))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| format!("did you mean `{}`?", name.as_ref()))
-}
 
 fn quoted(words: &[&str]) -> String {
     let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();

@@ -15,6 +15,7 @@ mod port_map;
 mod raw;
 mod schema;
 mod source;
+mod suggestion;
 mod target_list;
 mod validate;
 
@@ -26,10 +27,10 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 pub use check::check;
-pub(crate) use decode::suggestion;
 pub use diagnostic::Diagnostics;
 pub use schema::schema;
 pub use source::{Kind, Sources};
+pub(crate) use suggestion::suggestion;
 pub use target_list::target_list;
 
 use crate::model::Model;

@@ -19,10 +19,11 @@ use ipnet::IpNet;
 
 use self::claims::Claims;
 use super::{
-    decode::{List, OneOrMore, suggestion},
+    decode::{List, OneOrMore},
     diagnostic::{Fault, Report},
     raw::{self, Document},
     source::{Kind, Located, Location},
+    suggestion::suggestion,
 };
 use crate::model::{Gateway, Model, Name, Network, Principal, Subscriptions};
 

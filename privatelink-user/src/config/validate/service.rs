@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::{Claims, Scope, addresses, health_check, listener, or_default, resolvers};
 use crate::{
     config::{
-        decode::{List, Table, suggestion},
+        decode::{List, Table},
         diagnostic::{Fault, Report},
         raw,
         source::Located,
+        suggestion::suggestion,
     },
     model::{
         AcceptancePolicy, DnsUnhealthy, Name, OnDisallow, OnPending, OnReject, OnUnhealthy,

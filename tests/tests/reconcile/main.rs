@@ -2,24 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
+mod content;
+
 use std::cell::RefCell;
 use std::fs;
-use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData};
-use privatelink_common::{
-    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, Reason, Rule, RuleKey, Service,
-    Source, Target, maps,
-};
+use privatelink_common::{Reason, maps};
 use privatelink_tests::lab::{Namespace, bpffs, namespace};
 use privatelink_user::bpf::{Attached, Datapath, Error, Mode};
 use privatelink_user::plan::Plan;
 use privatelink_user::store::{Kernel, MapStore, Memory};
 use privatelink_user::tables::Tables;
-use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+
+use content::{content, example};
 
 const FLOWS: u32 = 1_000;
 
@@ -329,74 +328,4 @@ fn array(name: &str, value_size: u32) -> MapData {
 
 fn fill(store: &mut Kernel) {
     Plan::between(&Tables::default(), &example()).apply(store).unwrap();
-}
-
-fn example() -> Tables {
-    let mut content = Tables::default();
-    content.targets.insert(3, Target { state: 1, ..Target::default() });
-    content.backends.insert(maps::MAX_BACKENDS - 1, 3);
-    content.attachments.insert(2, 1);
-    content.endpoints.insert(0, Endpoint { admission: 1, ..Endpoint::default() });
-    content
-}
-
-/// Any content that the maps can hold, zero values included; the devices are interfaces.
-fn content(devices: Vec<u32>) -> impl Strategy<Value = Tables> {
-    let arrays = (
-        btree_map(0..maps::MAX_IFINDEX, any::<u32>(), 0..20),
-        btree_map(0..maps::MAX_ENDPOINTS, 0..3u32, 0..20),
-        btree_map(0..maps::MAX_SERVICES, 0..3u32, 0..20),
-        btree_map(0..maps::MAX_BACKENDS, 0..3u32, 0..200),
-        btree_map(0..maps::MAX_TARGETS, 0..3u32, 0..20),
-        btree_map(0..maps::MAX_SOURCES, 0..3u128, 0..20),
-    );
-    let sparse = (
-        btree_map((any::<u32>(), 0..3u16), any::<u32>(), 0..200),
-        btree_map((0..3u32, 0..50u128), any::<u32>(), 0..200),
-        btree_set(proptest::sample::select(devices), 0..=3),
-        btree_map((0..3u32, 0..50u32), any::<u16>(), 0..200),
-        btree_map(0..maps::MAX_ENDPOINTS, 0..3u32, 0..20),
-    );
-    (arrays, sparse).prop_map(|(arrays, sparse)| {
-        let (attachments, endpoints, services, backends, targets, sources) = arrays;
-        let (listeners, locals, devices, rules, limits) = sparse;
-        let pool = |count| Pool { first: 0, count };
-        Tables {
-            attachments,
-            tagged: std::collections::BTreeMap::new(),
-            locals: locals
-                .into_iter()
-                .map(|((network, address), index)| {
-                    let address = Ipv6Addr::from_bits(address).into();
-                    (LocalKey { network, address }, Local { index, ..Local::default() })
-                })
-                .collect(),
-            endpoints: mapped(endpoints, |service| Endpoint { service, ..Endpoint::default() }),
-            rules: rules
-                .into_iter()
-                .map(|((set, number), last_port)| (RuleKey { set: [set, 7], number }, last_port))
-                .map(|(key, last_port)| (key, Rule { last_port, ..Rule::default() }))
-                .collect(),
-            limits: mapped(limits, |flows| Limits { flows, ..Limits::default() }),
-            services: mapped(services, |n| Service { sources_v4: pool(n), ..Service::default() }),
-            listeners: listeners
-                .into_iter()
-                .map(|((service, port), idle_ticks)| {
-                    let key = ListenerKey { service, port, protocol: 6 };
-                    (key, Listener { idle_ticks, ..Listener::default() })
-                })
-                .collect(),
-            backends,
-            targets: mapped(targets, |state| Target { state, ..Target::default() }),
-            sources: mapped(sources, |n| Source::at(Ipv6Addr::from_bits(n).into())),
-            devices: devices.into_iter().map(|device| (device, ())).collect(),
-        }
-    })
-}
-
-fn mapped<V, W>(
-    table: std::collections::BTreeMap<u32, V>,
-    into: impl Fn(V) -> W,
-) -> std::collections::BTreeMap<u32, W> {
-    table.into_iter().map(|(index, value)| (index, into(value))).collect()
 }
