@@ -5,8 +5,8 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Json,
     body::{Body, Bytes},
-    extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{FromRequestParts, State},
+    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
@@ -34,15 +34,7 @@ const SILENCE: Duration = Duration::from_secs(15);
     (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Event>), (status = BAD_REQUEST, body = Problem),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-pub(super) async fn events(
-    peer: Peer,
-    State(requests): Requests,
-    Question(query): Question<EventQuery>,
-) -> Response {
-    let wanted = match wanted(query) {
-        Ok(wanted) => wanted,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, error),
-    };
+pub(super) async fn events(peer: Peer, State(requests): Requests, wanted: Wanted) -> Response {
     match ask(&requests, &peer, |reply| Request::Events(wanted, reply)).await {
         Ok(found) => Json(found.events).into_response(),
         Err(refusal) => refusal.into_response(),
@@ -55,15 +47,7 @@ pub(super) async fn events(
     (status = BAD_REQUEST, body = Problem), (status = CONFLICT, body = Problem),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-pub(super) async fn follow(
-    peer: Peer,
-    State(requests): Requests,
-    Question(query): Question<EventQuery>,
-) -> Response {
-    let wanted = match wanted(query) {
-        Ok(wanted) => wanted,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, error),
-    };
+pub(super) async fn follow(peer: Peer, State(requests): Requests, wanted: Wanted) -> Response {
     let latest = match ask(&requests, &peer, Request::Follow).await {
         Ok(latest) => latest,
         Err(refusal) => return refusal.into_response(),
@@ -74,6 +58,16 @@ pub(super) async fn follow(
         Some((Ok::<_, Infallible>(lines), follower))
     });
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+/// What stands behind the question mark, if it is sound.
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Question(query) = Question::from_request_parts(parts, state).await?;
+        wanted(query).map_err(|error| problem(StatusCode::BAD_REQUEST, error))
+    }
 }
 
 fn wanted(query: EventQuery) -> Result<Wanted, String> {
