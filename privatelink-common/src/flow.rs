@@ -5,11 +5,16 @@
 //! source address are looked up by index, which is what lets an IPv6 flow fit into the line and
 //! what makes a change of a record take effect on the next packet.
 
+mod phase;
+pub mod word;
+
 use crate::{
     Addr, Mac,
     cell::{Word16, Word32, Word64},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+pub use phase::Phase;
 
 /// Slots of a region: probing never leaves it, and one lock guards its insertions and removals.
 pub const REGION_SLOTS: u32 = 256;
@@ -24,89 +29,6 @@ pub const NEAR_REGIONS: u32 = 512;
 pub const NEAR_LIMIT: u32 = 144;
 /// How long a freed slot rests, in ticks: a CPU that found it while it lived may still read it.
 pub const REST_TICKS: u32 = crate::ticks_from_millis(1_000);
-
-/// Bits of [`Slot::word`].
-pub mod word {
-    /// The life of a slot.
-    pub const LIFE: u32 = 0b11;
-    /// Nobody's, and no searched-for slot lies beyond it.
-    pub const FREE: u32 = 0;
-    /// Nobody's, but a search goes on beyond it.
-    pub const TOMB: u32 = 1;
-    /// Claimed and being written.
-    pub const BUSY: u32 = 2;
-    /// In use.
-    pub const LIVE: u32 = 3;
-    /// Target to client; else client to target.
-    pub const REVERSE: u32 = 1 << 2;
-    /// Packets of this direction arrive as IPv6.
-    pub const ARRIVES_V6: u32 = 1 << 3;
-    /// Packets of this direction leave as IPv6.
-    pub const LEAVES_V6: u32 = 1 << 4;
-    /// A free slot that was in use before, and may have to rest.
-    pub const RESTING: u32 = 1 << 5;
-    /// The client has said FIN.
-    pub const FIN_IN: u32 = 1 << 6;
-    /// The target has said FIN.
-    pub const FIN_OUT: u32 = 1 << 7;
-    /// Where the IP protocol number stands.
-    pub const PROTOCOL_SHIFT: u32 = 8;
-    /// The IP protocol number.
-    pub const PROTOCOL: u32 = 0xff << PROTOCOL_SHIFT;
-    /// Where the phase stands.
-    pub const PHASE_SHIFT: u32 = 16;
-    /// The [`Phase`](super::Phase).
-    pub const PHASE: u32 = 0xf << PHASE_SHIFT;
-    /// Where TCP's flags stand that this direction has seen.
-    pub const FLAGS_SHIFT: u32 = 24;
-    /// What a packet is compared with before anything else.
-    pub const MATCH: u32 = LIFE | ARRIVES_V6 | PROTOCOL;
-}
-
-/// How far a flow has come.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// The client has spoken (TCP: SYN).
-    Opening = 0,
-    /// The target has answered (TCP: SYN-ACK).
-    Answered = 1,
-    /// Both have; always so for UDP.
-    Established = 2,
-    /// One end has said FIN.
-    HalfClosed = 3,
-    /// Both ends have said FIN, or one RST.
-    Closing = 4,
-}
-
-impl Phase {
-    /// The phase that a word holds; an unknown number is `Closing`.
-    pub const fn of(word: u32) -> Self {
-        match (word & word::PHASE) >> word::PHASE_SHIFT {
-            0 => Self::Opening,
-            1 => Self::Answered,
-            2 => Self::Established,
-            3 => Self::HalfClosed,
-            _ => Self::Closing,
-        }
-    }
-
-    /// The bits of the phase in a word.
-    pub const fn bits(self) -> u32 {
-        (self as u32) << word::PHASE_SHIFT
-    }
-
-    /// The name in lists.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Opening => "opening",
-            Self::Answered => "answered",
-            Self::Established => "established",
-            Self::HalfClosed => "half-closed",
-            Self::Closing => "closing",
-        }
-    }
-}
 
 /// One direction of a flow as plain data: what user space reads and the slow path writes.
 #[repr(C)]
