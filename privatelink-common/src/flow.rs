@@ -277,6 +277,17 @@ impl Slot {
         self.bytes.store(0);
     }
 
+    /// Whether this slot and another say the same of their flow, whichever direction each is of.
+    #[inline(always)]
+    pub fn is_of_flow(&self, other: &Self) -> bool {
+        self.provider_ports() == other.provider_ports()
+            && self.consumer_ports() == other.consumer_ports()
+            && self.endpoint() == other.endpoint()
+            && self.target() == other.target()
+            && self.source() == other.source()
+            && self.client() == other.client()
+    }
+
     /// A copy as plain data.
     #[inline(always)]
     pub fn load(&self) -> Flow {

@@ -21,6 +21,7 @@ mod records;
 mod refused;
 mod scratch;
 mod stage;
+mod suspect;
 
 pub mod maps;
 
@@ -37,10 +38,11 @@ pub use refused::{RefusedFlow, Sampling};
 
 pub use scratch::{Opening, Scratch};
 pub use stage::Stage;
+pub use suspect::Suspect;
 
 /// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
 /// another version replaces them knowingly.
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;

@@ -55,6 +55,8 @@ pub const SAMPLING: &str = "SAMPLING";
 pub const ERRORS: &str = "ERRORS";
 /// One [`Scratch`](crate::Scratch) per CPU.
 pub const SCRATCH: &str = "SCRATCH";
+/// [`Suspect`](crate::Suspect)s of the region that is being swept, per CPU.
+pub const SUSPECTS: &str = "SUSPECTS";
 /// The programs of the later stages, by [`Stage`](crate::Stage).
 pub const STAGES: &str = "STAGES";
 
@@ -86,6 +88,7 @@ pub const ALL: &[&str] = &[
     SAMPLING,
     ERRORS,
     SCRATCH,
+    SUSPECTS,
     STAGES,
 ];
 

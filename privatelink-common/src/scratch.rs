@@ -33,6 +33,8 @@ pub struct Scratch {
     pub tag: Word32,
     /// The tag that it leaves with, likewise.
     pub leaves: Word32,
+    /// How many suspects the sweep has noted; no packet is in hand then.
+    pub suspects: Word32,
     /// What a packet that would open a flow says of it.
     pub opening: Opening,
 }

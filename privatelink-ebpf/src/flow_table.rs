@@ -7,12 +7,11 @@
 //! is claimed once, whichever CPUs race for it. A removed slot rests for a second before it is
 //! used again, because another CPU may just have found it.
 
+mod other;
 mod region;
 
-use crate::{
-    tables::Tables,
-    wire::{Ip, Ipv4, Ipv6},
-};
+use crate::{tables::Tables, wire::Ip};
+pub use other::{fetch, homes_of_other, other_slot, slot_of_other};
 use privatelink_common::{
     Endpoint, Source, Target,
     flow::{
@@ -326,40 +325,6 @@ impl<'t> Found<'t> {
     }
 }
 
-/// The slot of the other direction of a flow. Its packets arrive as the family in which those of
-/// this one leave.
-#[inline(always)]
-pub fn other_slot<T: Tables>(tables: &T, found: &Found<'_>) -> Option<u32> {
-    if found.word & word::LEAVES_V6 != 0 {
-        tables.search(&opposite::<Ipv6>(found))
-    } else {
-        tables.search(&opposite::<Ipv4>(found))
-    }
-}
-
-/// The tuple with which packets of the other direction of a flow arrive.
-#[inline(always)]
-fn opposite<I: Ip>(found: &Found<'_>) -> Arrival<I> {
-    let protocol = found.protocol();
-    if found.is_reverse() {
-        Arrival {
-            network: found.endpoint.network,
-            source: I::of_client(found.slot),
-            destination: I::of_endpoint(found.endpoint),
-            ports: found.slot.consumer_ports(),
-            protocol,
-        }
-    } else {
-        Arrival {
-            network: found.target.network,
-            source: I::from_addr(&found.target.address),
-            destination: I::from_addr(&found.source.address),
-            ports: found.slot.provider_ports(),
-            protocol,
-        }
-    }
-}
-
 /// Takes a slot out of use if it is still what the caller saw.
 #[inline(always)]
 pub fn remove<T: Tables>(tables: &T, index: u32, word: u32) -> bool {
@@ -385,10 +350,22 @@ fn remove_locked<T: Tables>(tables: &T, index: u32, word: u32, region: &RegionCe
         tables.add(&meter.flows, u32::MAX);
     }
     region.live.store(region.live.load().wrapping_sub(1));
-    let home = Home { region: index / REGION_SLOTS, offset: index };
-    let Some(next) = tables.slot(home.slot(1)) else { return false };
-    if next.word() & word::LIFE == word::FREE {
+    clear(tables, index);
+    true
+}
+
+/// Frees a tomb, and those before it, if a free slot is next: no search has to go on beyond them.
+#[inline(always)]
+fn clear<T: Tables>(tables: &T, index: u32) {
+    let home = Home::at(index);
+    let (Some(slot), Some(next)) = (tables.slot(index), tables.slot(home.slot(1))) else { return };
+    if next.word() & word::LIFE != word::FREE {
+        return;
+    }
+    slot.word_cell().store(word::RESTING);
+    // A look before the walk, which most often would not take a step.
+    let Some(last) = tables.slot(home.slot(u32::MAX)) else { return };
+    if last.word() & word::LIFE == word::TOMB {
         tables.walk(MAX_PROBES, &mut Clear { home });
     }
-    true
 }

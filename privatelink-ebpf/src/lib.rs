@@ -52,7 +52,7 @@ pub use frame::Frame;
 pub use frame::MemoryFrame;
 use privatelink_common::Reason;
 pub use privatelink_common::Stage;
-pub use sweep::{end_closed, sweep};
+pub use sweep::{allows, end_closed, sweep};
 pub use tables::{Direction, Tables, Walk};
 pub use verdict::{Refused, Verdict};
 pub use vlan::leave;

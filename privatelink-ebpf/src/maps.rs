@@ -1,8 +1,8 @@
 //! The gateway's state in BPF maps.
 
 use crate::operations::{
-    EXISTS, FULL, drop_at_endpoint, flow_end_closed, flow_follow, flow_insert_v4, flow_insert_v6,
-    flow_refused, flow_remove, flow_search_v4, flow_search_v6,
+    EXISTS, FULL, drop_at_endpoint, flow_allowed, flow_end_closed, flow_follow, flow_insert_v4,
+    flow_insert_v6, flow_refused, flow_remove, flow_search_v4, flow_search_v6,
 };
 use aya_ebpf::{
     Global,
@@ -16,7 +16,7 @@ use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
     DropKey, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
     MeterCell, Reason, RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, Stage,
-    TagKey, Target, TargetCounters,
+    Suspect, TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, REGION_SLOTS, RegionCell, Slot},
     fragment::{self, Fragmented},
@@ -108,6 +108,9 @@ static ERRORS: PerCpuArray<Sampling, { MAX_ERRORS as usize }> = PerCpuArray::new
 /// What the stages tell each other.
 #[btf_map]
 static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+/// What the sweep notes of the region in hand.
+#[btf_map]
+static SUSPECTS: PerCpuArray<Suspect, { REGION_SLOTS as usize }> = PerCpuArray::new();
 /// Programs of the later stages, entered by the loader.
 #[btf_map]
 static STAGES: ProgramArray<{ Stage::ALL.len() }> = ProgramArray::new();
@@ -261,6 +264,12 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn suspect(&self, number: u32) -> Option<&Suspect> {
+        // SAFETY: this CPU's own value of an array that lives as long as the program.
+        unsafe { SUSPECTS.get_ptr(number)?.as_ref() }
+    }
+
+    #[inline(always)]
     fn hash_key(&self, index: usize) -> u32 {
         HASH_KEYS.get(index).map_or(0, Global::load)
     }
@@ -310,6 +319,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn end_closed(&self, index: u32) -> bool {
         flow_end_closed(index) != 0
+    }
+
+    #[inline(always)]
+    fn allows(&self, index: u32) -> bool {
+        flow_allowed(index) != 0
     }
 
     #[inline(always)]

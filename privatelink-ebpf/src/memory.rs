@@ -5,8 +5,8 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, TICK_SHIFT, TagKey, Target,
-    TargetCounters,
+    RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, Suspect, TICK_SHIFT, TagKey,
+    Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     fragment::{self, Fragmented},
@@ -20,6 +20,8 @@ const METERS: u32 = 64;
 std::thread_local! {
     /// A thread is what a CPU is in the kernel. There are few, so what each leaks does not matter.
     static SCRATCH: &'static Scratch = Box::leak(Box::default());
+    static SUSPECTS: &'static [Suspect] =
+        Box::leak((0..REGION_SLOTS).map(|_| Suspect::default()).collect());
 }
 
 /// All tables, filled by the caller.
@@ -188,6 +190,10 @@ impl Tables for MemoryTables {
 
     fn slot(&self, index: u32) -> Option<&Slot> {
         self.slots.get(index as usize)
+    }
+
+    fn suspect(&self, number: u32) -> Option<&Suspect> {
+        SUSPECTS.with(|suspects| suspects.get(number as usize))
     }
 
     fn hash_key(&self, index: usize) -> u32 {

@@ -3,7 +3,7 @@
 use crate::maps::Maps;
 use privatelink_common::{DropKey, flow::Content};
 use privatelink_ebpf::{
-    end_closed,
+    allows, end_closed,
     flow_table::{self, Arrival, Taken},
     phase, report,
     wire::{Ipv4, Ipv6},
@@ -74,6 +74,13 @@ pub extern "C" fn flow_follow(index: u32, flags: u32) -> u64 {
 #[inline(never)]
 pub extern "C" fn flow_end_closed(index: u32) -> u64 {
     u64::from(end_closed(&Maps, index).is_some())
+}
+
+/// Whether the endpoint's security rules let the slot's flow through.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_allowed(index: u32) -> u64 {
+    u64::from(allows(&Maps, index))
 }
 
 /// Tells user space of a refused flow. Zero, as above.

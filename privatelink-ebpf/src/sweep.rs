@@ -3,12 +3,12 @@
 //! User space runs this region by region: no packet pays for it, and none waits for it.
 
 use crate::{
-    flow_table::{Found, other_slot},
+    flow_table::{Found, fetch, homes_of_other, other_slot, remove, slot_of_other},
     policy::is_allowed,
     tables::{Tables, Walk},
 };
 use privatelink_common::{
-    Addr, Admission, EndCause, ListenerKey, TargetState,
+    Addr, Admission, EndCause, ListenerKey, Scratch, Suspect, TargetState,
     flow::{Phase, REGION_SLOTS, Slot, word},
     ticks_from_millis,
 };
@@ -36,56 +36,175 @@ impl Walk for Regions {
     fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
         let region = self.first.wrapping_add(number);
         let Some(cell) = tables.region(region) else { return true };
-        if cell.live.load() != 0 {
-            let mut slots = Slots { first: region * REGION_SLOTS, ended: 0 };
-            tables.walk(REGION_SLOTS, &mut slots);
-            self.ended = self.ended.wrapping_add(slots.ended);
+        if cell.live.load() == 0 {
+            return false;
         }
+        let Some(Scratch { suspects: noted, .. }) = tables.scratch() else { return true };
+        noted.store(0);
+        let mut suspects = Suspects::of(region);
+        tables.walk(REGION_SLOTS / LOOKS, &mut suspects);
+        let count = noted.load();
+        if count == 0 {
+            return false;
+        }
+        tables.walk(count.div_ceil(FETCHES), &mut Fetch);
+        let mut ends = Ends { ended: 0 };
+        tables.walk(count, &mut ends);
+        self.ended = self.ended.wrapping_add(ends.ended);
         false
     }
 }
 
-struct Slots {
+/// Notes which slots of a region are of flows that may have to end.
+///
+/// One direction that is not silent is enough. Nearly every flow is known to live by this, so
+/// that the other direction, somewhere in the table, is not looked for.
+struct Suspects {
+    /// The first slot of the region.
     first: u32,
+    /// The listener that was asked last, and how long its flows may be silent.
+    listener: ListenerKey,
+    idle: u32,
+}
+
+/// Slots that are looked at in one step: a call costs as much as a look.
+const LOOKS: u32 = 4;
+
+impl Walk for Suspects {
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+        let first = self.first + number * LOOKS;
+        self.look(tables, first)
+            || self.look(tables, first + 1)
+            || self.look(tables, first + 2)
+            || self.look(tables, first + 3)
+    }
+}
+
+impl Suspects {
+    #[inline(always)]
+    fn of(region: u32) -> Self {
+        let listener = ListenerKey { service: 0, port: 0, protocol: 0 };
+        Self { first: region * REGION_SLOTS, listener, idle: OPENING }
+    }
+
+    /// Whether there is no further slot.
+    #[inline(always)]
+    fn look<T: Tables>(&mut self, tables: &T, index: u32) -> bool {
+        let Some(slot) = tables.slot(index) else { return true };
+        if slot.word() & word::LIFE != word::LIVE {
+            return false;
+        }
+        let Some(found) = Found::at(tables, index) else { return false };
+        let cause = refused(tables, &found);
+        let mut patience = 0;
+        if cause == Suspect::SILENCE {
+            patience = self.patience(tables, &found);
+            if !is_silent(tables, slot, patience) {
+                return false;
+            }
+        }
+        // Not a number of the walk's own, which the verifier would follow from zero up.
+        let Some(Scratch { suspects, .. }) = tables.scratch() else { return true };
+        let Some(suspect) = tables.suspect(suspects.load()) else { return true };
+        suspects.store(suspects.load().wrapping_add(1));
+        let (far, near) = homes_of_other(tables, &found);
+        suspect.slot.store(index);
+        suspect.far.store(far);
+        suspect.near.store(near);
+        suspect.patience.store(patience);
+        suspect.cause.store(cause);
+        false
+    }
+
+    /// How long a flow in its phase may be silent.
+    #[inline(always)]
+    fn patience<T: Tables>(&mut self, tables: &T, found: &Found<'_>) -> u32 {
+        match Phase::of(found.word) {
+            Phase::Opening | Phase::Answered => OPENING,
+            Phase::Closing => CLOSING,
+            Phase::Established | Phase::HalfClosed => {
+                let [_, _, high, low] = found.slot.consumer_ports().to_ne_bytes();
+                let listener = ListenerKey {
+                    service: found.endpoint.service,
+                    port: u16::from_ne_bytes([high, low]),
+                    protocol: found.protocol() as u16,
+                };
+                // Most often it is that of the flow before.
+                if listener != self.listener {
+                    self.listener = listener;
+                    // Without its listener a flow ends as if it never was established.
+                    let idle = tables.listener(&listener).map(|listener| listener.idle_ticks);
+                    self.idle = idle.unwrap_or(OPENING);
+                }
+                self.idle
+            }
+        }
+    }
+}
+
+/// Has the homes of the suspects' other directions fetched.
+struct Fetch;
+
+/// Suspects of one step.
+const FETCHES: u32 = 8;
+
+impl Walk for Fetch {
+    #[inline(always)]
+    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+        // A loop, as the compiler would count it, is one without an end to the verifier.
+        let fetch = |further| {
+            if let Some(suspect) = tables.suspect(number * FETCHES + further) {
+                fetch(tables, suspect.far.load());
+            }
+        };
+        fetch(0);
+        fetch(1);
+        fetch(2);
+        fetch(3);
+        fetch(4);
+        fetch(5);
+        fetch(6);
+        fetch(7);
+        false
+    }
+}
+
+/// Ends the suspects' flows, but for those that another direction keeps.
+struct Ends {
     ended: u32,
 }
 
-impl Walk for Slots {
+impl Walk for Ends {
     #[inline(always)]
     fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
-        let index = self.first.wrapping_add(number);
+        let Some(suspect) = tables.suspect(number) else { return true };
+        let index = suspect.slot.load();
         let Some(slot) = tables.slot(index) else { return true };
-        if slot.word() & word::LIFE == word::LIVE && end_for_cause(tables, index).is_some() {
+        let word = slot.word();
+        // It is gone where the other direction was a suspect of this region, too.
+        if word & word::LIFE != word::LIVE {
+            return false;
+        }
+        let other = slot_of_other(tables, slot, suspect.far.load(), suspect.near.load());
+        let mut cause = suspect.cause.load();
+        if cause == Suspect::SILENCE {
+            let patience = suspect.patience.load();
+            let speaks =
+                |slot: Option<&Slot>| slot.is_some_and(|slot| !is_silent(tables, slot, patience));
+            if speaks(Some(slot)) || speaks(tables.slot(other)) {
+                return false;
+            }
+            cause = silence(word) as u32;
+        }
+        let is_reverse = word & word::REVERSE != 0;
+        let (forward, reverse) = if is_reverse { (other, index) } else { (index, other) };
+        let ended = end(tables, forward, reverse, cause, |index, word| remove(tables, index, word));
+        if ended.is_some() {
             self.ended = self.ended.wrapping_add(1);
         }
         false
     }
-}
-
-/// Takes both directions of a flow out of use if there is a cause to, and tells user space.
-#[inline(never)]
-fn end_for_cause<T: Tables>(tables: &T, index: u32) -> Option<()> {
-    let found = Found::at(tables, index)?;
-    let refused = refused(tables, &found);
-    // One direction that is not silent is enough. Nearly every flow is known to live by this, so
-    // that the other direction, somewhere in the table, is not searched for.
-    if refused.is_none() && !is_silent(tables, found.slot.last_seen(), patience(tables, &found)) {
-        return None;
-    }
-    let other = other_slot(tables, &found);
-    let cause = match refused {
-        Some(cause) => cause,
-        None if other
-            .and_then(|index| tables.slot(index))
-            .is_some_and(|slot| !is_silent(tables, slot.last_seen(), patience(tables, &found))) =>
-        {
-            return None;
-        }
-        None => silence(found.word),
-    };
-    let other = other.unwrap_or(NO_SLOT);
-    let (forward, reverse) = if found.is_reverse() { (other, index) } else { (index, other) };
-    end(tables, forward, reverse, cause)
 }
 
 /// The index of no slot.
@@ -94,26 +213,33 @@ const NO_SLOT: u32 = u32::MAX;
 /// Ends a flow whose client uses its tuple anew, by the index of its direction from the client.
 pub fn end_closed<T: Tables>(tables: &T, index: u32) -> Option<()> {
     let found = Found::at(tables, index)?;
-    end(tables, index, other_slot(tables, &found).unwrap_or(NO_SLOT), EndCause::Closed)
+    let other = other_slot(tables, &found).unwrap_or(NO_SLOT);
+    end(tables, index, other, EndCause::Closed as u32, |index, word| tables.remove(index, word))
 }
 
 /// Takes a flow out of use and tells user space, once: what could not be taken out of use has not
 /// ended.
-#[inline(never)]
-fn end<T: Tables>(tables: &T, forward: u32, reverse: u32, cause: EndCause) -> Option<()> {
+#[inline(always)]
+fn end<T: Tables>(
+    tables: &T,
+    forward: u32,
+    reverse: u32,
+    cause: u32,
+    remove: impl Fn(u32, u32) -> bool,
+) -> Option<()> {
     let reply = tables.slot(reverse);
     let word_out = reply.map_or(0, Slot::word);
     if let Some(found) = Found::at(tables, forward) {
         let seen = found.slot.last_seen();
         let seen = reply.map_or(seen, |reply| later(seen, reply.last_seen()));
-        let last = Last { word: found.word, word_out, seen, cause: cause as u32 };
-        if !tables.remove(forward, found.word) {
+        let last = Last { word: found.word, word_out, seen, cause };
+        if !remove(forward, found.word) {
             return None;
         }
         tell(tables, &found, reply, &last);
     }
     if reply.is_some() {
-        tables.remove(reverse, word_out);
+        remove(reverse, word_out);
     }
     Some(())
 }
@@ -132,25 +258,32 @@ fn later(a: u32, b: u32) -> u32 {
     if a.wrapping_sub(b).cast_signed() >= 0 { a } else { b }
 }
 
-/// Why a flow may not go on, if it may not.
+/// The [`EndCause`] for which a flow may not go on, or [`Suspect::SILENCE`] if it may.
 #[inline(always)]
-fn refused<T: Tables>(tables: &T, found: &Found<'_>) -> Option<EndCause> {
+fn refused<T: Tables>(tables: &T, found: &Found<'_>) -> u32 {
     if !Admission::carries(found.endpoint.admission) {
-        return Some(EndCause::NotAdmitted);
+        return EndCause::NotAdmitted as u32;
     }
     if found.target.state != TargetState::Present as u32 {
-        return Some(EndCause::TargetGone);
+        return EndCause::TargetGone as u32;
     }
     if found.source.gone != 0 {
-        return Some(EndCause::SourceGone);
+        return EndCause::SourceGone as u32;
     }
     if found.endpoint.rule_count == 0 {
-        return None;
+        return Suspect::SILENCE;
     }
-    let client = Addr::from_words(found.slot.client());
-    let [_, _, high, low] = found.slot.consumer_ports().to_ne_bytes();
-    let port = u16::from_be_bytes([high, low]);
-    (!is_allowed(tables, found.endpoint, &client, port)).then_some(EndCause::NotAllowed)
+    if tables.allows(found.index) { Suspect::SILENCE } else { EndCause::NotAllowed as u32 }
+}
+
+/// Whether the security rules of a slot's endpoint let its flow through.
+#[inline(always)]
+pub fn allows<T: Tables>(tables: &T, index: u32) -> bool {
+    let Some(slot) = tables.slot(index) else { return false };
+    let Some(endpoint) = tables.endpoint(slot.endpoint()) else { return false };
+    let client = Addr::from_words(slot.client());
+    let [_, _, high, low] = slot.consumer_ports().to_ne_bytes();
+    is_allowed(tables, endpoint, &client, u16::from_be_bytes([high, low]))
 }
 
 /// What it means that a flow has been silent for too long.
@@ -164,7 +297,7 @@ fn silence(word: u32) -> EndCause {
 }
 
 /// Tells user space what there was, and counts it at the target.
-#[inline(never)]
+#[inline(always)]
 fn tell<T: Tables>(tables: &T, found: &Found<'_>, reply: Option<&Slot>, last: &Last) {
     let (bytes_in, packets_in) = found.slot.counted();
     let (bytes_out, packets_out) = reply.map_or((0, 0), Slot::counted);
@@ -189,28 +322,9 @@ fn tell<T: Tables>(tables: &T, found: &Found<'_>, reply: Option<&Slot>, last: &L
     });
 }
 
-/// Whether a packet at `seen` is longer ago than `patience`; one just now may even be ahead.
+/// Whether the last packet is longer ago than `patience`; one just now may even be ahead.
 #[inline(always)]
-fn is_silent<T: Tables>(tables: &T, seen: u32, patience: u32) -> bool {
-    let age = tables.now().wrapping_sub(seen).cast_signed();
+fn is_silent<T: Tables>(tables: &T, slot: &Slot, patience: u32) -> bool {
+    let age = tables.now().wrapping_sub(slot.last_seen()).cast_signed();
     age >= 0 && age.cast_unsigned() > patience
-}
-
-/// How long a flow in its phase may be silent.
-#[inline(always)]
-fn patience<T: Tables>(tables: &T, found: &Found<'_>) -> u32 {
-    match Phase::of(found.word) {
-        Phase::Opening | Phase::Answered => OPENING,
-        Phase::Closing => CLOSING,
-        Phase::Established | Phase::HalfClosed => {
-            let [_, _, high, low] = found.slot.consumer_ports().to_ne_bytes();
-            let key = ListenerKey {
-                service: found.endpoint.service,
-                port: u16::from_ne_bytes([high, low]),
-                protocol: ((found.word & word::PROTOCOL) >> word::PROTOCOL_SHIFT) as u16,
-            };
-            // Without its listener a flow ends as if it never was established.
-            tables.listener(&key).map_or(OPENING, |listener| listener.idle_ticks)
-        }
-    }
 }

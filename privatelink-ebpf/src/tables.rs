@@ -7,7 +7,7 @@ use crate::{
 };
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Scratch, Service, Source, TICK_SHIFT, TagKey, Target,
+    RefusedFlow, Rule, RuleKey, Scratch, Service, Source, Suspect, TICK_SHIFT, TagKey, Target,
     TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
@@ -59,6 +59,8 @@ pub trait Tables: Sized {
     fn region(&self, index: u32) -> Option<&RegionCell>;
     /// A slot of the flow table by index.
     fn slot(&self, index: u32) -> Option<&Slot>;
+    /// What the sweep notes of the region in hand, by number.
+    fn suspect(&self, number: u32) -> Option<&Suspect>;
     /// One of the secret keys of the flow table's hash.
     fn hash_key(&self, index: usize) -> u32;
 
@@ -93,6 +95,11 @@ pub trait Tables: Sized {
     /// [`end_closed`](crate::end_closed); an environment may have it out of line.
     fn end_closed(&self, index: u32) -> bool {
         sweep::end_closed(self, index).is_some()
+    }
+
+    /// [`sweep::allows`]; an environment may have it out of line.
+    fn allows(&self, index: u32) -> bool {
+        sweep::allows(self, index)
     }
 
     /// [`report::report`]; an environment may have it out of line.

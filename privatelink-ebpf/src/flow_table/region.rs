@@ -19,6 +19,12 @@ pub(super) struct Home {
 }
 
 impl Home {
+    /// The home that is this slot.
+    #[inline(always)]
+    pub fn at(slot: u32) -> Self {
+        Self { region: slot / REGION_SLOTS, offset: slot }
+    }
+
     /// The slot at a distance from home.
     #[inline(always)]
     pub fn slot(self, distance: u32) -> u32 {
@@ -26,7 +32,7 @@ impl Home {
     }
 }
 
-/// Frees the tombs before a free slot: no search needs to go on beyond them.
+/// Frees the tombs before a slot that is free.
 pub(super) struct Clear {
     pub home: Home,
 }
@@ -34,7 +40,7 @@ pub(super) struct Clear {
 impl Walk for Clear {
     #[inline(always)]
     fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
-        let Some(slot) = tables.slot(self.home.slot(0u32.wrapping_sub(number))) else {
+        let Some(slot) = tables.slot(self.home.slot(!number)) else {
             return true;
         };
         if slot.word() & word::LIFE != word::TOMB {

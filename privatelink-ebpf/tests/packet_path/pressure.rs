@@ -5,7 +5,7 @@ use crate::{
     packets::{Packet, Transport},
 };
 use privatelink_common::{Reason, flow::Flow};
-use privatelink_ebpf::{MemoryFrame, Verdict, process};
+use privatelink_ebpf::{MemoryFrame, Tables as _, Verdict, process, sweep};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
@@ -50,6 +50,44 @@ fn live(gateway: &Gateway) -> Vec<Flow> {
 /// Source address and port of a flow.
 fn place(flow: &Flow) -> (u16, u16) {
     (flow.source, flow.provider_port_pair()[1])
+}
+
+/// So many that most have a direction in a far region, and regions have many that end at once.
+#[test]
+fn of_a_full_table_each_flow_ends_once_unless_either_direction_speaks() {
+    const FLOWS: u32 = 60_000;
+    let gateway = Gateway::with_room_for(&one_source(), FLOWS);
+    let clients = Clients::of(&gateway);
+    for number in 0..FLOWS {
+        let (verdict, _) = gateway.run(ACME, &clients.first_packet(number));
+        assert_eq!(verdict, SEND_TO_TARGET, "flow {number}");
+    }
+    let who = |flow: &Flow| (flow.client, flow.consumer_ports);
+    gateway.tables.wait(2_000);
+    // A third is kept by packets from the client, another by packets from the target.
+    let (mut kept, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    for slot in gateway.tables.slots().iter().filter(|slot| slot.load().is_live()) {
+        let flow = slot.load();
+        let third = flow.consumer_port_pair()[0] % 3;
+        if third == 2 {
+            silent.insert(who(&flow));
+        } else if flow.is_reverse() == (third == 1) {
+            kept.insert(who(&flow));
+            slot.seen(gateway.tables.now());
+        }
+    }
+    let sweep_all = || -> u32 {
+        let strides = (0..gateway.tables.regions()).step_by(16);
+        strides.map(|first| sweep(&gateway.tables, first, 16)).sum()
+    };
+    assert_eq!((sweep_all(), sweep_all()), (silent.len() as u32, 0));
+    let ended: Vec<_> =
+        gateway.tables.ends.lock().unwrap().iter().map(|end| who(&end.flow)).collect();
+    assert_eq!(ended.len(), silent.len());
+    assert_eq!(ended.into_iter().collect::<BTreeSet<_>>(), silent);
+    let left = live(&gateway);
+    assert_eq!(left.len(), 2 * kept.len());
+    assert_eq!(left.iter().map(who).collect::<BTreeSet<_>>(), kept);
 }
 
 #[test]

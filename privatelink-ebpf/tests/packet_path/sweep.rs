@@ -1,11 +1,15 @@
 //! Silent flows end, in both directions; all others stay.
 
 use crate::{
-    gateway::{ACME, Gateway, Parties, SEND_TO_CLIENT, SEND_TO_TARGET, VENDOR},
+    gateway::{ACME, Gateway, Parties, SEND_TO_CLIENT, SEND_TO_TARGET, TARGET, VENDOR},
     packets::{ACK, FIN, RST, SYN, Transport},
 };
-use privatelink_common::{flow::REST_TICKS, ticks_from_millis};
-use privatelink_ebpf::{Tables as _, sweep};
+use privatelink_common::{
+    TargetState, UDP,
+    flow::{Flow, REST_TICKS},
+    ticks_from_millis,
+};
+use privatelink_ebpf::{Tables as _, flow_table::remove, sweep};
 
 const SECOND: u32 = ticks_from_millis(1_000);
 
@@ -112,6 +116,58 @@ fn a_packet_of_either_direction_keeps_the_flow() {
         }
         assert_ends_after(&gateway, 60);
     }
+}
+
+#[test]
+fn each_listeners_flows_have_its_time() {
+    for parties in Parties::both() {
+        let mut gateway = with_idle(&parties, 60);
+        for (key, listener) in &mut gateway.tables.listeners {
+            listener.idle_ticks =
+                if key.protocol == u16::from(UDP) { 30 * SECOND } else { 60 * SECOND };
+        }
+        for port in 4_000..4_030 {
+            gateway.parties.client.set_port(port);
+            gateway.open(Transport::Udp);
+            established(&gateway);
+        }
+        wait(&gateway, 45 * SECOND);
+        assert_eq!((sweep_all(&gateway), live(&gateway)), (30, 60));
+        assert!(
+            gateway
+                .tables
+                .slots()
+                .iter()
+                .all(|slot| slot.load().protocol() != UDP || !slot.load().is_live())
+        );
+        wait(&gateway, 30 * SECOND);
+        assert_eq!((sweep_all(&gateway), live(&gateway)), (30, 0));
+    }
+}
+
+/// Its other direction could not be removed then, and the tuple is another flow's by now.
+#[test]
+fn a_direction_that_was_left_ends_alone() {
+    let mut gateway = with_idle(&Parties::v4(), 60);
+    gateway.open(Transport::Udp);
+    let forward = |gateway: &Gateway| {
+        let is = |flow: Flow| flow.is_live() && !flow.is_reverse();
+        gateway.tables.slots().iter().position(|slot| is(slot.load())).unwrap() as u32
+    };
+    let index = forward(&gateway);
+    let word = gateway.tables.slot(index).unwrap().word();
+    assert!(remove(&gateway.tables, index, word));
+    wait(&gateway, 2 * SECOND);
+    let target = gateway.tables.targets[&TARGET];
+    gateway.tables.targets.insert(TARGET + 1, target);
+    gateway.tables.backends.insert(0, TARGET + 1);
+    gateway.open(Transport::Udp);
+    gateway.target().state = TargetState::Gone as u32;
+    assert_eq!(sweep_all(&gateway), 1);
+    assert_eq!(live(&gateway), 2);
+    assert!(gateway.tables.ends.lock().unwrap().is_empty());
+    let index = forward(&gateway);
+    assert_eq!(gateway.tables.slot(index).unwrap().target(), TARGET + 1);
 }
 
 #[test]
