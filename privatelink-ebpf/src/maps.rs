@@ -131,14 +131,22 @@ impl Maps {
     /// Counts it at its endpoint.
     #[inline(always)]
     pub fn count_drop_at(&self, key: DropKey) {
-        if let Some(count) = ENDPOINT_DROPS.get_ptr_mut(key) {
-            // SAFETY: this CPU's own value of an entry that only user space removes, after a
-            // grace period of the kernel's.
-            unsafe { *count += 1 };
+        if self.count_at(key) {
             return;
         }
-        // Where another CPU was first, this drop goes uncounted here; `DROPS` has it.
-        let _taken = ENDPOINT_DROPS.insert(key, 1, BPF_NOEXIST.into());
+        // The first of its kind; where another CPU has just entered it, that entry is counted in.
+        let _entered = ENDPOINT_DROPS.insert(key, 0, BPF_NOEXIST.into());
+        self.count_at(key);
+    }
+
+    /// Whether there is an entry to count it in.
+    #[inline(always)]
+    fn count_at(&self, key: DropKey) -> bool {
+        let Some(count) = ENDPOINT_DROPS.get_ptr_mut(key) else { return false };
+        // SAFETY: this CPU's own value of an entry that only user space removes, after a grace
+        // period of the kernel's.
+        unsafe { *count += 1 };
+        true
     }
 
     /// Goes on with another stage; returns only if the loader has not entered it.
