@@ -21,7 +21,7 @@ use crate::{
 use privatelink_common::{Reason, Stage, flow::word};
 
 /// More than any offset of a quoted transport header; the verifier wants a bound.
-const OFFSETS: usize = 0xff;
+pub const OFFSETS: usize = 0xff;
 
 /// The stage for an error whose flow is known.
 #[inline(always)]
@@ -136,7 +136,7 @@ pub fn translate_segment<F: Frame>(
     segment: &Segment,
 ) -> Option<u32> {
     let at = segment.at as usize & OFFSETS;
-    let gain = if found.protocol() == Udp::PROTOCOL {
+    Some(if found.protocol() == Udp::PROTOCOL {
         let udp = frame.view::<Udp>(at)?;
         let (ports, check) = (udp.ports(), udp.check());
         udp.rewrite(way_ports, found.slot.l4_delta());
@@ -154,8 +154,7 @@ pub fn translate_segment<F: Frame>(
         let before = ports.ports();
         ports.set_ports(way_ports);
         port_gain(before, way_ports) + check_gain
-    };
-    Some(gain)
+    })
 }
 
 /// Sends the error to the other side, where its message sums to `gain` more.

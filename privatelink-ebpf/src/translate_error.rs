@@ -8,7 +8,7 @@ use crate::{
     checksum,
     flow_table::Found,
     frame::Frame,
-    icmp_error::{Segment, permit, says_unreachable, translate_segment},
+    icmp_error::{OFFSETS, Segment, permit, says_unreachable, translate_segment},
     sum,
     tables::Tables,
     verdict::Verdict,
@@ -21,8 +21,6 @@ use privatelink_common::{Reason, Scratch};
 const ICMP: usize = size_of::<Icmp>();
 /// The longest error over IPv6 (RFC 4443, section 2.4).
 const LONGEST: u32 = 1280;
-/// More than any offset of a quoted transport header; the verifier wants a bound.
-const OFFSETS: usize = 0xff;
 
 /// The stage for an error whose flow is known, and goes on as the other family.
 #[inline(always)]
