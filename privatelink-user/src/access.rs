@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    connection::{Author, Parties},
     model::{Endpoint, Model, Name, Network, Service},
+    state::connection::{Author, Parties},
 };
 
 /// Whoever is on the other end of the socket, as the kernel and the user database say.

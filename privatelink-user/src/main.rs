@@ -1,10 +1,7 @@
 //! The `privatelink` command.
 
 use clap::Parser as _;
-use privatelink_user::{
-    cli::{Cli, Exit},
-    commands,
-};
+use privatelink_user::cli::{args::Cli, commands, exit::Exit};
 
 fn main() -> Exit {
     let cli = Cli::parse();

@@ -1,18 +1,25 @@
 //! Plans between random contents of the maps, applied to memory one write at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use privatelink_common::{
     Addr, Admission, Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
     Rule, RuleKey, Service, Source, TCP, Target, TargetState, policy::limited,
 };
-use privatelink_user::parting;
-use privatelink_user::plan::{Change, Op, Plan};
-use privatelink_user::store::{MapStore, Memory};
-use privatelink_user::tables::Tables;
-use proptest::collection::{btree_map, btree_set, vec};
-use proptest::prelude::*;
+use privatelink_user::datapath::{
+    memory::Memory,
+    plan::{Change, Op, Plan},
+    store::MapStore,
+    tables::Tables,
+    teardown,
+};
+use proptest::{
+    collection::{btree_map, btree_set, vec},
+    prelude::*,
+};
 
 proptest! {
     #[test]
@@ -40,7 +47,7 @@ proptest! {
         desired in content(),
     ) {
         let mut store = Memory::holding(actual);
-        let parting = parting::between(&loaded(&store), &desired);
+        let parting = teardown::between(&loaded(&store), &desired);
         for content in parting.iter().chain([&desired]) {
             for op in Plan::between(&loaded(&store), content).ops() {
                 store.apply(op).unwrap();
@@ -48,7 +55,7 @@ proptest! {
             }
         }
         prop_assert_eq!(store.tables(), &desired);
-        prop_assert_eq!(parting::between(&loaded(&store), &desired), None);
+        prop_assert_eq!(teardown::between(&loaded(&store), &desired), None);
     }
 
     #[test]

@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use privatelink_user::{
-    addresses::Lease,
-    state::{Change, Journal, Store},
-};
+use privatelink_user::state::{Change, Journal, Store, addresses::Lease};
 
 /// Names the state directory to the process that is to be killed.
 const VICTIM: &str = "PRIVATELINK_CRASH_VICTIM";

@@ -9,7 +9,10 @@ use std::{
 
 use clap::Parser as _;
 use privatelink_common::Reason;
-use privatelink_user::{cli::Cli, config, supported};
+use privatelink_user::{
+    cli::args::Cli,
+    config::{self, unsupported},
+};
 
 /// A page, by its path from the root of the repository.
 struct Page {
@@ -116,7 +119,7 @@ fn configurations_are_accepted_and_supported() {
             assert_eq!(block.mark, "toml", "{name}: only whole configurations can be checked");
             let loaded = config::from_text(&name, &block.text);
             let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
-            let warnings = supported::review(&loaded).unwrap_or_else(|faults| panic!("{faults}"));
+            let warnings = unsupported::review(&loaded).unwrap_or_else(|faults| panic!("{faults}"));
             assert_eq!(warnings, [], "{name}");
             seen += 1;
         }

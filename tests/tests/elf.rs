@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use privatelink_common::{Stage, maps};
-use privatelink_user::BPF_OBJECT;
+use privatelink_user::datapath::bpf::BPF_OBJECT;
 
 #[path = "../../xtask/src/elf.rs"]
 mod elf;

@@ -11,8 +11,7 @@ use privatelink_user::{
     config,
     flow_log::{Batch, Clock, FlowSource, Log, Names},
     model::LogField,
-    state::State,
-    targets::Inputs,
+    state::{State, targets::Inputs},
     timestamp::Timestamp,
 };
 use serde_json::Value;

@@ -2,23 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Result, ensure};
-use privatelink_common::flow::{Flow, Phase, word};
-use privatelink_common::{EndCause, Listener, TCP, UDP};
-use privatelink_tests::fixtures::spread::{deviation, pool, spread, talks};
-use privatelink_tests::fixtures::world::{ENDPOINTS, TARGETS};
-use privatelink_tests::fixtures::{
-    self, Action, Counts, Family, Gateway, Host, Interfaces, Kernel, MAX_FLOWS, Outcome, Port,
-    Tagged, Talk, World, play,
+use privatelink_common::{
+    EndCause, Listener, TCP, UDP,
+    flow::{Flow, Phase, word},
 };
-use privatelink_tests::lab::wait_until;
-use privatelink_tests::packet::{Given, flags};
-use privatelink_user::tables::Tables;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use privatelink_tests::{
+    fixtures::{
+        self, Action, Counts, Family, Gateway, Host, Interfaces, Kernel, MAX_FLOWS, Outcome, Port,
+        Tagged, Talk, World, play,
+        spread::{deviation, pool, spread, talks},
+        world::{ENDPOINTS, TARGETS},
+    },
+    lab::wait_until,
+    packet::{Given, flags},
+};
+use privatelink_user::datapath::tables::Tables;
+use proptest::{
+    prelude::*,
+    test_runner::{Config, RngSeed, TestRunner},
+};
 
 /// The kernel takes no shorter frame for a test.
 const SHORTEST: usize = 14;

@@ -2,15 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::iter;
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    path::Path,
+};
 
-use aya::EbpfLoader;
-use aya::programs::Xdp;
-use privatelink_common::Stage;
-use privatelink_common::maps::PROGRAM;
-use privatelink_user::BPF_OBJECT;
+use aya::{EbpfLoader, programs::Xdp};
+use privatelink_common::{Stage, maps::PROGRAM};
+use privatelink_user::datapath::bpf::BPF_OBJECT;
 use serde::Deserialize;
 
 #[path = "verifier/frames.rs"]

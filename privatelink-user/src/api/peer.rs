@@ -1,6 +1,10 @@
 //! Who a request comes from: every handler that asks the daemon must name it.
 
-use axum::{extract::FromRequestParts, http::StatusCode, http::request::Parts, response::Response};
+use axum::{
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use tokio::net::unix::UCred;
 
@@ -86,7 +90,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::api::{path, routes};
+    use crate::{api::routes, interface::path};
 
     /// Handlers that ask the daemon cannot but name who asks; this finds those that answer by
     /// themselves.

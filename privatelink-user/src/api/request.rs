@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use super::types::{
-    Configuration, Connection, Difference, Endpoint, FlowQuery, Network, NetworkNames, Problem,
-    Service, Status, Target,
-};
 use crate::{
     access::{Denied, Peer},
-    bpf::Reader,
-    connection::Decision,
+    datapath::bpf::Reader,
     events,
-    flows::{Filter, Listing},
-    whois::{Asked, Search},
+    interface::types::{
+        Configuration, Connection, Difference, Endpoint, FlowQuery, Network, NetworkNames, Problem,
+        Service, Status, Target,
+    },
+    state::connection::Decision,
+    view::{
+        flows::{Filter, Listing},
+        whois::{Asked, Search},
+    },
 };
 
 /// What somebody asks of the daemon.

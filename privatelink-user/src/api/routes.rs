@@ -28,15 +28,17 @@ use tokio::{
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    path,
-    request::{Question as Asked, Refused, Reply, Request},
-    types::{
-        Configuration, Difference, Endpoint, Network, NetworkNames, Problem, Service, Status,
-        Target, TargetQuery,
+use super::request::{Question as Asked, Refused, Reply, Request};
+use crate::{
+    access::Peer,
+    interface::{
+        path,
+        types::{
+            Configuration, Difference, Endpoint, Network, NetworkNames, Problem, Service, Status,
+            Target, TargetQuery,
+        },
     },
 };
-use crate::access::Peer;
 
 /// Longer than the loop is ever busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);

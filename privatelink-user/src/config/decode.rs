@@ -3,7 +3,11 @@
 //! serde would stop at the first unknown key or wrong type of a document. Here a section asks
 //! for its keys one by one; a fault costs that one value, and the rest is still looked at.
 
-use std::{net::IpAddr, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use ipnet::IpNet;
 use toml::{

@@ -8,7 +8,6 @@
 //! a fault: both add to one report, and a model exists only if the report stays empty.
 
 mod address;
-mod check;
 mod decode;
 mod diagnostic;
 mod port_map;
@@ -17,6 +16,7 @@ mod schema;
 mod source;
 mod suggestion;
 mod target_list;
+pub mod unsupported;
 mod validate;
 
 #[cfg(test)]
@@ -26,7 +26,6 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-pub use check::check;
 pub use diagnostic::Diagnostics;
 pub use schema::schema;
 pub use source::{Kind, Sources};

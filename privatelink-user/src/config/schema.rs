@@ -3,7 +3,10 @@
 //! The decoder's own declarations make it: no key can be in one and not in the other. What a key
 //! means is said by the reference page.
 
-use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};

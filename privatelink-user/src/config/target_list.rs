@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{TargetAddress, Weight},
-    targets::Listed,
+    state::targets::Listed,
 };
 
 const DEFAULT_WEIGHT: Weight = Weight::constant::<100>();

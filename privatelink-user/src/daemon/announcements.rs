@@ -3,8 +3,8 @@
 use log::warn;
 
 use super::running::Running;
-use crate::{
-    announce::{Places, frame, places},
+use crate::datapath::{
+    frames::announce::{Places, frame, places},
     tables::Tables,
 };
 

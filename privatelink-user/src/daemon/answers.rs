@@ -9,23 +9,26 @@ use tokio::sync::watch;
 use super::{Chain, Error, running::Running};
 use crate::{
     access::{Caller, Rights},
-    api::{
-        request::{Flows, Question, Refused, Request},
-        types::{self, Configuration, Difference, FlowQuery, Problem},
-    },
-    bpf::{self, Datapath, Reader},
+    api::request::{Flows, Question, Refused, Request},
     config::{self, Diagnostics},
-    connection::Acceptance,
-    dns::{self, zones::is_link_local},
+    datapath::{
+        bpf::{self, Datapath, Reader},
+        tables::Tables,
+    },
+    dns,
+    dns::zones::is_link_local,
     events::{Event, Kind},
     flow_log::Clock,
-    flows::{self, Counts, Filter, Listing, Parts},
+    interface::types::{self, Configuration, Difference, FlowQuery, Problem},
     metrics::Use,
     model::{Destination, FlowLog, LogFormat},
-    status::{self, shortages},
-    tables::Tables,
+    state::connection::Acceptance,
     timestamp::Timestamp,
-    whois::{Asked, Search, When},
+    view::{
+        flows::{self, Counts, Filter, Listing, Parts},
+        status::{self, shortages},
+        whois::{Asked, Search, When},
+    },
 };
 
 /// How many may follow events at a time.

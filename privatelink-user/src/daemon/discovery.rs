@@ -9,9 +9,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::running::Running;
 use crate::{
-    discovery::{Finding, List, Lists, Misfit, Names, Question, fit},
     model::{DnsName, Name, Service},
-    targets::{self, Listed},
+    state::targets::{self, Listed},
+    watch::discovery::{Finding, List, Lists, Misfit, Names, Question, fit},
 };
 
 /// What is searched for, and what was found.

@@ -4,7 +4,7 @@ use log::{info, warn};
 use privatelink_common::End;
 
 use super::{Chain, Error, running::Running};
-use crate::{bpf::FrameSender, resets};
+use crate::datapath::{bpf::FrameSender, frames::challenge_acks};
 
 /// Parts that a sweep of the flow table is done in, so that it takes five seconds.
 const SWEEP_PARTS: u32 = 20;
@@ -44,7 +44,7 @@ impl Endings {
     fn tell(&self, ends: &[End]) {
         let Ok(sender) = &self.sender else { return };
         let mut failed = None;
-        for question in ends.iter().flat_map(resets::questions) {
+        for question in ends.iter().flat_map(challenge_acks::questions) {
             if let Err(error) = sender.send(question.ifindex, &question.frame) {
                 failed = Some((question.ifindex, error));
             }

@@ -3,7 +3,12 @@
 use std::io;
 
 use super::lock::InUse;
-use crate::{api::server::SocketError, bpf, config::Diagnostics, host, state, store::StoreError};
+use crate::{
+    api::server::SocketError,
+    config::Diagnostics,
+    datapath::{bpf, store::StoreError},
+    host, state,
+};
 
 /// Why a daemon cannot start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -6,9 +6,9 @@ use super::{Error, running::Running};
 use crate::{
     desired::next_hop,
     events::{About, Event, Kind},
-    health::{self, Check, Checks, Obstacle, Report, Reports, Symptoms},
     model::{Listener, Protocol},
-    targets::{Condition, Health, TargetKey},
+    state::targets::{Condition, Health, TargetKey},
+    watch::health::{self, Check, Checks, Obstacle, Report, Reports, Symptoms},
 };
 
 /// The checks that run, and what they were told.

@@ -31,10 +31,10 @@ use crate::{
     api::{
         request::Question,
         server::{self, Door},
-        types::Difference,
     },
     config::{self, Loaded},
     host::{Event, Events},
+    interface::types::Difference,
 };
 
 pub use error::Error;

@@ -8,12 +8,11 @@ use tokio::task::JoinHandle;
 use super::{Chain, running::Running};
 use crate::{
     access::Rights,
-    bpf::Reader,
+    datapath::bpf::Reader,
     dns,
     flow_log::Totals,
-    flows::Counts,
     metrics::{self, Inventory, Progress, Server, Source},
-    status::Recent,
+    view::{flows::Counts, status::Recent},
 };
 
 /// Where scrapes are answered, and from what.

@@ -8,15 +8,14 @@ use tokio::time::Instant;
 
 use super::running::Running;
 use crate::{
-    api::types,
-    bpf::Datapath,
+    datapath::{bpf::Datapath, tables::Tables},
     events::{Event, Kind},
     flow_log::{Batch, Clock, Counts, FlowSource, Interval, Log, Names, Totals},
-    flows::Parts,
-    ids::Ids,
+    interface::types,
     model::{FlowLog, Gateway, Model},
-    tables::Tables,
+    state::ids::Ids,
     timestamp::Timestamp,
+    view::flows::Parts,
 };
 
 /// The time between two events about lost records, at least.

@@ -23,24 +23,25 @@ use super::{
 use crate::{
     access::{Administrators, Rights},
     api::{missing_members, server},
-    bpf::{Datapath, Mode},
-    config::Loaded,
-    connection,
-    desired::desired,
-    discovery::Finding,
+    config::{Loaded, unsupported},
+    datapath::{
+        bpf::{Datapath, Kernel, Mode},
+        plan::Plan,
+        store::MapStore as _,
+        tables::Tables,
+        teardown,
+    },
+    desired::{NoRoom, Pools, desired},
     dns::{self, Feeder},
     events::{Bus, Event, Kind, Observation, of_connections},
-    flows::Counts,
-    health::{Checks, Reports},
     host::{Events, Host},
-    parting,
-    plan::Plan,
-    state::{Journal, State, Store},
-    store::{Kernel, MapStore as _},
-    supported,
-    tables::Tables,
-    targets::{Inputs, NoRoom, Pools},
+    state::{Journal, State, Store, connection, targets::Inputs},
     timestamp::Timestamp,
+    view::flows::Counts,
+    watch::{
+        discovery::Finding,
+        health::{Checks, Reports},
+    },
 };
 
 /// How long the daemon waits for next hops to answer before it says that it is ready.
@@ -101,7 +102,7 @@ pub(super) struct Heard {
 
 /// Refuses what this release cannot do, and warns of what it does not.
 pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
-    for item in supported::review(loaded)? {
+    for item in unsupported::review(loaded)? {
         warn!("{}; {}", item.message(), item.help);
     }
     missing_members(&loaded.model).iter().for_each(|missing| warn!("{missing}"));
@@ -247,7 +248,7 @@ impl Running {
         let wanted = desired(model, state, self.host.facts(), &self.inputs, &self.pools, now);
         let mut changed = 0;
         let mut before = actual;
-        if let Some(parting) = parting::between(&before, &wanted) {
+        if let Some(parting) = teardown::between(&before, &wanted) {
             changed += self.apply(&before, &parting)?;
             self.end_flows()?;
             before = parting;

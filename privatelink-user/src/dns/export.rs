@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{sockets::PORT, zones::PRIVATE_USE};
-use crate::api::types::{NamesZone, NetworkNames};
+use crate::interface::types::{NamesZone, NetworkNames};
 
 /// For what names are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

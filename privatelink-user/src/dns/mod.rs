@@ -12,7 +12,6 @@ pub mod account;
 pub mod channel;
 pub mod export;
 pub mod feeder;
-pub mod names;
 pub mod record;
 pub mod server;
 pub mod sockets;
@@ -20,8 +19,13 @@ pub mod zones;
 
 use std::net::IpAddr;
 
-use crate::api::types::{NamesRecord, NamesZone, NetworkNames};
-use crate::{host::HostFacts, model::Model, state::State, targets::Inputs, timestamp::Timestamp};
+use crate::{
+    host::HostFacts,
+    interface::types::{NamesRecord, NamesZone, NetworkNames},
+    model::Model,
+    state::{State, targets::Inputs},
+    timestamp::Timestamp,
+};
 
 pub use account::{Account, Latest};
 pub use feeder::{Feeder, Wanted};
@@ -75,4 +79,4 @@ pub fn wanted(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,13 +7,15 @@ use crate::{
     config,
     host::{HostFacts, Link},
     model::{Model, Name},
-    state::State,
-    targets::{Condition, Health, Inputs, TargetKey},
+    state::{
+        State,
+        targets::{Condition, Health, Inputs, TargetKey},
+    },
     timestamp::Timestamp,
 };
 
 /// Two consumers of a service with names of its own.
-pub(super) const CONFIG: &str = include_str!("tests.toml");
+pub(crate) const CONFIG: &str = include_str!("tests.toml");
 
 /// The names of the network `acme` with these lines in the place of others.
 pub(super) fn names(changes: &[(&str, &str)], healthy: bool) -> Names {

@@ -7,16 +7,15 @@ use std::{
 
 use privatelink_common::Admission;
 
-use super::{
-    names,
-    record::{Data, Names, Record, Zone},
-};
+use super::record::{Data, Names, Record, Zone};
 use crate::{
-    connection::rules_of,
     host::HostFacts,
-    model::{self, DnsUnhealthy, Model, Name, Service, seconds},
-    state::State,
-    targets::{self, Health, Inputs},
+    model::{self, DnsUnhealthy, Model, Name, Service, naming, seconds},
+    state::{
+        State,
+        connection::rules_of,
+        targets::{self, Health, Inputs},
+    },
     timestamp::Timestamp,
 };
 
@@ -63,14 +62,14 @@ impl View<'_> {
             zones.open(PRIVATE_USE);
         }
         zones.open(gateway.domain.as_str());
-        let server = names::server(&gateway.domain);
+        let server = naming::server(&gateway.domain);
         for address in &own {
             zones.add(gateway.domain.as_str(), &server, Data::from(*address));
         }
         let mut providers = BTreeMap::new();
         for endpoint in endpoints {
             let Some(service) = self.model.services().get(&endpoint.service) else { continue };
-            let private = names::private(network, service, endpoint);
+            let private = naming::private(network, service, endpoint);
             // A name that the consumer takes is the gateway's to answer, also while there is
             // nothing to say: nobody else shall lead its clients elsewhere meanwhile.
             for name in &private {
@@ -136,7 +135,7 @@ impl View<'_> {
         let Some(addresses) = self.state.addresses.of(endpoint) else { return };
         let addresses: Vec<IpAddr> = addresses.iter().collect();
         let domain = gateway.domain.as_str();
-        if let Ok([own, zonal]) = names::generated(gateway, endpoint) {
+        if let Ok([own, zonal]) = naming::generated(gateway, endpoint) {
             for name in [&own, &zonal] {
                 zones.host(domain, name, &addresses, service);
             }
@@ -188,7 +187,7 @@ impl Zones {
     fn listeners(&mut self, apex: &str, host: &str, service: &Service) {
         for listener in &service.listeners {
             let name = format!("_{}._{}.{host}", service.name, listener.protocol);
-            if names::fits(&name) {
+            if naming::fits(&name) {
                 let port = listener.ports.first().get();
                 self.add(apex, &name, Data::Srv { port, target: host.to_owned() });
             }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::{Event, kept::File, kind::is_of, subscribers::Subscribers};
 use crate::{
     access::Rights,
-    api::types,
+    interface::types,
     model::{Name, Subscriptions},
     timestamp::Timestamp,
 };

@@ -2,8 +2,8 @@
 
 use super::{About, Event, Kind};
 use crate::{
-    connection::{Acceptance, Connection, Connections, Transition},
     model::Name,
+    state::connection::{Acceptance, Connection, Connections, Transition},
 };
 
 /// The steps between two states of all connections.
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::{
         config,
-        connection::{self, Author, Decision, rules_of},
+        state::connection::{self, Author, Decision, rules_of},
         timestamp::Timestamp,
     };
 

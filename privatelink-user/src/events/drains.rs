@@ -3,7 +3,7 @@
 use super::{About, Event, Kind};
 use crate::{
     model::Model,
-    targets::{Drain, Drains, Place},
+    state::targets::{Drain, Drains, Place},
     timestamp::Timestamp,
 };
 

@@ -101,7 +101,7 @@ fn lines<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> io::Result<Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::types::Event;
+    use crate::interface::types::Event;
 
     fn entry(number: u64) -> Entry {
         let event = Event {

@@ -9,7 +9,7 @@ use privatelink_common::Mac;
 
 use super::{About, Event, Kind};
 use crate::{
-    bpf::Mode,
+    datapath::bpf::Mode,
     desired::next_hop,
     host::HostFacts,
     model::{Model, Name},

@@ -9,7 +9,7 @@ use super::{
     names::Names,
     record::{Clock, Record, Subject, Tally},
 };
-use crate::flows::Parts;
+use crate::view::flows::Parts;
 
 /// Calls its argument for each slot that it knows of.
 type Visit = dyn Fn(&mut dyn FnMut(&Flow)) + Send;
@@ -126,7 +126,7 @@ mod tests {
     use privatelink_common::{Endpoint, Source, Target, flow::word};
 
     use super::*;
-    use crate::{tables::Tables, timestamp::Timestamp};
+    use crate::{datapath::tables::Tables, timestamp::Timestamp};
 
     /// A flow's two slots, which have come so far.
     fn slots(opened: u32, packets: u32) -> [Flow; 2] {

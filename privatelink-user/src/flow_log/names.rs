@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ids::Ids, model::Model};
+use crate::{model::Model, state::ids::Ids};
 
 /// The names behind an endpoint's index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use privatelink_common::{
 use serde::{Deserialize, Serialize};
 
 use super::names::{EndpointNames, Names};
-use crate::{flows::Parts, timestamp::Timestamp};
+use crate::{timestamp::Timestamp, view::flows::Parts};
 
 /// The datapath's time and that of the wall at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

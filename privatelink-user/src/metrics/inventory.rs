@@ -7,7 +7,9 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::text::labels;
-use crate::{api::types, connection::Acceptance, status::View, timestamp::Timestamp};
+use crate::{
+    interface::types, state::connection::Acceptance, timestamp::Timestamp, view::status::View,
+};
 
 /// How the daemon is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,12 +246,11 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         access::Rights,
-        bpf::Mode,
         config,
-        flows::Counts,
+        datapath::bpf::Mode,
         host::{HostFacts, Link},
-        state::State,
-        targets::Inputs,
+        state::{State, targets::Inputs},
+        view::flows::Counts,
     };
 
     /// Two services that share a target's address and some source addresses, and an endpoint of

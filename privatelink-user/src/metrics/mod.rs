@@ -26,7 +26,7 @@ pub use server::Server;
 pub use text::Format;
 
 use crate::{
-    bpf::{self, Reader},
+    datapath::bpf::{self, Reader},
     dns,
     flow_log::Totals,
 };

@@ -12,7 +12,7 @@ use super::{
     text::{Format, Page, labels},
 };
 use crate::{
-    bpf::{self, Reader},
+    datapath::bpf::{self, Reader},
     dns,
     flow_log::Counts,
     timestamp::Timestamp,

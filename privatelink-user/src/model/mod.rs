@@ -13,6 +13,7 @@ mod gateway;
 mod health_check;
 mod invalid;
 mod name;
+pub mod naming;
 mod network;
 mod number;
 mod port;

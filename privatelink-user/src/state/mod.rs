@@ -8,21 +8,28 @@
 //! Whoever changes something computes the state that is wanted, and hands the difference to a
 //! [`Store`]. What a store has taken is not lost; what it refuses has not happened.
 
+pub mod addresses;
+pub mod connection;
+pub mod ids;
 mod journal;
 mod memory;
 mod record;
+pub mod targets;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    addresses::{Addresses, Latest, Lease, NoAddress},
-    connection::{self, Connection, Connections},
+    desired::NoRoom,
     host::HostFacts,
-    ids::{Exhausted, Ids},
     model::{DnsName, Model, Name},
-    targets::{Condition, Drain, Drains, Inputs, Listed, NoRoom, Place, TargetKey},
+    state::{
+        addresses::{Addresses, Latest, Lease, NoAddress},
+        connection::{Connection, Connections},
+        ids::{Exhausted, Ids},
+        targets::{Condition, Drain, Drains, Inputs, Listed, Place, TargetKey},
+    },
     timestamp::Timestamp,
 };
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config,
-    connection::{Acceptance, Author, Decision},
+    state::connection::{Acceptance, Author, Decision},
 };
 
 const PARTS: &str = include_str!("../desired/tests.toml");

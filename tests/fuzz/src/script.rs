@@ -10,11 +10,11 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use etherparse::Ipv4Header;
 use privatelink_common::flow::Flow;
-use privatelink_tests::fixtures::{
-    self, Counts, Fixture, Gateway, Host, Interfaces, MAX_FLOWS, Outcome, Port, play,
+use privatelink_tests::{
+    fixtures::{self, Counts, Fixture, Gateway, Host, Interfaces, MAX_FLOWS, Outcome, Port, play},
+    packet::ETHERNET,
 };
-use privatelink_tests::packet::ETHERNET;
-use privatelink_user::tables::Tables;
+use privatelink_user::datapath::tables::Tables;
 
 /// The interfaces of a host that has no kernel to ask.
 pub const INTERFACES: Interfaces = Interfaces([1, 2, 3, 4]);

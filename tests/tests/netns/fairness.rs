@@ -18,7 +18,7 @@ use privatelink_tests::{
     lab::{DEVICE, Daemon, Host, Lab, client, provider::ECHO_PORT},
     packet::{Given, Packet, flags},
 };
-use privatelink_user::bpf::FrameSender;
+use privatelink_user::datapath::bpf::FrameSender;
 
 use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, at, lay};
 

@@ -9,7 +9,7 @@ use privatelink_tests::lab::{
     network::{self, interface_of},
     wait_until,
 };
-use privatelink_user::bpf::Datapath;
+use privatelink_user::datapath::bpf::Datapath;
 use serde_json::Value;
 
 use crate::fixture::{ENDPOINT, SOON, Scene, at, everything_works};

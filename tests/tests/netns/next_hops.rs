@@ -127,14 +127,17 @@ fn take_over(router: &Host, far: &Namespace, number: u8) {
     for address in ROUTER {
         let address = address.split('/').next().unwrap_or_default();
         let frame = router.run(|| {
-            let sender = privatelink_user::bpf::FrameSender::open()?;
+            let sender = privatelink_user::datapath::bpf::FrameSender::open()?;
             let index = nix::net::if_::if_nametoindex(DEVICE)?;
             let link = router.namespace().ip(&format!("-json link show dev {DEVICE}"))?;
             let link: Value = serde_json::from_str(&link)?;
             let mac = link.pointer("/0/address").and_then(Value::as_str).unwrap_or_default();
             let mut bytes = mac.split(':').map(|byte| u8::from_str_radix(byte, 16));
             let mac = [(); 6].map(|()| bytes.next().and_then(Result::ok).unwrap_or_default());
-            Ok(sender.send(index, &privatelink_user::announce::frame(mac, 0, ip(address)))?)
+            Ok(sender.send(
+                index,
+                &privatelink_user::datapath::frames::announce::frame(mac, 0, ip(address)),
+            )?)
         });
         frame.unwrap();
     }

@@ -6,7 +6,7 @@ use privatelink_common::{
     Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, Rule, RuleKey, Service, Source,
     Target, maps,
 };
-use privatelink_user::tables::Tables;
+use privatelink_user::datapath::tables::Tables;
 use proptest::{
     collection::{btree_map, btree_set},
     prelude::*,

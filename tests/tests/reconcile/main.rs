@@ -4,19 +4,26 @@
 
 mod content;
 
-use std::cell::RefCell;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use aya::maps::{Array, Map, MapData};
 use privatelink_common::{Reason, maps};
 use privatelink_tests::lab::{Namespace, bpffs, namespace};
-use privatelink_user::bpf::{Attached, Datapath, Error, Mode};
-use privatelink_user::plan::Plan;
-use privatelink_user::store::{Kernel, MapStore, Memory};
-use privatelink_user::tables::Tables;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use privatelink_user::datapath::{
+    bpf::{Attached, Datapath, Error, Kernel, Mode},
+    memory::Memory,
+    plan::Plan,
+    store::MapStore,
+    tables::Tables,
+};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
 
 use content::{content, example};
 

@@ -21,7 +21,7 @@ const UNSAFE: [&str; 11] = [
     "privatelink-ebpf/src/programs.rs",
     // Unaligned loads and stores as one instruction each.
     "privatelink-ebpf/src/wire/word.rs",
-    "privatelink-user/src/bpf/",
+    "privatelink-user/src/datapath/bpf/",
     "tests/",
 ];
 
@@ -129,7 +129,7 @@ mod tests {
         let block = format!("let x = {} {{ y }};", "unsafe");
         assert_eq!(messages("privatelink-ebpf/src/translate.rs", &block).len(), 1);
         assert!(messages("privatelink-ebpf/src/context.rs", &block).is_empty());
-        assert!(messages("privatelink-user/src/bpf/batch.rs", &block).is_empty());
+        assert!(messages("privatelink-user/src/datapath/bpf/batch.rs", &block).is_empty());
         assert!(messages("x.rs", "#![deny(unsafe_code)]").is_empty());
         assert!(messages("x.rs", "#[unsafe(no_mangle)]").is_empty());
         assert!(messages("x.rs", &format!("// never {block}")).is_empty());

@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 use super::{Body, Name, Requests, answer, ask, problem};
 use crate::{
     access::Peer,
-    api::{
+    api::request::{Question, Request},
+    interface::{
         path,
-        request::{Question, Request},
         types::{Connection, Grant, Problem, Reasoned},
     },
-    connection::Decision,
+    state::connection::Decision,
 };
 
 /// The connections, by endpoint

@@ -18,12 +18,12 @@ use tokio::{
 use super::{Question, Requests, ask, problem};
 use crate::{
     access::Peer,
-    api::{
+    api::request::{Question as Asked, Request},
+    events::{Kind, Wanted},
+    interface::{
         path,
-        request::{Question as Asked, Request},
         types::{Event, EventQuery, Problem},
     },
-    events::{Kind, Wanted},
 };
 
 /// An empty line is sent after so much silence, so that a follower that is gone is noticed.

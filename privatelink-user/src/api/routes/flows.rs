@@ -19,14 +19,16 @@ use tokio::{
 use super::{OMITTED, Question, Refusal, Requests, answer, ask, problem};
 use crate::{
     access::Peer,
-    api::{
+    api::request::{Flows, Refused, Request},
+    interface::{
         path,
-        request::{Flows, Refused, Request},
         types::{Flow, FlowQuery, Problem, Whois, WhoisQuery},
     },
-    flows::Filter,
     timestamp::Timestamp,
-    whois::{Asked, When},
+    view::{
+        flows::Filter,
+        whois::{Asked, When},
+    },
 };
 
 /// Answers are sent in parts of about this many bytes.

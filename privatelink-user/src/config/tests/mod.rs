@@ -9,9 +9,9 @@ use std::fs;
 
 use proptest::prelude::*;
 
-use super::{Diagnostics, Kind, check, from_text, load};
+use super::{Diagnostics, Kind, from_text, load};
 use crate::{
-    cli::Exit,
+    cli::{commands::check::check, exit::Exit},
     model::{AddressPair, EndpointAddresses, IdleTimeout, Limits, OnReject, Principals},
 };
 

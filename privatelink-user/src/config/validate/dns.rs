@@ -8,8 +8,7 @@ use crate::{
         diagnostic::{Fault, Report},
         source::{Located, Location},
     },
-    dns::names,
-    model::{DnsName, DnsPattern, Endpoint, Gateway, Name, Network, Service},
+    model::{DnsName, DnsPattern, Endpoint, Gateway, Name, Network, Service, naming},
 };
 
 /// Where names were written.
@@ -80,7 +79,7 @@ impl Places {
             if !network.dns {
                 continue;
             }
-            let generated = names::generated(parts.gateway, endpoint);
+            let generated = naming::generated(parts.gateway, endpoint);
             if let Err(long) = &generated {
                 report.push(
                     Fault::new(format!(
@@ -92,7 +91,7 @@ impl Places {
                     .help("shorten the names of endpoint, service or gateway, or the `domain`"),
                 );
             }
-            let private = names::private(network, service, endpoint);
+            let private = naming::private(network, service, endpoint);
             let private = private.into_iter().map(|pattern| (pattern.to_string(), true));
             let generated = generated.into_iter().flatten().map(|name| (name, false));
             for (name, is_private) in generated.chain(private) {

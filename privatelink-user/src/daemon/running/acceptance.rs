@@ -6,14 +6,18 @@ use tokio::time::Instant;
 use super::{Chain, Running};
 use crate::{
     access::Caller,
-    api::{request::Refused, types},
+    api::request::Refused,
     config::suggestion,
-    connection::{
-        Acceptance, Author, Connection, Decision, Impossible, Parties, Rules, Transition, rules_of,
-    },
     events::of_connections,
+    interface::types,
     model::Name,
-    state::{self, Change},
+    state::{
+        self, Change,
+        connection::{
+            Acceptance, Author, Connection, Decision, Impossible, Parties, Rules, Transition,
+            rules_of,
+        },
+    },
     timestamp::Timestamp,
 };
 

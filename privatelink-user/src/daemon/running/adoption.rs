@@ -7,16 +7,17 @@ use crate::{
     api::{
         missing_members,
         server::{self, Door},
-        types::Difference,
     },
-    config::{self, Loaded},
+    config::{
+        self, Loaded,
+        unsupported::{self, Unsupported},
+    },
     daemon::Error,
-    desired::desired,
-    difference::{self, Side},
+    desired::{Pools, desired},
+    interface::types::Difference,
     state::State,
-    supported::{self, Unsupported},
-    targets::Pools,
     timestamp::Timestamp,
+    view::difference::{self, Side},
 };
 
 /// A configuration that can be taken over.
@@ -35,7 +36,7 @@ impl Running {
 
     /// Works out what follows from a configuration, if this release can carry it out.
     pub fn prepare(&self, loaded: Loaded) -> Result<Prepared, Error> {
-        let warnings = supported::review(&loaded)?;
+        let warnings = unsupported::review(&loaded)?;
         let mut state = self.store.state().clone();
         state.follow(&loaded.model, self.host.facts(), &self.inputs, Timestamp::now())?;
         let pools = self.rearranged(&loaded.model, &state)?;

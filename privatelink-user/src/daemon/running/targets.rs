@@ -7,12 +7,11 @@ use log::error;
 
 use super::{Chain, Error, Running, keep};
 use crate::{
-    desired::next_hops,
+    datapath::tables::Tables,
+    desired::{NoRoom, Pools, next_hops},
     events::{of_drained, of_drains},
     model::Model,
-    state::{State, TooMuch},
-    tables::Tables,
-    targets::{Drains, NoRoom, Pools},
+    state::{State, TooMuch, targets::Drains},
     timestamp::Timestamp,
 };
 

@@ -15,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::api::types::Event;
+use crate::interface::types::Event;
 
 /// How long a hook may take; [`super::confine`] bounds what else it may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);

@@ -19,7 +19,7 @@ use std::{
 
 use log::warn;
 
-use crate::{api::types, model::Subscriptions};
+use crate::{interface::types, model::Subscriptions};
 
 pub use confine::run as run_hook;
 

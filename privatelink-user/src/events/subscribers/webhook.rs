@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{api::types::Event, health::certificates, model::WebhookUrl};
+use crate::{interface::types::Event, model::WebhookUrl, watch::health::certificates};
 
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(10);

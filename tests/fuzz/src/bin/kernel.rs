@@ -1,20 +1,26 @@
 //! Fuzzes the programs in the kernel by mutated frames of the fixtures: they must do what the
 //! host's function does, and etherparse judges what they send. CAP_BPF and CAP_SYS_ADMIN.
 
-use std::ops::ControlFlow;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    ops::ControlFlow,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
-use privatelink_common::TICK_SHIFT;
-use privatelink_common::flow::{Flow, REST_TICKS};
-use privatelink_fuzz::judge::judge;
-use privatelink_fuzz::script::{Event, Random, Trace, perform, traces};
+use privatelink_common::{
+    TICK_SHIFT,
+    flow::{Flow, REST_TICKS},
+};
+use privatelink_fuzz::{
+    judge::judge,
+    script::{Event, Random, Trace, perform, traces},
+};
 use privatelink_tests::fixtures::{
     Gateway, Host, Interfaces, Kernel, Outcome, Port, with_interfaces,
 };
-use privatelink_user::tables::Tables;
+use privatelink_user::datapath::tables::Tables;
 
 /// The kernel takes no shorter frame for a test, nor one that does not fit in a page with its
 /// headroom.

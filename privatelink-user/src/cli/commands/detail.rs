@@ -1,0 +1,102 @@
+//! One thing of the gateway, for people.
+
+use std::fmt::Write as _;
+
+use super::{
+    show::{amount, target_table},
+    table::Table,
+};
+use crate::interface::types::{Connection, Endpoint, Network, Service};
+
+/// A network.
+pub(super) fn network(network: &Network) -> String {
+    let mut lines = Lines::new("network", &network.name);
+    lines.add("principal", &network.principal);
+    lines.add("subnets", &network.subnets.join(" "));
+    lines.add("interface", &network.interface);
+    match network.ifindex {
+        Some(ifindex) => lines.add("index", &ifindex.to_string()),
+        None => lines.add("index", "the host has no interface of this name"),
+    }
+    lines.add("mac", network.mac.as_deref().unwrap_or_default());
+    lines.add("mtu", &network.mtu.map(|mtu| mtu.to_string()).unwrap_or_default());
+    lines.add("xdp", network.xdp_mode.as_deref().unwrap_or("not attached"));
+    lines.text
+}
+
+/// A service.
+pub(super) fn service(service: &Service) -> String {
+    let mut lines = Lines::new("service", &service.name);
+    lines.add("provider", &service.principal);
+    lines.add("network", &service.network);
+    lines.add("listeners", &service.listeners.join(" "));
+    lines.add("acceptance", &service.acceptance);
+    lines.add("allow", &service.allow.join(" "));
+    lines.add("accept", &service.accept.join(" "));
+    lines.add("source addresses", &service.source_addresses.join(" "));
+    lines.add("endpoints", &service.endpoints.join(" "));
+    lines.add("flows", &service.active_flows.to_string());
+    lines.text + "\ntargets\n" + &target_table(&service.targets).render(2)
+}
+
+/// An endpoint.
+pub(super) fn endpoint(endpoint: &Endpoint) -> String {
+    let mut lines = Lines::new("endpoint", &endpoint.name);
+    lines.add("consumer", &endpoint.principal);
+    lines.add("network", &endpoint.network);
+    lines.add("addresses", &endpoint.addresses.join(" "));
+    lines.add("names", &endpoint.dns_names.join(" "));
+    lines.add("service", &endpoint.service);
+    lines.add("listeners", &endpoint.listeners.join(" "));
+    lines.add("state", &endpoint.state);
+    lines.add("flows", &format!("{} now, {} opened", endpoint.active_flows, endpoint.new_flows));
+    let carried = |packets: u64, bytes| format!("{packets} packets, {}", amount(bytes));
+    lines.add("in", &carried(endpoint.packets_in, endpoint.bytes_in));
+    lines.add("out", &carried(endpoint.packets_out, endpoint.bytes_out));
+    lines.add("drops", &format!("{} packets", endpoint.drops));
+    lines.text
+}
+
+/// A connection, with how it came to be what it is.
+pub(super) fn connection(connection: &Connection) -> String {
+    let mut lines = Lines::new("connection", &connection.endpoint);
+    lines.add("service", &connection.service);
+    lines.add("provider", &connection.provider);
+    lines.add("consumer", &connection.principal);
+    lines.add("network", &connection.network);
+    let drains = if connection.draining { ", draining" } else { "" };
+    lines.add("state", &format!("{}{drains}", connection.state));
+    lines.add("since", &connection.since);
+    lines.add("until", connection.until.as_deref().unwrap_or_default());
+    let mut table = Table::new(&["AT", "BY", "FROM", "TO", "UNTIL", "REASON"], &[]);
+    for step in &connection.history {
+        table.row([
+            step.at.clone(),
+            step.by.clone(),
+            step.from.clone().unwrap_or_else(|| "-".into()),
+            step.to.clone(),
+            step.until.clone().unwrap_or_else(|| "-".into()),
+            step.reason.clone(),
+        ]);
+    }
+    lines.text + "\nhistory\n" + &table.render(2)
+}
+
+/// Names and values, one pair a line.
+struct Lines {
+    text: String,
+}
+
+impl Lines {
+    fn new(kind: &str, name: &str) -> Self {
+        Self { text: format!("{kind} {name}\n") }
+    }
+
+    /// Adds a pair, unless there is nothing to say.
+    fn add(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(self.text, "  {name:<17}{value}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `privatelink plan` and `privatelink reload`: what another configuration changes.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write},
+};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{print, table::Table};
+use crate::{
+    cli::{
+        args::{Cli, PlanArgs},
+        client,
+        exit::Exit,
+    },
+    config,
+    interface::{
+        path,
+        types::{Action, Configuration, Difference, Problem, SourceText},
+    },
+};
+
+/// Shows what a configuration would change.
+pub(super) fn plan(cli: &Cli, args: &PlanArgs, out: &mut impl Write) -> Result<Exit> {
+    // The daemon may not be able to read what its user can, so it gets the text.
+    let files = match &args.path {
+        None => None,
+        Some(path) => match config::texts(path) {
+            Ok(sources) => Some(sources.texts().map(source).collect()),
+            Err(wrong) => {
+                let error = wrong.render(io::stderr().is_terminal());
+                return faulty(cli, &Problem { error, faults: wrong.to_json() }, out);
+            }
+        },
+    };
+    let asked = Configuration { files };
+    match client::send(&cli.daemon_socket(), path::PLAN, &asked) {
+        Err(client::Error::Faulty(problem)) => faulty(cli, &problem, out),
+        difference => {
+            let difference: Difference = difference?;
+            print(out, cli.json, &difference, |difference| text(difference, "would be"))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Has the daemon apply the configuration on disk.
+pub(super) fn reload(cli: &Cli, out: &mut impl Write) -> Result<Exit> {
+    match client::post(&cli.daemon_socket(), path::RELOAD) {
+        Err(client::Error::Faulty(problem)) => faulty(cli, &problem, out),
+        difference => {
+            let difference: Difference = difference?;
+            print(out, cli.json, &difference, |difference| text(difference, "were"))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn source((path, text): (&std::path::Path, &str)) -> SourceText {
+    SourceText { path: path.display().to_string(), text: text.to_owned() }
+}
+
+/// Shows the faults as `privatelink check` does.
+fn faulty(cli: &Cli, problem: &Problem, out: &mut impl Write) -> Result<Exit> {
+    if cli.json {
+        writeln!(out, "{}", json!({ "ok": false, "errors": problem.faults }))?;
+    } else {
+        eprint!("{}", problem.error);
+        eprintln!("the configuration in force stays as it is");
+    }
+    Ok(Exit::Failed)
+}
+
+fn text(difference: &Difference, are: &str) -> String {
+    let mut text = String::new();
+    for warning in &difference.warnings {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    if difference.changes.is_empty() && difference.entries == 0 {
+        return text + "nothing changes\n";
+    }
+    let mut table = Table::new(&["", "WHAT", "NAME", "FLOWS CUT", "CHANGE"], &[3]);
+    for change in &difference.changes {
+        let sign = match change.action {
+            Action::Added => "+",
+            Action::Changed => "~",
+            Action::Removed => "-",
+        };
+        let cut = if change.flows_cut == 0 { "-".into() } else { change.flows_cut.to_string() };
+        let drains = (change.flows_drained > 0).then(|| drains(change.flows_drained));
+        let mut what = change.what.iter().cloned().chain(drains);
+        let first = what.next().unwrap_or_default();
+        table.row([sign.into(), change.kind.clone(), change.name.clone(), cut, first]);
+        for more in what {
+            table.row([String::new(), String::new(), String::new(), String::new(), more]);
+        }
+    }
+    text += &table.render(0);
+    let drained = match difference.flows_drained {
+        0 => String::new(),
+        flows => format!(", {}", drains(flows)),
+    };
+    let count = |action| difference.changes.iter().filter(|one| one.action == action).count();
+    let _ = writeln!(
+        text,
+        "\n{} added, {} changed, {} removed; {} live flows {are} cut{drained}, {} map entries {are} written",
+        count(Action::Added),
+        count(Action::Changed),
+        count(Action::Removed),
+        difference.flows_cut,
+        difference.entries,
+    );
+    text
+}
+
+/// Flows whose target gets no new ones.
+fn drains(flows: u64) -> String {
+    format!("{flows} may end by themselves while their target drains")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interface::types::Change;
+
+    #[test]
+    fn a_plan_tells_each_change_and_what_it_cuts() {
+        let change = |action, kind: &str, name: &str, what: &[&str], flows_cut| Change {
+            action,
+            kind: kind.into(),
+            name: name.into(),
+            what: what.iter().map(ToString::to_string).collect(),
+            flows_cut,
+            flows_drained: flows_cut / 4,
+        };
+        let difference = Difference {
+            changes: vec![
+                change(
+                    Action::Changed,
+                    "service",
+                    "web",
+                    &["drain 5m -> 10s", "allow none -> a"],
+                    0,
+                ),
+                change(Action::Removed, "target", "web 10.0.0.11", &[], 12),
+                change(Action::Added, "endpoint", "acme-web", &["service web"], 0),
+            ],
+            flows_cut: 12,
+            flows_drained: 3,
+            entries: 3,
+            warnings: vec!["careful".into()],
+        };
+        let expected = "\
+warning: careful
+   WHAT      NAME           FLOWS CUT  CHANGE
+~  service   web                    -  drain 5m -> 10s
+                                       allow none -> a
+-  target    web 10.0.0.11         12  3 may end by themselves while their target drains
++  endpoint  acme-web               -  service web
+
+1 added, 1 changed, 1 removed; 12 live flows would be cut, 3 may end by themselves while their target drains, 3 map entries would be written
+";
+        assert_eq!(text(&difference, "would be"), expected);
+        assert_eq!(text(&Difference::default(), "were"), "nothing changes\n");
+    }
+}

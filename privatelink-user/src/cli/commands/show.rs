@@ -1,0 +1,221 @@
+//! Answers of the daemon for people.
+
+use std::collections::BTreeSet;
+
+use super::table::Table;
+use crate::interface::types::{Connection, Endpoint, Flow, Network, Service, Target, Whois};
+
+/// The networks as a table.
+pub(super) fn networks(networks: &[Network]) -> String {
+    network_table(networks).render(0)
+}
+
+/// The services as a table.
+pub(super) fn services(services: &[Service]) -> String {
+    service_table(services).render(0)
+}
+
+/// The targets as a table.
+pub(super) fn targets(targets: &[Target]) -> String {
+    target_table(targets).render(0)
+}
+
+/// The endpoints as a table.
+pub(super) fn endpoints(endpoints: &[Endpoint]) -> String {
+    endpoint_table(endpoints).render(0)
+}
+
+/// The flows as a table.
+pub(super) fn flows(flows: &[Flow]) -> String {
+    let heading = [
+        "ENDPOINT", "PROTO", "CLIENT", "ADDRESS", "SOURCE", "TARGET", "STATE", "PACKETS", "BYTES",
+        "IDLE",
+    ];
+    let mut table = Table::new(&heading, &[7, 8, 9]);
+    for flow in flows {
+        table.row([
+            flow.endpoint.clone(),
+            flow.protocol.clone(),
+            flow.client.clone(),
+            flow.address.clone(),
+            flow.source.clone(),
+            flow.target.clone(),
+            flow.state.clone(),
+            flow.packets.to_string(),
+            flow.bytes.to_string(),
+            format!("{}s", flow.idle_seconds),
+        ]);
+    }
+    table.render(0)
+}
+
+/// Who stands behind source addresses, as a table.
+pub(super) fn whois(found: &[Whois]) -> String {
+    let heading = [
+        "SOURCE",
+        "TARGET",
+        "SERVICE",
+        "PRINCIPAL",
+        "NETWORK",
+        "ENDPOINT",
+        "CLIENT",
+        "PROTO",
+        "OPENED",
+        "LAST PACKET",
+        "LIVE",
+    ];
+    let mut table = Table::new(&heading, &[]);
+    for one in found {
+        table.row([
+            one.source.clone(),
+            one.target.clone(),
+            one.service.clone(),
+            one.principal.clone(),
+            one.network.clone(),
+            one.endpoint.clone(),
+            one.client.clone(),
+            one.protocol.clone(),
+            one.opened.clone(),
+            one.last.clone(),
+            if one.live { "yes".into() } else { "no".into() },
+        ]);
+    }
+    table.render(0)
+}
+
+/// The connections as a table.
+pub(super) fn connections(connections: &[Connection]) -> String {
+    let heading = ["ENDPOINT", "SERVICE", "PRINCIPAL", "STATE", "SINCE", "UNTIL", "BY", "REASON"];
+    let mut table = Table::new(&heading, &[]);
+    for one in connections {
+        table.row([
+            one.endpoint.clone(),
+            one.service.clone(),
+            one.principal.clone(),
+            if one.draining { format!("{}, draining", one.state) } else { one.state.clone() },
+            one.since.clone(),
+            one.until.clone().unwrap_or_else(|| "-".into()),
+            one.by.clone(),
+            one.reason.clone(),
+        ]);
+    }
+    table.render(0)
+}
+
+/// A connection about which something was decided.
+pub(super) fn decided(one: &Connection) -> String {
+    let until = one.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
+    let drains = if one.draining { "; flows from before drain" } else { "" };
+    let Connection { endpoint, service, state, .. } = one;
+    format!("the connection of {endpoint} to {service} is {state}{until}{drains}\n")
+}
+
+/// Networks as a table.
+pub(super) fn network_table(networks: &[Network]) -> Table {
+    let mut table = Table::new(&["NAME", "INTERFACE", "XDP", "MTU", "PRINCIPAL", "SUBNETS"], &[3]);
+    for network in networks {
+        let missing = if network.ifindex.is_some() { "not attached" } else { "no interface" };
+        table.row([
+            network.name.clone(),
+            network.interface.clone(),
+            network.xdp_mode.clone().unwrap_or_else(|| missing.into()),
+            network.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
+            network.principal.clone(),
+            network.subnets.join(" "),
+        ]);
+    }
+    table
+}
+
+/// Services as a table.
+pub(super) fn service_table(services: &[Service]) -> Table {
+    let heading =
+        ["NAME", "PROVIDER", "NETWORK", "LISTENERS", "TARGETS", "ACCEPTANCE", "ENDPOINTS", "FLOWS"];
+    let mut table = Table::new(&heading, &[6, 7]);
+    for service in services {
+        // A target stands there once for each of its ports.
+        let addresses = |resolved: bool| {
+            let targets = service.targets.iter();
+            let targets = targets.filter(|target| !resolved || target.mac.is_some());
+            targets.map(|target| &target.address).collect::<BTreeSet<_>>().len()
+        };
+        table.row([
+            service.name.clone(),
+            service.principal.clone(),
+            service.network.clone(),
+            service.listeners.join(" "),
+            format!("{} of {} resolved", addresses(true), addresses(false)),
+            service.acceptance.clone(),
+            service.endpoints.len().to_string(),
+            service.active_flows.to_string(),
+        ]);
+    }
+    table
+}
+
+/// Targets as a table.
+pub(super) fn target_table(targets: &[Target]) -> Table {
+    let heading =
+        ["SERVICE", "ADDRESS", "PORT", "WEIGHT", "HEALTH", "FLOWS", "NEXT HOP", "MAC", "REASON"];
+    let mut table = Table::new(&heading, &[3, 5]);
+    for target in targets {
+        table.row([
+            target.service.clone(),
+            target.address.clone(),
+            target.ports.clone(),
+            target.weight.to_string(),
+            target.health.clone(),
+            target.active_flows.to_string(),
+            target.next_hop.clone().unwrap_or_default(),
+            target.mac.clone().unwrap_or_else(|| "unresolved".into()),
+            target.reason.clone(),
+        ]);
+    }
+    table
+}
+
+/// Endpoints as a table.
+pub(super) fn endpoint_table(endpoints: &[Endpoint]) -> Table {
+    let heading =
+        ["NAME", "SERVICE", "NETWORK", "ADDRESSES", "STATE", "FLOWS", "IN", "OUT", "DROPS"];
+    let mut table = Table::new(&heading, &[5, 6, 7, 8]);
+    for endpoint in endpoints {
+        table.row([
+            endpoint.name.clone(),
+            endpoint.service.clone(),
+            endpoint.network.clone(),
+            endpoint.addresses.join(" "),
+            endpoint.state.clone(),
+            endpoint.active_flows.to_string(),
+            amount(endpoint.bytes_in),
+            amount(endpoint.bytes_out),
+            endpoint.drops.to_string(),
+        ]);
+    }
+    table
+}
+
+/// Bytes in three or four characters.
+pub(super) fn amount(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut rest = bytes;
+    let mut unit = 0;
+    while rest >= 10_000 && unit + 1 < units.len() {
+        rest /= 1_000;
+        unit += 1;
+    }
+    format!("{rest} {}", units.get(unit).copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_short() {
+        for (bytes, text) in [(0, "0 B"), (9_999, "9999 B"), (10_000, "10 kB"), (u64::MAX, "18 EB")]
+        {
+            assert_eq!(amount(bytes), text);
+        }
+    }
+}

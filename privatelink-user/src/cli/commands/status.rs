@@ -1,0 +1,250 @@
+//! `privatelink status`: one screen that says whether all is well, and if not, where.
+
+use std::{cmp::Reverse, fmt::Write as _, time::Duration};
+
+use privatelink_common::Reason;
+
+use super::{
+    show::{endpoint_table, network_table, service_table},
+    table::Table,
+};
+use crate::interface::types::{FlowLog, Service, Status, Subscriber, Target};
+
+/// Lines of a table on the screen; the commands for each kind show all.
+const LINES: usize = 12;
+
+/// The screen.
+pub(super) fn status(status: &Status) -> String {
+    let readiness = if status.ready { "ready" } else { "not ready yet" };
+    let up = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
+    let mut text = format!(
+        "gateway {}: {readiness}, privatelink {}, up {up}\n{}\n",
+        status.gateway,
+        status.version,
+        verdict(status)
+    );
+    if !status.problems.is_empty() {
+        let lines: String =
+            status.problems.iter().map(|problem| format!("  {problem}\n")).collect();
+        section(&mut text, "problems", lines);
+    }
+    if !status.waiting.is_empty() {
+        section(&mut text, "waiting for a decision", waiting(status));
+    }
+    if let Some(drops) = status.recent_drops.first() {
+        let period = humantime::format_duration(Duration::from_secs(drops.seconds.max(1)));
+        section(&mut text, &format!("not forwarded in the last {period}"), recent_drops(status));
+    }
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "\nflows: {} of {}", status.flows.active, status.flows.capacity);
+    if let Some(FlowLog { to, written, lost }) = &status.flow_log {
+        let _ = writeln!(text, "flow log: {to}: {written} records written, {lost} lost");
+    }
+    for Subscriber { name, delivered, failed, dropped } in &status.subscribers {
+        let counts = format!("{delivered} events delivered, {failed} failed, {dropped} dropped");
+        let _ = writeln!(text, "told of events: {name}: {counts}");
+    }
+    section(&mut text, "networks", networks(status));
+    section(&mut text, "services", services(status));
+    section(&mut text, "endpoints", endpoints(status));
+    if let Some(drops) = drops(status) {
+        section(&mut text, "packets not forwarded", drops);
+    }
+    text
+}
+
+/// Whether all is well, in a line.
+fn verdict(status: &Status) -> String {
+    let number = |count: usize, one: &str, more: &str| {
+        let word = if count == 1 { one } else { more };
+        (count > 0).then(|| format!("{count} {word}"))
+    };
+    let unhealthy = status.services.iter().filter(|service| unwell(service)).count();
+    let found: Vec<String> = [
+        number(status.problems.len(), "problem", "problems"),
+        number(unhealthy, "service with unhealthy targets", "services with unhealthy targets"),
+        number(status.waiting.len(), "connection waits", "connections wait"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if found.is_empty() { "all is well".to_owned() } else { found.join(", ") }
+}
+
+fn unwell(service: &Service) -> bool {
+    service.targets.iter().any(|target: &Target| target.health == "unhealthy")
+}
+
+fn waiting(status: &Status) -> String {
+    let mut table = Table::new(&["ENDPOINT", "SERVICE", "PRINCIPAL", "SINCE", "DECIDE WITH"], &[]);
+    for one in status.waiting.iter().take(LINES) {
+        table.row([
+            one.endpoint.clone(),
+            one.service.clone(),
+            one.principal.clone(),
+            one.since.clone(),
+            format!("privatelink accept {0}, or reject {0}", one.endpoint),
+        ]);
+    }
+    table.render(2) + &rest(status.waiting.len(), "connections")
+}
+
+fn recent_drops(status: &Status) -> String {
+    let mut text = String::new();
+    for drops in &status.recent_drops {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {}: {} packets. {}", drops.reason, drops.packets, drops.meaning);
+        let _ = writeln!(text, "    {}", drops.advice);
+    }
+    text
+}
+
+fn networks(status: &Status) -> String {
+    let mut networks = status.networks.clone();
+    networks.sort_by_key(|network| network.xdp_mode.is_some());
+    let all = networks.len();
+    networks.truncate(LINES);
+    network_table(&networks).render(2) + &rest(all, "networks")
+}
+
+/// Those with unhealthy targets first, then the busiest.
+fn services(status: &Status) -> String {
+    let mut services = status.services.clone();
+    if services.len() > LINES {
+        services.sort_by_key(|service| (!unwell(service), Reverse(service.active_flows)));
+        services.truncate(LINES);
+    }
+    service_table(&services).render(2) + &rest(status.services.len(), "services")
+}
+
+/// If there are many, the busiest.
+fn endpoints(status: &Status) -> String {
+    let mut endpoints = status.endpoints.clone();
+    if endpoints.len() > LINES {
+        endpoints.sort_by_key(|endpoint| Reverse(endpoint.active_flows));
+        endpoints.truncate(LINES);
+    }
+    endpoint_table(&endpoints).render(2) + &rest(status.endpoints.len(), "endpoints")
+}
+
+/// What is not on the screen.
+fn rest(all: usize, command: &str) -> String {
+    match all.saturating_sub(LINES) {
+        0 => String::new(),
+        more => format!("  and {more} more: privatelink {command}\n"),
+    }
+}
+
+fn section(text: &mut String, title: &str, content: String) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "\n{title}\n{content}");
+}
+
+/// The drop counters that are not zero, with what they mean; `None` if all are.
+fn drops(status: &Status) -> Option<String> {
+    let mut table = Table::new(&["REASON", "PACKETS", "MEANING"], &[1]);
+    let mut any = false;
+    for (name, count) in status.drops.iter().filter(|(_, count)| **count > 0) {
+        let reason = Reason::ALL.iter().find(|reason| reason.name() == name);
+        let meaning = reason.map_or("", |reason| reason.meaning()).trim();
+        table.row([name.clone(), count.to_string(), meaning.to_owned()]);
+        any = true;
+    }
+    any.then(|| table.render(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interface::types::{Connection, FlowTable, Network, RecentDrops};
+
+    #[test]
+    fn the_status_shows_modes_and_what_drops_mean() {
+        let network = |name: &str, ifindex, xdp_mode: Option<&str>| Network {
+            name: name.into(),
+            interface: format!("veth-{name}"),
+            ifindex,
+            xdp_mode: xdp_mode.map(ToOwned::to_owned),
+            mtu: None,
+            principal: name.into(),
+            subnets: vec!["10.1.0.0/16".into()],
+            mac: None,
+        };
+        let status = Status {
+            gateway: "gw-a".into(),
+            version: "1.2.3".into(),
+            ready: true,
+            uptime_seconds: 61,
+            networks: vec![
+                network("acme", Some(3), Some("generic")),
+                network("globex", Some(4), None),
+                network("vendor", None, None),
+            ],
+            services: Vec::new(),
+            endpoints: Vec::new(),
+            flows: FlowTable { active: 5, capacity: 100 },
+            subscribers: Vec::new(),
+            flow_log: Some(FlowLog { to: "/f".into(), written: 7, lost: 1 }),
+            drops: [("malformed".to_owned(), 0), ("no_flow".to_owned(), 3)].into(),
+            recent_drops: vec![RecentDrops {
+                reason: "no_flow".into(),
+                packets: 2,
+                seconds: 90,
+                meaning: "A meaning.".into(),
+                advice: "Some advice".into(),
+            }],
+            waiting: vec![Connection {
+                endpoint: "late".into(),
+                service: "web".into(),
+                principal: "globex".into(),
+                since: "now".into(),
+                ..Connection::default()
+            }],
+            problems: vec!["something".into()],
+        };
+        let text = super::status(&status);
+        let titles: Vec<&str> =
+            text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
+        assert_eq!(
+            titles,
+            [
+                "gateway gw-a: ready, privatelink 1.2.3, up 1m 1s",
+                "1 problem, 1 connection waits",
+                "problems",
+                "waiting for a decision",
+                "not forwarded in the last 1m 30s",
+                "flows: 5 of 100",
+                "flow log: /f: 7 records written, 1 lost",
+                "networks",
+                "services",
+                "endpoints",
+                "packets not forwarded",
+            ]
+        );
+        for line in [
+            "  late      web      globex     now    privatelink accept late, or reject late",
+            "  no_flow: 2 packets. A meaning.",
+            "    Some advice",
+            "  acme    veth-acme    generic            acme       10.1.0.0/16",
+            "  globex  veth-globex  not attached       globex     10.1.0.0/16",
+            "  vendor  veth-vendor  no interface       vendor     10.1.0.0/16",
+            "  no_flow        3  A packet in the middle of a conversation that the gateway does not know.",
+            "  something",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
+        }
+        assert!(!text.contains("malformed"), "{text}");
+        // What is not attached comes first.
+        let place = |name: &str| text.find(&format!("veth-{name}"));
+        assert!(place("globex") < place("acme"), "{text}");
+
+        let well = Status { problems: Vec::new(), waiting: Vec::new(), ..status };
+        assert_eq!(super::status(&well).lines().nth(1), Some("all is well"));
+    }
+
+    #[test]
+    fn many_things_are_shortened() {
+        assert_eq!(rest(LINES, "endpoints"), "");
+        assert_eq!(rest(10_000, "endpoints"), "  and 9988 more: privatelink endpoints\n");
+    }
+}

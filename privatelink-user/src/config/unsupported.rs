@@ -1,0 +1,106 @@
+//! What this release does not do yet, of what a configuration can say.
+//!
+//! Nothing is ignored in silence: what bears on who may reach what, or on who is reached, is
+//! refused, and of the rest the daemon warns.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    config::{Diagnostics, Kind, Loaded},
+    model::{Model, Name, Protocol, Service},
+};
+
+/// A key that cannot do what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// What kind of thing it belongs to.
+    pub kind: Kind,
+    /// Which one.
+    pub name: Name,
+    /// The key.
+    pub key: String,
+    /// What is not done.
+    pub what: &'static str,
+    /// Whether the configuration cannot be applied.
+    pub fatal: bool,
+    /// What to do.
+    pub help: &'static str,
+}
+
+impl Unsupported {
+    /// What is wrong.
+    pub fn message(&self) -> String {
+        format!("the {} `{}`: {} in this release", self.kind.word(), self.name, self.what)
+    }
+}
+
+/// Refuses a configuration that this release cannot carry out, and returns what to warn of.
+///
+/// # Errors
+/// Everything that is refused.
+pub fn review(loaded: &Loaded) -> Result<Vec<Unsupported>, Diagnostics> {
+    let (refused, warned): (Vec<_>, Vec<_>) =
+        unsupported(&loaded.model).into_iter().partition(|item| item.fatal);
+    let refused = refused.into_iter().map(|item| {
+        loaded.sources.refuse(item.kind, &item.name, &item.key, item.message(), item.help)
+    });
+    refused.reduce(Diagnostics::and).map_or(Ok(warned), Err)
+}
+
+/// Everything in a configuration that this release does not do.
+pub fn unsupported(model: &Model) -> Vec<Unsupported> {
+    let services = model.services().values();
+    let unchecked = services.filter(|service| has_unchecked_port(service));
+    let refuse = |service: &Service| Unsupported {
+        kind: Kind::Service,
+        name: service.name.clone(),
+        key: "health_check".to_owned(),
+        what: "UDP ports cannot be checked",
+        fatal: true,
+        help: "set `port` to one where the targets answer over TCP",
+    };
+    unchecked.map(refuse).collect()
+}
+
+/// Whether a target would be asked over TCP on a port where it only has UDP.
+fn has_unchecked_port(service: &Service) -> bool {
+    let ports = |protocol| -> BTreeSet<_> {
+        let of_protocol = service.listeners.iter().filter(move |one| one.protocol == protocol);
+        of_protocol.map(|listener| listener.target_ports.first()).collect()
+    };
+    let asks_each = service.health_check.as_ref().is_some_and(|check| check.port.is_none());
+    asks_each && !ports(Protocol::Udp).is_subset(&ports(Protocol::Tcp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn find(text: &str) -> Vec<(String, bool)> {
+        let model = config::from_text("test.toml", text).unwrap_or_else(|wrong| panic!("{wrong}"));
+        unsupported(&model.model).into_iter().map(|item| (item.key, item.fatal)).collect()
+    }
+
+    const PARTS: &str = include_str!("../desired/tests.toml");
+
+    #[test]
+    fn the_examples_are_supported() {
+        assert_eq!(find(include_str!("../../../examples/quickstart.toml")), []);
+        assert_eq!(find(PARTS), []);
+    }
+
+    #[test]
+    fn a_check_of_udp_needs_a_port_that_answers_over_tcp() {
+        let check = |keys| {
+            let table = format!("health_check = {{ protocol = \"tcp\"{keys} }}");
+            PARTS.replace("# rules", &table)
+        };
+        assert_eq!(find(&check("")), [("health_check".to_owned(), true)]);
+        assert_eq!(find(&check(", port = 80")), []);
+        assert_eq!(find(&check("").replace("port = 53", "port = 80")), []);
+        let refused = review(&config::from_text("test.toml", &check("")).unwrap()).unwrap_err();
+        let text = refused.render(false);
+        assert!(text.contains("the service `web`: UDP ports cannot be checked"), "{text}");
+    }
+}

@@ -1,0 +1,155 @@
+//! The program on interfaces.
+
+use std::{
+    fmt, io,
+    os::fd::{AsFd, OwnedFd},
+    sync::PoisonError,
+};
+
+use super::{Datapath, error::Error, netlink, pins::PinnedLink, sys};
+
+/// Where in the kernel the program runs on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver.
+    Native,
+    /// In the network stack, since the driver cannot: several times slower.
+    Generic,
+}
+
+impl Mode {
+    /// The name in messages and lists.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An interface with our program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Its index.
+    pub ifindex: u32,
+    /// Where the program runs.
+    pub mode: Mode,
+}
+
+impl Datapath {
+    /// Attaches the program to an interface of the calling thread's network namespace; in the
+    /// driver, or else in the network stack. Where an earlier daemon's program is attached, this
+    /// one takes its place between two packets.
+    ///
+    /// Fill the maps first: packets are forwarded from here on.
+    ///
+    /// # Errors
+    /// When somebody else's program is there, or the interface does not take one; the message
+    /// says what to do.
+    pub fn attach(&self, ifindex: u32, name: &str) -> Result<Attached, Error> {
+        self.remove_dead_links()?;
+        let replaced = self.pinned_links()?.into_iter().find(|link| link.ifindex == ifindex);
+        let program = self.program_fd();
+        if let Some(link) = replaced {
+            sys::update_link(link.link.as_fd(), program).map_err(|error| refused(name, error))?;
+            self.retire_stages()?;
+            return self.mode_of(ifindex).map(|mode| Attached { ifindex, mode });
+        }
+        let (link, mode) = match sys::create_link(program, ifindex, Mode::Native) {
+            Ok(link) => (link, Mode::Native),
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                let link = sys::create_link(program, ifindex, Mode::Generic);
+                (link.map_err(|error| refused_at(ifindex, name, error))?, Mode::Generic)
+            }
+            Err(error) => return Err(refused_at(ifindex, name, error)),
+        };
+        self.keep_link(ifindex, link)?;
+        Ok(Attached { ifindex, mode })
+    }
+
+    /// Takes the program off an interface, at once. Nothing happens if it is not there.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn detach(&self, ifindex: u32) -> Result<(), Error> {
+        self.remove_dead_links()?;
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(&ifindex);
+        let pinned = self.pinned_links()?;
+        pinned.iter().filter(|link| link.ifindex == ifindex).try_for_each(PinnedLink::remove)?;
+        self.retire_stages()
+    }
+
+    /// The interfaces that have our program, also those to which an earlier daemon attached it.
+    ///
+    /// # Errors
+    /// When the pins cannot be read, or the kernel does not answer.
+    pub fn attached(&self) -> Result<Vec<Attached>, Error> {
+        self.remove_dead_links()?;
+        let held = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut indices: Vec<u32> = held.keys().copied().collect();
+        drop(held);
+        indices.extend(self.pinned_links()?.iter().map(|link| link.ifindex));
+        indices.sort_unstable();
+        // An interface may go between the two questions, and is not attached then.
+        let mode = |ifindex| self.mode_of(ifindex).ok().map(|mode| Attached { ifindex, mode });
+        Ok(indices.into_iter().filter(|ifindex| *ifindex != 0).filter_map(mode).collect())
+    }
+
+    /// Unpins the attachments to interfaces that are gone.
+    pub(super) fn remove_dead_links(&self) -> Result<(), Error> {
+        let links = self.pinned_links()?;
+        links.iter().filter(|link| link.ifindex == 0).try_for_each(PinnedLink::remove)
+    }
+
+    /// Lets go of what programs before this one called, once no interface runs them.
+    pub(super) fn retire_stages(&self) -> Result<(), Error> {
+        self.pins.as_ref().map_or(Ok(()), |held| held.pins.retire_stages(Some(self.program_id)))
+    }
+
+    fn pinned_links(&self) -> Result<Vec<PinnedLink>, Error> {
+        self.pins.as_ref().map_or_else(|| Ok(Vec::new()), |held| held.pins.links())
+    }
+
+    fn keep_link(&self, ifindex: u32, link: OwnedFd) -> Result<(), Error> {
+        let Some(held) = &self.pins else {
+            self.links.lock().unwrap_or_else(PoisonError::into_inner).insert(ifindex, link);
+            return Ok(());
+        };
+        let path = held.pins.link_path(ifindex);
+        sys::pin(link.as_fd(), &path).map_err(Error::path("pin", &path))
+    }
+
+    fn mode_of(&self, ifindex: u32) -> Result<Mode, Error> {
+        let occupant =
+            netlink::occupant(ifindex).map_err(|source| Error::Netlink { ifindex, source })?;
+        let missing = || Error::Netlink {
+            ifindex,
+            source: io::Error::other("it has no XDP program, though it is attached"),
+        };
+        occupant.mode.ok_or_else(missing)
+    }
+}
+
+/// Looks for the culprit: the error number alone does not name it.
+fn refused_at(ifindex: u32, name: &str, error: io::Error) -> Error {
+    let occupant = netlink::occupant(ifindex);
+    match (error.raw_os_error(), occupant) {
+        (Some(libc::EBUSY | libc::EEXIST), occupant) => {
+            let program = occupant.ok().and_then(|occupant| occupant.program);
+            Error::Occupied { interface: name.to_owned(), program }
+        }
+        // The kernel says "invalid argument" of an interface that is not there.
+        (Some(libc::EINVAL), Err(absent)) => refused(name, absent),
+        _ => refused(name, error),
+    }
+}
+
+fn refused(name: &str, source: io::Error) -> Error {
+    Error::Attach { interface: name.to_owned(), source }
+}

@@ -1,0 +1,191 @@
+//! What can go wrong between the daemon and the kernel's BPF.
+
+use std::{
+    error::Error as StdError,
+    io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use crate::datapath::store::StoreError;
+
+/// A failure to load, pin, attach or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The pin directory is elsewhere.
+    #[error(
+        "{path} is not on a BPF file system: mount one with `mount -t bpf bpf /sys/fs/bpf`, \
+         or set gateway.pin_dir to a directory on one"
+    )]
+    NotBpffs {
+        /// The pin directory.
+        path: PathBuf,
+    },
+    /// The pin directory holds something of somebody else.
+    #[error(
+        "{path} is not privatelink's ({what}): remove it, or set gateway.pin_dir to a directory \
+         of its own"
+    )]
+    Foreign {
+        /// What was found.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A file or directory below the pin directory cannot be used.
+    #[error("cannot {action} {path}{}", needs(.source))]
+    Path {
+        /// What was to be done.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it was not.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process works on the same pins.
+    #[error(
+        "another privatelink uses {path}: stop it, or give this one a gateway.pin_dir of its own"
+    )]
+    InUse {
+        /// The pin directory.
+        path: PathBuf,
+    },
+    /// The embedded object is not what the daemon was built for.
+    #[error("the BPF object is damaged ({what}): build privatelink again")]
+    Object {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The kernel does not take the object.
+    #[error("the kernel does not take the BPF {what}{}", needs(.source.as_ref()))]
+    Load {
+        /// Which part.
+        what: &'static str,
+        /// Why; with the verifier's log if it was the verifier.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The maps cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Somebody else's program is on the interface.
+    #[error(
+        "interface {interface} has {} that is not privatelink's: look at it with \
+         `bpftool prog show`, and take it off with `ip link set dev {interface} xdp off` or the \
+         tool that attached it",
+        occupant(*.program)
+    )]
+    Occupied {
+        /// The interface.
+        interface: String,
+        /// Id of that program, where the kernel says.
+        program: Option<u32>,
+    },
+    /// The program cannot be attached.
+    #[error("cannot attach to interface {interface}: {}", attach_advice(.source, .interface))]
+    Attach {
+        /// The interface.
+        interface: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The program cannot be taken off an interface.
+    #[error("cannot detach from the interface with index {ifindex}{}", needs(.source))]
+    Detach {
+        /// The interface.
+        ifindex: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel does not say which program an interface has.
+    #[error("cannot ask the kernel about the interface with index {ifindex}")]
+    Netlink {
+        /// The interface.
+        ifindex: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The flow table or the counters cannot be read.
+    #[error("cannot read {what}")]
+    Read {
+        /// What.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The program cannot be run on a packet.
+    #[error("cannot run the program on a packet of {bytes} bytes")]
+    TestRun {
+        /// Length of the packet.
+        bytes: usize,
+        /// Why.
+        #[source]
+        source: Box<aya::programs::ProgramError>,
+    },
+}
+
+impl Error {
+    pub(super) fn path(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Path { action, path, source }
+    }
+
+    pub(super) fn load<E: StdError + Send + Sync + 'static>(
+        what: &'static str,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Load { what, source: Box::new(source) }
+    }
+}
+
+/// What to do about a refusal, wherever in the chain of causes it stands.
+fn needs(error: &(dyn StdError + 'static)) -> &'static str {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        match code {
+            Some(libc::EPERM | libc::EACCES) => {
+                return ": run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON and a pin \
+                        directory of that user";
+            }
+            Some(libc::ENOMEM | libc::E2BIG) => {
+                return ": there is not enough memory; lower gateway.max_flows, or raise the \
+                        memory limit (LimitMEMLOCK before Linux 5.11)";
+            }
+            Some(_) | None => cause = error.source(),
+        }
+    }
+    ""
+}
+
+fn occupant(id: Option<u32>) -> String {
+    id.map_or_else(|| "an XDP program".to_owned(), |id| format!("XDP program {id}"))
+}
+
+fn attach_advice(error: &io::Error, interface: &str) -> String {
+    match error.raw_os_error() {
+        Some(libc::ERANGE) => format!(
+            "its MTU is larger than the driver's XDP takes; lower it with \
+             `ip link set dev {interface} mtu 3498`"
+        ),
+        Some(libc::ENOSPC) => format!(
+            "it has fewer receive queues than its peer has transmit queues; give it more with \
+             `ethtool -L {interface} rx N`, or the peer fewer with `ethtool -L PEER tx N`"
+        ),
+        Some(libc::ENODEV) => "there is no such interface in this network namespace".to_owned(),
+        Some(libc::EPERM | libc::EACCES) => {
+            "it takes CAP_BPF and CAP_NET_ADMIN; run as root".to_owned()
+        }
+        Some(libc::EINVAL) => "the kernel does not take XDP here; it must be Linux 5.18 or newer, \
+                               and the interface no member of a bond or a team"
+            .to_owned(),
+        Some(libc::EOPNOTSUPP) => "neither the driver nor the kernel can run XDP on it".to_owned(),
+        _ => "see the cause; `privatelink doctor` checks interfaces".to_owned(),
+    }
+}

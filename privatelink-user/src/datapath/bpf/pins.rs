@@ -1,0 +1,285 @@
+//! The pin directory: what keeps forwarding while no daemon runs.
+//!
+//! It holds `SETTINGS`, the maps and the programs by name, and two directories:
+//!
+//! - `links`: one attachment per interface, by interface index. An index does not change with the
+//!   name, and the kernel says which interface a link is on, so a reused index cannot be mistaken
+//!   for the interface that was.
+//! - `stages`: the map through which a program calls its second stage, by the id of the program.
+//!   The kernel empties such a map when its last pin and descriptor go, so each stays until no
+//!   interface runs its program any more.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, ErrorKind},
+    iter,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use aya::maps::MapData;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+use privatelink_common::{Stage, maps};
+
+use super::{
+    error::Error,
+    fdinfo::{self, Object, Shape},
+    maps::adoptable,
+    settings::{self, Settings},
+    sys,
+};
+
+/// The directory of the attachments.
+const LINKS: &str = "links";
+/// The directory of the later stages.
+const STAGES: &str = "stages";
+/// The kernel keeps this much of a map's name.
+const NAME_LENGTH: usize = 15;
+
+/// The programs, by the names of their pins.
+pub(super) fn programs() -> impl Iterator<Item = &'static str> {
+    iter::once(maps::PROGRAM).chain(Stage::ALL.iter().map(|stage| stage.program()))
+}
+
+/// A pin directory.
+#[derive(Debug)]
+pub(super) struct Pins {
+    root: PathBuf,
+}
+
+/// What a pin directory holds.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// Our maps.
+    pub maps: BTreeMap<&'static str, Shape>,
+    /// What the flow table was made with.
+    pub settings: Option<Settings>,
+    /// What is not ours, and what it is.
+    pub foreign: Vec<(PathBuf, &'static str)>,
+}
+
+/// A pinned attachment.
+pub(super) struct PinnedLink {
+    /// Index of the interface, 0 once it is gone.
+    pub ifindex: u32,
+    /// Id of the program.
+    pub program: u32,
+    /// The attachment.
+    pub link: OwnedFd,
+    /// Where it is pinned.
+    pub path: PathBuf,
+}
+
+impl Pins {
+    pub(super) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Makes the directory, and keeps other daemons out of it for as long as the result lives.
+    pub(super) fn prepare(&self) -> Result<Flock<fs::File>, Error> {
+        let mut ancestors = self.root.ancestors();
+        let existing = ancestors.find(|path| path.exists()).unwrap_or(Path::new("/"));
+        let kind =
+            statfs(existing).map_err(io::Error::from).map_err(Error::path("look at", existing))?;
+        if kind.filesystem_type() != BPF_FS_MAGIC {
+            return Err(Error::NotBpffs { path: self.root.clone() });
+        }
+        for directory in [self.path(LINKS), self.path(STAGES)] {
+            fs::create_dir_all(&directory).map_err(Error::path("create", &directory))?;
+        }
+        let directory = fs::File::open(&self.root).map_err(Error::path("open", &self.root))?;
+        Flock::lock(directory, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| Error::InUse { path: self.root.clone() })
+    }
+
+    /// Looks at everything in the directory.
+    pub(super) fn survey(&self) -> Result<Survey, Error> {
+        let mut survey = Survey::default();
+        for path in list(&self.root)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if [LINKS, STAGES].contains(&name) && path.is_dir() {
+                continue;
+            }
+            let map = adoptable().find(|map| *map == name);
+            match (open(&path)?, map) {
+                (Some((_, Object::Program(_))), _) if programs().any(|program| program == name) => {
+                }
+                (Some((fd, Object::Map(shape))), _) if name == settings::NAME => {
+                    survey.settings = Settings::read(fd, &shape);
+                }
+                (Some((fd, Object::Map(shape))), Some(map)) if is_named(&fd, map) => {
+                    survey.maps.insert(map, shape);
+                }
+                (found, _) => survey.foreign.push((path, describe(found))),
+            }
+        }
+        let link = |object| matches!(object, Object::XdpLink { .. });
+        self.survey_numbered(LINKS, link, &mut survey)?;
+        self.survey_numbered(STAGES, |object| matches!(object, Object::Map(_)), &mut survey)?;
+        Ok(survey)
+    }
+
+    fn survey_numbered(
+        &self,
+        directory: &str,
+        belongs: impl Fn(Object) -> bool,
+        survey: &mut Survey,
+    ) -> Result<(), Error> {
+        for path in list(&self.path(directory))? {
+            let found = open(&path)?;
+            let ours = found.as_ref().is_some_and(|(_, object)| belongs(*object));
+            if !ours || number_of(&path).is_none() {
+                survey.foreign.push((path, describe(found)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The attachments, dead ones included.
+    pub(super) fn links(&self) -> Result<Vec<PinnedLink>, Error> {
+        let mut links = Vec::new();
+        for path in list(&self.path(LINKS))? {
+            if let Some((link, Object::XdpLink { ifindex, program })) = open(&path)?
+                && number_of(&path).is_some()
+            {
+                links.push(PinnedLink { ifindex, program, link, path });
+            }
+        }
+        Ok(links)
+    }
+
+    /// Lets go of the second stages of programs that no interface runs, but for `current`.
+    pub(super) fn retire_stages(&self, current: Option<u32>) -> Result<(), Error> {
+        let links = self.links()?;
+        let is_used = |id| current == Some(id) || links.iter().any(|link| link.program == id);
+        for path in list(&self.path(STAGES))? {
+            if number_of(&path).is_some_and(|id| !is_used(id)) {
+                remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything of ours off the interfaces and out of the file system.
+    pub(super) fn remove_all(&self) -> Result<(), Error> {
+        if !self.root.exists() {
+            return Ok(());
+        }
+        let survey = self.survey()?;
+        for link in self.links()? {
+            link.remove()?;
+        }
+        self.retire_stages(None)?;
+        for name in adoptable().chain(programs()).chain([settings::NAME]) {
+            let path = self.path(name);
+            if !survey.foreign.iter().any(|(foreign, _)| *foreign == path) {
+                remove_file(&path)?;
+            }
+        }
+        if let Some((path, what)) = survey.foreign.into_iter().next() {
+            return Err(Error::Foreign { path, what });
+        }
+        for directory in [self.path(LINKS), self.path(STAGES)] {
+            absent_is_fine(fs::remove_dir(&directory))
+                .map_err(Error::path("remove", &directory))?;
+        }
+        match absent_is_fine(fs::remove_dir(&self.root)) {
+            // Made by root for a daemon that is not: it stays, and is empty.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+            done => done.map_err(Error::path("remove", &self.root)),
+        }
+    }
+
+    /// Where an object of this name is pinned.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Where the attachment to an interface is pinned.
+    pub(super) fn link_path(&self, ifindex: u32) -> PathBuf {
+        self.path(LINKS).join(ifindex.to_string())
+    }
+
+    /// Where the second stage of a program is pinned.
+    pub(super) fn stage_path(&self, program: u32) -> PathBuf {
+        self.path(STAGES).join(program.to_string())
+    }
+}
+
+impl PinnedLink {
+    /// Detaches and unpins.
+    pub(super) fn remove(&self) -> Result<(), Error> {
+        if self.ifindex != 0 {
+            let ifindex = self.ifindex;
+            // Removing the file alone would detach some time later.
+            match sys::detach_link(self.link.as_fd()) {
+                // The interface went in the meantime.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                done => done.map_err(|source| Error::Detach { ifindex, source })?,
+            }
+        }
+        remove_file(&self.path)
+    }
+}
+
+/// Removes a pin that may be absent.
+pub(super) fn remove_file(path: &Path) -> Result<(), Error> {
+    absent_is_fine(fs::remove_file(path)).map_err(Error::path("remove", path))
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn list(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::path("read", directory))?,
+    };
+    entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()
+        .map_err(Error::path("read", directory))
+}
+
+/// Opens a pin; `None` if it is nothing of BPF.
+fn open(path: &Path) -> Result<Option<(OwnedFd, Object)>, Error> {
+    match sys::open(path) {
+        Ok(fd) => {
+            let object = fdinfo::read(fd.as_fd()).map_err(Error::path("look at", path))?;
+            Ok(Some((fd, object)))
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(Error::path("open", path)(error))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_named(fd: &OwnedFd, name: &str) -> bool {
+    let copy = fd.try_clone().ok().and_then(|fd| MapData::from_fd(fd).ok());
+    let info = copy.and_then(|map| map.info().ok());
+    let kept = name.get(..NAME_LENGTH).unwrap_or(name);
+    info.is_some_and(|info| info.name() == kept.as_bytes())
+}
+
+fn number_of(path: &Path) -> Option<u32> {
+    path.file_name()?.to_str()?.parse().ok()
+}
+
+fn describe(found: Option<(OwnedFd, Object)>) -> &'static str {
+    match found {
+        None => "no pinned object",
+        Some((_, Object::Map(_))) => "a map of another name",
+        Some((_, Object::Program(_))) => "a program",
+        Some((_, Object::XdpLink { .. })) => "an attachment",
+        Some((_, Object::Other)) => "some other BPF object",
+    }
+}

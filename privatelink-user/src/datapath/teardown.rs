@@ -1,0 +1,134 @@
+//! The content of the maps while flows are ended that may not go on.
+//!
+//! A flow names records by index, and its two slots are found through what those hold. So what is
+//! to go, or to become something else, stays for a moment, marked as gone: the sweep ends its
+//! flows and tells both ends, and then the records can follow.
+
+use privatelink_common::{Admission, Endpoint, Source, Target, TargetState};
+
+use crate::datapath::tables::Tables;
+
+/// What the maps hold between `actual` and `wanted`, if flows have to be ended on the way.
+pub fn between(actual: &Tables, wanted: &Tables) -> Option<Tables> {
+    let mut parting = wanted.clone();
+    let mut ends = false;
+    for (index, old) in &actual.endpoints {
+        match wanted.endpoints.get(index) {
+            Some(new) if is_same_endpoint(old, new) => ends |= is_tightened(old, new),
+            _ => {
+                let rejected = Admission::Rejected as u32;
+                let gone = Endpoint { admission: rejected, rule_count: 0, limits: 0, ..*old };
+                parting.endpoints.insert(*index, gone);
+                if let Some(service) = actual.services.get(&old.service) {
+                    parting.services.entry(old.service).or_insert(*service);
+                }
+                ends = true;
+            }
+        }
+    }
+    for (index, old) in &actual.targets {
+        let present = TargetState::Present as u32;
+        let stays = wanted.targets.get(index).is_some_and(|new| {
+            (new.address, new.network) == (old.address, old.network)
+                && (new.state == old.state || new.state == present)
+        });
+        if !stays {
+            parting.targets.insert(*index, Target { state: TargetState::Gone as u32, ..*old });
+            ends = true;
+        }
+    }
+    for (index, old) in &actual.sources {
+        if wanted.sources.get(index).is_none_or(|new| new.address != old.address) {
+            parting.sources.insert(*index, Source { gone: 1, ..*old });
+            ends = true;
+        }
+    }
+    ends.then_some(parting)
+}
+
+/// Whether flows of an endpoint still find it.
+fn is_same_endpoint(old: &Endpoint, new: &Endpoint) -> bool {
+    let whose =
+        |endpoint: &Endpoint| (endpoint.v4, endpoint.v6, endpoint.network, endpoint.service);
+    whose(old) == whose(new)
+}
+
+/// Whether flows that were allowed may not be any more.
+fn is_tightened(old: &Endpoint, new: &Endpoint) -> bool {
+    let admits = |endpoint: &Endpoint| Admission::carries(endpoint.admission);
+    let rules = |endpoint: &Endpoint| (endpoint.rules, endpoint.rule_count);
+    admits(old) && !admits(new) || rules(old) != rules(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use privatelink_common::Service;
+
+    fn endpoint(service: u32) -> Endpoint {
+        let admission = Admission::Available as u32;
+        Endpoint { v4: 7, service, admission, ..Endpoint::default() }
+    }
+
+    fn tables() -> Tables {
+        let mut tables = Tables::default();
+        tables.services.insert(1, Service::default());
+        tables.endpoints.insert(3, endpoint(1));
+        tables.targets.insert(4, Target { state: 1, network: 2, ..Target::default() });
+        tables.sources.insert(5, Source::default());
+        tables
+    }
+
+    #[test]
+    fn nothing_ends_where_nothing_is_taken_away() {
+        assert_eq!(between(&tables(), &tables()), None);
+        assert_eq!(between(&Tables::default(), &tables()), None);
+        let mut more = tables();
+        more.endpoints.insert(9, endpoint(1));
+        more.targets.entry(4).or_default().hop = [1; 6];
+        assert_eq!(between(&tables(), &more), None);
+    }
+
+    #[test]
+    fn what_goes_stays_for_a_moment_marked_as_gone() {
+        let parting = between(&tables(), &Tables::default()).unwrap();
+        assert_eq!(parting.endpoints[&3].admission, Admission::Rejected as u32);
+        assert_eq!(parting.endpoints[&3].v4, 7);
+        assert_eq!(parting.targets[&4].state, TargetState::Gone as u32);
+        assert_eq!(parting.sources[&5].gone, 1);
+        assert!(parting.services.contains_key(&1));
+        // Nothing is left that would have to end.
+        assert!(parting.locals.is_empty());
+    }
+
+    #[test]
+    fn what_becomes_something_else_goes_first() {
+        let mut other = tables();
+        other.endpoints.entry(3).or_default().v4 = 8;
+        other.targets.entry(4).or_default().network = 9;
+        let parting = between(&tables(), &other).unwrap();
+        assert_eq!((parting.endpoints[&3].v4, parting.endpoints[&3].admission), (7, 3));
+        assert_eq!((parting.targets[&4].network, parting.targets[&4].state), (2, 2));
+    }
+
+    #[test]
+    fn a_target_that_falls_ill_loses_its_flows_and_one_that_recovers_does_not() {
+        let mut ill = tables();
+        ill.targets.entry(4).or_default().state = TargetState::Gone as u32;
+        assert_eq!(between(&tables(), &ill), Some(ill.clone()));
+        assert_eq!(between(&ill, &ill), None);
+        assert_eq!(between(&ill, &tables()), None);
+        assert_eq!(between(&ill, &Tables::default()).unwrap().targets, ill.targets);
+    }
+
+    #[test]
+    fn a_rejected_or_tightened_endpoint_is_swept_at_once() {
+        let mut rejected = tables();
+        rejected.endpoints.entry(3).or_default().admission = Admission::Rejected as u32;
+        assert_eq!(between(&tables(), &rejected), Some(rejected.clone()));
+        assert_eq!(between(&rejected, &tables()), None);
+        let mut tightened = tables();
+        tightened.endpoints.entry(3).or_default().rule_count = 1;
+        assert_eq!(between(&tables(), &tightened), Some(tightened));
+    }
+}

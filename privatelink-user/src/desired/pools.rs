@@ -1,0 +1,297 @@
+//! Which targets take the new flows of which listener, and where the tables stand that say so.
+//!
+//! Each listener refers to two ranges of the backend table, one for clients of each family. A
+//! packet may be reading a range while another one takes its place, so a range is never changed:
+//! other content gets other places, and what is given up is free once no listener refers to it.
+//! Where a table stands follows from what it was when it was made, and after a start from what
+//! the maps hold; nothing else refers to it, so that nobody has to remember it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use privatelink_common::{Pool, maps};
+
+use super::maglev::{self, Member, PLACES};
+use crate::{
+    datapath::tables::Tables,
+    model::{Listener, Model, Name, Service},
+    state::{
+        ids::{Family, Ids},
+        targets::{Health, Inputs, addresses, behind, key},
+    },
+};
+
+/// A service whose targets find no room in the backend table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there is no room for the targets of the service `{service}`: the gateway's table has \
+     {} places, and each target takes at least one in every service with several; use fewer \
+     targets, or fewer weights that differ",
+    maps::MAX_BACKENDS
+)]
+pub struct NoRoom {
+    /// The service.
+    pub service: Name,
+}
+
+/// The pools of every listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pools {
+    services: BTreeMap<u32, Arranged>,
+    /// Where to look for room first.
+    cursor: u32,
+}
+
+/// The pools of one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Arranged {
+    tables: BTreeMap<Share, Table>,
+    listeners: Vec<[Pool; 2]>,
+}
+
+/// What a table is made of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Share {
+    members: Vec<Member>,
+    length: u32,
+}
+
+/// A table in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Table {
+    first: u32,
+    targets: Vec<u32>,
+}
+
+impl Table {
+    fn pool(&self) -> Pool {
+        Pool { first: self.first, count: len(&self.targets) }
+    }
+}
+
+impl Pools {
+    /// The pools of a service's listeners, in their order, for clients of each family.
+    pub fn of(&self, service: u32) -> &[[Pool; 2]] {
+        self.services.get(&service).map_or(&[], |one| &one.listeners)
+    }
+
+    /// What stands in the backend table for a service.
+    pub fn entries(&self, service: u32) -> impl Iterator<Item = (u32, u32)> {
+        let tables = self.services.get(&service).into_iter().flat_map(|one| one.tables.values());
+        tables.flat_map(|table| (table.first..).zip(table.targets.iter().copied()))
+    }
+
+    /// Whether some listener of a service sends new flows to a target.
+    pub fn uses(&self, service: u32, target: u32) -> bool {
+        let shares = self.services.get(&service).into_iter().flat_map(|one| one.tables.keys());
+        shares.flat_map(|share| &share.members).any(|member| member.index == target)
+    }
+
+    /// Brings every pool after the configuration and what is known of targets. `actual` is what
+    /// the maps hold: no range is given out that a listener there refers to, and a table that
+    /// stands there already stays where it is.
+    ///
+    /// Returns the services that find no room; they have no pools then.
+    pub fn arrange(
+        &mut self,
+        model: &Model,
+        ids: &Ids,
+        inputs: &Inputs,
+        actual: &Tables,
+    ) -> Vec<NoRoom> {
+        let places = places(model, inputs);
+        let services = model.services().values();
+        let wanted: Vec<(&Service, u32, Vec<[Share; 2]>)> = services
+            .filter_map(|service| {
+                let shares = |one| shares(service, one, ids, inputs, places);
+                let listeners = service.listeners.iter().map(shares).collect();
+                Some((service, ids.service(service)?, listeners))
+            })
+            .collect();
+        let mut floor = Floor::of(self, actual);
+        let mut old = std::mem::take(&mut self.services);
+        let mut full = Vec::new();
+        for (service, index, listeners) in wanted {
+            let mut known = old.remove(&index).unwrap_or_default().tables;
+            let mut arranged = Arranged::default();
+            for share in listeners.iter().flatten().filter(|share| !share.members.is_empty()) {
+                if arranged.tables.contains_key(share) {
+                    continue;
+                }
+                let table = known.remove(share).or_else(|| floor.place(share, &mut self.cursor));
+                match table {
+                    Some(table) => drop(arranged.tables.insert(share.clone(), table)),
+                    None => full.push(NoRoom { service: service.name.clone() }),
+                }
+            }
+            let pool =
+                |share: &Share| arranged.tables.get(share).map_or(Pool::default(), Table::pool);
+            arranged.listeners = listeners.iter().map(|[v4, v6]| [pool(v4), pool(v6)]).collect();
+            self.services.insert(index, arranged);
+        }
+        full.dedup();
+        full
+    }
+}
+
+/// Which parts of the backend table are free, and what stands in the others.
+struct Floor {
+    /// Ends of ranges by their beginnings.
+    taken: BTreeMap<u32, u32>,
+    /// After a start, the tables that the maps hold.
+    found: BTreeMap<Vec<u32>, u32>,
+}
+
+impl Floor {
+    fn of(pools: &Pools, actual: &Tables) -> Self {
+        let tables = pools.services.values().flat_map(|one| one.tables.values());
+        let mut ranges: BTreeSet<(u32, u32)> =
+            tables.map(|table| (table.first, table.pool().count)).collect();
+        let listeners = actual.listeners.values();
+        let seen: BTreeSet<(u32, u32)> = listeners
+            .flat_map(|listener| [listener.backends_v4, listener.backends_v6])
+            .filter(|pool| pool.count != 0)
+            .map(|pool| (pool.first, pool.count))
+            .collect();
+        let mut found = BTreeMap::new();
+        if pools.services.is_empty() {
+            for (first, count) in &seen {
+                let places = *first..first.saturating_add(*count);
+                let held = actual.backends.range(places).map(|(_, target)| *target);
+                found.insert(held.collect(), *first);
+            }
+        }
+        ranges.extend(seen);
+        let mut taken: BTreeMap<u32, u32> = BTreeMap::new();
+        for (first, count) in ranges {
+            let end = first.saturating_add(count);
+            match taken.last_entry() {
+                // They overlap where somebody else wrote the maps.
+                Some(mut last) if *last.get() > first => {
+                    let furthest = end.max(*last.get());
+                    last.insert(furthest);
+                }
+                Some(_) | None => drop(taken.insert(first, end)),
+            }
+        }
+        Self { taken, found }
+    }
+
+    /// Puts a table where it stands already, or where there is room; a shorter one rather than
+    /// none.
+    fn place(&mut self, share: &Share, cursor: &mut u32) -> Option<Table> {
+        let mut length = share.length;
+        loop {
+            let targets = maglev::table(&share.members, length);
+            let count = len(&targets);
+            if let Some(first) = self.found.get(&targets).copied() {
+                return Some(Table { first, targets });
+            }
+            if let Some(first) = self.room(count, cursor) {
+                self.taken.insert(first, first + count);
+                return Some(Table { first, targets });
+            }
+            length = maglev::shorter(length)?;
+        }
+    }
+
+    /// Finds room at the cursor or, once around, before it.
+    fn room(&self, count: u32, cursor: &mut u32) -> Option<u32> {
+        for start in [*cursor, 0] {
+            let mut first = start;
+            let before = self.taken.range(..start).next_back();
+            first = before.map_or(first, |(_, end)| first.max(*end));
+            for (next, end) in self.taken.range(start..) {
+                if first + count <= *next {
+                    break;
+                }
+                first = first.max(*end);
+            }
+            if first + count <= maps::MAX_BACKENDS {
+                *cursor = first + count;
+                return Some(first);
+            }
+        }
+        None
+    }
+}
+
+/// What the tables of a listener are made of, for clients of each family: targets of their own,
+/// or of the other where there are none.
+fn shares(
+    service: &Service,
+    listener: &Listener,
+    ids: &Ids,
+    inputs: &Inputs,
+    places: u32,
+) -> [Share; 2] {
+    let all = behind(service, listener, inputs);
+    let takes = takers(service, listener, inputs);
+    let [v4, v6] = Family::BOTH.map(|family| {
+        let of_family = takes.iter().filter(|(address, _)| family.holds(**address));
+        let members: Vec<Member> = of_family
+            .filter_map(|(address, weight)| {
+                let index = ids.target(service, *address)?;
+                Some(Member { address: *address, index, weight: *weight })
+            })
+            .collect();
+        // Of all targets, so that others' places stay when one falls ill.
+        let weights = all.iter().filter(|(address, _)| family.holds(**address));
+        let length = maglev::length(weights.map(|(_, weight)| weight.get()), places);
+        Share { length: if members.len() == 1 { 1 } else { length }, members }
+    });
+    match (v4.members.is_empty(), v6.members.is_empty()) {
+        (true, false) => [v6.clone(), v6],
+        (false, true) => [v4.clone(), v4],
+        _ => [v4, v6],
+    }
+}
+
+/// The targets that take new flows of a listener, with their weights.
+fn takers(service: &Service, listener: &Listener, inputs: &Inputs) -> BTreeMap<IpAddr, u32> {
+    let all = behind(service, listener, inputs).into_iter();
+    let mut all: BTreeMap<IpAddr, u32> =
+        all.map(|(a, weight)| (a, weight.get())).filter(|(_, weight)| *weight != 0).collect();
+    let Some(check) = &service.health_check else { return all };
+    let is_healthy = |address: &IpAddr| {
+        let condition = inputs.health.get(&key(service, check, listener, *address));
+        condition.is_some_and(|condition| condition.health == Health::Healthy)
+    };
+    if !service.fail_open || all.keys().any(is_healthy) {
+        all.retain(|address, _| is_healthy(address));
+    }
+    all
+}
+
+/// How many places the least target of a table gets: fewer where there are so many services with
+/// several targets that the tables of all of them would take more than half of the room. The
+/// other half is for tables that take the place of others.
+fn places(model: &Model, inputs: &Inputs) -> u32 {
+    let mut weights: Vec<Vec<u32>> = Vec::new();
+    for service in model.services().values() {
+        let all = addresses(service, inputs);
+        for family in Family::BOTH {
+            let of_family = all.iter().filter(|(address, _)| family.holds(**address));
+            weights.push(of_family.map(|(_, weight)| weight.get()).collect());
+        }
+    }
+    let fits = |places: u32| {
+        let lengths = weights.iter().map(|one| maglev::length(one.iter().copied(), places));
+        lengths.map(u64::from).sum::<u64>() <= u64::from(maps::MAX_BACKENDS / 2)
+    };
+    let mut places = PLACES;
+    while places > 1 && !fits(places) {
+        places /= 2;
+    }
+    places
+}
+
+/// Lengths here are bounded by the maps, far below the range of the type.
+fn len(targets: &[u32]) -> u32 {
+    u32::try_from(targets.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

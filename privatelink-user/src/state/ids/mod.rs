@@ -1,0 +1,189 @@
+//! Indices: the numbers by which maps and flows name networks, endpoints, services and addresses.
+//!
+//! A flow in the kernel outlives the daemon and holds nothing but indices, so an index that meant
+//! one thing must not come to mean another while such a flow may exist. Therefore indices are
+//! kept on disk, grow, and are used a second time only when no others are left.
+
+mod indices;
+mod sources;
+
+use std::net::IpAddr;
+
+use privatelink_common::{Pool, maps};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{Endpoint, Model, Network, Service},
+    state::targets::{self, Drains, Inputs, Place},
+};
+
+use indices::Indices;
+use sources::{Sources, Wanted};
+
+/// More of a kind than the maps have room for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the gateway has room for {limit} {what}, and the configuration asks for more")]
+pub struct Exhausted {
+    /// The kind.
+    pub what: &'static str,
+    /// How many there can be.
+    pub limit: u32,
+}
+
+/// Every index that is given out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    networks: Indices,
+    endpoints: Indices,
+    services: Indices,
+    targets: Indices,
+    sources: Sources,
+}
+
+/// The address families apart, as pools are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Whether an address is of this family.
+    pub fn holds(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V6 => "v6",
+        }
+    }
+}
+
+impl Ids {
+    /// Gives an index to everything in the model and every target that is known or drains, and
+    /// frees those of what is not there.
+    ///
+    /// What was in it before keeps its own.
+    ///
+    /// # Errors
+    /// When there are more things than indices; nothing is changed then.
+    pub fn assign(
+        &mut self,
+        model: &Model,
+        inputs: &Inputs,
+        drains: &Drains,
+    ) -> Result<(), Exhausted> {
+        let mut next = self.clone();
+        // A network's index shares a word with "not attached".
+        let networks = model.networks().keys().map(ToString::to_string);
+        next.networks.assign(networks, "networks", maps::MAX_IFINDEX)?;
+        let endpoints = model.endpoints().values().map(endpoint_key);
+        next.endpoints.assign(endpoints, "endpoints", maps::MAX_ENDPOINTS)?;
+        let services = model.services().keys().map(ToString::to_string);
+        next.services.assign(services, "services", maps::MAX_SERVICES)?;
+        let targets = model.services().values().flat_map(|service| {
+            let addresses = targets::addresses(service, inputs).into_keys();
+            addresses.map(|address| target_key(service, address))
+        });
+        let draining = drains.places().filter_map(|Place { service, address }| {
+            Some(target_key(model.services().get(service)?, *address))
+        });
+        next.targets.assign(targets.chain(draining), "targets", maps::MAX_TARGETS)?;
+        next.sources.assign(source_pools(model))?;
+        *self = next;
+        Ok(())
+    }
+
+    /// The indices of endpoints that stood for others before.
+    pub fn reused_endpoints(&self, before: &Self) -> Vec<u32> {
+        self.endpoints.reused_since(&before.endpoints)
+    }
+
+    /// The indices of targets that stood for others before.
+    pub fn reused_targets(&self, before: &Self) -> Vec<u32> {
+        self.targets.reused_since(&before.targets)
+    }
+
+    /// Whether nothing has an index yet.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The index of a network.
+    pub fn network(&self, network: &Network) -> Option<u32> {
+        self.networks.get(network.name.as_str())
+    }
+
+    /// The index of an endpoint.
+    pub fn endpoint(&self, endpoint: &Endpoint) -> Option<u32> {
+        self.endpoints.get(&endpoint_key(endpoint))
+    }
+
+    /// The index of a service.
+    pub fn service(&self, service: &Service) -> Option<u32> {
+        self.services.get(service.name.as_str())
+    }
+
+    /// The index of a target.
+    pub fn target(&self, service: &Service, address: IpAddr) -> Option<u32> {
+        self.targets.get(&target_key(service, address))
+    }
+
+    /// Every target that has an index: the names of its service and network, and its address.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &str, IpAddr)> {
+        self.targets.keys().filter_map(|key| {
+            let (service, rest) = key.split_once(' ')?;
+            let (network, address) = rest.split_once(' ')?;
+            Some((service, network, address.parse().ok()?))
+        })
+    }
+
+    /// The range of a service's source addresses.
+    pub fn source_pool(&self, service: &Service, family: Family) -> Pool {
+        self.sources.pool(&pool_key(service, family))
+    }
+
+    /// Every source index that may be in use, by flows as well, with its network and address.
+    pub fn sources(&self) -> impl Iterator<Item = (u32, &str, IpAddr)> {
+        self.sources.entries()
+    }
+}
+
+/// A service's source addresses of one family, in order.
+fn sources_of(service: &Service, family: Family) -> Vec<IpAddr> {
+    let mut addresses = service.source_addresses.clone();
+    addresses.retain(|address| family.holds(*address));
+    addresses.sort_unstable();
+    addresses
+}
+
+fn source_pools(model: &Model) -> Vec<Wanted> {
+    let of = |service: &Service| {
+        Family::BOTH.map(|family| Wanted {
+            key: pool_key(service, family),
+            network: service.network.clone(),
+            addresses: sources_of(service, family),
+        })
+    };
+    model.services().values().flat_map(of).collect()
+}
+
+/// An endpoint that is moved to another service or network is another endpoint: its flows end.
+fn endpoint_key(endpoint: &Endpoint) -> String {
+    format!("{} {} {}", endpoint.name, endpoint.service, endpoint.network)
+}
+
+fn target_key(service: &Service, address: IpAddr) -> String {
+    format!("{} {} {address}", service.name, service.network)
+}
+
+fn pool_key(service: &Service, family: Family) -> String {
+    format!("{} {}", service.name, family.suffix())
+}

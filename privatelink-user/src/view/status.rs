@@ -1,0 +1,313 @@
+//! What the daemon tells about itself.
+
+mod advice;
+mod recent;
+mod shortage;
+mod targets;
+
+use std::collections::BTreeMap;
+
+use privatelink_common::{EndpointCounters, Reason};
+
+use crate::{
+    access::Rights,
+    datapath::bpf::Mode,
+    dns::zones::is_link_local,
+    host::HostFacts,
+    interface::types,
+    model::{self, Model, naming},
+    state::{State, connection::Acceptance, targets::Inputs},
+    timestamp::Timestamp,
+    view::flows::Counts,
+};
+
+pub use advice::advice;
+pub use recent::Recent;
+pub use shortage::shortages;
+
+/// What the pieces of a status are made of.
+pub struct View<'a> {
+    /// The configuration in force.
+    pub model: &'a Model,
+    /// What is kept of it.
+    pub state: &'a State,
+    /// Of whose things; the others are left out.
+    pub rights: &'a Rights,
+    /// The host.
+    pub facts: &'a HostFacts,
+    /// What is known of targets.
+    pub inputs: &'a Inputs,
+    /// Where packets are forwarded, by interface index.
+    pub attached: &'a BTreeMap<u32, Mode>,
+    /// The time.
+    pub now: Timestamp,
+    /// How many flows there are.
+    pub flows: &'a Counts,
+}
+
+impl View<'_> {
+    /// The networks with their attachments.
+    pub fn networks(&self) -> Vec<types::Network> {
+        let one = |network: &model::Network| {
+            let link = self.facts.link(network.attachment.interface.as_str());
+            let mode = link.and_then(|link| self.attached.get(&link.index));
+            types::Network {
+                name: network.name.to_string(),
+                interface: network.attachment.interface.to_string(),
+                ifindex: link.map(|link| link.index),
+                xdp_mode: mode.map(|mode| mode.name().to_owned()),
+                mtu: link.map(|link| link.mtu),
+                principal: network.principal.to_string(),
+                subnets: network.subnets.iter().map(ToString::to_string).collect(),
+                mac: link.and_then(|link| link.mac).map(mac),
+            }
+        };
+        let networks = self.model.networks().values();
+        networks.filter(|network| self.rights.see_network(network)).map(one).collect()
+    }
+
+    /// The services with their targets.
+    pub fn services(&self) -> Vec<types::Service> {
+        let mut endpoints: BTreeMap<&model::Name, Vec<&model::Endpoint>> = BTreeMap::new();
+        for endpoint in self.seen_endpoints() {
+            endpoints.entry(&endpoint.service).or_default().push(endpoint);
+        }
+        let none = Vec::new();
+        let one = |service: &model::Service| {
+            let endpoints = endpoints.get(&service.name).unwrap_or(&none);
+            types::Service {
+                name: service.name.to_string(),
+                principal: service.principal.to_string(),
+                network: service.network.to_string(),
+                listeners: listeners(service),
+                targets: self.targets(service),
+                acceptance: service.acceptance.to_string(),
+                allow: service.allow.words(),
+                accept: service.accept.words(),
+                source_addresses: words(&service.source_addresses),
+                endpoints: endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect(),
+                active_flows: endpoints.iter().map(|endpoint| self.flows_through(endpoint)).sum(),
+            }
+        };
+        self.seen_services().map(one).collect()
+    }
+
+    /// The targets of all services.
+    pub fn all_targets(&self) -> Vec<types::Target> {
+        self.seen_services().flat_map(|service| self.targets(service)).collect()
+    }
+
+    fn seen_services(&self) -> impl Iterator<Item = &model::Service> {
+        self.model.services().values().filter(|service| self.rights.see_service(service))
+    }
+
+    /// The endpoints that may be seen.
+    pub fn seen_endpoints(&self) -> impl Iterator<Item = &model::Endpoint> {
+        let endpoints = self.model.endpoints().values();
+        endpoints.filter(|endpoint| self.rights.see_endpoint(self.model, endpoint))
+    }
+
+    fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
+        let index = self.state.ids.endpoint(endpoint);
+        index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
+    }
+
+    /// The endpoints, with how many flows go through each and what was counted.
+    pub fn endpoints(
+        &self,
+        counters: impl Fn(u32) -> (EndpointCounters, u64),
+    ) -> Vec<types::Endpoint> {
+        let one = |endpoint: &model::Endpoint| {
+            let index = self.state.ids.endpoint(endpoint);
+            let (counted, drops) = index.map(&counters).unwrap_or_default();
+            types::Endpoint {
+                name: endpoint.name.to_string(),
+                service: endpoint.service.to_string(),
+                network: endpoint.network.to_string(),
+                addresses: self
+                    .state
+                    .addresses
+                    .of(endpoint)
+                    .map(|pair| pair.iter().map(|address| address.to_string()).collect())
+                    .unwrap_or_default(),
+                state: self.acceptance(endpoint).word().to_owned(),
+                dns_names: self.dns_names(endpoint),
+                active_flows: self.flows_through(endpoint),
+                new_flows: counted.new_flows,
+                packets_in: counted.packets_in,
+                bytes_in: counted.bytes_in,
+                packets_out: counted.packets_out,
+                bytes_out: counted.bytes_out,
+                drops,
+                principal: self
+                    .model
+                    .networks()
+                    .get(&endpoint.network)
+                    .map(|network| network.principal.to_string())
+                    .unwrap_or_default(),
+                listeners: self
+                    .model
+                    .services()
+                    .get(&endpoint.service)
+                    .map(listeners)
+                    .unwrap_or_default(),
+            }
+        };
+        self.seen_endpoints().map(one).collect()
+    }
+
+    /// The names that lead to an endpoint while it is available.
+    fn dns_names(&self, endpoint: &model::Endpoint) -> Vec<String> {
+        let network = self.model.networks().get(&endpoint.network).filter(|network| network.dns);
+        let parts = network.zip(self.model.services().get(&endpoint.service));
+        let gateway = self.model.gateway();
+        let all = |(network, service)| naming::all(gateway, network, service, endpoint);
+        parts.map(all).unwrap_or_default()
+    }
+
+    /// The state of an endpoint's connection.
+    pub fn acceptance(&self, endpoint: &model::Endpoint) -> Acceptance {
+        let connection = self.state.connections.get(&endpoint.name);
+        connection.map_or(Acceptance::Pending, |connection| connection.standing.acceptance())
+    }
+
+    /// Whether hosts of a network can ask the gateway itself something.
+    fn has_address(&self, network: &model::Network) -> bool {
+        let stack = self.facts.stack(&network.attachment);
+        let mut own = stack.into_iter().flat_map(|link| self.facts.own_addresses(link.index));
+        own.any(|address| !is_link_local(address))
+    }
+
+    /// What does not work for want of something on the host.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for network in self.model.networks().values() {
+            let interface = network.attachment.interface.as_str();
+            match self.facts.link(interface) {
+                None => problems.push(format!(
+                    "network {}: there is no interface {interface}; it is used once it appears",
+                    network.name
+                )),
+                Some(link) if link.mac.is_none() => problems.push(format!(
+                    "network {}: {interface} is no Ethernet interface",
+                    network.name
+                )),
+                Some(link) if !link.up => problems.push(format!(
+                    "network {}: {interface} is down; set it up with `ip link set {interface} up`",
+                    network.name
+                )),
+                Some(link) if network.dns && !self.has_address(network) => {
+                    let stack = self.facts.stack(&network.attachment).unwrap_or(link);
+                    problems.push(format!(
+                        "network {}: names are not served: {} has no address of its own; give it \
+                         a free one with `ip address add`",
+                        network.name, stack.name
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        for service in self.model.services().values() {
+            let network = self.model.networks().get(&service.network);
+            problems.extend(network.and_then(|network| self.vlan_problem(network)));
+            problems.extend(self.health_problem(service));
+            let mut targets = self.targets(service);
+            targets.dedup_by(|a, b| a.address == b.address);
+            problems.extend(targets.into_iter().filter_map(|target| {
+                let (name, address) = (&service.name, &target.address);
+                match (&target.next_hop, &target.mac) {
+                    (None, _) => Some(format!(
+                        "service {name}: target {address} is in no subnet of network {}; add \
+                         `gateway` to the network",
+                        service.network
+                    )),
+                    (Some(hop), None) => Some(format!(
+                        "service {name}: nobody answers for {hop}, next hop to target {address}"
+                    )),
+                    (Some(_), Some(_)) => None,
+                }
+            }));
+        }
+        problems
+    }
+
+    /// What keeps the next hops in a network that is a VLAN from being found.
+    fn vlan_problem(&self, network: &model::Network) -> Option<String> {
+        let model::Attachment { interface, vlan } = &network.attachment;
+        let (vlan, name) = (vlan.as_ref()?, &network.name);
+        self.facts.stack(&network.attachment).is_none().then(|| {
+            format!(
+                "network {name}: the host has no interface for vlan {vlan} of {interface}, by which \
+                 it finds next hops; make one with `ip link add link {interface} name \
+                 {interface}.{vlan} type vlan id {vlan}`"
+            )
+        })
+    }
+}
+
+fn listeners(service: &model::Service) -> Vec<String> {
+    let listeners = service.listeners.iter();
+    listeners.map(|listener| format!("{}/{}", listener.protocol, listener.ports)).collect()
+}
+
+fn words(things: &[impl ToString]) -> Vec<String> {
+    things.iter().map(ToString::to_string).collect()
+}
+
+/// The counts under the reasons' names.
+pub fn drops(counts: Vec<(Reason, u64)>) -> BTreeMap<String, u64> {
+    counts.into_iter().map(|(reason, count)| (reason.name().to_owned(), count)).collect()
+}
+
+fn mac(mac: privatelink_common::Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config, host::Link};
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let text = include_str!("../../../examples/quickstart.toml");
+        let model = config::from_text("test.toml", text).unwrap().model;
+        let mut facts = HostFacts::default();
+        facts.insert_link(Link {
+            index: 3,
+            name: "veth-vendor".into(),
+            mac: Some([2; 6]),
+            mtu: 1500,
+            up: false,
+            allmulti: false,
+            tag: None,
+        });
+        let mut state = State::default();
+        let inputs = Inputs::default();
+        state.follow(&model, &facts, &inputs, Timestamp::now()).unwrap();
+        let attached = BTreeMap::from([(3, Mode::Generic)]);
+        let flows = Counts {
+            endpoints: BTreeMap::from([(1, 7)]),
+            targets: BTreeMap::from([((1, 8080), 3), ((1, 9999), 4), ((2, 8080), 2)]),
+        };
+        let view = View {
+            model: &model,
+            state: &state,
+            rights: &Rights::All,
+            facts: &facts,
+            inputs: &inputs,
+            now: Timestamp::now(),
+            attached: &attached,
+            flows: &flows,
+        };
+        let modes: Vec<_> = view.networks().into_iter().map(|network| network.xdp_mode).collect();
+        assert_eq!(modes, [None, Some("generic".to_owned())]);
+        let problems = view.problems();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(problems[0].contains("there is no interface veth-acme"), "{problems:?}");
+        assert!(problems[1].contains("veth-vendor is down"), "{problems:?}");
+        assert!(problems[3].contains("nobody answers for fd00::10"), "{problems:?}");
+        let endpoint = view.endpoints(|_| Default::default());
+        assert_eq!((endpoint[0].state.as_str(), endpoint[0].active_flows), ("available", 7));
+    }
+}

@@ -1,0 +1,241 @@
+//! Who stands behind a source address and port, now and in the past.
+
+use std::{
+    fs::File,
+    io::{self, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use privatelink_common::flow::Flow;
+
+use crate::{
+    access::Rights,
+    flow_log::{self, Clock, Names, Record},
+    interface::types::Whois,
+    timestamp::Timestamp,
+    view::flows::Parts,
+};
+
+/// The most that one answer names.
+const MOST: usize = 1_000;
+/// Two looks at a flow disagree by less than this about when it began, and two flows with the same
+/// ports are further apart.
+const SAME: u64 = 1_000;
+
+/// Of which time is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Of this moment.
+    Now,
+    /// Of a moment in the past.
+    At(Timestamp),
+    /// Of all time from a moment on.
+    Since(Timestamp),
+}
+
+impl When {
+    fn meets(self, opened: Timestamp, last: Timestamp) -> bool {
+        match self {
+            Self::Now => false,
+            Self::At(at) => opened <= at && at <= last,
+            Self::Since(since) => since <= last,
+        }
+    }
+
+    fn meets_live(self, opened: Timestamp) -> bool {
+        match self {
+            Self::Now | Self::Since(_) => true,
+            Self::At(at) => opened <= at,
+        }
+    }
+}
+
+/// About whom is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The source address and port.
+    pub source: SocketAddr,
+    /// The provider's network.
+    pub network: Option<String>,
+    /// The target.
+    pub target: Option<SocketAddr>,
+    /// Of which time.
+    pub when: When,
+}
+
+/// Everything that an answer needs.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// About whom is asked.
+    pub asked: Asked,
+    /// What the one who asks may see: a provider, who speaks from its own networks.
+    pub rights: Rights,
+    /// What indices stand for.
+    pub parts: Parts,
+    /// Their names.
+    pub names: Arc<Names>,
+    /// The time.
+    pub clock: Clock,
+    /// The files of the flow log, the oldest first.
+    pub log: Vec<PathBuf>,
+}
+
+impl Search {
+    /// The files of a log that keeps so many besides the one that it writes, the oldest first.
+    pub fn files(path: &std::path::Path, kept: u32) -> Vec<PathBuf> {
+        (0..=kept).rev().map(|age| flow_log::file(path, age)).collect()
+    }
+
+    /// Finds them all, the earliest first.
+    ///
+    /// # Errors
+    /// When the flow log cannot be read.
+    pub fn run(&self, slots: impl Iterator<Item = Flow>) -> io::Result<Vec<Whois>> {
+        let mut found = Vec::new();
+        if self.asked.when != When::Now {
+            for path in &self.log {
+                match File::open(path) {
+                    Ok(file) => self.read(BufReader::new(file), &mut found)?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => {
+                        let error = format!("cannot read {}: {error}", path.display());
+                        return Err(io::Error::other(error));
+                    }
+                }
+            }
+        }
+        let port = self.asked.source.port();
+        for slot in slots.filter(|slot| !slot.is_reverse() && slot.provider_port_pair()[1] == port)
+        {
+            let record = flow_log::of_live(&slot, &self.parts, &self.names, &self.clock);
+            let record = record.filter(|record| self.asked.when.meets_live(record.opened));
+            if let Some(record) = record.filter(|record| self.is_meant(record)) {
+                enter(&mut found, &record, true);
+            }
+        }
+        found.sort_by(|a, b| a.1.opened.cmp(&b.1.opened));
+        Ok(found.into_iter().map(|(_, whois)| whois).take(MOST).collect())
+    }
+
+    fn read(&self, file: impl io::BufRead, found: &mut Found) -> io::Result<()> {
+        // Most lines are about others, and are not looked at closely.
+        let source = format!("\"source\":\"{}\"", self.asked.source);
+        for line in file.lines() {
+            let line = line?;
+            if !line.contains(&source) || found.len() >= MOST {
+                continue;
+            }
+            let Ok(record) = serde_json::from_str::<Record<'_>>(&line) else { continue };
+            if self.is_meant(&record) && self.asked.when.meets(record.opened, record.end) {
+                enter(found, &record, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_meant(&self, record: &Record<'_>) -> bool {
+        let Asked { source, network, target, .. } = &self.asked;
+        let mine = match &self.rights {
+            Rights::All => true,
+            Rights::Of(names) => names.iter().any(|name| name.as_str() == record.provider),
+        };
+        mine && record.source == Some(*source)
+            && target.is_none_or(|target| record.target == Some(target))
+            && network.as_ref().is_none_or(|network| *network == record.provider_network)
+    }
+}
+
+/// When each began, in milliseconds, and what is told of it.
+type Found = Vec<(u64, Whois)>;
+
+/// Adds a flow, or what another record of it tells.
+fn enter(found: &mut Found, record: &Record<'_>, live: bool) {
+    let (opened, last) = (record.opened.millis(), record.end.to_string());
+    let target = record.target.map(|target| target.to_string()).unwrap_or_default();
+    let (client, source) = (record.client.to_string(), record.source.map(|one| one.to_string()));
+    let known = found.iter_mut().find(|(known, whois)| {
+        known.abs_diff(opened) < SAME
+            && (&whois.client, &whois.target) == (&client, &target)
+            && whois.protocol == record.protocol
+    });
+    if let Some((_, known)) = known {
+        known.last = known.last.clone().max(last);
+        known.live |= live;
+        return;
+    }
+    let whois = Whois {
+        endpoint: record.endpoint.to_string(),
+        network: record.network.to_string(),
+        principal: record.principal.to_string(),
+        client,
+        service: record.service.to_string(),
+        target,
+        source: source.unwrap_or_default(),
+        provider_network: record.provider_network.to_string(),
+        address: record.address.to_string(),
+        protocol: record.protocol.to_string(),
+        opened: record.opened.to_string(),
+        last,
+        live,
+    };
+    found.push((opened, whois));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of a flow from `client`, between two seconds of 1970.
+    fn line(client: &str, provider: &str, seconds: [u64; 2]) -> String {
+        let [opened, end] =
+            seconds.map(|seconds| Timestamp::from_millis(seconds * 1_000).to_string());
+        format!(
+            r#"{{"kind":"end","verdict":"accept","reason":"closed","endpoint":"acme-web","service":"web","network":"acme","principal":"acme","provider":"{provider}","provider_network":"{provider}","protocol":"tcp","client":"{client}","address":"10.1.0.50:80","source":"10.0.0.240:1024","target":"10.0.0.10:8080","packets_in":5,"bytes_in":500,"packets_out":4,"bytes_out":4000,"tcp_flags_in":3,"tcp_flags_out":19,"opened":"{opened}","start":"{opened}","end":"{end}"}}"#
+        ) + "\n"
+    }
+
+    #[test]
+    fn the_log_answers_for_the_past_and_to_the_provider_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("flows.log");
+        let old = line("10.1.0.2:1", "vendor", [10, 20]);
+        let new = line("10.1.0.2:2", "vendor", [30, 40])
+            // Another record of the same flow, another provider, and half a line.
+            + &line("10.1.0.2:2", "vendor", [30, 60])
+            + &line("10.9.0.2:3", "other", [30, 40])
+            + "{\"source\":\"10.0.0.240:1024\",\"ki";
+        std::fs::write(flow_log::file(&path, 1), old).unwrap();
+        std::fs::write(&path, new).unwrap();
+        let find = |when, rights, network: Option<&str>| {
+            let search = Search {
+                asked: Asked {
+                    source: "10.0.0.240:1024".parse().unwrap(),
+                    network: network.map(ToOwned::to_owned),
+                    target: None,
+                    when,
+                },
+                rights,
+                parts: Parts::default(),
+                names: Arc::default(),
+                clock: Clock { ticks: 0, now: Timestamp::from_millis(0) },
+                log: Search::files(&path, 3),
+            };
+            let found = search.run(std::iter::empty()).unwrap();
+            found.into_iter().map(|one| one.client).collect::<Vec<_>>()
+        };
+        let at = |seconds: u64| When::At(Timestamp::from_millis(seconds * 1_000));
+        let of = |name: &str| Rights::Of([name.parse().unwrap()].into());
+        assert_eq!(find(at(15), Rights::All, None), ["10.1.0.2:1"]);
+        assert_eq!(find(at(25), Rights::All, None), [""; 0]);
+        assert_eq!(find(at(35), Rights::All, None), ["10.1.0.2:2", "10.9.0.2:3"]);
+        assert_eq!(find(at(35), Rights::All, Some("other")), ["10.9.0.2:3"]);
+        assert_eq!(find(at(35), of("vendor"), None), ["10.1.0.2:2"]);
+        assert_eq!(find(at(55), of("vendor"), None), ["10.1.0.2:2"]);
+        assert_eq!(find(at(35), of("acme"), None), [""; 0]);
+        let since = When::Since(Timestamp::from_millis(18_000));
+        assert_eq!(find(since, of("vendor"), None), ["10.1.0.2:1", "10.1.0.2:2"]);
+        assert_eq!(find(When::Now, Rights::All, None), [""; 0]);
+    }
+}

@@ -1,0 +1,118 @@
+//! Whether an address that was found can be a target: what `config` asks of those that are
+//! written.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::{
+    model::{Model, Service},
+    state::addresses::Addresses,
+};
+
+/// Why an address is no target of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// No host has such an address.
+    #[error("no host can have it")]
+    NoHost,
+    /// The provider's network does not reach there.
+    #[error("it is in no subnet of the service's network, which has no `gateway` that leads to it")]
+    OutOfReach,
+    /// The gateway has no address to speak from.
+    #[error("the service has no source address of its family")]
+    NoSource,
+    /// The gateway itself has the address.
+    #[error("it is the gateway's own: a source address, or an endpoint's")]
+    Own,
+}
+
+/// Looks whether a service may have a target at `address`.
+///
+/// # Errors
+/// Why not.
+pub fn fit(
+    model: &Model,
+    given: &Addresses,
+    service: &Service,
+    address: IpAddr,
+) -> Result<(), Misfit> {
+    let is_host = match address {
+        IpAddr::V4(v4) => {
+            !(v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast()),
+    };
+    if !is_host {
+        return Err(Misfit::NoHost);
+    }
+    let Some(network) = model.networks().get(&service.network) else {
+        return Err(Misfit::OutOfReach);
+    };
+    match network.subnet_of(address) {
+        Some(IpNet::V4(subnet)) => {
+            let edges = [subnet.network(), subnet.broadcast()].map(IpAddr::from);
+            if subnet.prefix_len() < 31 && edges.contains(&address) {
+                return Err(Misfit::NoHost);
+            }
+        }
+        Some(IpNet::V6(_)) => {}
+        None if network.gateway_for(address).is_some() => {}
+        None => return Err(Misfit::OutOfReach),
+    }
+    if !service.source_addresses.iter().any(|source| source.is_ipv4() == address.is_ipv4()) {
+        return Err(Misfit::NoSource);
+    }
+    let in_network = |other: &&Service| other.network == service.network;
+    let mut services = model.services().values().filter(in_network);
+    let mut endpoints = model.endpoints().values().filter(|one| one.network == service.network);
+    let is_own = services.any(|other| other.source_addresses.contains(&address))
+        || endpoints.any(|endpoint| {
+            given.of(endpoint).is_some_and(|pair| pair.iter().any(|own| own == address))
+        });
+    if is_own { Err(Misfit::Own) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config,
+        host::HostFacts,
+        state::{State, targets::Inputs},
+        timestamp::Timestamp,
+    };
+
+    #[test]
+    fn found_addresses_obey_the_rules_for_written_ones() {
+        let text = include_str!("../../desired/tests.toml");
+        let text = text.replace("\"10.0.0.240/29\", \"fd00::f0/125\"", "\"10.0.0.240/29\"");
+        let text = text.replace(
+            "network = \"globex\"\naddresses = [\"10.1.0.50\", \"fd00:1::50\"]",
+            "network = \"vendor\"\naddresses = [\"10.0.0.50\"]",
+        );
+        for (router, far) in
+            [("# none", Err(Misfit::OutOfReach)), ("gateway = \"10.0.0.1\"", Ok(()))]
+        {
+            let model = config::from_text("test.toml", &text.replace("# router", router));
+            let model = model.unwrap_or_else(|wrong| panic!("{wrong}")).model;
+            let mut state = State::default();
+            let (facts, inputs) = (HostFacts::default(), Inputs::default());
+            state.follow(&model, &facts, &inputs, Timestamp::now()).unwrap();
+            for (address, expected) in [
+                ("10.0.0.30", Ok(())),
+                ("10.0.0.241", Err(Misfit::Own)),
+                ("10.0.0.50", Err(Misfit::Own)),
+                ("10.0.255.255", Err(Misfit::NoHost)),
+                ("224.0.0.1", Err(Misfit::NoHost)),
+                ("::1", Err(Misfit::NoHost)),
+                ("fd00::30", Err(Misfit::NoSource)),
+                ("10.9.0.1", far),
+            ] {
+                let service = &model.services()["web"];
+                let found = fit(&model, &state.addresses, service, address.parse().unwrap());
+                assert_eq!(found, expected, "{address} {router}");
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Targets in files that other programs write: read again when they have changed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc::UnboundedSender,
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+
+use super::Finding;
+use crate::{config::target_list, model::Name, state::targets::Listed};
+
+/// How often a file is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// A file is read no further: no service has as many targets.
+const LONGEST: u64 = 4 << 20;
+
+/// A service's file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct List {
+    /// The service.
+    pub service: Name,
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// The files that are looked at. That ends when this is dropped.
+#[derive(Debug)]
+pub struct Lists {
+    tasks: BTreeMap<List, JoinHandle<()>>,
+    findings: UnboundedSender<Finding>,
+}
+
+impl Lists {
+    /// Looks at nothing yet, and tells there what is found.
+    pub fn new(findings: UnboundedSender<Finding>) -> Self {
+        Self { tasks: BTreeMap::new(), findings }
+    }
+
+    /// Looks at these from now on, and at no others.
+    pub fn follow(&mut self, wanted: &BTreeSet<List>) {
+        self.tasks.retain(|list, task| {
+            let keep = wanted.contains(list);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for list in wanted {
+            if !self.tasks.contains_key(list) {
+                let task = tokio::spawn(look_for_ever(list.clone(), self.findings.clone()));
+                self.tasks.insert(list.clone(), task);
+            }
+        }
+    }
+}
+
+impl Drop for Lists {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(JoinHandle::abort);
+    }
+}
+
+/// What shows that a file has changed, also if another has taken its place.
+type Mark = (u64, u64, i64, i64, u64);
+/// A file's mark, or why it has none.
+type Seen = Result<Mark, String>;
+
+async fn look_for_ever(list: List, findings: UnboundedSender<Finding>) {
+    let mut last = None;
+    let mut seen = None;
+    loop {
+        let file = list.file.clone();
+        // On a thread of its own: a file system may take its time.
+        let looked = spawn_blocking(move || look(&file, seen)).await;
+        // The daemon is ending.
+        let Ok((mark, found)) = looked else { return };
+        seen = Some(mark);
+        if found.is_some() && last != found {
+            last.clone_from(&found);
+            if let Some(found) = found
+                && findings.send(Finding::List(list.clone(), found)).is_err()
+            {
+                return;
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// What a file holds, if it is not the one that was seen.
+fn look(file: &Path, seen: Option<Seen>) -> (Seen, Option<Result<Vec<Listed>, String>>) {
+    // Before it is read: what is written meanwhile is another mark the next time.
+    let mark = mark(file);
+    let found = (seen.as_ref() != Some(&mark)).then(|| mark.clone().and_then(|_| read(file)));
+    (mark, found)
+}
+
+fn mark(file: &Path) -> Result<Mark, String> {
+    let data = fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    Ok((data.dev(), data.ino(), data.mtime(), data.mtime_nsec(), data.size()))
+}
+
+fn read(file: &Path) -> Result<Vec<Listed>, String> {
+    let data = fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    if !data.is_file() || data.len() > LONGEST {
+        return Err(unreadable(file, &format!("it is no file of at most {LONGEST} bytes")));
+    }
+    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    target_list(file, &text).map_err(|faults| faults.brief())
+}
+
+fn unreadable(file: &Path, why: &dyn std::fmt::Display) -> String {
+    format!("cannot read {}: {why}", file.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{sync::mpsc, time::timeout};
+
+    /// On a busy machine.
+    const SOON: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_file_is_read_again_when_it_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("list.toml");
+        let list = List { service: "web".parse().unwrap(), file: file.clone() };
+        let (findings, mut found) = mpsc::unbounded_channel();
+        let mut lists = Lists::new(findings);
+        lists.follow(&[list.clone()].into());
+        let mut next = async || {
+            let finding = timeout(SOON, found.recv()).await.unwrap().unwrap();
+            let Finding::List(of, found) = finding else { panic!("{finding:?}") };
+            assert_eq!(of, list);
+            found.map(|all| all.iter().map(|one| one.address.to_string()).collect::<Vec<_>>())
+        };
+        assert!(next().await.unwrap_err().contains("No such file"));
+        fs::write(&file, "[[target]]\naddress = \"10.0.0.1\"\n").unwrap();
+        assert_eq!(next().await.unwrap(), ["10.0.0.1"]);
+        fs::write(&file, "[[target]]\naddress =").unwrap();
+        assert!(next().await.unwrap_err().contains("list.toml:2:"));
+        let other = directory.path().join("other.toml");
+        fs::write(&other, "[[target]]\naddress = \"10.0.0.2\"\n").unwrap();
+        fs::rename(&other, &file).unwrap();
+        assert_eq!(next().await.unwrap(), ["10.0.0.2"]);
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert!(next().await.unwrap_err().contains("it is no file of at most"));
+    }
+}

@@ -1,0 +1,4 @@
+//! What the daemon observes of targets.
+
+pub mod discovery;
+pub mod health;
