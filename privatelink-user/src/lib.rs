@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod api;
+pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -11,7 +11,8 @@ use privatelink_common::{
 };
 use privatelink_user::datapath::{
     memory::Memory,
-    plan::{Change, Op, Plan},
+    op::{Change, Op},
+    plan::Plan,
     store::MapStore,
     tables::Tables,
     teardown,

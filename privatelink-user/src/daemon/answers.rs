@@ -6,27 +6,29 @@ use log::error;
 use privatelink_common::EndpointCounters;
 use tokio::sync::watch;
 
-use super::{Chain, Error, running::Running};
+use super::{Error, running::Running};
 use crate::{
     access::{Caller, Rights},
     api::request::{Flows, Question, Refused, Request},
+    chain::Chain,
     config::{self, Diagnostics},
     datapath::{
         bpf::{self, Datapath, Reader},
+        flow_records::FlowRecords,
         tables::Tables,
     },
     dns,
-    dns::zones::is_link_local,
     events::{Event, Kind},
     flow_log::Clock,
+    host::is_link_local,
     interface::types::{self, Configuration, Difference, FlowQuery, Problem},
-    metrics::Use,
     model::{Destination, FlowLog, LogFormat},
     state::connection::Acceptance,
     timestamp::Timestamp,
     view::{
-        flows::{self, Counts, Filter, Listing, Parts},
+        flows::{self, Counts, Filter, Listing},
         status::{self, shortages},
+        usage::Usage,
         whois::{Asked, Search, When},
     },
 };
@@ -210,7 +212,7 @@ impl Running {
             drops: status::drops(drops),
             problems: if all {
                 let ports = self.publisher.source.source_ports();
-                let shortages = shortages(Use { used: active, of: capacity }, &ports);
+                let shortages = shortages(Usage { used: active, of: capacity }, &ports);
                 [self.problems.as_slice(), &self.names.problems(), &shortages].concat()
             } else {
                 Vec::new()
@@ -247,7 +249,7 @@ impl Running {
         let ids = &self.store.state().ids;
         let named = wanted.filter_map(|one| Some((ids.endpoint(one)?, one.name.to_string())));
         let names = named.collect();
-        let parts = Parts::of(self.tables()?);
+        let parts = FlowRecords::of(self.tables()?);
         let limit = query.limit.unwrap_or(FlowQuery::DEFAULT_LIMIT).into();
         let now = self.datapath.now_ticks().map_err(failed)?;
         let listing = Listing { parts, names, filter, limit, now };
@@ -271,7 +273,7 @@ impl Running {
         };
         let ticks = self.datapath.now_ticks().map_err(failed)?;
         let clock = Clock { ticks, now: Timestamp::now() };
-        let (parts, names) = (Parts::of(self.tables()?), Arc::clone(self.records.names()));
+        let (parts, names) = (FlowRecords::of(self.tables()?), Arc::clone(self.records.names()));
         let search = Search { asked, rights, parts, names, clock, log };
         Ok((search, Arc::clone(self.datapath.reader())))
     }

@@ -3,8 +3,11 @@
 use log::{info, warn};
 use privatelink_common::End;
 
-use super::{Chain, Error, running::Running};
-use crate::datapath::{bpf::FrameSender, frames::challenge_acks};
+use super::{Error, running::Running};
+use crate::{
+    chain::Chain,
+    datapath::{bpf::FrameSender, frames::challenge_acks},
+};
 
 /// Parts that a sweep of the flow table is done in, so that it takes five seconds.
 const SWEEP_PARTS: u32 = 20;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Error, running::Running};
 use crate::{
     desired::next_hop,
-    events::{About, Event, Kind},
+    events::{Event, Kind},
+    interface::types::About,
     model::{Listener, Protocol},
     state::targets::{Condition, Health, TargetKey},
     watch::health::{self, Check, Checks, Obstacle, Report, Reports, Symptoms},

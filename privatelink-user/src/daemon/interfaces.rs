@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use log::{info, warn};
 
-use super::{Chain, running::Running};
+use super::running::Running;
+use crate::chain::Chain;
 
 impl Running {
     /// Brings the interfaces after the configuration; returns what does not work.

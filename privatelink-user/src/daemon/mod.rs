@@ -32,6 +32,7 @@ use crate::{
         request::Question,
         server::{self, Door},
     },
+    chain::Chain,
     config::{self, Loaded},
     host::{Event, Events},
     interface::types::Difference,
@@ -278,20 +279,5 @@ fn watchdog() -> Watchdog {
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!("cannot notify the service manager: {error}");
-    }
-}
-
-/// An error with its causes on one line.
-pub(crate) struct Chain<'a>(pub &'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

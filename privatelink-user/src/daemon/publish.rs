@@ -5,9 +5,10 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use log::{info, warn};
 use tokio::task::JoinHandle;
 
-use super::{Chain, running::Running};
+use super::running::Running;
 use crate::{
     access::Rights,
+    chain::Chain,
     datapath::bpf::Reader,
     dns,
     flow_log::Totals,

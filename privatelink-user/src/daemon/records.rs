@@ -8,14 +8,13 @@ use tokio::time::Instant;
 
 use super::running::Running;
 use crate::{
-    datapath::{bpf::Datapath, tables::Tables},
+    datapath::{bpf::Datapath, flow_records::FlowRecords, tables::Tables},
     events::{Event, Kind},
     flow_log::{Batch, Clock, Counts, FlowSource, Interval, Log, Names, Totals},
     interface::types,
     model::{FlowLog, Gateway, Model},
     state::ids::Ids,
     timestamp::Timestamp,
-    view::flows::Parts,
 };
 
 /// The time between two events about lost records, at least.
@@ -112,7 +111,7 @@ impl Records {
         }
         self.due = Some(Instant::now() + log.settings().interval.get());
         let Ok(ticks) = datapath.now_ticks() else { return };
-        let (parts, names) = (Parts::of(tables), Arc::clone(&self.names));
+        let (parts, names) = (FlowRecords::of(tables), Arc::clone(&self.names));
         log.interval(Interval { parts, names, clock: Clock { ticks, now: Timestamp::now() } });
     }
 

@@ -17,12 +17,13 @@ use sd_notify::NotifyState;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Chain, Error, announcements::Announcements, discovery::Search, endings::Endings, health::Watch,
+    Error, announcements::Announcements, discovery::Search, endings::Endings, health::Watch,
     notify, publish::Publisher, records::Records,
 };
 use crate::{
     access::{Administrators, Rights},
     api::{missing_members, server},
+    chain::Chain,
     config::{Loaded, unsupported},
     datapath::{
         bpf::{Datapath, Kernel, Mode},
@@ -31,11 +32,14 @@ use crate::{
         tables::Tables,
         teardown,
     },
-    desired::{NoRoom, Pools, desired},
+    desired::{Pools, desired},
     dns::{self, Feeder},
     events::{Bus, Event, Kind, Observation, of_connections},
     host::{Events, Host},
-    state::{Journal, State, Store, connection, targets::Inputs},
+    state::{
+        Journal, State, Store, connection,
+        targets::{Inputs, NoRoom},
+    },
     timestamp::Timestamp,
     view::flows::Counts,
     watch::{

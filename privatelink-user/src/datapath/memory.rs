@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io};
 
 use crate::datapath::{
-    plan::{Change, Op},
+    op::{Change, Op},
     store::{MapStore, StoreError},
     tables::Tables,
 };

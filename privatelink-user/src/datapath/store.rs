@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::datapath::{plan::Op, tables::Tables};
+use crate::datapath::{op::Op, tables::Tables};
 
 /// The maps that the daemon writes.
 pub trait MapStore {

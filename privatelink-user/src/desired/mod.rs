@@ -315,6 +315,6 @@ mod maglev;
 mod policy;
 mod pools;
 
-pub use pools::{NoRoom, Pools};
+pub use pools::Pools;
 #[cfg(test)]
 mod tests;

@@ -16,25 +16,12 @@ use privatelink_common::{Pool, maps};
 use super::maglev::{self, Member, PLACES};
 use crate::{
     datapath::tables::Tables,
-    model::{Listener, Model, Name, Service},
+    model::{Listener, Model, Service},
     state::{
         ids::{Family, Ids},
-        targets::{Health, Inputs, addresses, behind, key},
+        targets::{Health, Inputs, NoRoom, addresses, behind, key},
     },
 };
-
-/// A service whose targets find no room in the backend table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there is no room for the targets of the service `{service}`: the gateway's table has \
-     {} places, and each target takes at least one in every service with several; use fewer \
-     targets, or fewer weights that differ",
-    maps::MAX_BACKENDS
-)]
-pub struct NoRoom {
-    /// The service.
-    pub service: Name,
-}
 
 /// The pools of every listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use privatelink_common::Admission;
 
 use super::record::{Data, Names, Record, Zone};
 use crate::{
-    host::HostFacts,
+    host::{HostFacts, is_link_local},
     model::{self, DnsUnhealthy, Model, Name, Service, naming, seconds},
     state::{
         State,
@@ -152,14 +152,6 @@ impl View<'_> {
                 zones.listeners(apex, &name, service);
             }
         }
-    }
-}
-
-/// Whether an address means something on one link only.
-pub fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What becomes of connections, as events.
 
-use super::{About, Event, Kind};
+use super::{Event, Kind};
 use crate::{
+    interface::types::About,
     model::Name,
     state::connection::{Acceptance, Connection, Connections, Transition},
 };

@@ -1,7 +1,8 @@
 //! Targets that begin to drain, and those that have drained.
 
-use super::{About, Event, Kind};
+use super::{Event, Kind};
 use crate::{
+    interface::types::About,
     model::Model,
     state::targets::{Drain, Drains, Place},
     timestamp::Timestamp,

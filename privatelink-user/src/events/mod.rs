@@ -14,10 +14,7 @@ mod subscribers;
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-use crate::model::Name;
+use crate::{interface::types::About, model::Name};
 
 pub use bus::{Bus, Found, Wanted};
 pub use connections::of_connections;
@@ -37,38 +34,6 @@ pub struct Event {
     pub about: About,
     /// Whose affair it is, besides the administrators'.
     pub audience: BTreeSet<Name>,
-}
-
-/// What an event is about: the names and words that programs look for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct About {
-    /// An endpoint, or the connection of that endpoint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// A service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// A network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<String>,
-    /// An interface.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interface: Option<String>,
-    /// The address of a target or of a next hop.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// The consumer of a connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub principal: Option<String>,
-    /// The provider of a connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<String>,
-    /// Who did it: a unix user, or `rule` for the configuration and time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
 }
 
 impl Event {

@@ -7,11 +7,12 @@ use std::{
 
 use privatelink_common::Mac;
 
-use super::{About, Event, Kind};
+use super::{Event, Kind};
 use crate::{
     datapath::bpf::Mode,
     desired::next_hop,
     host::HostFacts,
+    interface::types::About,
     model::{Model, Name},
 };
 

@@ -9,7 +9,7 @@ use super::{
     names::Names,
     record::{Clock, Record, Subject, Tally},
 };
-use crate::view::flows::Parts;
+use crate::datapath::flow_records::FlowRecords;
 
 /// Calls its argument for each slot that it knows of.
 type Visit = dyn Fn(&mut dyn FnMut(&Flow)) + Send;
@@ -34,7 +34,7 @@ impl fmt::Debug for FlowSource {
 #[derive(Clone, Debug)]
 pub struct Interval {
     /// What indices stand for.
-    pub parts: Parts,
+    pub parts: FlowRecords,
     /// Their names.
     pub names: Arc<Names>,
     /// The time.
@@ -166,7 +166,8 @@ mod tests {
         {
             *table.lock().unwrap() = flows.concat();
             let clock = Clock { ticks: 1_000, now: Timestamp::from_millis(1_000_000) };
-            let interval = Interval { parts: Parts::of(&tables), names: Arc::default(), clock };
+            let interval =
+                Interval { parts: FlowRecords::of(&tables), names: Arc::default(), clock };
             records(&source, &interval, &mut marks, |record| {
                 let sum = told.entry(record.opened).or_default();
                 *sum = (sum.0 + record.bytes_in, sum.1 + record.bytes_out);

@@ -13,7 +13,7 @@ use privatelink_common::{
 use serde::{Deserialize, Serialize};
 
 use super::names::{EndpointNames, Names};
-use crate::{timestamp::Timestamp, view::flows::Parts};
+use crate::{datapath::flow_records::FlowRecords, timestamp::Timestamp};
 
 /// The datapath's time and that of the wall at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +187,7 @@ impl Subject<'_> {
 /// What there is to tell of one direction of a flow that lasts.
 pub(crate) fn of_live<'n>(
     flow: &Flow,
-    parts: &Parts,
+    parts: &FlowRecords,
     names: &'n Names,
     clock: &Clock,
 ) -> Option<Record<'n>> {

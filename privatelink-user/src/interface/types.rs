@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
-pub use event::{Event, EventQuery, Subscriber};
+pub use event::{About, Event, EventQuery, Subscriber};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
 pub use names::{NamesRecord, NamesZone, NetworkNames};
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use privatelink_common::flow::Flow;
 
 use super::inventory::{Inventory, Service};
+use crate::view::usage::Usage;
 
 /// Ports that one source address has towards each port of each target.
 pub const PORTS: u64 = 64_512;
@@ -17,22 +18,6 @@ type Place = (u16, u16, u16, u8);
 /// Source ports in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census(BTreeMap<Place, u64>);
-
-/// How much of something is in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Use {
-    /// So many are.
-    pub used: u64,
-    /// Of so many.
-    pub of: u64,
-}
-
-impl Use {
-    /// The share that is in use.
-    pub fn ratio(self) -> f64 {
-        if self.of == 0 { 0.0 } else { self.used as f64 / self.of as f64 }
-    }
-}
 
 impl Census {
     /// Of these slots of the flow table.
@@ -58,9 +43,9 @@ impl Census {
     /// Of each service the fullest part: the source ports towards one port of one target.
     ///
     /// Services that share source addresses and a target's address share the ports between them.
-    pub fn fullest(&self, inventory: &Inventory) -> Vec<Use> {
+    pub fn fullest(&self, inventory: &Inventory) -> Vec<Usage> {
         let shared = self.by_address(inventory);
-        let mut fullest = vec![Use::default(); inventory.services.len()];
+        let mut fullest = vec![Usage::default(); inventory.services.len()];
         for target in &inventory.targets {
             let Some(service) = inventory.services.get(target.service) else { continue };
             let Some(most) = fullest.get_mut(target.service) else { continue };
@@ -71,7 +56,7 @@ impl Census {
             let to = (service.network.as_str(), target.address, u16::MAX, u8::MAX);
             for (_, by_source) in shared.range(from..=to) {
                 let used = sources.iter().filter_map(|source| by_source.get(source)).sum();
-                let here = Use { used, of };
+                let here = Usage { used, of };
                 if here.ratio() > most.ratio() {
                     *most = here;
                 }
@@ -157,7 +142,7 @@ mod tests {
         let census = Census::of(flows.into_iter());
         let fullest = census.fullest(&inventory);
         assert_eq!(census.by_target(), BTreeMap::from([(1, 4), (2, 3), (9, 1)]));
-        assert_eq!(fullest, [Use { used: 3, of: 2 * PORTS }, Use { used: 4, of: 3 * PORTS }]);
-        assert_eq!(Census::default().fullest(&inventory)[0], Use { used: 0, of: 2 * PORTS });
+        assert_eq!(fullest, [Usage { used: 3, of: 2 * PORTS }, Usage { used: 4, of: 3 * PORTS }]);
+        assert_eq!(Census::default().fullest(&inventory)[0], Usage { used: 0, of: 2 * PORTS });
     }
 }

@@ -19,7 +19,7 @@ use std::{
 
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
-pub use census::{Census, PORTS, Use};
+pub use census::{Census, PORTS};
 pub use inventory::{Inventory, Progress};
 pub use render::{Readings, page};
 pub use server::Server;
@@ -29,6 +29,7 @@ use crate::{
     datapath::bpf::{self, Reader},
     dns,
     flow_log::Totals,
+    view::usage::Usage,
 };
 
 /// How often source ports are counted, at most.
@@ -84,7 +85,7 @@ impl Source {
     }
 
     /// The fullest part of each service's source ports, by the service's name.
-    pub fn source_ports(&self) -> Vec<(String, Use)> {
+    pub fn source_ports(&self) -> Vec<(String, Usage)> {
         let Some(inventory) = self.inventory.borrow().clone() else { return Vec::new() };
         let fullest = self.census.borrow().fullest(&inventory);
         let names = inventory.services.iter().map(|service| service.name.clone());

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 
 use super::{Error, text::Format};
-use crate::daemon::Chain;
+use crate::chain::Chain;
 
 /// Connections at a time; others wait.
 const CONNECTIONS: usize = 16;

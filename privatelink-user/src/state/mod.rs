@@ -21,14 +21,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    desired::NoRoom,
     host::HostFacts,
     model::{DnsName, Model, Name},
     state::{
         addresses::{Addresses, Latest, Lease, NoAddress},
         connection::{Connection, Connections},
         ids::{Exhausted, Ids},
-        targets::{Condition, Drain, Drains, Inputs, Listed, Place, TargetKey},
+        targets::{Condition, Drain, Drains, Inputs, Listed, NoRoom, Place, TargetKey},
     },
     timestamp::Timestamp,
 };

@@ -8,58 +8,15 @@ use std::{
 };
 
 use privatelink_common::{
-    Endpoint, Source, TCP, TICK_SHIFT, Target, UDP,
+    TCP, TICK_SHIFT, UDP,
     flow::{self, Phase, word},
 };
 
-use crate::{datapath::tables::Tables, interface::types};
+use crate::{datapath::flow_records::FlowRecords, interface::types};
 
 /// Flows of which something is held at a time, some fifty bytes each. More are looked for in several
 /// walks, each for a share of them.
 const SHARE: u64 = 1 << 20;
-
-/// What the indices in flows stand for.
-#[derive(Clone, Debug, Default)]
-pub struct Parts {
-    /// The endpoints.
-    pub endpoints: BTreeMap<u32, Endpoint>,
-    /// The source addresses.
-    pub sources: BTreeMap<u32, Source>,
-    /// The targets.
-    pub targets: BTreeMap<u32, Target>,
-}
-
-impl Parts {
-    /// What the maps hold.
-    pub fn of(tables: &Tables) -> Self {
-        Self {
-            endpoints: tables.endpoints.clone(),
-            sources: tables.sources.clone(),
-            targets: tables.targets.clone(),
-        }
-    }
-
-    /// Client, endpoint address, source address and target of a flow, as far as they are known.
-    pub fn ends(&self, flow: &flow::Flow) -> [(Option<IpAddr>, u16); 4] {
-        let endpoint = self.endpoints.get(&flow.endpoint()).map(|endpoint| {
-            if flow.client.is_v4() {
-                IpAddr::from(endpoint.v4.to_ne_bytes())
-            } else {
-                endpoint.v6.to_ip()
-            }
-        });
-        let source = self.sources.get(&u32::from(flow.source)).map(|source| source.address.to_ip());
-        let target = self.targets.get(&flow.target()).map(|target| target.address.to_ip());
-        let [client_port, listener_port] = flow.consumer_port_pair();
-        let [target_port, source_port] = flow.provider_port_pair();
-        [
-            (Some(flow.client.to_ip()), client_port),
-            (endpoint, listener_port),
-            (source, source_port),
-            (target, target_port),
-        ]
-    }
-}
 
 /// Which flows somebody wants.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +35,7 @@ pub struct Filter {
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
     /// What indices stand for.
-    pub parts: Parts,
+    pub parts: FlowRecords,
     /// The endpoints that are wanted, and their names.
     pub names: BTreeMap<u32, String>,
     /// Which of their flows.
@@ -246,9 +203,10 @@ fn at((address, port): (Option<IpAddr>, u16)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use privatelink_common::Addr;
+    use privatelink_common::{Addr, Endpoint, Source, Target};
 
     use super::*;
+    use crate::datapath::tables::Tables;
 
     fn ip(text: &str) -> Addr {
         text.parse::<IpAddr>().unwrap().into()
@@ -287,7 +245,7 @@ mod tests {
             slot("10.1.0.2", Phase::Established, word::REVERSE, 940, 2),
         ];
         let listing = |limit, filter| Listing {
-            parts: Parts::of(&tables()),
+            parts: FlowRecords::of(&tables()),
             names: BTreeMap::from([(3, "acme-web".into())]),
             filter,
             limit,
@@ -361,7 +319,7 @@ mod tests {
             })
         };
         let listing = Listing {
-            parts: Parts::of(&tables()),
+            parts: FlowRecords::of(&tables()),
             names: BTreeMap::from([(3, "a".into())]),
             limit: u64::from(count) - 10,
             now: 1_000,

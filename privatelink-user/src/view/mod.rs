@@ -3,4 +3,5 @@
 pub mod difference;
 pub mod flows;
 pub mod status;
+pub mod usage;
 pub mod whois;

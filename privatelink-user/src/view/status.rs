@@ -12,8 +12,7 @@ use privatelink_common::{EndpointCounters, Reason};
 use crate::{
     access::Rights,
     datapath::bpf::Mode,
-    dns::zones::is_link_local,
-    host::HostFacts,
+    host::{HostFacts, is_link_local},
     interface::types,
     model::{self, Model, naming},
     state::{State, connection::Acceptance, targets::Inputs},

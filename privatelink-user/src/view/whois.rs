@@ -12,10 +12,10 @@ use privatelink_common::flow::Flow;
 
 use crate::{
     access::Rights,
+    datapath::flow_records::FlowRecords,
     flow_log::{self, Clock, Names, Record},
     interface::types::Whois,
     timestamp::Timestamp,
-    view::flows::Parts,
 };
 
 /// The most that one answer names.
@@ -73,7 +73,7 @@ pub struct Search {
     /// What the one who asks may see: a provider, who speaks from its own networks.
     pub rights: Rights,
     /// What indices stand for.
-    pub parts: Parts,
+    pub parts: FlowRecords,
     /// Their names.
     pub names: Arc<Names>,
     /// The time.
@@ -217,7 +217,7 @@ mod tests {
                     when,
                 },
                 rights,
-                parts: Parts::default(),
+                parts: FlowRecords::default(),
                 names: Arc::default(),
                 clock: Clock { ticks: 0, now: Timestamp::from_millis(0) },
                 log: Search::files(&path, 3),

@@ -3,10 +3,11 @@
 use privatelink_common::Admission;
 use tokio::time::Instant;
 
-use super::{Chain, Running};
+use super::Running;
 use crate::{
     access::Caller,
     api::request::Refused,
+    chain::Chain,
     config::suggestion,
     events::of_connections,
     interface::types,

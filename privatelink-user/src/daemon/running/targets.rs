@@ -5,13 +5,17 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use log::error;
 
-use super::{Chain, Error, Running, keep};
+use super::{Error, Running, keep};
 use crate::{
+    chain::Chain,
     datapath::tables::Tables,
-    desired::{NoRoom, Pools, next_hops},
+    desired::{Pools, next_hops},
     events::{of_drained, of_drains},
     model::Model,
-    state::{State, TooMuch, targets::Drains},
+    state::{
+        State, TooMuch,
+        targets::{Drains, NoRoom},
+    },
     timestamp::Timestamp,
 };
 

@@ -15,7 +15,7 @@ use zerocopy::FromBytes;
 
 use crate::datapath::{
     bpf::{self, Maps, batch},
-    plan::{Change, Op},
+    op::{Change, Op},
     store::{MapStore, StoreError},
     tables::Tables,
 };

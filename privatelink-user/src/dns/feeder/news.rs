@@ -8,7 +8,8 @@ use std::{
 use super::unproven_in_words;
 use crate::{
     dns::{Names, channel::NOT_ASKED, record::Claim},
-    events::{About, Event, Kind},
+    events::{Event, Kind},
+    interface::types::About,
 };
 
 /// How long the server may be behind what it is to serve before somebody is told.

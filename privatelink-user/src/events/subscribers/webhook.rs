@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{interface::types::Event, model::WebhookUrl, watch::health::certificates};
+use crate::{host::certificates::certificates, interface::types::Event, model::WebhookUrl};
 
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -11,6 +11,7 @@ use std::{
     net::IpAddr,
 };
 
+use privatelink_common::maps;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -142,6 +143,19 @@ pub struct Listed {
     pub address: IpAddr,
     /// Its share of new flows.
     pub weight: Weight,
+}
+
+/// A service whose targets find no room in the backend table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there is no room for the targets of the service `{service}`: the gateway's table has \
+     {} places, and each target takes at least one in every service with several; use fewer \
+     targets, or fewer weights that differ",
+    maps::MAX_BACKENDS
+)]
+pub struct NoRoom {
+    /// The service.
+    pub service: Name,
 }
 
 /// All targets of a service, each address once.

@@ -1,13 +1,13 @@
 //! What is nearly used up.
 
-use crate::metrics::Use;
+use crate::view::usage::Usage;
 
 /// The share of something that is told of before it is used up.
 const NEARLY: f64 = 0.8;
 
 /// What is nearly used up, of the flow table and of each service's source ports, and what to do.
-pub fn shortages(flows: Use, ports: &[(String, Use)]) -> Vec<String> {
-    let percent = |of: Use| of.ratio() * 100.0;
+pub fn shortages(flows: Usage, ports: &[(String, Usage)]) -> Vec<String> {
+    let percent = |of: Usage| of.ratio() * 100.0;
     let mut found = Vec::new();
     if flows.ratio() >= NEARLY {
         found.push(format!(
@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn what_is_nearly_used_up_is_told() {
-        let of = |used| Use { used, of: 100 };
+        let of = |used| Usage { used, of: 100 };
         let ports = |a, b| [("a".to_owned(), of(a)), ("b".to_owned(), of(b))];
         assert!(shortages(of(79), &ports(0, 79)).is_empty());
         let found = shortages(of(80), &ports(0, 95));

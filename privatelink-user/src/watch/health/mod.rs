@@ -17,8 +17,6 @@ mod standing;
 mod symptoms;
 mod wanted;
 
-pub(crate) use probe::certificates;
-
 pub use engine::{Checks, Report, Reports};
 pub use standing::{Outcome, Standing, Thresholds};
 pub use symptoms::Symptoms;

@@ -15,7 +15,6 @@ use super::Check;
 use crate::model::{Probe, StatusCodes};
 
 pub(super) use tls::Trust;
-pub(crate) use tls::certificates;
 
 /// Who asks, as targets see it in their logs.
 const USER_AGENT: &str = concat!("privatelink-health-check/", env!("CARGO_PKG_VERSION"));
@@ -142,7 +141,7 @@ where
 
 /// An error with its causes: the outermost one often says no more than that there was one.
 fn chain(error: &dyn std::error::Error) -> String {
-    crate::daemon::Chain(error).to_string()
+    crate::chain::Chain(error).to_string()
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! TLS towards targets.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::Failure;
 use crate::{
+    host::certificates::certificates,
     model::{Probe, Tls},
     watch::health::Check,
 };
@@ -93,20 +94,6 @@ fn configure(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, String> {
         Protocol::Grpc => vec![b"h2".to_vec()],
     };
     Ok(config)
-}
-
-/// Reads the certificates that others are to be signed by.
-pub(crate) fn certificates(file: &Path) -> Result<RootCertStore, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", file.display());
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| failed(&error))? {
-        let certificate = certificate.map_err(|error| failed(&error))?;
-        store.add(certificate).map_err(|error| failed(&error))?;
-    }
-    if store.is_empty() {
-        return Err(failed(&"there is no certificate in it"));
-    }
-    Ok(store)
 }
 
 /// Takes any certificate: a check asks whether a target serves, not whether clients trust it.

@@ -1,0 +1,22 @@
+//! Certificates that the host keeps in files.
+
+use std::path::Path;
+
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+/// Reads the certificates that others are to be signed by.
+pub fn certificates(file: &Path) -> Result<RootCertStore, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", file.display());
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| failed(&error))? {
+        let certificate = certificate.map_err(|error| failed(&error))?;
+        store.add(certificate).map_err(|error| failed(&error))?;
+    }
+    if store.is_empty() {
+        return Err(failed(&"there is no certificate in it"));
+    }
+    Ok(store)
+}
