@@ -6,7 +6,7 @@ use std::{
     os::unix::{net::UnixStream, process::CommandExt as _},
     process::Command,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use nix::unistd::User;
@@ -114,7 +114,9 @@ fn each_user_sees_and_decides_its_own() {
         let connection = daemon.ask(&["connections", endpoint, "--json"]).unwrap();
         connection["state"].as_str().unwrap().to_owned()
     };
-    assert_eq!((state("acme-web"), state("globex-mail")).0, "pending-acceptance");
+    for endpoint in ["acme-web", "globex-mail"] {
+        assert_eq!(state(endpoint), "pending-acceptance", "{endpoint}");
+    }
 
     let (code, said) = run(&daemon, VENDOR, &["accept", "acme-web", "--for", "7d"]);
     assert_eq!(code, Some(0), "{said}");
@@ -163,7 +165,11 @@ fn strangers_are_refused_everywhere() {
     assert_eq!(daemon.status().unwrap()["ready"], true, "nothing was done");
 }
 
-/// Names the socket to the process that takes as many of its places as it can.
+/// The daemon closes a silent connection after ten seconds. An administrator who is answered sooner
+/// did not wait for a stranger's connection to time out.
+const PROMPT: Duration = Duration::from_secs(6);
+
+/// The environment variable that names the socket to the process that holds connections to it.
 const HOLDER: &str = "PRIVATELINK_TEST_HOLDER";
 
 /// Run as a stranger by the test below: opens connections and says nothing on them, until it is
@@ -192,11 +198,11 @@ fn strangers_cannot_keep_root_out() {
     holder.env(HOLDER, daemon.socket()).uid(stranger.uid.as_raw()).current_dir("/");
     let holder = Process::spawn("holder of connections", holder).unwrap();
     wait_until(SOON, "all places are taken", || holder.output().contains("holding")).unwrap();
+    let begin = Instant::now();
     for _ in 0..5 {
-        let begin = Instant::now();
         daemon.status().unwrap();
-        assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     }
+    assert!(begin.elapsed() < PROMPT, "five answers took {:?}", begin.elapsed());
 }
 
 #[test]

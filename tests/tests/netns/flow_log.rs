@@ -6,7 +6,6 @@ use std::{
     env, fs,
     net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use anyhow::{Context as _, Result};
@@ -150,7 +149,7 @@ fn every_byte_is_in_one_record() {
 
     // Whoever knocks now is refused, and that is in the log, too.
     let refused = scene.acme().run(|| client::connect(at(ENDPOINT[0], 80), NEVER));
-    assert!(refused.is_err());
+    assert!(nobody.is_err());
     let knocked = |record: &Value| {
         record["kind"] == "refused"
             && record["endpoint"] == "acme-web"
@@ -217,14 +216,18 @@ fn the_log_follows_the_configuration() {
     assert!(written > Some(0.0) && lost > Some(0.0), "{written:?} {lost:?}");
 }
 
-/// How many flows end at once, and how many times; `FLOOD=100000x10` asks for more.
+/// Flows that end at once, and how many times; `FLOOD=100000x10` asks for more.
 fn flood() -> (u16, u32) {
     let asked = env::var("FLOOD").unwrap_or_default();
     let (flows, rounds) = asked.split_once('x').unwrap_or(("10000", "2"));
     (flows.parse::<u32>().map_or(5_000, |flows| (flows / 2) as u16), rounds.parse().unwrap_or(2))
 }
 
-/// Sends a datagram from each of so many ports to a port where nobody answers.
+/// The share of ends that must be written. The ring and the log's queue hold more records than the
+/// default flood has, so only a log that stops writing loses more than this.
+const WRITTEN: f64 = 0.95;
+
+/// Sends one datagram from each of `count` ports to a port that never replies.
 fn open_flows(from: IpAddr, to: SocketAddr, count: u16) -> Result<()> {
     for port in 0..count {
         let socket = UdpSocket::bind(SocketAddr::new(from, 10_000 + port))?;
@@ -233,10 +236,11 @@ fn open_flows(from: IpAddr, to: SocketAddr, count: u16) -> Result<()> {
     Ok(())
 }
 
-/// A rejection ends all flows of an endpoint within one sweep: as many ends at once as there can
-/// be. What is lost then is what is counted as lost, and the other endpoint does not notice.
+/// A rejection ends all flows of an endpoint within one sweep, which is the largest possible burst
+/// of end records. Nearly all must be written, the rest counted as lost, and the traffic of the
+/// other endpoint must not suffer.
 #[test]
-fn a_flood_of_ends_is_written_or_counted() {
+fn a_flood_of_ends_is_written_and_losses_are_counted() {
     let (_directory, log) = place();
     let (flows, rounds) = flood();
     let listener = "[[service.listener]]\nprotocol = \"udp\"\nport = 9\ntarget_port = 9999\n\n";
@@ -246,7 +250,7 @@ fn a_flood_of_ends_is_written_or_counted() {
         .replacen(target, &format!("{listener}{target}"), 1)
         .replacen("max_flows = 4096", "max_flows = 250000", 1);
     let scene = Scene::with(&config).unwrap();
-    // Whatever comes is taken, and not read.
+    // Open sockets that never read: no ICMP error ends the flows.
     let vendor = scene.lab.host("vendor");
     let bind = |server: &str| vendor.run(|| Ok(UdpSocket::bind(at(server, 9999))?)).unwrap();
     let _sinks = SERVER.map(bind);
@@ -261,17 +265,14 @@ fn a_flood_of_ends_is_written_or_counted() {
         let count = |key: &str| status["flow_log"][key].as_u64().unwrap();
         (count("written"), count("lost"))
     };
-    let mut spent = 0.0;
     for _ in 0..rounds {
         scene.daemon.ask(&["accept", "acme-web", "--json"]).unwrap();
         for (client, endpoint) in CLIENT.into_iter().zip(ENDPOINT) {
             scene.acme().run(|| open_flows(ip(client), at(endpoint, 9), flows)).unwrap();
         }
-        let begin = Instant::now();
         scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
         let enough = || told().0 + told().1 >= opened();
         wait_until(SOON * 6, "every end is written or lost", enough).unwrap();
-        spent += begin.elapsed().as_secs_f64();
     }
     let harmed = load.finish().unwrap();
     let opened = opened();
@@ -289,11 +290,9 @@ fn a_flood_of_ends_is_written_or_counted() {
     let all = || tallied().0 + tallied().1 == opened;
     let complete = wait_until(SOON, "every end is in the log, or counted there", all);
     let (ends, lost) = tallied();
-    println!(
-        "{opened} flows in {rounds} rounds: {ends} ends written, {lost} lost, {:.0} a second",
-        opened as f64 / spent
-    );
-    assert_eq!(lost, told().1, "the log and the daemon disagree");
-    assert!(complete.is_ok(), "ends are missing that nobody counts");
+    assert_eq!(lost, told().1, "the log and the daemon disagree about lost records");
+    assert!(complete.is_ok(), "{ends} ends written, {lost} counted as lost, of {opened}");
+    let least = opened as f64 * WRITTEN;
+    assert!(ends as f64 >= least, "only {ends} of {opened} ends were written, {lost} lost");
     assert_eq!((harmed.lost, harmed.strange), (0, 0), "{harmed:?}");
 }

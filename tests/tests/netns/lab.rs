@@ -1,4 +1,5 @@
-//! The lab itself: it carries traffic when a kernel forwards, and nothing when none does.
+//! The lab itself: it carries traffic when the gateway's kernel forwards, and none when it does
+//! not.
 //!
 //! Without this control, "cannot reach" in the other tests could mean a broken lab.
 
@@ -86,12 +87,15 @@ fn overlapping_labs_and_networks_do_not_meet() {
                 .unwrap()
         })
         .collect();
+    // All four hosts hold the same address and port at the same time.
+    let mut sockets = Vec::new();
     for lab in &labs {
         for name in ["acme", "globex"] {
             let own = IpAddr::from([10, 1, 0, 2]);
-            lab.host(name).run(|| Ok(UdpSocket::bind((own, 53))?)).unwrap();
+            sockets.push(lab.host(name).run(|| Ok(UdpSocket::bind((own, 53))?)).unwrap());
         }
     }
+    assert_eq!(sockets.len(), 4);
 }
 
 #[test]
