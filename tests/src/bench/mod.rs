@@ -6,11 +6,15 @@
 //! mean, and which traps they avoid, is in `docs/benchmarks.md`.
 
 pub mod compile;
+pub mod control_plane;
 pub mod conversation;
+pub mod flow_list;
 pub mod gateway;
 pub mod harness;
+pub mod health_checks;
 pub mod host;
 pub mod names;
+pub mod observers;
 pub mod packet;
 pub mod programs;
 pub mod report;

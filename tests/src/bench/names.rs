@@ -3,12 +3,11 @@
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::unistd::{SysconfVar, sysconf};
 use serde::Serialize;
 use tempfile::TempDir;
 
 use super::report::median;
-use crate::lab::{Daemon, Host, Lab, Process, daemon, tool, wait_until};
+use crate::lab::{Daemon, Host, Lab, Process, daemon, process::cpu_time, tool, wait_until};
 
 /// Where all of them serve.
 const ADDRESS: &str = "10.1.0.1";
@@ -73,9 +72,9 @@ pub fn measure(rounds: u32) -> Result<Names> {
     let mut figures = vec![Figures::default(); servers.len()];
     for _ in 0..rounds {
         for ((_, port, id, _), figures) in servers.iter().zip(&mut figures) {
-            let before = processor_time(*id)?;
+            let before = cpu_time(*id)?;
             let round = round(acme, *port, &queries)?;
-            figures.time += processor_time(*id)? - before;
+            figures.time += (cpu_time(*id)? - before).as_secs_f64();
             figures.answers += round.answers;
             figures.rates.push(round.rate);
             figures.lost = figures.lost.max(round.lost);
@@ -117,17 +116,6 @@ fn own(daemon: &Daemon) -> Result<u32> {
     let output = daemon.output();
     let id = output.lines().find_map(|line| line.split("the name server is process ").nth(1));
     Ok(id.context("the daemon has no name server")?.trim().parse()?)
-}
-
-/// The seconds that a process has taken of the processor, all of its threads together.
-fn processor_time(id: u32) -> Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The program's name, in brackets, may have spaces.
-    let (_, fields) = text.rsplit_once(") ").context("no process status")?;
-    let ticks: u64 =
-        fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    let second = sysconf(SysconfVar::CLK_TCK)?.context("the clock does not tick")?;
-    Ok(ticks as f64 / second as f64)
 }
 
 /// Starts a server in the gateway; `None` if this machine does not have it.

@@ -1,17 +1,21 @@
-//! Measures what a packet costs in the program alone; `docs/benchmarks.md` says how.
+//! Measures what a packet costs in the program alone, and other figures of the gateway;
+//! `docs/benchmarks.md` describes them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Args, Parser};
 use privatelink_tests::bench::gateway::Gateway;
 use privatelink_tests::bench::host::{Machine, Ports};
 use privatelink_tests::bench::packet::{MAX_FLOWS, Protocol};
 use privatelink_tests::bench::programs::{Reference, Simple};
 use privatelink_tests::bench::report::{Figure, Report};
 use privatelink_tests::bench::subject::Subject;
-use privatelink_tests::bench::{Bench, Plan, names, sweep};
+use privatelink_tests::bench::{
+    Bench, Plan, control_plane, flow_list, health_checks, names, observers, sweep,
+};
+use serde::Serialize;
 
 /// Own cost per packet of privatelink's program and of a C reference, side by side.
 #[derive(Debug, Parser)]
@@ -38,12 +42,8 @@ struct Arguments {
     /// Also measure packets each of which opens a flow.
     #[arg(long)]
     new_flows: bool,
-    /// Measure instead what a sweep of the flow table takes, with as many flows as it is for.
-    #[arg(long, conflicts_with_all = ["c_only", "gate"])]
-    sweep: bool,
-    /// Measure instead how many answers about names are given in a second, beside dnsmasq and unbound.
-    #[arg(long, conflicts_with_all = ["c_only", "gate", "sweep"])]
-    dns: bool,
+    #[command(flatten)]
+    other: Other,
     /// Measure the programs in C only.
     #[arg(long)]
     c_only: bool,
@@ -64,6 +64,30 @@ struct Arguments {
     gate_program: String,
 }
 
+/// What to measure instead of packets.
+#[derive(Debug, Args)]
+#[group(multiple = false, conflicts_with_all = ["c_only", "gate", "new_flows"])]
+struct Other {
+    /// Measure a sweep of the flow table, with `--capacity` flows
+    #[arg(long)]
+    sweep: bool,
+    /// Measure DNS answers per second, beside dnsmasq and unbound
+    #[arg(long)]
+    dns: bool,
+    /// Measure starts, reloads and scrapes of a gateway with 10,000 endpoints
+    #[arg(long)]
+    control_plane: bool,
+    /// Measure lists of `--capacity` flows
+    #[arg(long)]
+    flow_list: bool,
+    /// Measure the CPU time of health checks of 2,000 targets
+    #[arg(long)]
+    health_checks: bool,
+    /// Measure what a packet costs while metrics, flow log and events are read
+    #[arg(long)]
+    observers: bool,
+}
+
 fn main() -> ExitCode {
     match measure(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -75,14 +99,28 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the benchmark, prints it, and tells whether it passes the gate.
+/// Runs the benchmark, prints it, and returns whether it passes the gate.
 fn measure(arguments: &Arguments) -> Result<bool> {
-    if arguments.dns {
-        return dns(arguments);
+    let Arguments { rounds, capacity, json, ref other, .. } = *arguments;
+    ensure!(rounds > 0, "--rounds: nothing to measure");
+    if other.dns {
+        return print(json, &names::measure(rounds)?);
+    }
+    if other.control_plane {
+        return print(json, &control_plane::measure(capacity, rounds)?);
+    }
+    if other.flow_list {
+        return print(json, &flow_list::measure(capacity, rounds)?);
+    }
+    if other.health_checks {
+        return print(json, &health_checks::measure()?);
+    }
+    if other.observers {
+        return print(json, &observers::measure(rounds)?);
     }
     let machine = Machine::pinned(arguments.cpu)?;
     let ports = Ports::in_private_namespace()?;
-    if arguments.sweep {
+    if other.sweep {
         return sweep(arguments, &machine, &ports);
     }
     let mut figures = established(arguments, ports)?;
@@ -99,12 +137,11 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     arguments.gate.map_or(Ok(true), |limit| gate(&report, &arguments.gate_program, limit))
 }
 
-fn dns(arguments: &Arguments) -> Result<bool> {
-    let names = names::measure(arguments.rounds)?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&names)?);
+fn print(json: bool, figures: &(impl Serialize + std::fmt::Display)) -> Result<bool> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(figures)?);
     } else {
-        print!("{names}");
+        print!("{figures}");
     }
     Ok(true)
 }

@@ -21,11 +21,12 @@ use tempfile::TempDir;
 use super::{
     bpffs,
     namespace::{Namespace, unique},
-    process::Process,
+    process::{Process, cpu_time},
     tool, wait_until,
 };
 
-/// Names the `privatelink` binary to test; without it, the one beside the test's own build.
+/// The variable that names the `privatelink` binary to test; by default the one beside the test's
+/// build.
 pub const BINARY: &str = "PRIVATELINK_BIN";
 
 /// Verifying the programs takes seconds on a busy machine.
@@ -123,6 +124,14 @@ impl Daemon {
         self.process.as_ref().map(Process::id)
     }
 
+    /// Returns the CPU time that its process has used.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        cpu_time(self.id().context("the daemon does not run")?)
+    }
+
     /// Returns the binary that it runs.
     pub fn binary(&self) -> &Path {
         &self.binary
@@ -148,7 +157,8 @@ impl Daemon {
         &self.pin_dir
     }
 
-    /// Lets every user of this machine reach the socket; what the daemon answers is its business.
+    /// Lets every user of this machine reach the socket; the daemon itself refuses those without
+    /// rights.
     ///
     /// # Errors
     /// When the directory of the daemon's files cannot be opened.

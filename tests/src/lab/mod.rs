@@ -23,6 +23,7 @@ pub mod client;
 pub mod counter;
 pub mod daemon;
 pub mod load;
+pub mod many;
 pub mod nameserver;
 pub mod namespace;
 pub mod network;
@@ -125,8 +126,8 @@ impl Lab {
 
     /// Puts a host behind another, which becomes a router, on a link of this MTU.
     ///
-    /// Each link is given by both its ends, the router's first. The host tells everybody that it
-    /// takes segments of 1,400 bytes, so that only the router knows how narrow the link is.
+    /// Each link is given by both its ends, the router's first. The host announces a segment size
+    /// of 1,400 bytes, so that only the router knows how narrow the link is.
     ///
     /// # Errors
     /// When a tool fails.

@@ -67,26 +67,6 @@ pub fn reload(daemon: &Daemon, config: &str) -> Result<()> {
     Ok(())
 }
 
-/// A configuration of two of these networks with so many services at one target, and these keys
-/// of the gateway and of each service.
-pub fn many_services(gateway: &str, count: u32, service: &str) -> String {
-    let mut text = format!("[gateway]\nname = \"gw-many\"\nmax_flows = 4096\n{gateway}\n");
-    for (name, subnet) in [("acme", "10.1.0.0/16"), ("vendor", "10.0.0.0/16")] {
-        text += &format!(
-            "[[network]]\nname = \"{name}\"\nprincipal = \"{name}\"\n\
-             interface = \"veth-{name}\"\nsubnets = [\"{subnet}\"]\n"
-        );
-    }
-    for number in 0..count {
-        text += &format!(
-            "[[service]]\nname = \"s{number}\"\nprincipal = \"vendor\"\nnetwork = \"vendor\"\n\
-             source_addresses = [\"10.0.0.240/29\"]\ntarget = [{{ address = \"10.0.0.10\" }}]\n\
-             {service}\n"
-        );
-    }
-    text
-}
-
 /// Lays the networks of `gateway.toml`.
 pub fn lay() -> Result<Lab> {
     Lab::builder()
