@@ -1,5 +1,5 @@
-//! Whatever a client sends, the daemon answers as its OpenAPI document says, and goes on. Needs
-//! root and Python's schemathesis; run by `cargo xtask test`.
+//! The daemon answers every request as its OpenAPI document describes, and survives it. Needs root
+//! and Python's schemathesis; run by `cargo xtask test`.
 
 use std::{
     path::Path,
@@ -8,16 +8,16 @@ use std::{
 
 use privatelink_tests::lab::{Daemon, Lab, bridge};
 
-/// What is held against each answer.
+/// The checks of each response.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance,response_headers_conformance";
 
 #[test]
-fn whatever_is_sent_is_answered_as_described() {
+fn every_request_is_answered_as_described() {
     let program =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/schemathesis/bin/schemathesis");
     let lab = Lab::quickstart().unwrap();
-    // A daemon without optimizations takes its time to walk a large table for each answer.
+    // A daemon without optimizations needs long to walk a large table for each response.
     let config = include_str!("../../examples/quickstart.toml")
         .replace("name = \"gw-a\"", "name = \"gw-a\"\nmax_flows = 4096");
     let daemon = Daemon::start(lab.gateway(), &config).unwrap();
@@ -26,8 +26,8 @@ fn whatever_is_sent_is_answered_as_described() {
     let output = Command::new(&program)
         .current_dir(folder.path())
         .args(["run", &format!("http://{address}/v1/openapi.json"), "--checks", CHECKS])
-        // The same requests each time. The one that ends the daemon, and the one whose answer has
-        // no end, are tested elsewhere.
+        // The same requests each time. The request that ends the daemon, and the one whose response
+        // never ends, are tested elsewhere.
         .args(["--seed", "1", "--exclude-path", "/v1/down"])
         .args(["--exclude-path", "/v1/events/follow"])
         .args(["--max-examples", "40", "--phases", "examples,coverage,fuzzing"])

@@ -1,4 +1,4 @@
-//! The pages say what is so: what they show can be typed, and what they point at is there. No
+//! The pages are correct: their commands and configurations work, and their links exist. No
 //! privilege.
 #![expect(clippy::expect_used, reason = "a page that cannot be read fails the test")]
 
@@ -20,7 +20,7 @@ struct Page {
     text: String,
 }
 
-/// Text between fences, and what stands behind the opening one.
+/// Text between fences, and the word after the opening one.
 struct Block {
     mark: String,
     text: String,
@@ -80,7 +80,7 @@ impl Page {
         (blocks, prose)
     }
 
-    /// Everything that a reader may type: lines of shell blocks, and `code` in the prose.
+    /// Every command that a reader may type: lines of shell blocks, and `code` in the prose.
     fn commands(&self) -> Vec<String> {
         let (blocks, prose) = self.split();
         let shell = blocks.iter().filter(|block| ["sh", "console"].contains(&block.mark.as_str()));
@@ -92,7 +92,7 @@ impl Page {
     }
 }
 
-/// What is typed of a line: without prompt and comment.
+/// The command in a line, without prompt and comment.
 fn typed(line: &str, console: bool) -> Option<String> {
     let line =
         if console { line.strip_prefix("$ ").or_else(|| line.strip_prefix("# "))? } else { line };
@@ -110,7 +110,7 @@ fn spans(text: &str) -> Vec<String> {
 fn configurations_are_accepted_and_supported() {
     let mut seen = 0;
     for page in pages() {
-        // The reference has a test of its own, beside the code that it describes.
+        // The reference has its own test, beside the code that it describes.
         if page.path == Path::new("docs/configuration.md") {
             continue;
         }
@@ -135,7 +135,7 @@ fn commands_of_privatelink_are_understood() {
             let words = command.split_whitespace().skip_while(|word| *word == "sudo");
             let words: Vec<&str> = words.collect();
             let program = words.first().map(Path::new).and_then(Path::file_name);
-            // A program's name alone is no command.
+            // The program's name alone is not a command.
             if program.is_none_or(|program| program != "privatelink") || words.len() < 2 {
                 continue;
             }
@@ -192,7 +192,7 @@ fn the_readme_begins_with_two_commands() {
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn links_exist() {
     for page in pages() {
         let folder = page.path.parent().unwrap_or(Path::new("")).to_owned();
         for place in page.split().1.split("](").skip(1) {
@@ -207,8 +207,8 @@ fn links_lead_somewhere() {
     }
 }
 
-/// A heading with a folder in code, such as "### `xtask/src/`", says where the files of the
-/// tables below it lie; anywhere else a file is named from the root of the repository.
+/// A heading with a folder in code, such as "### `xtask/src/`", is the base of the files in the
+/// tables below it; elsewhere a file is named from the root of the repository.
 #[test]
 fn the_map_names_files_that_exist() {
     let page = page("ARCHITECTURE.md");

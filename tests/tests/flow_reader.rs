@@ -1,4 +1,4 @@
-//! Lines in the form of AWS VPC Flow Logs are read by a program that reads those. Needs Python's
+//! A program for AWS VPC Flow Logs reads the flow log in that format. Needs Python's
 //! flowlogs-reader; run by `cargo xtask test`.
 
 use std::{fs, net::IpAddr, path::Path, process::Command, sync::Arc};
@@ -81,7 +81,7 @@ fn read(log: &Path) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
 }
 
-/// Writes a log of these fields, and has it read.
+/// Writes a log with these fields, and reads it.
 fn records(fields: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.log");

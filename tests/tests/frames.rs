@@ -1,4 +1,4 @@
-//! The library does with every fixture what the table says. No privilege.
+//! The library handles every fixture as the table says. No privilege.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,10 +25,10 @@ fn every_fixture_goes_as_the_table_says() {
     assert!(failures.is_empty(), "{failed} of {all} fixtures:\n{}", failures.join("\n\n"));
 }
 
-/// The same clients before and after one of the targets falls ill: of those that were with the
-/// others, few meet another one.
+/// The same clients before and after one of the targets becomes unhealthy: few of the clients of
+/// other targets reach another one.
 #[test]
-fn a_target_that_goes_moves_few_of_the_others_flows() {
+fn removing_a_target_moves_few_flows_of_the_others() {
     const FLOWS: u32 = 100_000;
     const TARGETS: usize = 10;
     let weights = [100; TARGETS];

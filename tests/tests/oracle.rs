@@ -1,5 +1,5 @@
-//! The frames that the library sends, as another library would have built them. No privilege,
-//! but Python with scapy, which `cargo xtask setup` installs.
+//! The frames that the library sends, checked by another library. No privilege, but Python with
+//! scapy, which `cargo xtask setup` installs.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use privatelink_tests::fixtures::{self, Host, Interfaces, MAX_FLOWS, play};
 
-/// Debian's packages are for Debian's Python, which need not be the first on the path.
+/// Debian's packages belong to Debian's Python, which may not be the first in the path.
 const PYTHONS: [&str; 2] = ["/usr/bin/python3", "python3"];
 
 #[test]
@@ -30,7 +30,7 @@ fn scapy_computes_the_same_checksums_and_lengths() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It answers while it reads: what it prints must not wait for us.
+    // The script prints while it reads, so another thread writes its input.
     let mut input = oracle.stdin.take().unwrap();
     let frames = frames();
     let writer = std::thread::spawn(move || input.write_all(frames.as_bytes()));
@@ -41,8 +41,8 @@ fn scapy_computes_the_same_checksums_and_lengths() {
     print!("{text}");
 }
 
-/// Every frame that leaves the gateway in any fixture, as the script reads them. A fixture says
-/// itself if checksums in it are wrong on purpose.
+/// Every frame that leaves the gateway in any fixture, in the script's format. Fixtures with wrong
+/// checksums on purpose are marked, and left out.
 fn frames() -> String {
     let mut lines = String::new();
     for fixture in fixtures::all().iter().filter(|fixture| !fixture.has_wrong_checksums()) {

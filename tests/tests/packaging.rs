@@ -1,5 +1,5 @@
-//! The packaged unit, user and directories, as systemd's own tools see them. No privilege, but
-//! systemd, which need not be running.
+//! The packaged units, users and directories, checked by systemd's tools. No privilege, but
+//! systemd, which does not have to run.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -25,14 +25,14 @@ fn run(command: &mut Command) -> (Output, String) {
     (output, String::from_utf8_lossy(&all).into_owned())
 }
 
-/// The units, and what systemd may find that they expose, on its scale from 0 to 10.
+/// The units, and their highest exposure on systemd's scale from 0 to 10.
 const UNITS: [(&str, f32); 2] = [("privatelink.service", 2.5), ("privatelink-dns.service", 1.5)];
 
 #[test]
 fn the_units_are_sound() {
     let folder = tempfile::tempdir().unwrap();
     for unit in ["privatelink.service", "privatelink-dns.service", "privatelink-dns.socket"] {
-        // The daemon need not be installed here, and neither need its page.
+        // Neither the daemon nor its manual page has to be installed here.
         let text = text(unit).replace("/usr/bin/privatelink", "/bin/true");
         fs::write(folder.path().join(unit), text).unwrap();
     }
@@ -44,7 +44,7 @@ fn the_units_are_sound() {
         let unit = folder.path().join(unit);
         let (output, said) = verify(&unit);
         assert!(output.status.success() && said.is_empty(), "{said}");
-        // It can say no.
+        // The tool does detect an error.
         let wrong = fs::read_to_string(&unit).unwrap().replace("UMask=0", "UMusk=0");
         fs::write(&unit, wrong).unwrap();
         let (_, said) = verify(&unit);
@@ -79,7 +79,7 @@ fn user_and_directories_can_be_made() {
     for user in ["privatelink:", "privatelink-dns:"] {
         assert!(users.lines().any(|line| line.starts_with(user)), "{users}");
     }
-    // A user's modes and owners are for root to set: here they only have to be understood.
+    // Only root can set modes and owners: here the file only has to be valid.
     let (_, said) = run(Command::new("systemd-tmpfiles")
         .args(["--create", &option])
         .arg(packaging("privatelink.tmpfiles")));

@@ -1,4 +1,4 @@
-//! The programs in the kernel do what the library does: bytes, counters and flows. CAP_BPF.
+//! The programs in the kernel and the library agree on bytes, counters and flows. CAP_BPF.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -25,7 +25,7 @@ use proptest::{
     test_runner::{Config, RngSeed, TestRunner},
 };
 
-/// The kernel takes no shorter frame for a test.
+/// The kernel accepts no shorter frame for a test run.
 const SHORTEST: usize = 14;
 
 #[test]
@@ -35,7 +35,7 @@ fn every_fixture_goes_as_on_the_host() {
         let mut both = Both::new(MAX_FLOWS);
         let failures: Vec<String> = fixtures
             .iter()
-            .filter_map(|fixture| play(fixture, interfaces, both.anew()).err())
+            .filter_map(|fixture| play(fixture, interfaces, both.reset()).err())
             .map(|error| format!("{error:#}"))
             .collect();
         let (failed, all) = (failures.len(), fixtures.len());
@@ -51,7 +51,7 @@ fn every_fixture_goes_through_vlans_as_on_the_host() {
         let choices = Tagged::<Both>::choices();
         let mut failures = Vec::new();
         for (fixture, ports) in fixtures::all().iter().zip(choices.iter().cycle()) {
-            let mut gateway = Tagged::new(both.anew(), interfaces, ports);
+            let mut gateway = Tagged::new(both.reset(), interfaces, ports);
             if let Err(error) = play(fixture, interfaces, &mut gateway) {
                 failures.push(format!("{ports:?}: {error:#}"));
             }
@@ -115,7 +115,7 @@ fn seeds(interfaces: &Interfaces, both: &mut Both) -> Vec<(Port, Vec<u8>)> {
     frames
 }
 
-/// A listener that sticks looks at the client alone, whatever port it speaks from.
+/// A sticky listener considers only the client's address, not its port.
 #[test]
 fn flows_of_a_client_stick_to_one_target() {
     with_interfaces(|interfaces| {
@@ -160,8 +160,8 @@ fn a_hundred_thousand_flows_are_shared_by_weight() {
     });
 }
 
-/// LLVM returns the addend instead of the old value for some atomics of BPF; with those, locks
-/// would not lock and exchanges would claim to have failed or won when they have not.
+/// LLVM returns the addend instead of the old value for some BPF atomics. With those, locks would
+/// not lock, and compare-and-exchange would report the wrong outcome.
 #[test]
 fn atomics_of_the_kernel_return_what_was_there() {
     const FLOWS: u16 = 5_000;
@@ -190,7 +190,7 @@ fn atomics_of_the_kernel_return_what_was_there() {
         assert_eq!((forward.len(), &forward), (count, &reverse), "directions differ");
         assert!(directions(false).all(|flow| flow.packets == 2), "packets were lost");
 
-        // A lock that is left would refuse every later flow of its region.
+        // A lock that is never released would refuse every later flow of its region.
         let counts = kernel.counts().unwrap();
         assert!(counts.drops.is_empty(), "{counts:?}");
         assert_eq!(counts.endpoints[&0].new_flows, u64::from(FLOWS));
@@ -237,7 +237,7 @@ fn silent_flows_end_in_the_kernel() {
     });
 }
 
-/// A phase changes by an exchange of the slot's word in both slots.
+/// A phase changes by compare-and-exchange of the slot's word in both slots.
 #[test]
 fn phases_of_many_flows_change_in_the_kernel() {
     const FLOWS: u16 = 500;
@@ -267,7 +267,7 @@ fn phases_of_many_flows_change_in_the_kernel() {
     });
 }
 
-/// The kernel and the host side by side: whatever one does, the other must.
+/// The kernel and the host side by side, which must agree.
 struct Both {
     kernel: Kernel,
     host: Host,
@@ -279,8 +279,8 @@ impl Both {
         Self { kernel: Kernel::new(max_flows).unwrap(), host: Host::new(max_flows), max_flows }
     }
 
-    /// As new, but for the programs: the kernel takes a second to verify them.
-    fn anew(&mut self) -> &mut Self {
+    /// Resets everything but the programs, which the kernel takes a second to verify.
+    fn reset(&mut self) -> &mut Self {
         self.host = Host::new(self.max_flows);
         self.kernel.load(&Tables::default()).unwrap();
         self.kernel.datapath().forget(&ENDPOINTS, &TARGETS).unwrap();
@@ -317,8 +317,7 @@ impl Gateway for Both {
     }
 }
 
-/// The clocks of the two are not the same, so that a slot may rest in one when it no longer does
-/// in the other.
+/// The clocks of the two differ, so their times are not compared.
 fn timeless(mut flows: Vec<Flow>) -> Vec<Flow> {
     flows.iter_mut().for_each(|flow| (flow.last_seen, flow.opened) = (0, 0));
     flows.sort_by_key(|flow| (flow.client, flow.consumer_ports, flow.provider_ports, flow.word));

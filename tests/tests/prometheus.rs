@@ -1,4 +1,4 @@
-//! Metrics, alert rules and dashboard, as Prometheus itself takes them. Needs root and Prometheus;
+//! Metrics, alert rules and dashboard, evaluated by Prometheus itself. Needs root and Prometheus;
 //! run by `cargo xtask test`.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
@@ -31,7 +31,7 @@ fn promtool(words: &[&str]) -> String {
     tool::run(&mut command).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What stands behind a key in lines of a YAML file.
+/// The values of a key in lines of a YAML file.
 fn values<'a>(text: &'a str, key: &str) -> BTreeSet<&'a str> {
     let lines = text.lines().map(|line| line.trim().trim_start_matches("- "));
     lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).collect()
@@ -50,7 +50,7 @@ fn the_rules_say_what_their_tests_expect() {
 }
 
 /// A gateway with traffic, and a Prometheus that scrapes it; the fields are in the order in which
-/// they must go.
+/// they must be dropped.
 struct Scene {
     _prometheus: Process,
     _folder: tempfile::TempDir,
@@ -106,7 +106,7 @@ impl Scene {
         Ok(self.ask("query", query)?["result"].as_array().map_or(0, Vec::len))
     }
 
-    /// Packets that are forwarded, and some that are not.
+    /// Sends packets that are forwarded, and some that are refused.
     fn speak(&self) -> Result<()> {
         self.acme().run(|| {
             client::http_get("10.1.0.50:80".parse()?, SOON)?;
@@ -147,7 +147,7 @@ fn queries(dashboard: &Value) -> Vec<(String, String)> {
     panels.flat_map(of_panel).collect()
 }
 
-/// What Grafana makes of a query when everything is chosen.
+/// The query that Grafana sends when everything is selected.
 fn chosen(query: &str) -> String {
     let all = ["$job", "$instance", "$service"];
     let query = query.replace("$__rate_interval", "1m");
@@ -155,7 +155,7 @@ fn chosen(query: &str) -> String {
 }
 
 #[test]
-fn prometheus_takes_metrics_rules_and_the_queries_of_the_dashboard() {
+fn prometheus_accepts_metrics_rules_and_the_queries_of_the_dashboard() {
     let scene = Scene::start().unwrap();
     scene.speak().unwrap();
 
@@ -180,7 +180,7 @@ fn prometheus_takes_metrics_rules_and_the_queries_of_the_dashboard() {
         let query = chosen(query);
         assert!(!query.contains('$'), "{panel}: `{query}`");
         let mut found = Ok(0);
-        // A rate has to see some scrapes, and packets between them.
+        // A rate needs some scrapes, and packets between them.
         wait_until(SOON, panel, || {
             scene.speak().unwrap();
             found = scene.series(&query);

@@ -1,4 +1,5 @@
-//! What the programs cost the kernel's verifier, against `verifier-budget.toml`. CAP_BPF.
+//! The cost of the programs in the kernel's verifier, compared with `verifier-budget.toml`.
+//! CAP_BPF.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -16,10 +17,10 @@ use serde::Deserialize;
 #[path = "verifier/frames.rs"]
 mod frames;
 
-/// Half of what the kernel allows.
+/// Half of the kernel's limit.
 const MOST_STACK: u32 = 256;
-/// What the kernel allows to the frames of a chain of calls. Newer kernels round less, and say yes
-/// where older ones refuse to load the program.
+/// The kernel's limit for the frames of a chain of calls. Older kernels round frames up further,
+/// and refuse programs that newer ones accept.
 const MOST_CHAIN: u32 = 512;
 
 #[derive(Deserialize)]
@@ -33,12 +34,12 @@ struct Budget {
 #[serde(deny_unknown_fields)]
 struct Cost {
     stack: u32,
-    /// By version of the kernel: verifiers differ.
+    /// By kernel version, because verifiers differ.
     instructions: BTreeMap<String, u32>,
 }
 
 impl Cost {
-    /// What is allowed in this kernel; in one that is not listed, the most of any.
+    /// The budget for this kernel; for one that is not listed, the largest of any.
     fn instructions(&self, kernel: &str) -> u32 {
         let most = || self.instructions.values().copied().max();
         self.instructions.get(kernel).copied().or_else(most).unwrap_or_default()

@@ -70,7 +70,7 @@ fn entries(daemon: &Daemon, command: &str) -> Result<(u64, f64)> {
     let answer = daemon.ask(&[command, "--json"])?;
     let seconds = begin.elapsed().as_secs_f64();
     let entries = answer.get("entries").and_then(Value::as_u64);
-    Ok((entries.with_context(|| format!("{command} tells no entries"))?, seconds))
+    Ok((entries.with_context(|| format!("`privatelink {command}` printed no `entries`"))?, seconds))
 }
 
 /// Scrapes the metrics, checks that each endpoint is there, and returns curl's time.

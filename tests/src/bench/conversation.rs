@@ -1,5 +1,5 @@
-//! Opens flows through a program the way clients and targets do: one packet after the other, each
-//! on the interface it would arrive on.
+//! Opens flows through a program as clients and targets do: one packet after the other, each on the
+//! interface on which it would arrive.
 
 use std::net::SocketAddrV4;
 

@@ -1,4 +1,4 @@
-//! Our own program under test, with one endpoint in front of one target.
+//! privatelink's program under test, with one endpoint in front of one target.
 
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -32,9 +32,9 @@ pub struct Gateway {
     ebpf: Ebpf,
     object: PathBuf,
     capacity: u32,
-    /// What the sweeps ended.
+    /// Flows that the sweeps have ended.
     ends: Option<RingBuf<MapData>>,
-    /// A program array is emptied when the last process lets go of it.
+    /// A program array is emptied when the last process closes it.
     _stages: ProgramArray<MapData>,
 }
 
@@ -73,7 +73,7 @@ impl Gateway {
         Ok(this)
     }
 
-    /// Flows that the table is made for.
+    /// The table's capacity in flows.
     pub fn capacity(&self) -> u32 {
         self.capacity
     }
@@ -87,7 +87,7 @@ impl Gateway {
         let program = self.ebpf.program_mut(maps::SWEEP_PROGRAM).context("no sweep")?;
         let program: &mut SchedClassifier = program.try_into()?;
         program.load().context("the kernel refused the sweep")?;
-        let ends = self.ebpf.take_map(maps::ENDS).context("the object tells no ends")?;
+        let ends = self.ebpf.take_map(maps::ENDS).context("the object has no map of ends")?;
         self.ends = Some(ends.try_into()?);
         Ok(())
     }
@@ -108,7 +108,7 @@ impl Gateway {
         Ok(program.test_run(options).context("the kernel did not sweep")?.return_value)
     }
 
-    /// Reads what the sweeps have ended, and returns how many flows that was.
+    /// Reads the flows that the sweeps have ended, and returns their number.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Gateway {
         Ok(std::iter::from_fn(|| ends.next().map(drop)).count())
     }
 
-    /// Changes how long flows may be silent.
+    /// Sets how long flows may be silent.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl Gateway {
         self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
     }
 
-    /// The two networks and the addresses that are ours in them.
+    /// Sets up the two networks, and the gateway's addresses in them.
     fn attach(&mut self, ports: &Ports) -> Result<()> {
         let mut networks: Array<_, u32> = self.map(maps::ATTACHMENTS)?.try_into()?;
         networks.set(ports.consumer, CONSUMER_NETWORK + 1, 0)?;
@@ -183,7 +183,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// One service with one target, and the endpoint in front of it.
+    /// Sets up one service with one target, and the endpoint in front of it.
     fn publish(&mut self, ports: &Ports) -> Result<()> {
         let mut services: Array<_, Service> = self.map(maps::SERVICES)?.try_into()?;
         let sources_v4 = Pool { first: 0, count: SOURCES };

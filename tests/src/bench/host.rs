@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::packet::Macs;
 
-/// The gateway's two interfaces. They exist only so that contexts and devmaps can name them: no
-/// packet of a test run ever leaves through them.
+/// The gateway's two interfaces, which contexts and devmaps refer to. No packet of a test run
+/// leaves through them.
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
     /// Index of the interface in the consumer's network.
@@ -62,7 +62,7 @@ fn text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// What a reader needs to judge the figures.
+/// The machine's description, by which a reader can judge the figures.
 #[derive(Debug, Serialize)]
 pub struct Machine {
     kernel: String,

@@ -30,7 +30,7 @@ use programs::Simple;
 use report::{Figure, median, quantile};
 use subject::Subject;
 
-/// Name of the subject that the others are divided by.
+/// Name of the subject by which the others are divided.
 pub const REFERENCE: &str = "reference";
 /// Flows whose packets are checked byte by byte before a run.
 const CHECKED_FLOWS: u32 = 64;
@@ -162,7 +162,7 @@ impl Bench {
             .collect()
     }
 
-    /// Holds every subject's packet, and the wrapper's own, against what it should be.
+    /// Compares every subject's packet, and the wrapper's own, with the expected one.
     fn check(
         &mut self,
         template: &Template,
@@ -220,7 +220,7 @@ impl Bench {
     }
 }
 
-/// Times a subject and makes sure that each of its packets went the whole way.
+/// Times a subject and verifies that it forwarded each of its packets.
 fn timed(
     harness: &mut Harness,
     subject: &dyn Subject,

@@ -1,4 +1,4 @@
-//! Answers about names in a second, beside other name servers that have the same name.
+//! DNS answers per second, beside other name servers with the same records.
 
 use std::{fmt, path::Path, time::Duration};
 
@@ -9,12 +9,12 @@ use tempfile::TempDir;
 use super::report::median;
 use crate::lab::{Daemon, Host, Lab, Process, daemon, process::cpu_time, tool, wait_until};
 
-/// Where all of them serve.
+/// The address of all servers.
 const ADDRESS: &str = "10.1.0.1";
-/// What all of them are asked.
+/// The name in all queries.
 const NAME: &str = "web.internal";
 const ANSWER: &str = "10.1.0.50";
-/// How long one round of one server takes, in seconds.
+/// Seconds of one round of one server.
 const ROUND: &str = "2";
 const SOON: Duration = Duration::from_secs(30);
 
@@ -25,18 +25,18 @@ pub struct Names {
     pub servers: Vec<Server>,
 }
 
-/// What was measured of one.
+/// The figures of one server.
 #[derive(Debug, Serialize)]
 pub struct Server {
     /// The program.
     pub name: String,
-    /// Answers in a second: the median of the rounds.
+    /// Answers per second, median of the rounds.
     pub answers: f64,
-    /// Of a hundred queries, how many got no answer: the most of all rounds.
+    /// Percent of queries without an answer, the most of all rounds.
     pub lost: f64,
-    /// How many times as many answers privatelink gave in the same run.
+    /// privatelink's answers divided by this server's, in the same run.
     pub ratio: f64,
-    /// Processor time that it took for an answer, in microseconds, the kernel's part included.
+    /// CPU time per answer in microseconds, the kernel's part included.
     pub cost: f64,
 }
 
@@ -46,7 +46,7 @@ pub struct Server {
 /// When one does not start, or dnsperf fails.
 pub fn measure(rounds: u32) -> Result<Names> {
     let lab = Lab::quickstart()?;
-    // What one client may have is not what is measured.
+    // A rate that does not limit the benchmark's one client.
     let config = include_str!("../../../examples/quickstart.toml").replacen(
         "dns = true\n",
         "dns = true\ndns_rate = \"1G\"\n",
@@ -95,7 +95,7 @@ pub fn measure(rounds: u32) -> Result<Names> {
     Ok(Names { servers: all })
 }
 
-/// What was measured of one server.
+/// The sums over the rounds of one server.
 #[derive(Clone, Debug, Default)]
 struct Figures {
     rates: Vec<f64>,
@@ -104,7 +104,7 @@ struct Figures {
     time: f64,
 }
 
-/// What dnsperf says.
+/// The figures that dnsperf prints.
 struct Round {
     rate: f64,
     lost: f64,
@@ -118,7 +118,7 @@ fn own(daemon: &Daemon) -> Result<u32> {
     Ok(id.context("the daemon has no name server")?.trim().parse()?)
 }
 
-/// Starts a server in the gateway; `None` if this machine does not have it.
+/// Starts a server in the gateway's namespace; `None` if it is not installed.
 fn start(lab: &Lab, program: &str, words: &[String]) -> Result<Option<Process>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if !std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
@@ -146,7 +146,7 @@ fn dnsmasq(port: u16) -> Vec<String> {
     .to_vec()
 }
 
-/// As many threads as privatelink has workers, and the same records.
+/// Writes a configuration with as many threads as privatelink has workers, and the same records.
 fn unbound(folder: &Path, port: u16) -> Result<String> {
     let threads = std::thread::available_parallelism()?;
     let text = format!(
@@ -170,21 +170,22 @@ fn answers(host: &Host, port: u16) -> bool {
     said.is_ok_and(|said| said.trim() == ANSWER)
 }
 
-/// Has dnsperf ask.
+/// Runs dnsperf for one round.
 fn round(host: &Host, port: u16, queries: &Path) -> Result<Round> {
     let mut dnsperf = host.command("dnsperf");
     dnsperf.args(["-s", ADDRESS, "-p", &port.to_string(), "-l", ROUND, "-c", "8", "-T", "1"]);
     let said = tool::run(dnsperf.args(["-q", "200", "-d"]).arg(queries))?;
     let field = |key: &str| {
         let line = said.lines().find_map(|line| line.trim().strip_prefix(key));
-        line.with_context(|| format!("dnsperf says nothing of \"{key}\":\n{said}"))
+        line.with_context(|| format!("dnsperf did not print \"{key}\":\n{said}"))
     };
     let rate: f64 = field("Queries per second:")?.trim().parse()?;
     let lost = field("Queries lost:")?;
     let lost = lost.split_once('(').and_then(|(_, rest)| rest.split_once('%'));
-    let lost: f64 = lost.context("dnsperf says not how many were lost")?.0.parse()?;
+    let lost: f64 =
+        lost.context("dnsperf did not print the percentage of lost queries")?.0.parse()?;
     let answers = field("Queries completed:")?.split_whitespace().next();
-    let answers = answers.context("dnsperf says not how many were answered")?.parse()?;
+    let answers = answers.context("dnsperf did not print the number of answers")?.parse()?;
     Ok(Round { rate, lost, answers })
 }
 

@@ -1,5 +1,5 @@
-//! The flows that a benchmark cycles through, their packets, and what a correct translation of
-//! one looks like, computed without the code under test.
+//! The flows that a benchmark cycles through, their packets, and the correct translation of one,
+//! computed without the code under test.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -13,7 +13,7 @@ use serde::Serialize;
 /// How many flows share one client address, as in `wrapper.bpf.c`.
 const FLOWS_PER_CLIENT: u32 = 1 << 14;
 const FIRST_PORT: u16 = 16384;
-/// As many flows as there are client addresses for.
+/// The number of flows for which there are client addresses.
 pub const MAX_FLOWS: u32 = 64 * FLOWS_PER_CLIENT;
 
 /// The client of flow 0.
@@ -61,13 +61,13 @@ impl Protocol {
 /// One flow on both sides of the gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowTuple {
-    /// Who opened the flow.
+    /// The client that opened the flow.
     pub client: SocketAddrV4,
-    /// What it speaks to.
+    /// The endpoint address that it connects to.
     pub endpoint: SocketAddrV4,
-    /// What the target sees it as, where the program under test lets us choose.
+    /// The source address that the target sees, where the program under test lets us choose.
     pub source: SocketAddrV4,
-    /// Who answers.
+    /// The target.
     pub target: SocketAddrV4,
 }
 

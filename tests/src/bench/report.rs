@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! The figures, as a table and as JSON.
 
 use std::fmt::Write as _;
 
@@ -35,11 +35,11 @@ pub struct Figure {
 /// A whole run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Where it ran.
+    /// The machine on which the benchmark ran.
     pub machine: Machine,
-    /// How it was called.
+    /// Its command line.
     pub command: String,
-    /// What came out.
+    /// The figures.
     pub figures: Vec<Figure>,
 }
 

@@ -38,7 +38,7 @@ impl Outcome {
         }
     }
 
-    /// Checks what a program made of a packet.
+    /// Checks a program's output for a packet.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ pub trait Subject {
     /// The name in tables and on the command line.
     fn name(&self) -> &'static str;
 
-    /// What it does with an established flow's packet.
+    /// The expected outcome for a packet of an established flow.
     fn outcome(&self) -> Outcome;
 
     /// The loaded program. It must be of the `xdp.frags` kind, as the wrapper is.
@@ -84,15 +84,15 @@ pub trait Subject {
     /// When it is not loaded.
     fn program(&self) -> Result<&Xdp>;
 
-    /// Puts flows into its tables, both directions, established. Called again with more of them
-    /// before a run with more flows; the earlier ones are still there.
+    /// Adds established flows to its tables, both directions. Called again with further flows
+    /// before a run with more of them.
     ///
     /// # Errors
     ///
     /// When a table refuses.
     fn prepare(&mut self, flows: &[FlowTuple], protocol: Protocol, ports: &Ports) -> Result<()>;
 
-    /// Empties its flow table, where it does not do that by itself; called before each run in which
+    /// Empties its flow table, if it does not expire flows itself; called before each run in which
     /// every packet opens a flow.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ pub trait Subject {
     }
 
     /// Packets that it counted as forwarded since it was emptied, if it counts. A run whose count
-    /// falls short is refused: its packets took a shorter way than the one that is timed.
+    /// is too low is refused: some of its packets took a shorter path than the one that is timed.
     ///
     /// # Errors
     ///

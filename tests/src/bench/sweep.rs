@@ -1,4 +1,4 @@
-//! The time that a sweep of the whole flow table takes on one core.
+//! The time of a sweep of the whole flow table on one core.
 
 use std::time::{Duration, Instant};
 
@@ -11,29 +11,29 @@ use super::host::Ports;
 use super::packet::{FlowTuple, MAX_FLOWS, Protocol};
 use super::subject::Subject;
 
-/// Regions swept in one go, as the daemon does: packets on this CPU wait no longer than that.
+/// Regions in one call, as in the daemon: packets on this CPU wait for the duration of one call.
 const STRIDE: u32 = 16;
-/// Patience that every flow has lost by the time of the sweep.
+/// An idle timeout that every flow has exceeded by the time of the sweep.
 const NONE: Duration = Duration::from_millis(1);
-/// In which the clock of the flows moves on by more than that.
+/// Longer than one tick of the flows' clock.
 const SILENCE: Duration = Duration::from_millis(50);
 
-/// What sweeps of a table took.
+/// The times of sweeps of a table.
 #[derive(Debug, Serialize)]
 pub struct Sweeps {
     flows: u32,
     regions: u32,
-    /// Milliseconds of each sweep in which no flow ended.
+    /// Milliseconds of each sweep that ended no flow.
     alive: Vec<f64>,
-    /// Milliseconds of the one in which all did.
+    /// Milliseconds of the sweep that ended all flows.
     ended: f64,
-    /// Milliseconds of it in which user space read what had ended.
+    /// Milliseconds of that in which user space read the ended flows.
     reading: f64,
-    /// The longest that packets had to wait, in milliseconds.
+    /// The longest wait of a packet, in milliseconds.
     longest: f64,
 }
 
-/// What one sweep took.
+/// The times of one sweep.
 #[derive(Default)]
 struct Sweep {
     ended: u32,
@@ -43,8 +43,8 @@ struct Sweep {
     longest: Duration,
 }
 
-/// Fills a table with `flows` flows and sweeps it `rounds` times while they live, and once when
-/// they end.
+/// Fills a table with `flows` flows and sweeps it `rounds` times while they are live, and once when
+/// they are idle.
 ///
 /// # Errors
 /// When the kernel refuses, or a sweep ends other flows than it should.
@@ -64,7 +64,7 @@ pub fn measure(gateway: &mut Gateway, ports: &Ports, flows: u32, rounds: u32) ->
     gateway.set_patience(NONE)?;
     std::thread::sleep(SILENCE);
     let sweep = whole(gateway, regions)?;
-    // Both directions are ended by whichever the sweep comes to first.
+    // The sweep ends both directions when it finds the first.
     ensure!(sweep.ended == flows, "{} of {flows} flows ended", sweep.ended);
     ensure!(sweep.read == flows as usize, "{} ends of {flows} flows", sweep.read);
     Ok(Sweeps {

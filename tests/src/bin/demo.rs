@@ -1,14 +1,14 @@
 //! Shows a newcomer how a page crosses from a provider's network to a consumer's.
 //!
 //! Lays the lab, starts the daemon with a configuration such as `examples/quickstart.toml`, and
-//! tells each step as it happens. Exits with 0 only if the page was really seen.
+//! prints each step as it happens. Exits with 0 only if the page was received.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use privatelink_tests::demo;
 
-/// Carries a web page from a provider's network to a consumer's, and tells how.
+/// Carries a web page from a provider's network to a consumer's, and shows how.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Leave everything up, with commands to play on, until Ctrl-C.

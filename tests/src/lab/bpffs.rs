@@ -13,10 +13,10 @@ use nix::{
 
 use super::namespace;
 
-/// Where it is by convention.
+/// The usual mount point.
 pub const ROOT: &str = "/sys/fs/bpf";
 
-/// Mounts the file system unless it is there; init systems do so, bare containers do not.
+/// Mounts the file system unless it is mounted; init systems do so, bare containers do not.
 ///
 /// # Errors
 /// When the kernel refuses the mount.
@@ -30,7 +30,7 @@ pub fn ensure() -> Result<()> {
         .with_context(|| format!("cannot mount the BPF file system on {ROOT}"))
 }
 
-/// A BPF file system of its own, whose root anybody may pass; unmounted when dropped.
+/// A separate BPF file system, whose root every user may pass; unmounted when dropped.
 #[derive(Debug)]
 pub struct Mount(PathBuf);
 

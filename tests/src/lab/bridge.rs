@@ -1,4 +1,4 @@
-//! A unix socket for those who speak TCP only.
+//! A Unix socket for programs that support only TCP.
 
 use std::{
     io,
@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Passes everything between connections to a port of the loopback interface and a unix socket,
-/// until the process ends.
+/// Forwards between connections to a port of the loopback interface and a Unix socket, until the
+/// process ends.
 ///
 /// # Errors
 /// When no port can be had.
@@ -33,7 +33,7 @@ fn pass(client: &TcpStream, socket: &PathBuf) -> io::Result<()> {
     let server = UnixStream::connect(socket)?;
     thread::scope(|scope| {
         scope.spawn(|| {
-            // An end that goes away is what the other end is to see.
+            // The other end sees that this one has closed.
             let _ended = io::copy(&mut &*client, &mut &server);
             server.shutdown(Shutdown::Write)
         });

@@ -64,7 +64,7 @@ impl Capture {
         // While it writes, the last packet in the file may be half a packet.
         self.process.terminate();
         let mut command = Command::new("tcpdump");
-        // Quietly: what it takes for another protocol by a port's number is told in several lines.
+        // With `-q`, because tcpdump prints some protocols in several lines.
         command.args(["-nn", "-q", "-tt", "-r"]).arg(&self.file).arg(filter);
         let text = tool::run(&mut command)?;
         let since = since.duration_since(UNIX_EPOCH)?.as_micros();

@@ -1,4 +1,4 @@
-//! What a consumer does: fetch a page, and have bytes echoed. Call these inside a host.
+//! A consumer's clients: fetch a page, and exchange bytes with an echo. Call these inside a host.
 
 use std::{
     hash::{DefaultHasher, Hasher},
@@ -26,7 +26,7 @@ pub struct Page {
 /// Fetches `/` over one TCP connection.
 ///
 /// # Errors
-/// When nobody answers within `timeout`, or not in HTTP.
+/// When there is no answer within `timeout`, or one that is not HTTP.
 pub fn http_get(server: SocketAddr, timeout: Duration) -> Result<Page> {
     let mut stream = connect(server, timeout)?;
     write!(stream, "GET / HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
@@ -47,7 +47,7 @@ fn page(answer: &str) -> Option<Page> {
     Some(Page { status, seen_from, body: body.to_owned() })
 }
 
-/// Sends one datagram and returns once the very same comes back.
+/// Sends one datagram and returns once the same datagram comes back.
 ///
 /// # Errors
 /// When nothing, or something else, comes back within `timeout`.
@@ -95,7 +95,7 @@ pub struct Echoed {
     pub hash: u64,
 }
 
-/// Has `bytes` bytes, made from `seed`, echoed over a new connection.
+/// Exchanges `bytes` bytes, made from `seed`, with an echo over a new connection.
 ///
 /// # Errors
 /// When the connection fails, or what comes back differs.
@@ -108,7 +108,7 @@ pub fn tcp_echo(server: SocketAddr, bytes: u64, seed: u64, timeout: Duration) ->
     Ok(echoed)
 }
 
-/// Has `bytes` bytes, made from `seed`, echoed over an open connection, which stays open.
+/// Exchanges `bytes` bytes, made from `seed`, with an echo over a connection, which stays open.
 ///
 /// # Errors
 /// As [`tcp_echo`].
@@ -158,7 +158,7 @@ fn receive(mut stream: &TcpStream, bytes: u64) -> Result<u64> {
     Ok(hasher.finish())
 }
 
-/// Reproducible bytes: mixed-up data is told apart by the seed it was made from.
+/// Reproducible bytes: data of another connection is recognized by its seed.
 struct Noise(u64);
 
 impl Noise {

@@ -1,4 +1,4 @@
-//! What a host sends, counted by its own kernel: IP packets and their bytes.
+//! IP packets and bytes that a host sends, counted by its own kernel.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -40,7 +40,7 @@ impl<'a> Counter<'a> {
     /// # Errors
     /// When `nft` or `ip` fails.
     pub fn of(host: &'a Host, v4: &str, v6: &str) -> Result<Self> {
-        // A segment that is to be cut would be counted before it is.
+        // Without this, a large segment would be counted before it is split.
         host.namespace().ip(&format!("link set {DEVICE} gso_max_segs 1"))?;
         let rules = format!(
             "table inet sent {{

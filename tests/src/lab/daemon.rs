@@ -32,7 +32,7 @@ pub const BINARY: &str = "PRIVATELINK_BIN";
 /// Verifying the programs takes seconds on a busy machine.
 const READY: Duration = Duration::from_secs(60);
 
-/// A daemon in a gateway's namespace; dropping it takes everything out, pins included.
+/// A daemon in a gateway's namespace; dropping it removes everything, pins included.
 #[derive(Debug)]
 pub struct Daemon {
     gateway: Namespace,
@@ -50,7 +50,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon with this configuration and waits until packets can flow.
     ///
-    /// Its socket, pin directory and state directory are replaced by ones that nobody else uses.
+    /// Its socket, pin directory and state directory are replaced by unique ones.
     ///
     /// # Errors
     /// When there is no binary, or it does not become ready.
@@ -137,8 +137,8 @@ impl Daemon {
         &self.binary
     }
 
-    /// Has the next start run another binary.
-    pub fn exchange_binary(&mut self, binary: &Path) {
+    /// Makes the next start run another binary.
+    pub fn replace_binary(&mut self, binary: &Path) {
         self.binary = binary.to_owned();
     }
 
@@ -237,7 +237,7 @@ impl Daemon {
         Ok(drops.values().filter_map(Value::as_u64).sum())
     }
 
-    /// Replaces the configuration on disk; the daemon reads it when told to.
+    /// Replaces the configuration on disk, which the daemon reads at a reload.
     ///
     /// # Errors
     /// When it is not TOML, or the file cannot be written.
@@ -262,7 +262,7 @@ impl Daemon {
         }
     }
 
-    /// Stops the daemon politely; what it pinned stays.
+    /// Stops the daemon with SIGTERM; what it pinned stays.
     pub fn terminate(&mut self) {
         if let Some(process) = &mut self.process {
             process.terminate();
@@ -302,7 +302,7 @@ impl Drop for Daemon {
 
 const SOCKET: &str = "privatelink.sock";
 
-/// Where a daemon is spoken to, apart from the process that serves it.
+/// How to reach a daemon, independent of its process.
 struct Control {
     gateway: Namespace,
     binary: PathBuf,

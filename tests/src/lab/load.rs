@@ -1,4 +1,4 @@
-//! Traffic that goes on while something else happens, and tells whether anything was lost.
+//! Background traffic that reports whether any of it was lost.
 
 use std::{
     collections::BTreeMap,
@@ -17,21 +17,21 @@ use super::{client, network::Host};
 
 /// Datagrams on their way at a time: few enough that no socket's buffer overflows.
 const WINDOW: usize = 32;
-/// A datagram that is not back by then is lost: nothing on the way keeps one for as long.
+/// A datagram that is not back by then is lost: nothing on the way delays one for as long.
 const LOST: Duration = Duration::from_secs(5);
 /// The pause between two datagrams, or two exchanges of a stream.
 const PACE: Duration = Duration::from_millis(1);
 /// Bytes of one exchange over a stream.
 const EXCHANGE: u64 = 4_096;
 
-/// What became of the traffic.
+/// The outcome of the traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Datagrams sent.
     pub datagrams: u64,
     /// Of those, how many never came back.
     pub lost: u64,
-    /// Datagrams that came back twice, or that nobody sent.
+    /// Datagrams that came back twice, or that were never sent.
     pub strange: u64,
     /// Bytes that came back over streams.
     pub bytes: u64,
@@ -45,7 +45,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Has each echo repeat numbered datagrams, and bytes of one long stream, without an end.
+    /// Sends numbered datagrams and one long stream to each echo, until it is finished.
     ///
     /// # Errors
     /// When a connection cannot be opened.
@@ -72,7 +72,7 @@ impl Load {
         Ok(load)
     }
 
-    /// Ends the traffic, waits for what is still on its way, and returns what became of all.
+    /// Ends the traffic, waits for datagrams that are still on their way, and returns the outcome.
     ///
     /// # Errors
     /// When a stream broke.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use super::Namespace;
 
-/// How often it looks whether it should end.
+/// How often the server checks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
 /// How many seconds an answer is valid.
 const TTL: u32 = 1;
@@ -54,7 +54,7 @@ impl NameServer {
                 let Ok((length, from)) = socket.recv_from(&mut question) else { continue };
                 let question = question.get(..length).unwrap_or_default();
                 if let Some(answer) = answer(question, &lock(&known)) {
-                    // Whoever does not hear it asks again.
+                    // A client that does not receive it asks again.
                     let _sent = socket.send_to(&answer, from);
                 }
             }
@@ -62,7 +62,7 @@ impl NameServer {
         Ok(Self { names, stop, thread: Some(thread) })
     }
 
-    /// Gives a name these addresses from now on.
+    /// Sets the addresses of a name.
     pub fn set(&self, name: &str, addresses: &[IpAddr]) {
         lock(&self.names).insert(name.to_owned(), addresses.to_vec());
     }

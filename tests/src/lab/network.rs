@@ -28,14 +28,16 @@ impl Network {
         Self { name: name.to_owned(), gateway: Vec::new(), hosts: Vec::new(), mtu: 1500, queues: 1 }
     }
 
-    /// Describes a consumer's network: one client, 10.1.0.2/16 and fd00:1::2/64, named as the network.
+    /// Describes a consumer's network: one client, 10.1.0.2/16 and fd00:1::2/64, named as the
+    /// network.
     ///
     /// Several of these overlap entirely, as the networks of strangers do.
     pub fn consumer(name: &str) -> Self {
         Self::new(name).host(name, &["10.1.0.2/16", "fd00:1::2/64"])
     }
 
-    /// Describes a provider's network: one server, 10.0.0.10/16 and fd00::10/64, named as the network.
+    /// Describes a provider's network: one server, 10.0.0.10/16 and fd00::10/64, named as the
+    /// network.
     pub fn provider(name: &str) -> Self {
         Self::new(name).host(name, &["10.0.0.10/16", "fd00::10/64"])
     }
@@ -49,7 +51,8 @@ impl Network {
 
     /// Gives the gateway's own host addresses in this network; the hosts use them as default route.
     ///
-    /// Of overlapping networks only one can have them: one host stack knows an address once.
+    /// Of overlapping networks only one can have them, because a host stack has an address only
+    /// once.
     #[must_use]
     pub fn gateway(mut self, addresses: &[&str]) -> Self {
         self.gateway = addresses.iter().map(ToString::to_string).collect();
@@ -118,9 +121,9 @@ impl Host {
         self.namespace.run(work)
     }
 
-    /// Makes the host send packets for `addresses` to the device with this MAC, asking nobody.
+    /// Makes the host send packets for `addresses` to the device with this MAC, without ARP.
     ///
-    /// A host that respects routes and ARP never even tries to reach what it must not; this one does.
+    /// A host that respects routes and ARP never tries to reach a forbidden address; this one does.
     ///
     /// # Errors
     /// When `ip` fails.

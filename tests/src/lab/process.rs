@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::{tool, wait_until};
 
-/// How long a process may take to follow a polite request to end.
+/// How long a process may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A running program; dropping it ends it.
@@ -37,7 +37,7 @@ impl Process {
         let output = TempDir::new().context("cannot make a directory for a program's output")?;
         let log = File::create(output.path().join("output"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // Ctrl-C at the terminal is for us: we end the children in the right order.
+        // Ctrl-C at the terminal must not reach the children: they are ended in the right order.
         command.process_group(0);
         let child = command.spawn().map_err(|source| tool::not_started(&command, source))?;
         Ok(Self { name: name.to_owned(), child, output })
@@ -73,8 +73,8 @@ impl Process {
         if let Ok(id) = i32::try_from(self.id()) {
             let _ended = kill(Pid::from_raw(id), Signal::SIGTERM);
         }
-        let polite = wait_until(GRACE, "the process ends", || self.ended().is_some());
-        if polite.is_err() {
+        let ended = wait_until(GRACE, "the process ends", || self.ended().is_some());
+        if ended.is_err() {
             self.kill();
         }
     }

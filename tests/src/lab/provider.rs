@@ -1,4 +1,4 @@
-//! A tiny provider: a web page, a TCP echo and a UDP echo that remember who spoke to them.
+//! A tiny provider: a web page, a TCP echo and a UDP echo that record their peers.
 
 use std::{
     collections::BTreeMap,
@@ -31,10 +31,10 @@ pub const HTTP_PORT: u16 = 8080;
 /// The port of both echoes.
 pub const ECHO_PORT: u16 = 7777;
 
-/// How often a UDP server looks whether it should end.
+/// How often a UDP server checks whether it should end.
 const UDP_POLL: Duration = Duration::from_millis(100);
 
-/// What a server does with what it is sent.
+/// What a server does with its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Answers each request with the page.
@@ -58,11 +58,11 @@ impl fmt::Display for Kind {
 /// One conversation, as the provider saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Which server was spoken to.
+    /// The server.
     pub kind: Kind,
-    /// The address it was spoken to at.
+    /// The server's address.
     pub local: SocketAddr,
-    /// Who spoke.
+    /// The peer's address.
     pub peer: SocketAddr,
 }
 
@@ -178,7 +178,7 @@ impl State {
         while !self.stopping() {
             let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
             self.note(Seen { kind: Kind::UdpEcho, local, peer });
-            // A peer that has gone away is no matter of the others.
+            // A peer that is gone does not affect the others.
             let _sent = socket.send_to(buffer.get(..length).unwrap_or_default(), peer);
         }
     }
@@ -194,7 +194,7 @@ impl State {
             }
             let state = Arc::clone(&self);
             thread::spawn(move || {
-                // Its client sees a broken connection and reports it; there is no one else to tell.
+                // The client sees a broken connection and reports it.
                 let _served = match kind {
                     Kind::Http => serve_page(&stream, local, peer),
                     Kind::TcpEcho | Kind::UdpEcho => echo_bytes(&stream),
@@ -236,7 +236,7 @@ fn echo_bytes(mut stream: &TcpStream) -> Result<()> {
     }
 }
 
-/// A thread that panicked has reported it; what it left is still good to read.
+/// A thread that panicked has reported it; its data is still valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

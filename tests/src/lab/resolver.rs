@@ -1,15 +1,14 @@
-//! Hosts that ask a name server of the lab, as the C library does.
+//! Programs on hosts that use a name server of the lab through the C library.
 
 use std::{net::IpAddr, process::Command};
 
 use super::network::Host;
 
-/// Where the files are made that stand for those of the machine, unseen by others.
+/// The mount point of files that replace those of the machine, visible to the program only.
 const SCRATCH: &str = "/mnt";
 
 impl Host {
-    /// Returns a command that will run `program` on the host, for which names are what this server
-    /// says.
+    /// Returns a command that will run `program` on the host, with this server as its resolver.
     pub fn command_resolving(&self, server: IpAddr, program: &[&str]) -> Command {
         let script = format!(
             "mount -t tmpfs none {SCRATCH}\n\

@@ -1,4 +1,4 @@
-//! What a gateway's metrics say, read as Prometheus reads them.
+//! A gateway's metrics, parsed as Prometheus parses them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,18 +15,18 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// Scrapes this URL from a namespace, and checks what the answer says of itself.
+    /// Scrapes this URL from a namespace, and checks the content type of the response.
     ///
     /// # Errors
-    /// When nobody answers, or with something else than metrics.
+    /// When there is no response, or one that is not metrics.
     pub fn of(namespace: &Namespace, url: &str, accept: &str, content_type: &str) -> Result<Self> {
         let mut command = namespace.command("curl");
         command.args(["--silent", "--show-error", "--fail", "--max-time", "30"]);
         command.args(["--header", &format!("accept: {accept}")]);
         let text = tool::run(command.args(["--write-out", "%{content_type}", url]))?;
         let end = text.rfind('\n').context("the page does not end a line")? + 1;
-        let (page, told) = text.split_at(end);
-        ensure!(told == content_type, "the content type is {told}");
+        let (page, found) = text.split_at(end);
+        ensure!(found == content_type, "the content type is {found}");
         Self::read(page)
     }
 

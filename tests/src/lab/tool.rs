@@ -1,4 +1,4 @@
-//! Runs the system's tools, and says what went wrong when one fails.
+//! Runs the system's tools, and reports what went wrong when one fails.
 
 use std::{
     io,

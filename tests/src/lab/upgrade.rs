@@ -1,13 +1,14 @@
-//! A daemon of another release: the same, but for its programs.
+//! A daemon of another release: the same, except for its programs.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection, SectionKind};
 
-/// How an ELF object for BPF begins: magic, 64 bit, little endian; the machine stands later.
+/// The first bytes of an ELF object for BPF: magic, 64 bit, little endian; the machine follows
+/// later.
 const BEGINNING: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
-/// Where the machine stands.
+/// The position of the machine.
 const MACHINE: std::ops::Range<usize> = 18..20;
 /// The number of BPF.
 const BPF: [u8; 2] = [247, 0];
@@ -17,7 +18,7 @@ const INSTRUCTION: usize = 8;
 const MOVE: u8 = 0xb7;
 const MOVE_WORD: u8 = 0xb4;
 
-/// Copies a daemon's binary to `copy`, with programs that do the same by other instructions.
+/// Copies a daemon's binary to `copy`, with equivalent programs of different instructions.
 ///
 /// # Errors
 /// When the binary has no BPF object, or nothing in it can be replaced.

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Waits until `condition` holds; `what` names it for the message of a timeout.

@@ -1,4 +1,4 @@
-//! The life of a connection, by the command line alone, as packets meet it.
+//! The life of a connection, driven by the command line, and its effect on packets.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::fixture::{CONFIG, ENDPOINT, NEVER, SOON, Scene, at, everything_works};
 
-/// How many flows run while their connection is rejected.
+/// Live flows while their connection is rejected.
 const FLOWS: usize = 1_000;
 const THREADS: usize = 4;
 
@@ -39,7 +39,7 @@ fn connection(scene: &Scene) -> Value {
     scene.daemon.ask(&["connections", "acme-web", "--json"]).unwrap()
 }
 
-/// Has something decided, and returns what the command printed.
+/// Runs a command that decides about `acme-web`, and returns what it printed.
 fn decide(scene: &Scene, words: &[&str]) -> Value {
     let decided = scene.daemon.ask(&[words, &["--json"]].concat()).unwrap();
     assert_eq!(decided["endpoint"], "acme-web", "{decided}");
@@ -68,19 +68,19 @@ fn kind(error: &anyhow::Error) -> Option<ErrorKind> {
     error.downcast_ref::<io::Error>().map(io::Error::kind)
 }
 
-/// Packets and bytes that the endpoint has let through, both ways.
+/// Packets and bytes that the endpoint has forwarded, both ways.
 fn carried(scene: &Scene) -> [u64; 4] {
     let endpoint = scene.daemon.ask(&["endpoints", "acme-web", "--json"]).unwrap();
     ["packets_in", "packets_out", "bytes_in", "bytes_out"]
         .map(|key| endpoint[key].as_u64().unwrap())
 }
 
-/// Flows that are written to and read from until they are told to end.
+/// Flows that are written to and read from until `ended`.
 struct Load {
     streams: Vec<TcpStream>,
     ended: AtomicBool,
     echoed: AtomicU64,
-    /// How many have ended, though they were to go on.
+    /// Flows that were reset by the gateway.
     reset: AtomicUsize,
 }
 
@@ -144,7 +144,7 @@ impl Load {
 }
 
 #[test]
-fn a_connection_lives_as_it_is_decided() {
+fn a_connection_follows_its_decisions() {
     let scene = Scene::with(&config("")).unwrap();
     assert_eq!(connection(&scene)["state"], "pending-acceptance");
     refused_at_once(&scene);
@@ -170,7 +170,7 @@ fn a_connection_lives_as_it_is_decided() {
     assert_eq!(history[2]["uid"], 0);
 }
 
-/// Rejects the connection under load: nothing passes once the command has returned.
+/// Rejects the connection under load: no packet passes once the command has returned.
 fn cut(scene: &Scene, load: &Load) {
     let directory = TempDir::new().unwrap();
     let capture =
@@ -219,13 +219,13 @@ fn decisions_survive_kill_9_and_a_grant_ends_by_itself() {
     let granted = decide(&scene, &["accept", "acme-web", "--for", "1s"]);
     assert!(granted["until"].is_string(), "{granted}");
     wait_until(SOON, "the grant has ended", || connection(&scene)["state"] == "expired").unwrap();
-    // Flows from before go on for the drain, new ones are refused at once.
+    // Earlier flows continue for the drain, new ones are refused at once.
     refused_at_once(&scene);
     wait_until(SOON, "the drain is over", || connection(&scene)["draining"] == false).unwrap();
     flow.set_read_timeout(Some(NEVER)).unwrap();
     client::tcp_exchange(&flow, 1_000, 2).unwrap_err();
 
-    // The consumer asks again, and only that makes it wait for a decision again.
+    // Only a new request of the consumer makes it wait for a decision again.
     scene.daemon.kill();
     scene.daemon.run().unwrap();
     assert_eq!(connection(&scene)["state"], "expired");
@@ -235,7 +235,7 @@ fn decisions_survive_kill_9_and_a_grant_ends_by_itself() {
 }
 
 #[test]
-fn a_request_that_nobody_decides_about_expires() {
+fn an_undecided_request_expires() {
     let scene = Scene::with(&config("request_expiry = \"1s\"")).unwrap();
     wait_until(SOON, "the request has expired", || connection(&scene)["state"] == "expired")
         .unwrap();
@@ -258,7 +258,7 @@ fn flows_from_before_a_rejection_drain() {
 }
 
 #[test]
-fn whoever_is_disallowed_while_live_is_cut() {
+fn a_principal_that_is_no_longer_allowed_is_cut() {
     let scene = Scene::with(&config("accept = [\"acme\"]")).unwrap();
     everything_works(scene.acme()).unwrap();
     let flow = scene.acme().run(|| client::connect(at(ENDPOINT[0], 7), SOON)).unwrap();

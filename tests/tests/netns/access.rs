@@ -15,13 +15,13 @@ use serde_json::Value;
 
 use crate::fixture::{CONFIG, SOON, lay};
 
-/// Users that every Debian has, and nobody logs in as.
+/// Users that every Debian has, and that cannot log in.
 const VENDOR: &str = "games";
 const OTHER_VENDOR: &str = "news";
 const ACME: &str = "mail";
 const STRANGER: &str = "nobody";
 
-/// A second provider with a service of its own, and somebody who acts for each.
+/// A second provider with its own service, and a user for each principal.
 fn config() -> String {
     let other = CONFIG.replacen("acceptance = \"automatic\"", "acceptance = \"manual\"", 1)
         + r#"
@@ -95,7 +95,7 @@ fn each_user_sees_and_decides_its_own() {
         }
     }
 
-    // Another provider's connection is as good as none, also for suggestions.
+    // Another provider's connection reads as unknown, also for suggestions.
     for words in [
         ["connections", "globex-mail"],
         ["accept", "globex-mail"],
@@ -126,7 +126,7 @@ fn each_user_sees_and_decides_its_own() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(state("globex-mail"), "rejected");
 
-    // What concerns everybody is the administrators'.
+    // Commands that concern everyone are for administrators.
     for user in [VENDOR, ACME] {
         for words in [&["reload"][..], &["plan"], &["flows"], &["down"]] {
             let (code, said) = run(&daemon, user, words);
@@ -153,7 +153,7 @@ fn strangers_are_refused_everywhere() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{endpoint}", "acme-web").replace("{name}", "acme");
-            // A question that cannot be read is not looked at any further, whoever asks.
+            // A query that cannot be parsed is refused before rights are checked.
             let query = if path == "/v1/whois" { "?source=10.0.0.240:1024" } else { "" };
             let (method, path) = (method.to_uppercase(), format!("{path}{query}"));
             let (code, answer) = daemon.request(&method, &path, Some(STRANGER)).unwrap();
@@ -172,16 +172,15 @@ const PROMPT: Duration = Duration::from_secs(6);
 /// The environment variable that names the socket to the process that holds connections to it.
 const HOLDER: &str = "PRIVATELINK_TEST_HOLDER";
 
-/// Run as a stranger by the test below: opens connections and says nothing on them, until it is
-/// killed.
+/// Run as a stranger by the test below: opens connections and sends nothing until it is killed.
 #[test]
 fn holder() {
     let Some(socket) = std::env::var_os(HOLDER) else { return };
-    // More than there are places, and fewer than may wait for one.
+    // More than the daemon serves at a time, and fewer than the backlog holds.
     let held: std::io::Result<Vec<_>> = (0..150).map(|_| UnixStream::connect(&socket)).collect();
     let held = held.unwrap();
     println!("holding");
-    // Until it is killed; the daemon hangs up on those that say nothing, but not at once.
+    // Until it is killed; the daemon closes silent connections only after some time.
     while !held.is_empty() {
         thread::park();
     }
@@ -197,7 +196,7 @@ fn strangers_cannot_keep_root_out() {
     holder.args(["--exact", "access::holder", "--nocapture"]);
     holder.env(HOLDER, daemon.socket()).uid(stranger.uid.as_raw()).current_dir("/");
     let holder = Process::spawn("holder of connections", holder).unwrap();
-    wait_until(SOON, "all places are taken", || holder.output().contains("holding")).unwrap();
+    wait_until(SOON, "all connections are held", || holder.output().contains("holding")).unwrap();
     let begin = Instant::now();
     for _ in 0..5 {
         daemon.status().unwrap();
@@ -213,7 +212,7 @@ fn without_users_in_the_configuration_only_administrators_can_connect() {
     let (code, said) = run(&daemon, VENDOR, &["status"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("you must be root or in the socket's group"), "{said}");
-    // A reload opens the door, and another one closes it.
+    // One reload opens the socket to all users, another closes it.
     for (config, code) in [(config(), Some(0)), (CONFIG.to_owned(), Some(1))] {
         daemon.write_config(&config).unwrap();
         daemon.ask(&["reload", "--json"]).unwrap();

@@ -1,4 +1,4 @@
-//! Control messages through the gateway, between real stacks.
+//! ICMP messages through the gateway, between real stacks.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -40,7 +40,7 @@ fn source_addresses_answer_the_provider() {
 }
 
 #[test]
-fn an_endpoint_that_waits_answers_unless_it_is_to_be_silent() {
+fn a_pending_endpoint_answers_ping_unless_it_drops() {
     let pending = CONFIG.replace("acceptance = \"automatic\"", "acceptance = \"manual\"");
     for (on_pending, answered) in [("reset", true), ("drop", false)] {
         let line = format!("acceptance = \"manual\"\non_pending = \"{on_pending}\"");
@@ -55,7 +55,7 @@ fn an_endpoint_that_waits_answers_unless_it_is_to_be_silent() {
     }
 }
 
-/// The configuration with listeners whose target port nobody listens on.
+/// The configuration with listeners whose target port is closed.
 fn with_closed_ports() -> String {
     let listener = |protocol| {
         format!("[[service.listener]]\nprotocol = \"{protocol}\"\nport = 9\ntarget_port = 9\n\n")
@@ -78,7 +78,7 @@ fn refusal(server: SocketAddr, payload: &[u8]) -> Result<Option<i32>> {
 }
 
 #[test]
-fn a_closed_port_of_the_target_is_told_to_the_client() {
+fn a_client_learns_of_a_closed_port_of_the_target() {
     let scene = Scene::with(&with_closed_ports()).unwrap();
     for endpoint in ENDPOINT {
         let closed = at(endpoint, 9);
@@ -93,7 +93,7 @@ fn a_closed_port_of_the_target_is_told_to_the_client() {
 }
 
 #[test]
-fn a_closed_port_is_told_across_families() {
+fn a_client_learns_of_a_closed_port_across_families() {
     for (endpoint, target) in ENDPOINT.into_iter().zip(SERVER) {
         let scene = Scene::with(&without_target(&with_closed_ports(), target)).unwrap();
         let closed = at(endpoint, 9);
@@ -129,7 +129,7 @@ fn narrow(change: impl Fn(String) -> String) -> Result<(Daemon, Provider, Lab)> 
     Ok((daemon, provider, lab))
 }
 
-/// Whether a client's stack has learned what fits through.
+/// Whether a client's stack has learned the MTU of the narrow link.
 fn knows_the_narrow_link(client: &Host, endpoint: &str) -> Result<bool> {
     knows_mtu(client, endpoint, 1280)
 }
@@ -139,9 +139,9 @@ fn knows_mtu(client: &Host, endpoint: &str, mtu: u32) -> Result<bool> {
     Ok(route.contains(&format!("mtu {mtu}")))
 }
 
-/// The headers differ by 20 bytes, and so does what the client may send.
+/// The headers differ by 20 bytes, and so does the MTU that the client learns.
 #[test]
-fn a_narrow_link_is_found_out_across_families() {
+fn the_mtu_of_a_narrow_link_is_discovered_across_families() {
     let far = ["10.2.0.10", "fd00:2::10"];
     for ((endpoint, target), mtu) in ENDPOINT.into_iter().zip(far).zip([1260, 1300]) {
         let (daemon, _provider, lab) = narrow(|config| without_target(&config, target)).unwrap();
@@ -155,10 +155,10 @@ fn a_narrow_link_is_found_out_across_families() {
     }
 }
 
-/// Routers of IPv6 do not fragment, and tell the sender of the fragments: the one over IPv4 has to make
-/// room for the fragment header, too.
+/// IPv6 routers do not fragment, and report an error to the sender of the fragments. A sender over
+/// IPv4 has to leave room for the fragment header, too.
 #[test]
-fn a_narrow_link_is_found_out_by_who_sends_fragments() {
+fn the_mtu_of_a_narrow_link_is_discovered_by_a_sender_of_fragments() {
     for (endpoint, mtu) in ENDPOINT.into_iter().zip([1252, 1280]) {
         let (daemon, _provider, lab) =
             narrow(|config| without_target(&config, "10.2.0.10")).unwrap();
@@ -166,8 +166,8 @@ fn a_narrow_link_is_found_out_by_who_sends_fragments() {
         let echo = at(endpoint, 7);
         let error = acme.run(|| refusal(echo, &[0x5a; 4000])).unwrap();
         assert_eq!(error, Some(Errno::EMSGSIZE as i32), "{echo}");
-        // What fits the gateway's own link may still be too long for the one behind it.
-        wait_until(SOON, "the client to know what fits", || {
+        // A packet that fits the gateway's own link may be too long for the one behind it.
+        wait_until(SOON, "the client knows the MTU", || {
             acme.run(|| client::udp_echo(echo, &[0x5a; 4000], NEVER)).is_ok()
         })
         .unwrap();
@@ -176,18 +176,18 @@ fn a_narrow_link_is_found_out_by_who_sends_fragments() {
 }
 
 #[test]
-fn a_narrow_link_behind_the_gateway_is_found_out() {
+fn the_mtu_of_a_narrow_link_behind_the_gateway_is_discovered() {
     let (daemon, _provider, lab) = narrow(|config| config).unwrap();
     let _captures = lab.capture().unwrap();
     let acme = lab.host("acme");
     for endpoint in ENDPOINT {
         let echo = at(endpoint, 7);
-        // The stack sets "don't fragment", and tells the program why its datagram was lost.
+        // The stack sets "don't fragment", and reports why the datagram was lost.
         let error = acme.run(|| refusal(echo, &[0x5a; 1400])).unwrap();
         assert_eq!(error, Some(Errno::EMSGSIZE as i32), "{echo}");
         acme.run(|| client::udp_echo(echo, &[0x5a; 1200], SOON)).unwrap();
         assert!(knows_the_narrow_link(acme, endpoint).unwrap());
-        // What it knows now TCP must find out again.
+        // Forgets the MTU, so that TCP has to discover it again.
         let family = if echo.is_ipv4() { "-4" } else { "-6" };
         acme.namespace().ip(&format!("{family} route flush cache")).unwrap();
         assert!(!knows_the_narrow_link(acme, endpoint).unwrap());

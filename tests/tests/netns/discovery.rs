@@ -1,4 +1,4 @@
-//! Targets that have names, or stand in files of others.
+//! Targets with DNS names, and targets in files of other programs.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -30,7 +30,7 @@ fn addresses(daemon: &Daemon) -> Vec<(String, String)> {
     targets.iter().map(|target| (text(target, "address"), text(target, "health"))).collect()
 }
 
-/// Waits until just these targets take new flows.
+/// Waits until exactly these targets get new flows.
 fn wait_for(daemon: &Daemon, expected: &[&str]) {
     let mut last = Vec::new();
     let waited = wait_until(SOON, "the targets are those", || {
@@ -41,9 +41,9 @@ fn wait_for(daemon: &Daemon, expected: &[&str]) {
     waited.unwrap_or_else(|error| panic!("{error} {expected:?}, but {last:?}"));
 }
 
-/// Fetches pages until one has come from each of these, and none from elsewhere.
+/// Fetches pages, and checks which of the providers served them.
 fn served_by(lab: &Lab, providers: &[(&Provider, bool)]) {
-    // What is told of a target comes a moment before packets get there.
+    // The daemon reports a target a moment before packets reach it.
     wait_until(SOON, "a page comes", || {
         lab.host("acme").run(|| client::http_get(at(ENDPOINT, 80), SOON)).is_ok()
     })
@@ -68,13 +68,13 @@ fn problems(daemon: &Daemon) -> String {
 }
 
 fn wait_for_problem(daemon: &Daemon, text: &str) {
-    // A name server that keeps silent is asked several times.
+    // A name server that does not answer is queried several times.
     wait_until(6 * SOON, text, || problems(daemon).contains(text))
         .unwrap_or_else(|error| panic!("{error}: {}", problems(daemon)));
 }
 
 #[test]
-fn a_name_may_come_to_mean_other_targets() {
+fn targets_follow_the_addresses_of_a_name() {
     let lab = lay();
     let first = Provider::start(lab.host("first")).unwrap();
     let second = Provider::start(lab.host("second")).unwrap();
@@ -101,7 +101,7 @@ fn a_name_may_come_to_mean_other_targets() {
     wait_for(&daemon, &["10.0.0.11"]);
     served_by(&lab, &[(&first, false), (&second, true)]);
 
-    // What is not known any more stays what it was.
+    // Addresses that can no longer be resolved stay.
     drop(names);
     wait_for_problem(&daemon, "the addresses of db.internal are not known");
     wait_for(&daemon, &["10.0.0.11"]);
@@ -131,7 +131,7 @@ fn a_file_of_another_program_lists_the_targets() {
     served_by(&lab, &[(&first, true), (&second, false)]);
     assert_eq!(problems(&daemon), "[]");
 
-    // Half of a file is no reason to do anything.
+    // An incomplete file changes nothing.
     fs::write(&file, "[[target]]\naddress = \"10.0.").unwrap();
     wait_for_problem(&daemon, "targets.toml:2:");
     wait_for(&daemon, &["10.0.0.10"]);

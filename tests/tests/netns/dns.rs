@@ -1,4 +1,4 @@
-//! Private names, asked for by real resolvers.
+//! Private names, resolved by real resolvers.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -26,7 +26,7 @@ const GREETING: &str = privatelink_tests::lab::provider::GREETING;
 /// The name server's address, the same in all networks.
 const SERVER: [&str; 2] = ["10.1.0.1", "fd00:1::1"];
 
-/// Three consumers with the same addresses, in whose networks the gateway has the same ones.
+/// Three consumers with the same addresses; the gateway has the same ones in each network.
 struct Scene {
     _captures: Captures,
     daemon: Daemon,
@@ -67,7 +67,7 @@ impl Scene {
         scene
     }
 
-    /// What dig prints, line by line, for one who asks the gateway's IPv4 address.
+    /// What dig prints, line by line, when it queries the gateway's IPv4 address.
     fn dig(&self, host: &str, words: &[&str]) -> Vec<String> {
         let server = format!("@{}", SERVER[0]);
         let words = [&[&server, "+short", "+tries=1", "+timeout=1"], words].concat();
@@ -85,7 +85,7 @@ impl Scene {
 }
 
 fn dig(host: &Host, words: &[&str]) -> Vec<String> {
-    // Whether it got an answer is in what it prints.
+    // The exit code does not matter: the output shows whether there was an answer.
     let output = host.command("dig").args(words).output().unwrap();
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
@@ -128,7 +128,7 @@ fn each_network_has_its_own_answers() {
     assert_eq!(scene.daemon.status().unwrap()["problems"], serde_json::json!([]));
 }
 
-/// The process that serves names, and what the kernel says of it.
+/// The name server's process, and its status from the kernel.
 fn server(daemon: &Daemon) -> (i32, String) {
     let output = daemon.output();
     let line = output.lines().rfind(|line| line.contains("the name server is process"));
@@ -156,7 +156,7 @@ fn the_server_has_no_rights_and_comes_back() {
     assert!(field("Uid").split('\t').all(|uid| uid != "0"), "{status}");
 
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
-    wait_until(SOON, "another server has taken over", || {
+    wait_until(SOON, "another server is active", || {
         server(&scene.daemon).0 != first && scene.dig("acme", &[NAME]) == ["10.1.0.50"]
     })
     .unwrap();
@@ -169,7 +169,7 @@ fn the_server_has_no_rights_and_comes_back() {
 }
 
 #[test]
-fn a_name_goes_and_comes_as_its_connection_is_decided() {
+fn a_name_is_served_while_its_connection_is_accepted() {
     let mut scene = Scene::start(&config());
     let own = "acme-web.web.privatelink.internal";
     let second = Duration::from_secs(1);

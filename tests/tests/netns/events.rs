@@ -1,4 +1,4 @@
-//! What is told of changes, and to whom.
+//! Events: which changes cause them, and who sees them.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::fixture::{CONFIG, SOON, lay};
 
-/// Users that every Debian has, and nobody logs in as.
+/// Users that every Debian has, and that cannot log in.
 const VENDOR: &str = "games";
 const ACME: &str = "mail";
 
@@ -32,7 +32,7 @@ fn config() -> String {
 }
 
 /// The kinds of the events, each with its endpoint or interface.
-fn told(events: &[Value]) -> Vec<(String, String)> {
+fn kinds_of(events: &[Value]) -> Vec<(String, String)> {
     let word = |event: &Value, key: &str| event[key].as_str().map(ToOwned::to_owned);
     let pair = |event: &Value| {
         let about = word(event, "endpoint").or(word(event, "interface"));
@@ -49,10 +49,10 @@ fn events(daemon: &Daemon, words: &[&str]) -> Result<Vec<Value>> {
 fn seen_by(daemon: &Daemon, user: &str) -> Result<Vec<(String, String)>> {
     let mut command = daemon.cli_as(user)?;
     let text = tool::run(command.args(["events", "--json"]))?;
-    Ok(told(&serde_json::from_str::<Vec<Value>>(&text)?))
+    Ok(kinds_of(&serde_json::from_str::<Vec<Value>>(&text)?))
 }
 
-/// Follows the events; what comes is printed one object a line.
+/// Follows the events, one object per line.
 fn follower(daemon: &Daemon, command: Command) -> Result<Process> {
     let mut command = command;
     command.args(["events", "--follow", "--json", "--limit", "1"]);
@@ -63,7 +63,7 @@ fn follower(daemon: &Daemon, command: Command) -> Result<Process> {
 }
 
 #[test]
-fn changes_are_told_to_those_whom_they_concern() {
+fn changes_are_visible_to_the_principals_that_they_concern() {
     let lab = lay().unwrap();
     let mut daemon = Daemon::start(lab.gateway(), &config()).unwrap();
     daemon.open_to_all().unwrap();
@@ -86,19 +86,19 @@ fn changes_are_told_to_those_whom_they_concern() {
         ("configuration-applied", ""),
     ];
     let expected = expected.map(|(kind, about)| (kind.to_owned(), about.to_owned()));
-    wait_until(SOON, "all is told", || {
-        let all = events(&daemon, &[]).map(|all| told(&all)).unwrap_or_default();
+    wait_until(SOON, "all events are listed", || {
+        let all = events(&daemon, &[]).map(|all| kinds_of(&all)).unwrap_or_default();
         expected.iter().all(|one| all.contains(one))
     })
     .unwrap();
-    wait_until(SOON, "the follower hears of all", || {
+    wait_until(SOON, "the follower prints all events", || {
         expected.iter().all(|(kind, about)| {
             let of_kind = |line: &&str| line.contains(&format!("\"kind\":\"{kind}\""));
             own.output().lines().filter(of_kind).any(|line| line.contains(about))
         })
     })
     .unwrap();
-    // A consumer hears of its own connection and of its own interface.
+    // A consumer sees its own connection and its own interface.
     let seen = seen_by(&daemon, ACME).unwrap();
     assert!(seen.contains(&expected[0]), "{seen:?}");
     let others = |(_, about): &&(String, String)| !["acme-web", "veth-acme"].contains(&&**about);
@@ -109,18 +109,18 @@ fn changes_are_told_to_those_whom_they_concern() {
     let said = acme.output();
     assert!(said.contains("connection-available") && !said.contains("globex"), "{said}");
 
-    // Killed, the daemon still knows, and the numbers go on.
+    // A killed daemon keeps its events, and the numbers continue.
     let before = events(&daemon, &[]).unwrap();
     daemon.kill();
     daemon.run().unwrap();
     let after = events(&daemon, &[]).unwrap();
     assert_eq!(after.get(..before.len()), Some(&*before));
     let last = before.last().unwrap()["number"].to_string();
-    let later = told(&events(&daemon, &["--after", &last]).unwrap());
+    let later = kinds_of(&events(&daemon, &["--after", &last]).unwrap());
     assert_eq!(later.first().map(|one| one.0.as_str()), Some("gateway-started"));
     assert!(later.iter().any(|(kind, _)| kind == "gateway-ready"), "{later:?}");
     assert!(!later.iter().any(|(kind, _)| kind.starts_with("connection")), "{later:?}");
-    let kinds = told(&events(&daemon, &["--kind", "gateway"]).unwrap());
+    let kinds = kinds_of(&events(&daemon, &["--kind", "gateway"]).unwrap());
     assert!(kinds.iter().all(|(kind, _)| kind.starts_with("gateway-")), "{kinds:?}");
 }
 
@@ -129,7 +129,7 @@ fn followers_are_few_and_hold_nothing_up() {
     let lab = lay().unwrap();
     let mut daemon = Daemon::start(lab.gateway(), &config()).unwrap();
     daemon.open_to_all().unwrap();
-    // Of others than administrators, eight may follow.
+    // Eight users other than administrators may follow.
     let mut followers = Vec::new();
     for _ in 0..8 {
         followers.push(follower(&daemon, daemon.cli_as(ACME).unwrap()).unwrap());
@@ -154,8 +154,8 @@ fn followers_are_few_and_hold_nothing_up() {
     assert!(said.contains("the daemon has ended"), "{said}");
 }
 
-/// The body of a request, which is answered with 204.
-fn taken(mut stream: &TcpStream) -> Result<String> {
+/// Reads the body of a request, and answers with 204.
+fn received(mut stream: &TcpStream) -> Result<String> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     let mut line = String::new();
@@ -185,7 +185,7 @@ fn with_subscribers(config: &str, hooks: &[String], more: &str) -> String {
 }
 
 #[test]
-fn hooks_and_a_webhook_are_told_and_may_decide() {
+fn hooks_and_a_webhook_receive_events_and_may_decide() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let vendor = User::from_name(VENDOR).unwrap().unwrap();
@@ -199,14 +199,14 @@ fn hooks_and_a_webhook_are_told_and_may_decide() {
         1,
     );
     let accept = script(folder.path(), "accept", &accept).unwrap();
-    // One that tells what it may do, complains, and leaves something running behind.
-    let tell = format!(
+    // A hook that reports its rights, fails, and leaves a process running.
+    let reporter = format!(
         "#!/bin/sh\ncd {0}\ncat > event.$$\nenv > env.$$\ncat /proc/self/status > status.$$\n\
          ulimit -v > memory.$$\nid -u > uid.$$\nsleep 1000 &\necho $! > left.$$\n\
          echo 'not my day' >&2\nexit 3\n",
         report.display()
     );
-    let tell = script(folder.path(), "tell", &tell).unwrap();
+    let reporter = script(folder.path(), "reporter", &reporter).unwrap();
 
     let lab = lay().unwrap();
     lab.gateway().ip("link set lo up").unwrap();
@@ -215,12 +215,12 @@ fn hooks_and_a_webhook_are_told_and_may_decide() {
     let posts = thread::spawn(move || -> Result<Vec<String>> {
         let mut bodies: Vec<String> = Vec::new();
         while !bodies.iter().any(|body| body.contains("connection-available")) {
-            bodies.push(taken(&listener.accept()?.0)?);
+            bodies.push(received(&listener.accept()?.0)?);
         }
         Ok(bodies)
     });
     let more = format!("webhook = \"http://{address}/events\"");
-    let config = with_subscribers(&config(), &[accept, tell.clone()], &more);
+    let config = with_subscribers(&config(), &[accept, reporter.clone()], &more);
     let daemon = Daemon::start(lab.gateway(), CONFIG).unwrap();
     daemon.open_to_all().unwrap();
     daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
@@ -241,13 +241,13 @@ fn hooks_and_a_webhook_are_told_and_may_decide() {
 
     let failed = || {
         let status = daemon.status().unwrap();
-        let told = status["subscribers"].as_array().cloned().unwrap_or_default();
-        let one = told.iter().find(|one| one["name"] == tell.as_str()).cloned();
+        let all = status["subscribers"].as_array().cloned().unwrap_or_default();
+        let one = all.iter().find(|one| one["name"] == reporter.as_str()).cloned();
         one.and_then(|one| one["failed"].as_u64()).unwrap_or_default()
     };
     wait_until(SOON, "the other hook fails", || failed() >= 2).unwrap();
     assert!(daemon.output().contains("not my day"), "{}", daemon.output());
-    // What one of them wrote last tells which has written all.
+    // A hook that has written its last file has written all of them.
     let names = fs::read_dir(&report).unwrap();
     let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let whole = |pid: &String| {
@@ -270,7 +270,7 @@ fn hooks_and_a_webhook_are_told_and_may_decide() {
     assert!(serde_json::from_str::<Value>(&found("event").unwrap()).unwrap()["kind"].is_string());
     let left = found("left").unwrap();
     let left = Path::new("/proc").join(left.trim());
-    wait_until(SOON, "what a hook leaves behind ends", || !left.exists()).unwrap();
+    wait_until(SOON, "the process that a hook left running ends", || !left.exists()).unwrap();
 }
 
 #[test]

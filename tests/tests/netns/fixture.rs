@@ -1,4 +1,4 @@
-//! The scene of the tests: strangers with identical addresses around one gateway.
+//! The networks that most tests share: consumers with identical addresses around one gateway.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
 use privatelink_tests::lab::{Captures, Daemon, Host, Lab, Network, Provider, client, tool};
 
-/// Enough for anything that is meant to work, on a busy machine.
+/// Long enough for everything that should work, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(10);
 
 /// Long enough for a packet to cross the lab a thousand times.
@@ -30,7 +30,7 @@ pub const SOURCES: [&str; 2] = ["10.0.0.240/29", "fd00::f0/125"];
 /// The configuration that every test starts from.
 pub const CONFIG: &str = include_str!("gateway.toml");
 
-/// A running gateway; the fields are in the order in which they must go.
+/// A running gateway; the fields are in the order in which they must be dropped.
 pub struct Scene {
     _captures: Captures,
     pub daemon: Daemon,
@@ -59,7 +59,7 @@ impl Scene {
     }
 }
 
-/// Has a daemon apply another configuration.
+/// Makes a daemon apply another configuration.
 pub fn reload(daemon: &Daemon, config: &str) -> Result<()> {
     daemon.write_config(config)?;
     let output = daemon.cli().arg("reload").output().context("privatelink reload")?;
@@ -77,7 +77,7 @@ pub fn lay() -> Result<Lab> {
         .build()
 }
 
-/// Returns the configuration without one of its targets: its clients go to that of the other family.
+/// Returns the configuration without one of its targets: its clients use that of the other family.
 pub fn without_target(config: &str, address: &str) -> String {
     let target = format!("[[service.target]]\naddress = \"{address}\"\n");
     assert!(config.contains(&target), "{config}");
@@ -94,7 +94,7 @@ pub fn ip(address: &str) -> IpAddr {
     address.parse().unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
-/// Says whether the provider was spoken to from a source address.
+/// Whether a peer of the provider is a source address.
 pub fn is_source(peer: SocketAddr) -> bool {
     SOURCES.iter().any(|text| text.parse::<IpNet>().is_ok_and(|net| net.contains(&peer.ip())))
 }

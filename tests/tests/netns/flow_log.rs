@@ -1,4 +1,4 @@
-//! Records of flows against what the sockets sent, and against the counters.
+//! Records of flows, compared with what the sockets sent and with the counters.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -17,7 +17,7 @@ use crate::{
     metrics,
 };
 
-/// What an IPv4 or IPv6 header and that of UDP take.
+/// Bytes of an IPv4 or IPv6 header and a UDP header.
 const HEADERS: [u64; 2] = [28, 48];
 
 fn config(log: &Path, more: &str) -> String {
@@ -98,14 +98,14 @@ fn every_byte_is_in_one_record() {
         let echo = talk.stream.peer_addr().unwrap();
         scene.acme().run(|| client::tcp_echo(echo, 20_000, 2, SOON)).unwrap();
     }
-    // One that is reset: nobody listens behind this listener.
-    let nobody = scene.lab.host("globex").run(|| client::connect(at(ENDPOINT[0], 443), NEVER));
-    assert!(nobody.is_err());
+    // A refused flow: the service has no such listener.
+    let refused = scene.lab.host("globex").run(|| client::connect(at(ENDPOINT[0], 443), NEVER));
+    assert!(refused.is_err());
     let lasting = |records: &[Value]| {
         let lasts = |record: &&Value| record["kind"] == "interval" && record["protocol"] == "udp";
         records.iter().filter(lasts).count() >= 2
     };
-    wait_until(SOON, "flows that last are told of", || lasting(&records(&log))).unwrap();
+    wait_until(SOON, "live flows have interval records", || lasting(&records(&log))).unwrap();
     scene.daemon.kill();
     for talk in &talks {
         talk.exchange(5).unwrap();
@@ -113,9 +113,10 @@ fn every_byte_is_in_one_record() {
     scene.daemon.run().unwrap();
     let before = records(&log).len();
     talks[0].exchange(3).unwrap();
-    wait_until(SOON, "the next daemon goes on", || records(&log).len() >= before + 4).unwrap();
+    wait_until(SOON, "the next daemon writes records", || records(&log).len() >= before + 4)
+        .unwrap();
 
-    // All flows end, and their ends are in the log once the command returns, or soon after.
+    // All flows end; their ends are in the log soon after the command returns.
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     let expected = counted(&scene, "acme-web").unwrap();
     let acme = |record: &Value| record["endpoint"] == "acme-web";
@@ -147,22 +148,22 @@ fn every_byte_is_in_one_record() {
     }
     assert!(end["source"].is_string() && end["target"].as_str().unwrap().ends_with(":7777"));
 
-    // Whoever knocks now is refused, and that is in the log, too.
+    // A new flow is refused, and the refusal is in the log, too.
     let refused = scene.acme().run(|| client::connect(at(ENDPOINT[0], 80), NEVER));
-    assert!(nobody.is_err());
-    let knocked = |record: &Value| {
+    assert!(refused.is_err());
+    let is_refusal = |record: &Value| {
         record["kind"] == "refused"
             && record["endpoint"] == "acme-web"
             && record["reason"] == "rejected"
             && record["verdict"] == "reject"
             && record["address"] == "10.1.0.50:80"
     };
-    wait_until(SOON, "the refusal is told", || records(&log).iter().any(knocked)).unwrap();
+    wait_until(SOON, "the refusal is in the log", || records(&log).iter().any(is_refusal)).unwrap();
     let globex = |record: &Value| record["endpoint"] == "globex-web" && record["kind"] == "refused";
     let reason = records(&log).into_iter().find(globex).unwrap()["reason"].clone();
     assert_eq!(reason, "no_listener");
-    let told = &scene.daemon.status().unwrap()["flow_log"];
-    assert!(told["written"].as_u64().unwrap() > 0 && told["lost"] == 0, "{told}");
+    let counts = &scene.daemon.status().unwrap()["flow_log"];
+    assert!(counts["written"].as_u64().unwrap() > 0 && counts["lost"] == 0, "{counts}");
 }
 
 #[test]
@@ -171,13 +172,13 @@ fn the_log_follows_the_configuration() {
     let scene = Scene::with(&metrics::config(9469)).unwrap();
     let fetch = || scene.acme().run(|| client::http_get(at(ENDPOINT[0], 80), SOON)).unwrap();
     fetch();
-    // From now on with the fields of AWS, and without refusals.
+    // From now on in the format of AWS, and without refusals.
     let more = "format = \"vpc\"\nrefusals = false\n";
     scene.daemon.write_config(&config(&log, more)).unwrap();
     scene.daemon.ask(&["reload", "--json"]).unwrap();
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     let text = || fs::read_to_string(&log).unwrap_or_default();
-    wait_until(SOON, "the end is told", || text().lines().count() >= 3).unwrap();
+    wait_until(SOON, "the end is in the log", || text().lines().count() >= 3).unwrap();
     let first = text();
     let lines: Vec<Vec<&str>> = first.lines().map(|line| line.split(' ').collect()).collect();
     assert_eq!(lines[0][..4], ["version", "account-id", "interface-id", "srcaddr"], "{first}");
@@ -186,17 +187,17 @@ fn the_log_follows_the_configuration() {
     assert!(lines.iter().all(|line| line.len() == 14), "{first}");
     assert!(!first.contains("REJECT"), "{first}");
 
-    // What somebody moves away is begun anew with a reload.
+    // After the file was moved away, a reload starts a new one.
     let moved = log.with_extension("moved");
     fs::rename(&log, &moved).unwrap();
     scene.daemon.ask(&["reload", "--json"]).unwrap();
     scene.daemon.ask(&["accept", "acme-web", "--json"]).unwrap();
     fetch();
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
-    wait_until(SOON, "a new file is begun", || text().lines().count() >= 3).unwrap();
+    wait_until(SOON, "a new file is written", || text().lines().count() >= 3).unwrap();
     assert_eq!(fs::read_to_string(&moved).unwrap(), first);
 
-    // A place that cannot be written is a problem, and nothing else suffers.
+    // A path that cannot be written causes a problem, but does not affect traffic.
     let nowhere = config(Path::new("/proc/no/such/place"), "");
     scene.daemon.write_config(&nowhere).unwrap();
     scene.daemon.ask(&["reload", "--json"]).unwrap();
@@ -205,11 +206,11 @@ fn the_log_follows_the_configuration() {
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     let lost = || scene.daemon.status().is_ok_and(|all| all["flow_log"]["lost"].as_u64() > Some(0));
     wait_until(SOON, "the loss is counted", lost).unwrap();
-    let told = || {
+    let is_event = || {
         let events = scene.daemon.ask(&["events", "--kind", "flow-log", "--json"]).unwrap();
         events.as_array().is_some_and(|events| events.len() == 1)
     };
-    wait_until(SOON, "the loss is told", told).unwrap();
+    wait_until(SOON, "the loss is an event", is_event).unwrap();
     let counts = metrics::scrape(&scene).unwrap();
     let count = |result| counts.sum("privatelink_flow_log_records_total", &[("result", result)]);
     let (written, lost) = (count("written"), count("lost"));
@@ -260,7 +261,7 @@ fn a_flood_of_ends_is_written_and_losses_are_counted() {
         let one = scene.daemon.ask(&["endpoints", "acme-web", "--json"]).unwrap();
         one["new_flows"].as_u64().unwrap()
     };
-    let told = || {
+    let counted = || {
         let status = scene.daemon.status().unwrap();
         let count = |key: &str| status["flow_log"][key].as_u64().unwrap();
         (count("written"), count("lost"))
@@ -271,7 +272,7 @@ fn a_flood_of_ends_is_written_and_losses_are_counted() {
             scene.acme().run(|| open_flows(ip(client), at(endpoint, 9), flows)).unwrap();
         }
         scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
-        let enough = || told().0 + told().1 >= opened();
+        let enough = || counted().0 + counted().1 >= opened();
         wait_until(SOON * 6, "every end is written or lost", enough).unwrap();
     }
     let harmed = load.finish().unwrap();
@@ -290,7 +291,7 @@ fn a_flood_of_ends_is_written_and_losses_are_counted() {
     let all = || tallied().0 + tallied().1 == opened;
     let complete = wait_until(SOON, "every end is in the log, or counted there", all);
     let (ends, lost) = tallied();
-    assert_eq!(lost, told().1, "the log and the daemon disagree about lost records");
+    assert_eq!(lost, counted().1, "the log and the daemon disagree about lost records");
     assert!(complete.is_ok(), "{ends} ends written, {lost} counted as lost, of {opened}");
     let least = opened as f64 * WRITTEN;
     assert!(ends as f64 >= least, "only {ends} of {opened} ends were written, {lost} lost");

@@ -1,4 +1,4 @@
-//! Whether the gateway finds out which targets serve.
+//! Health checks detect which targets serve.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -28,7 +28,7 @@ fn lay(maker: &[&str]) -> Lab {
     lab.build().unwrap()
 }
 
-/// What the daemon tells of a service's target: its health, and why.
+/// A target's health as the daemon reports it, and the reason.
 fn health(daemon: &Daemon, service: &str, address: &str) -> (String, String) {
     let targets = daemon.ask(&["targets", service, "--json"]).unwrap();
     let targets = targets.as_array().cloned().unwrap_or_default();
@@ -48,7 +48,7 @@ fn wait_for(daemon: &Daemon, service: &str, address: &str, health: &str, reason:
 }
 
 #[test]
-fn each_target_is_asked_in_its_own_network() {
+fn each_target_is_checked_in_its_own_network() {
     let lab = lay(&["10.0.0.2/16", "fd00::2/64"]);
     let vendor = Provider::start(lab.host("vendor")).unwrap();
     let daemon = Daemon::start(lab.gateway(), CONFIG).unwrap();
@@ -86,10 +86,10 @@ fn a_gateway_without_an_address_says_what_it_needs() {
     assert!(!problems().contains("tools: targets are not checked: the gateway has no IPv4"));
 }
 
-/// With the default interval of ten seconds, only clients' flows can tell this early.
+/// With the default interval of ten seconds, only clients' flows can reveal it this early.
 const EARLY: Duration = Duration::from_secs(4);
 
-/// Has clients open connections all the time until this is dropped.
+/// A client that opens connections without a pause until this is dropped.
 struct Clients {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -101,7 +101,7 @@ impl Clients {
         let (host, end) = (host.clone(), Arc::clone(&stop));
         let thread = thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
-                // What becomes of them is for others to tell.
+                // Most fail: the test only needs the gateway to see them.
                 let _ = host.run(|| client::connect(server, Duration::from_millis(50)));
             }
         });
@@ -116,7 +116,7 @@ impl Drop for Clients {
     }
 }
 
-/// Checks of both services by default: every ten seconds.
+/// Both services with the default check, every ten seconds.
 fn with_default_checks() -> String {
     let config = CONFIG.replace(", interval = \"500ms\", timeout = \"400ms\"", "");
     assert!(config.contains("{ protocol = \"tcp\" }"));
@@ -135,7 +135,7 @@ fn clients_that_are_refused_bring_the_check_forward() {
     wait_for(&daemon, "web", "10.0.0.10", "unhealthy", "connection refused");
     assert!(ended.elapsed() < EARLY, "{:?}", ended.elapsed());
     println!("unhealthy {:?} after its process has ended", ended.elapsed());
-    assert_eq!(health(&daemon, "web", "fd00::10").0, "healthy", "nobody asked there");
+    assert_eq!(health(&daemon, "web", "fd00::10").0, "healthy", "no client uses it");
 }
 
 #[test]

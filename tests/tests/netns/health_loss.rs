@@ -1,4 +1,4 @@
-//! How long clients notice that a target has died, with the default health check.
+//! How long clients are affected when a target dies, with the default health check.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -15,21 +15,22 @@ use crate::{
     fixture::{SOON, at},
 };
 
-/// A page that takes longer does not come.
+/// A page that takes longer counts as lost.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Clients at a time.
 const CLIENTS: usize = 6;
-/// So many pages in a row show that all is well again: half of them would go to the dead target.
+/// Successful pages in a row that end an outage: half of them would go to the dead target.
 const WELL: u32 = 60;
-/// Without flows that tell, it would take from ten to twenty seconds. A busy machine takes its time.
+/// Without the evidence of flows it would take from ten to twenty seconds; a busy machine needs
+/// some time too.
 const EARLY: Duration = Duration::from_secs(5);
 
-/// Two targets with the checks that a service has if nothing is said of when.
+/// Two targets with the default times of checks.
 fn start(lab: &Lab) -> Daemon {
     start_with(lab, "")
 }
 
-/// The same with these keys of the check.
+/// The same with further keys of the check.
 fn start_with(lab: &Lab, when: &str) -> Daemon {
     let targets = "target = [{ address = \"10.0.0.10\" }, { address = \"10.0.0.11\" }]";
     let config = CONFIG
@@ -42,8 +43,8 @@ fn start_with(lab: &Lab, when: &str) -> Daemon {
     daemon
 }
 
-/// Has several clients fetch pages until all is well for each, and returns when the last one was
-/// asked for that did not come.
+/// Fetches pages with several clients until each has recovered, and returns when the last lost page
+/// was requested.
 fn outage(lab: &Lab) -> Duration {
     let begin = Instant::now();
     let client = || {
@@ -74,7 +75,7 @@ fn a_targets_process_dies_under_load() {
     let _daemon = start(&lab);
     drop(first);
     let outage = outage(&lab);
-    println!("process: the last page that did not come was asked for after {outage:?}");
+    println!("process: the last lost page was requested after {outage:?}");
     assert!(outage < EARLY, "{outage:?}");
 }
 
@@ -86,11 +87,11 @@ fn a_targets_host_dies_under_load() {
     let _daemon = start(&lab);
     lab.host("first").namespace().ip(&format!("link set {DEVICE} down")).unwrap();
     let outage = outage(&lab);
-    println!("host: the last page that did not come was asked for after {outage:?}");
+    println!("host: the last lost page was requested after {outage:?}");
     assert!(outage < EARLY, "{outage:?}");
 }
 
-/// How long it takes until a target is known to be dead that no client speaks to.
+/// How long it takes to detect a dead target without clients.
 fn detected(daemon: &Daemon, address: &str) -> Duration {
     let begin = Instant::now();
     wait_until(SOON, "the target is unhealthy", || {
@@ -102,7 +103,7 @@ fn detected(daemon: &Daemon, address: &str) -> Duration {
     begin.elapsed()
 }
 
-/// Nothing but checks tells of it, so it takes up to one and a half intervals, and the timeout if
+/// Only checks detect it, so it takes up to one and a half intervals, and the timeout if
 /// the target is silent.
 #[test]
 fn a_dead_target_is_noticed_within_two_intervals_without_clients() {
@@ -113,7 +114,7 @@ fn a_dead_target_is_noticed_within_two_intervals_without_clients() {
     let daemon = start_with(&lab, ", interval = \"4s\", timeout = \"1s\"");
     drop(first);
     let refused = detected(&daemon, "10.0.0.10");
-    // From then on no client meets it.
+    // From then on no client reaches it.
     let page = || lab.host("acme").run(|| client::http_get(at("10.1.0.50", 80), SOON));
     wait_until(SOON, "the other serves", || page().is_ok()).unwrap();
     assert!((0..16).all(|_| page().is_ok()));

@@ -1,4 +1,5 @@
-//! Interfaces that come, go and change, and programs that somebody takes off or puts there.
+//! Interfaces that are added, removed and changed, and programs that are detached or attached by
+//! others.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -14,11 +15,11 @@ use serde_json::Value;
 
 use crate::fixture::{ENDPOINT, SOON, Scene, at, everything_works};
 
-/// The daemon notices within this: it looks every two seconds at what no message tells.
+/// The daemon notices within this time: it polls every two seconds what no message reports.
 const NOTICED: Duration = Duration::from_secs(20);
 
-/// Hosts give up an Ethernet address that no longer answers within this: a stale one is used for
-/// five seconds, asked three times, and only then is everybody asked.
+/// Hosts replace an Ethernet address that no longer answers within this time: a stale one is used
+/// for five seconds, then probed three times, before the host broadcasts.
 const LEARNT: Duration = Duration::from_secs(60);
 
 impl Scene {
@@ -34,7 +35,7 @@ impl Scene {
         wait_until(NOTICED, text, || self.problems().contains(text)).unwrap();
     }
 
-    /// Waits until all works again and nothing is complained of.
+    /// Waits until everything works and no problem is left.
     fn wait_until_well(&self) {
         wait_until(NOTICED, "no problem is left", || self.problems() == "[]").unwrap();
         let mut last = Ok(());
@@ -47,7 +48,7 @@ impl Scene {
 }
 
 #[test]
-fn an_interface_may_go_and_come_again() {
+fn an_interface_may_be_removed_and_added_again() {
     let scene = Scene::start().unwrap();
     let interface = interface_of("vendor");
     let before = scene.network("vendor")["ifindex"].clone();
@@ -80,14 +81,14 @@ fn an_interface_may_be_renamed() {
     rename(&interface, "elsewhere");
     scene.wait_for_problem(&format!("there is no interface {interface}"));
     rename("elsewhere", &interface);
-    // What goes down loses its IPv6 address.
+    // An interface that goes down loses its IPv6 address.
     let own = ["fd00:1::1/64".to_owned()];
     network::address(scene.lab.gateway(), &interface, &own).unwrap();
     scene.wait_until_well();
 }
 
 #[test]
-fn flows_go_on_over_another_mac_and_mtu() {
+fn flows_survive_a_change_of_mac_and_mtu() {
     let scene = Scene::start().unwrap();
     let flow = scene.acme().run(|| client::connect(at(ENDPOINT[0], 7), SOON)).unwrap();
     client::tcp_exchange(&flow, 10_000, 1).unwrap();
@@ -107,11 +108,11 @@ fn flows_go_on_over_another_mac_and_mtu() {
 }
 
 #[test]
-fn a_program_that_somebody_takes_off_is_put_back() {
+fn a_detached_program_is_attached_again() {
     let scene = Scene::start().unwrap();
     let flow = scene.acme().run(|| client::connect(at(ENDPOINT[0], 7), SOON)).unwrap();
     client::tcp_exchange(&flow, 10_000, 1).unwrap();
-    // Without its last reference, the kernel takes the attachment off.
+    // Without its last reference, the kernel detaches the program.
     let links = scene.daemon.pin_dir().join("links");
     let pins: Vec<_> = fs::read_dir(&links).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(pins.len(), 4);
@@ -128,7 +129,7 @@ fn a_program_that_somebody_takes_off_is_put_back() {
 }
 
 #[test]
-fn somebody_elses_program_is_named_and_left_alone() {
+fn a_foreign_program_is_reported_and_left_alone() {
     let mut scene = Scene::start().unwrap();
     let ifindex = scene.network("acme")["ifindex"].as_u64().unwrap().try_into().unwrap();
     let interface = interface_of("acme");
@@ -136,7 +137,7 @@ fn somebody_elses_program_is_named_and_left_alone() {
     fs::remove_file(scene.daemon.pin_dir().join(format!("links/{ifindex}"))).unwrap();
     let gateway = scene.lab.gateway().clone();
     let other = Datapath::unpinned(1, None).unwrap();
-    // The kernel takes the old one off when it has time.
+    // The kernel detaches the old one with some delay.
     wait_until(NOTICED, "the other program is attached", || {
         gateway.run(|| Ok(other.attach(ifindex, &interface)?)).is_ok()
     })

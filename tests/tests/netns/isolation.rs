@@ -1,4 +1,4 @@
-//! What must not cross: everything that is not a listener of an endpoint's service.
+//! Only the listeners of an endpoint's service are reachable.
 
 use std::{
     net::{IpAddr, UdpSocket},
@@ -45,12 +45,12 @@ fn a_network_without_endpoint_reaches_nothing() {
     nobody_answers(outsider, &SERVER, &[HTTP_PORT, ECHO_PORT]);
     nobody_answers(outsider, &["10.0.0.240", "fd00::f0"], &[80]);
     assert_eq!(scene.provider.seen(), []);
-    // The same packets from the right network do cross: the silence was no accident.
+    // The same packets from the right network do cross: the lab works.
     everything_works(scene.acme()).unwrap();
 }
 
 #[test]
-fn an_outsider_is_not_told_where_the_endpoint_is() {
+fn an_outsider_gets_no_answer_to_arp_for_the_endpoint() {
     let scene = Scene::start().unwrap();
     let outsider = scene.lab.host("initech");
     nobody_answers(outsider, &ENDPOINT, &[80]);
@@ -61,7 +61,7 @@ fn an_outsider_is_not_told_where_the_endpoint_is() {
 }
 
 #[test]
-fn a_consumer_reaches_the_listeners_and_no_more() {
+fn a_consumer_reaches_only_the_listeners() {
     let scene = Scene::start().unwrap();
     everything_works(scene.acme()).unwrap();
     let before = scene.provider.seen().len();
@@ -94,7 +94,7 @@ fn a_provider_cannot_open_a_flow() {
 }
 
 #[test]
-fn a_flow_lets_nobody_else_in() {
+fn a_flow_admits_no_other_sender() {
     let scene = Scene::start().unwrap();
     let vendor = scene.lab.host("vendor");
     for (endpoint, server) in ENDPOINT.into_iter().zip(SERVER) {
@@ -103,7 +103,7 @@ fn a_flow_lets_nobody_else_in() {
         socket.connect(at(endpoint, 7)).unwrap();
         client::udp_exchange(&socket, b"mine", SOON).unwrap();
         let source = scene.provider.seen().last().unwrap().peer;
-        // From the right address, to the right address and port, but not from the target's port.
+        // The right addresses and the right destination port, but not the target's port.
         let intruder = vendor.run(|| Ok(UdpSocket::bind(at(server, 9999))?)).unwrap();
         intruder.send_to(b"not yours", source).unwrap();
         socket.set_read_timeout(Some(NEVER)).unwrap();

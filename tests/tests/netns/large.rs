@@ -1,4 +1,4 @@
-//! What does not fit into one ordinary frame: fragments, and jumbo frames.
+//! Packets that do not fit into one ordinary frame: fragments, and jumbo frames.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -8,7 +8,7 @@ use privatelink_tests::lab::{Daemon, Lab, Network, Provider, client, tool, wait_
 
 use crate::fixture::{CLIENT, CONFIG, ENDPOINT, NEVER, SERVER, SOON, Scene, at, without_target};
 
-/// Debian's packages are for Debian's Python, which need not be the first on the path.
+/// Debian's packages belong to Debian's Python, which may not be the first in the path.
 const PYTHON: &str = "/usr/bin/python3";
 
 #[test]
@@ -27,8 +27,8 @@ fn long_datagrams_arrive_whole_over_both_families() {
     }
 }
 
-/// Without one of the targets, its clients go to that of the other family. Where packets grow on
-/// their way, a sender first has to be told how large its fragments may be.
+/// Without one of the targets, its clients use that of the other family. Where packets grow on
+/// their way, a sender first has to learn how large its fragments may be.
 #[test]
 fn long_datagrams_arrive_whole_across_families() {
     for (endpoint, target) in ENDPOINT.into_iter().zip(SERVER) {
@@ -40,7 +40,7 @@ fn long_datagrams_arrive_whole_across_families() {
                 let socket = UdpSocket::bind(any)?;
                 socket.connect(at(endpoint, 7))?;
                 client::udp_exchange(&socket, b"ping", SOON)?;
-                wait_until(SOON, "the sender to know what fits", || {
+                wait_until(SOON, "the sender knows the MTU", || {
                     client::udp_exchange(&socket, &[0x5a; 4000], NEVER).is_ok()
                 })?;
                 [1400, 1473, 4000, 20_000, 60_000].into_iter().try_for_each(|length: usize| {
@@ -53,7 +53,7 @@ fn long_datagrams_arrive_whole_across_families() {
         for reason in ["fragment", "fragment_overlap", "no_checksum", "options"] {
             assert_eq!(status["drops"][reason], 0, "{status}");
         }
-        // Of the datagram whose first fragment was too big.
+        // The first datagram, whose first fragment was too big.
         assert!(status["drops"]["too_big"].as_u64() > Some(0), "{status}");
     }
 }
@@ -84,11 +84,11 @@ fn fragments_arrive_in_any_order_and_hostile_ones_are_counted() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/netns/fragments.py");
     let mac = scene.lab.gateway_mac("acme");
     for (round, (endpoint, own)) in (1..).zip(ENDPOINT.into_iter().zip(CLIENT)) {
-        // The target's Ethernet address is found out before fragments need it.
+        // Resolves the target's Ethernet address before fragments need it.
         scene.acme().run(|| client::udp_echo(at(endpoint, 7), b"ping", SOON)).unwrap();
         let mut command = scene.acme().command(PYTHON);
         tool::run(command.arg(&script).args(["eth0", mac, own, endpoint])).unwrap();
-        wait_until(SOON, "hostile fragments to be counted", || {
+        wait_until(SOON, "hostile fragments are counted", || {
             let drops = &scene.daemon.status().unwrap()["drops"];
             drops["fragment_unknown"] == 2 * round
                 && drops["fragment_tiny"] == round
@@ -98,7 +98,7 @@ fn fragments_arrive_in_any_order_and_hostile_ones_are_counted() {
     }
 }
 
-/// Frames that lie in several buffers.
+/// Frames that need several buffers.
 #[test]
 fn jumbo_frames_cross_over_both_families() {
     const MTU: u32 = 9000;

@@ -1,4 +1,4 @@
-//! The daemon's life: what stays when it dies, and that nothing stays when it goes down.
+//! What remains when the daemon dies, and that nothing remains after `down`.
 
 use privatelink_tests::lab::{Daemon, client, network::interface_of};
 use serde_json::Value;
@@ -32,7 +32,7 @@ fn open_flows(scene: &Scene) -> anyhow::Result<Vec<std::net::TcpStream>> {
 }
 
 #[test]
-fn the_status_tells_what_is_attached() {
+fn the_status_shows_what_is_attached() {
     let scene = Scene::start().unwrap();
     let status = scene.daemon.status().unwrap();
     assert_eq!(status["gateway"], "gw-test");

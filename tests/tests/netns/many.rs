@@ -1,4 +1,4 @@
-//! Much at once: as many flows as a source address carries, and a great many bytes.
+//! High volume: as many flows as a source address has ports, and many bytes.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -25,12 +25,12 @@ use privatelink_tests::lab::{Daemon, Host, client, provider::ECHO_PORT};
 
 use crate::fixture::{CONFIG, ENDPOINT, SERVER, SOON, Scene, at, lay};
 
-/// Each port of each address is a client of its own; few sockets serve them all.
+/// Each port of each address is a separate client; a few sockets serve them all.
 const ADDRESSES: u16 = 240;
 const PORTS: u16 = 250;
 const FIRST_PORT: u16 = 20_000;
 const FLOWS: usize = ADDRESSES as usize * PORTS as usize;
-/// Addresses that the clients' host answers for without having them one by one.
+/// The prefix of the clients' addresses, which their host serves as local.
 const CLIENTS: [u8; 3] = [10, 1, 7];
 /// The only address from which the gateway speaks to the target.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 240);
@@ -82,13 +82,13 @@ fn address(number: u16) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, u8::try_from(number).unwrap())
 }
 
-/// What one client says in a round, and nobody else ever does.
+/// The payload of one client in a round, which is unique.
 fn words(from: Ipv4Addr, port: u16, round: u8) -> Vec<u8> {
     format!("round {round} of {from} port {port}").into_bytes()
 }
 
-/// Has every client say its words and hear them again; returns the ports under which the server
-/// knows them, in the clients' order.
+/// Sends every client's payload and receives its echo; returns the source ports that the server
+/// saw, in the clients' order.
 fn round(clients: &[Clients], number: u8, endpoint: SocketAddrV4) -> Result<Vec<u16>> {
     let mut known_as = vec![0; FLOWS];
     let every: Vec<u16> = (0..ADDRESSES).collect();
@@ -134,7 +134,7 @@ fn speak(host: &Host) -> Result<()> {
     let first = round(&clients, 1, endpoint).context("in the first round")?;
     let distinct: BTreeSet<_> = first.iter().collect();
     ensure!(distinct.len() == FLOWS, "{} ports for {FLOWS} flows", distinct.len());
-    // All flows are there at once: each is still known by the port that it had.
+    // All flows are live at once: each keeps its source port.
     let second = round(&clients, 2, endpoint).context("in the second round")?;
     ensure!(first == second, "some flows have another source port than before");
     Ok(())
@@ -171,12 +171,12 @@ fn sixty_thousand_flows_share_one_source_address() {
     assert_eq!(endpoint["active_flows"], FLOWS, "{endpoint}");
 }
 
-/// How many bytes go each way; with another number in this variable, that many.
+/// Bytes each way, unless this variable has another number.
 const BYTES: u64 = 256_000_000;
 const BYTES_VARIABLE: &str = "PRIVATELINK_TEST_BYTES";
 
 #[test]
-fn a_great_many_bytes_come_back_as_they_went() {
+fn many_bytes_return_unchanged() {
     const PATIENCE: Duration = Duration::from_secs(60);
     let bytes =
         env::var(BYTES_VARIABLE).map_or(BYTES, |number| number.parse().expect(BYTES_VARIABLE));

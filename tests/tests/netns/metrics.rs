@@ -1,4 +1,4 @@
-//! What Prometheus sees.
+//! The metrics that Prometheus scrapes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ pub fn config(port: u16) -> String {
     CONFIG.replace(name, &format!("{name}\nmetrics = \"127.0.0.1:{port}\""))
 }
 
-/// What Prometheus says it takes.
+/// The formats that Prometheus accepts.
 const PROMETHEUS: &str =
     "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
 
@@ -32,7 +32,7 @@ pub fn scrape(scene: &Scene) -> Result<Scrape> {
     scrape_at(scene, 9469, PROMETHEUS, Format::OpenMetrics)
 }
 
-/// The metrics of the page whose names are of a kind, and the labels of each.
+/// The metrics of the page whose names match, and the labels of each.
 pub fn described(is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, BTreeSet<String>> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
     let page = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{page:?}: {error}"));
@@ -51,7 +51,7 @@ pub fn described(is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, BTreeSet<
 fn a_scrape_has_every_metric_of_the_page_and_no_other() {
     let scene = Scene::with(&config(9469)).unwrap();
     everything_works(scene.acme()).unwrap();
-    // Without a drop, no endpoint has a reason.
+    // The metric by reason exists once a packet was dropped.
     scene.acme().run(|| client::connect(at(ENDPOINT[0], 1), SOON)).unwrap_err();
     let scrape = scrape(&scene).unwrap();
     assert!(scrape.text.ends_with("\n# EOF\n"), "{}", scrape.text);
@@ -100,9 +100,9 @@ fn counts_outlive_the_daemon_and_reloads_are_counted() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_a_problem_and_no_more() {
+fn an_address_in_use_is_a_problem_without_other_effects() {
     let scene = Scene::start().unwrap();
-    assert!(scrape(&scene).is_err(), "metrics are served unasked");
+    assert!(scrape(&scene).is_err(), "metrics are served without the key");
     let taken = scene.lab.gateway().run(|| Ok(TcpListener::bind("127.0.0.1:9469")?)).unwrap();
     scene.daemon.write_config(&config(9469)).unwrap();
     scene.daemon.ask(&["reload", "--json"]).unwrap();
@@ -143,7 +143,7 @@ fn the_status_says_first_what_needs_attention() {
         .replace("address = \"fd00::10\"", "address = \"fd00::99\"");
     scene.daemon.write_config(&waits).unwrap();
     scene.daemon.ask(&["reload", "--json"]).unwrap();
-    // Whoever was accepted stays so; another endpoint has to wait.
+    // An accepted connection stays accepted; another endpoint has to wait.
     let globex = waits.replace("name = \"globex-web\"", "name = \"globex-late\"");
     scene.daemon.write_config(&globex).unwrap();
     scene.daemon.ask(&["reload", "--json"]).unwrap();

@@ -1,4 +1,4 @@
-//! Whose Ethernet address belongs to which IP address, and what happens when that changes.
+//! Ethernet addresses of the gateway, of targets and of routers, and what happens when they change.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at, ip};
 
-/// The Ethernet address that a host believes somebody to have.
+/// The Ethernet address in a host's neighbour table.
 fn believed(host: &Host, address: &str) -> String {
     let known = host.namespace().ip(&format!("-json neigh show to {address}")).unwrap();
     let known: Value = serde_json::from_str(&known).unwrap();
@@ -24,10 +24,10 @@ fn wait_for(host: &Host, address: &str, mac: &str) {
 }
 
 #[test]
-fn hosts_are_told_when_an_address_is_first_served() {
+fn an_address_is_announced_when_it_is_first_served() {
     let lab = crate::fixture::lay().unwrap();
     let acme = lab.host("acme");
-    // Nobody asks about an entry like this without a reason.
+    // A stale entry is not verified before the host sends a packet.
     for address in ENDPOINT {
         let stale = format!("{address} lladdr 02:00:00:00:dd:dd dev {DEVICE} nud stale");
         acme.namespace().ip(&format!("neigh replace {stale}")).unwrap();
@@ -39,7 +39,7 @@ fn hosts_are_told_when_an_address_is_first_served() {
 }
 
 #[test]
-fn hosts_are_told_of_another_mac_of_the_gateways() {
+fn a_changed_mac_of_the_gateway_is_announced() {
     let scene = Scene::start().unwrap();
     let flows = ENDPOINT.map(|endpoint| {
         let flow = scene.acme().run(|| client::connect(at(endpoint, 7), SOON)).unwrap();
@@ -63,7 +63,7 @@ fn hosts_are_told_of_another_mac_of_the_gateways() {
     }
 }
 
-/// Has a host tell everybody when its own Ethernet address changes, as moved machines do.
+/// Makes a host announce changes of its own Ethernet address, as migrated machines do.
 fn be_talkative(host: &Namespace) {
     host.set(&format!("ipv4/conf/{DEVICE}/arp_notify"), "1").unwrap();
     host.set(&format!("ipv6/conf/{DEVICE}/ndisc_notify"), "1").unwrap();
@@ -88,7 +88,7 @@ fn flows_follow_a_target_to_another_mac() {
     assert!(macs.clone().count() > 0 && macs.clone().all(|mac| mac == "02:00:00:00:bb:01"));
 }
 
-/// A vendor's server behind two routers, of which the first has the routers' common addresses.
+/// A vendor's server behind two routers that share addresses.
 fn lay_routers() -> (Lab, Namespace) {
     let vendor = Network::new("vendor")
         .host("one", &["10.0.0.11/16", "fd00::11/64"])
@@ -114,7 +114,7 @@ fn lay_routers() -> (Lab, Namespace) {
     (lab, far)
 }
 
-/// The routers' common addresses, which one of them has at a time.
+/// The addresses that the routers share; one of them has them at a time.
 const ROUTER: [&str; 2] = ["10.0.0.254/16", "fd00::254/64"];
 
 fn take_over(router: &Host, far: &Namespace, number: u8) {
@@ -123,7 +123,7 @@ fn take_over(router: &Host, far: &Namespace, number: u8) {
     for route in [format!("10.9.{number}.1"), format!("fd00:9:{number}::1")] {
         far.ip(&format!("route replace default via {route}")).unwrap();
     }
-    // What routers that take over send: to everybody, without being asked.
+    // The unsolicited announcement that a router broadcasts when it becomes active.
     for address in ROUTER {
         let address = address.split('/').next().unwrap_or_default();
         let frame = router.run(|| {
@@ -176,7 +176,7 @@ fn flows_follow_a_routers_addresses_to_another_router() {
     assert!(seen.contains("10.0.0.254") && seen.contains("fd00::254"), "{seen}");
 }
 
-/// A next hop that nobody answers for costs its own target, and nobody else's.
+/// An unresolved next hop affects its own target only.
 #[test]
 fn an_unresolved_next_hop_holds_nothing_up() {
     let more = "[[service]]\nname = \"dead\"\nprincipal = \"vendor\"\nnetwork = \"vendor\"\n\

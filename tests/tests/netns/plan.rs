@@ -1,4 +1,5 @@
-//! `privatelink plan` and `reload`: what changes, what that cuts, and that a fault changes nothing.
+//! `privatelink plan` and `reload`: what changes, what that cuts, and that an error changes
+//! nothing.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -30,7 +31,7 @@ fn change(changes: &Value, kind: &str) -> Value {
 }
 
 #[test]
-fn a_plan_tells_what_a_reload_does_and_touches_nothing() {
+fn a_plan_shows_what_a_reload_does_and_changes_nothing() {
     let scene = Scene::start().unwrap();
     let flows: Vec<_> = ["acme", "globex"]
         .map(|host| {
@@ -57,7 +58,7 @@ fn a_plan_tells_what_a_reload_does_and_touches_nothing() {
         client::tcp_exchange(flow, 1_000, 2).unwrap();
     }
 
-    // For people, the same in words.
+    // The same as text.
     let (code, text, _) = outcome(scene.daemon.cli().arg("plan"));
     assert_eq!(code, Some(0));
     assert!(text.contains("globex-web") && text.contains("1 live flows would be cut"), "{text}");

@@ -1,4 +1,4 @@
-//! What real stacks make of the gateway's answers: refused at once, reset, and shown the way.
+//! What real stacks make of the gateway's answers to refused packets.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -23,7 +23,7 @@ fn kind<T>(attempt: anyhow::Result<T>) -> io::ErrorKind {
     }
 }
 
-/// Each attempt at a port of the endpoint fails as soon as the answer is there.
+/// Each attempt to reach a port of the endpoint fails as soon as the answer arrives.
 fn is_refused_at_once(host: &Host, port: u16) {
     for endpoint in ENDPOINT {
         let to = at(endpoint, port);
@@ -35,7 +35,7 @@ fn is_refused_at_once(host: &Host, port: u16) {
 }
 
 #[test]
-fn what_nobody_listens_on_is_refused_at_once() {
+fn a_port_without_a_listener_is_refused_at_once() {
     let scene = Scene::start().unwrap();
     is_refused_at_once(scene.acme(), 22);
     everything_works(scene.acme()).unwrap();
@@ -91,7 +91,7 @@ fn a_rejected_connection_is_reset_and_refused_at_once() {
     assert_eq!(speak_until_it_fails(&flow).kind(), io::ErrorKind::ConnectionReset);
 }
 
-/// What ends a connection whose other end has gone.
+/// The error that ends a connection whose other end is gone.
 fn speak_until_it_fails(mut stream: &std::net::TcpStream) -> io::Error {
     let mut byte = [0; 1];
     match stream.write_all(b"?").and_then(|()| stream.read_exact(&mut byte)) {
@@ -101,7 +101,7 @@ fn speak_until_it_fails(mut stream: &std::net::TcpStream) -> io::Error {
 }
 
 #[test]
-fn a_flow_that_was_forgotten_is_reset() {
+fn a_flow_that_the_gateway_lost_is_reset() {
     let mut scene = Scene::start().unwrap();
     let flows = ENDPOINT.map(|endpoint| {
         let flow = scene.acme().run(|| client::connect(at(endpoint, 7), SOON)).unwrap();
@@ -136,7 +136,7 @@ fn too_big(daemon: &Daemon) -> u64 {
     daemon.status().unwrap()["drops"]["too_big"].as_u64().unwrap()
 }
 
-/// TCP never meets a packet that is too large: both ends are told what fits.
+/// TCP never sends a packet that is too large: both ends learn the maximum segment size.
 #[test]
 fn segments_fit_a_narrow_link_on_either_side() {
     for (acme, vendor) in [(1500, NARROW), (NARROW, 1500)] {
@@ -167,7 +167,7 @@ fn senders_of_datagrams_learn_the_path_mtu() {
         let any = if endpoint.contains(':') { "::" } else { "0.0.0.0" };
         let socket = acme.run(|| Ok(UdpSocket::bind(at(any, 0))?)).unwrap();
         wait_until(SOON, "the client learns the MTU", || {
-            // The next one may fail with the news of the one before.
+            // A send may report the error of the one before.
             let _sent = socket.send_to(&long, at(endpoint, 7));
             learnt(acme, endpoint)
         })

@@ -1,4 +1,4 @@
-//! What consumers may rely on: the service behind an endpoint works.
+//! The service behind an endpoint works.
 
 use std::{net::UdpSocket, thread};
 
@@ -47,8 +47,8 @@ fn the_provider_sees_source_addresses_only() {
 fn consumers_with_identical_addresses_do_not_mix() {
     let scene = Scene::start().unwrap();
     let hosts = [scene.lab.host("acme"), scene.lab.host("globex")];
-    // Each family has a port of its own, which the stack gives to nobody: what the first family
-    // used may still wait for stragglers.
+    // Each family has its own port outside the stack's ephemeral range: the port of the first
+    // family may still be in TIME_WAIT.
     for ((endpoint, client), port) in ENDPOINT.into_iter().zip(CLIENT).zip(["20000", "20001"]) {
         // The same five-tuple on both sides, at the same time: only the network differs.
         let sockets = hosts.map(|host| {

@@ -1,5 +1,5 @@
-//! What the sockets sent, with headers, is what is counted: over refusals, resets and an end of
-//! the daemon.
+//! The counters equal what the sockets sent, headers included: over refusals, resets and a restart
+//! of the daemon.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what a test shares is one of the test")]
 
@@ -34,7 +34,7 @@ fn with_closed_port(log: &Path) -> String {
     config(9469).replacen("[[service.target]]", &listener, 1) + &log
 }
 
-/// Sends datagrams and has them echoed.
+/// Sends datagrams and receives their echoes.
 fn datagrams(to: SocketAddr) -> Result<()> {
     let socket = UdpSocket::bind((if to.is_ipv4() { "0.0.0.0" } else { "::" }, 0))?;
     socket.connect(to)?;
@@ -51,7 +51,7 @@ fn reset(stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Streams, datagrams, a reset of each end, for each family.
+/// Streams, datagrams and a reset by each end, over each family.
 fn speak(scene: &Scene) -> Result<()> {
     scene.acme().run(|| {
         for endpoint in ENDPOINT {
@@ -68,7 +68,7 @@ fn speak(scene: &Scene) -> Result<()> {
     })
 }
 
-/// What the metrics have counted in a direction.
+/// The metrics' counts in a direction.
 fn counted(scrape: &Scrape, of: &str, direction: &str) -> Result<Sent> {
     let number = |what: &str| {
         let name = format!("privatelink_{of}_{what}_total");
@@ -79,7 +79,7 @@ fn counted(scrape: &Scrape, of: &str, direction: &str) -> Result<Sent> {
     Ok(Sent { packets: number("packets")?, bytes: number("bytes")? })
 }
 
-/// Waits until the endpoints have counted exactly this, both ways.
+/// Waits until the endpoints' counts are exactly these, both ways.
 fn comes_to(scene: &Scene, expected: &mut impl FnMut() -> Result<[Sent; 2]>) -> Result<[Sent; 2]> {
     let mut last = String::new();
     let mut found = None;
@@ -101,14 +101,14 @@ fn comes_to(scene: &Scene, expected: &mut impl FnMut() -> Result<[Sent; 2]>) -> 
 }
 
 #[test]
-fn what_sockets_send_is_what_is_counted() {
+fn the_counters_equal_what_sockets_send() {
     let (_directory, log) = place();
     let mut scene = Scene::with(&with_closed_port(&log)).unwrap();
     let lab = scene.lab.host("acme").clone();
     let vendor = scene.lab.host("vendor").clone();
     let from_client = Counter::of(&lab, ENDPOINT[0], ENDPOINT[1]).unwrap();
     let from_target = Counter::of(&vendor, SOURCES[0], SOURCES[1]).unwrap();
-    // What was sent and refused stands under another count.
+    // Refused packets have a separate count.
     let mut refused = Sent::default();
     let sent = |refused: Sent| -> Result<[Sent; 2]> {
         Ok([from_client.sent()? - refused, from_target.sent()?])
@@ -118,12 +118,12 @@ fn what_sockets_send_is_what_is_counted() {
     let first = comes_to(&scene, &mut || sent(refused)).unwrap();
     let payload = 2 * (STREAM + 1_000) + 2 * DATAGRAMS * LENGTH as u64;
     for way in first {
-        // And headers: of 20 bytes at least for IP, and 8 for UDP.
+        // Plus headers: at least 20 bytes for IP, and 8 for UDP.
         let least = payload + way.packets * 28;
         assert!((least..payload * 5 / 4).contains(&way.bytes), "{way:?} for {payload} bytes");
     }
 
-    // Of datagrams one knows every byte.
+    // The bytes of datagrams are known exactly.
     let mut last = first;
     for (endpoint, headers) in ENDPOINT.into_iter().zip(DATAGRAM) {
         scene.acme().run(|| datagrams(at(endpoint, 7))).unwrap();
@@ -140,7 +140,7 @@ fn what_sockets_send_is_what_is_counted() {
     speak(&scene).unwrap();
     comes_to(&scene, &mut || sent(refused)).unwrap();
 
-    // A SYN each, or some more if the machine is slow; each is answered.
+    // One SYN each, or more on a slow machine; each is answered.
     let before = from_client.sent().unwrap();
     for endpoint in ENDPOINT {
         scene.acme().run(|| client::connect(at(endpoint, 1), SOON)).unwrap_err();
@@ -156,7 +156,8 @@ fn what_sockets_send_is_what_is_counted() {
     records_come_to(&log, all);
 }
 
-/// The flow log has the same sums: each packet is in one record, over the end of the daemon, too.
+/// The flow log has the same sums: each packet is in one record, also over the restart of the
+/// daemon.
 fn records_come_to(log: &Path, [to_target, to_client]: [Sent; 2]) {
     let expected = [to_target.packets, to_target.bytes, to_client.packets, to_client.bytes];
     let mut last = [0; 4];
@@ -167,7 +168,7 @@ fn records_come_to(log: &Path, [to_target, to_client]: [Sent; 2]) {
     .unwrap_or_else(|error| panic!("{error}: {last:?} instead of {expected:?}"));
 }
 
-/// Of four rounds over two families, two more flows, and packets that were refused.
+/// Counts of four rounds over two families, two more flows, and refused packets.
 fn events_are_counted(scraped: &Scrape, refused: Sent) {
     let sum = |name: &str, labels: &[(&str, &str)]| scraped.sum(name, labels).unwrap();
     let no_listener = [("endpoint", "acme-web"), ("reason", "no_listener")];
@@ -175,7 +176,7 @@ fn events_are_counted(scraped: &Scrape, refused: Sent) {
         let reason = if name.contains("drops") { &no_listener[1..] } else { &[] };
         assert_eq!(sum(&format!("privatelink_{name}"), reason), refused.packets as f64, "{name}");
     }
-    // A SYN that is sent again may be refused again.
+    // A retransmitted SYN may be refused again.
     let resets = |from| sum("privatelink_endpoint_resets_total", &[("from", from)]);
     assert_eq!(resets("consumer"), 8.0);
     assert!(resets("target") >= 8.0, "{}", resets("target"));

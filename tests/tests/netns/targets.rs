@@ -1,4 +1,4 @@
-//! Who gets new flows, and what becomes of the flows of a target that falls ill or is taken out.
+//! Which targets get new flows, and what happens to the flows of an unhealthy or removed target.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -28,7 +28,7 @@ const CONFIG: &str = include_str!("targets.toml");
 /// The endpoint.
 const WEB: &str = "10.1.0.50";
 
-/// Where the targets' health is asked.
+/// The port of the targets' health checks.
 const HEALTH_PORT: u16 = 9000;
 
 /// The provider's addresses, each a target when a test says so.
@@ -53,7 +53,7 @@ fn config(targets: &[&str], rules: &str) -> String {
     CONFIG.replace("# targets", &targets).replace("# rules", rules)
 }
 
-/// One target: its servers, and apart from them what tells of its health.
+/// One target: its servers, and a separate server for its health checks.
 struct Target {
     servers: Provider,
     health: Option<Provider>,
@@ -70,8 +70,8 @@ impl Target {
     }
 }
 
-/// What the daemon tells of a target, on whatever port; nothing if there is none.
-fn told(daemon: &Daemon, address: &str) -> Option<Value> {
+/// A target as the daemon lists it, on any port.
+fn listed(daemon: &Daemon, address: &str) -> Option<Value> {
     let targets = daemon.ask(&["targets", "web", "--json"]).unwrap();
     let targets = targets.as_array().cloned().unwrap_or_default();
     targets.into_iter().find(|target| target["address"] == address)
@@ -80,22 +80,21 @@ fn told(daemon: &Daemon, address: &str) -> Option<Value> {
 fn wait_for(daemon: &Daemon, address: &str, health: &str) {
     let mut last = None;
     let waited = wait_until(SOON, health, || {
-        last = told(daemon, address);
+        last = listed(daemon, address);
         last.as_ref().is_some_and(|target| target["health"] == health)
     });
     waited.unwrap_or_else(|error| panic!("{error}; {address} is {last:?}"));
 }
 
-/// Exchanges some bytes over a connection that stays open.
+/// Exchanges some bytes over a connection, which stays open.
 fn goes_on(stream: &TcpStream) {
     client::tcp_exchange(stream, 5_000, 1).unwrap();
 }
 
-/// Waits until the client's end of a flow is reset, and says if it ended in another way.
+/// Waits until the client's end of a flow ends, and returns whether it was reset.
 fn is_reset(mut stream: &TcpStream) -> bool {
     stream.set_read_timeout(Some(3 * SOON)).unwrap();
     let read = stream.read(&mut [0; 1]);
-    println!("an end of a flow reads {read:?}");
     read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
 }
 
@@ -103,7 +102,7 @@ fn connect(lab: &Lab, port: u16) -> anyhow::Result<TcpStream> {
     lab.host("acme").run(|| client::connect(at(WEB, port), SOON))
 }
 
-/// Whether a client is told at once that nobody serves.
+/// Whether a client is refused at once because no target serves.
 fn is_refused(lab: &Lab, port: u16) -> bool {
     connect(lab, port).is_err_and(|error| {
         let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
@@ -111,7 +110,7 @@ fn is_refused(lab: &Lab, port: u16) -> bool {
     })
 }
 
-/// Short requests without an end.
+/// Short requests without a pause, until they are ended.
 struct Requests {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<(u64, Vec<String>)>>,
@@ -140,7 +139,7 @@ impl Requests {
         Self { stop, threads }
     }
 
-    /// Ends them; how many there were, and how those failed that did.
+    /// Ends them; returns how many there were, and the errors of those that failed.
     fn end(self) -> (u64, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.threads.into_iter().map(|thread| thread.join().unwrap());
@@ -158,7 +157,7 @@ fn asked(targets: &[Target]) -> BTreeSet<IpAddr> {
 }
 
 #[test]
-fn all_targets_are_exchanged_without_a_lost_request() {
+fn all_targets_are_replaced_without_a_lost_request() {
     let lab = lay();
     let mut targets: Vec<Target> =
         ADDRESSES[..3].iter().map(|address| Target::start(&lab, address)).collect();
@@ -167,22 +166,22 @@ fn all_targets_are_exchanged_without_a_lost_request() {
     let rules = "drain = \"2s\"";
     let daemon = Daemon::start(lab.gateway(), &config(&weighted[..3], rules)).unwrap();
     let requests = Requests::start(lab.host("acme"), at(WEB, 80));
-    let mut exchanged = Vec::new();
+    let mut replaced = Vec::new();
     for (number, (old, new)) in ADDRESSES.iter().zip(&ADDRESSES[3..]).enumerate() {
         targets.push(Target::start(&lab, new));
         reload(&daemon, &config(&weighted[number..number + 4], rules)).unwrap();
         wait_for(&daemon, new, "healthy");
         reload(&daemon, &config(&weighted[number + 1..number + 4], rules)).unwrap();
-        assert_eq!(told(&daemon, old).unwrap()["health"], "draining");
-        wait_until(SOON, "the old one to be gone", || told(&daemon, old).is_none()).unwrap();
-        exchanged.push(targets.remove(0));
+        assert_eq!(listed(&daemon, old).unwrap()["health"], "draining");
+        wait_until(SOON, "the old one to be gone", || listed(&daemon, old).is_none()).unwrap();
+        replaced.push(targets.remove(0));
         // Switched off.
-        exchanged.last_mut().unwrap().health = None;
+        replaced.last_mut().unwrap().health = None;
     }
-    let all: Vec<Target> = exchanged.into_iter().chain(targets).collect();
+    let all: Vec<Target> = replaced.into_iter().chain(targets).collect();
     wait_until(SOON, "every target to be asked", || asked(&all).len() == 6).unwrap();
     let (count, failures) = requests.end();
-    println!("{count} requests while three targets were exchanged, {} failed", failures.len());
+    println!("{count} requests while three targets were replaced, {} failed", failures.len());
     if !failures.is_empty() {
         println!("dropped: {}", daemon.status().unwrap()["drops"]);
         println!("{:#}", daemon.ask(&["events", "--json"]).unwrap());
@@ -201,7 +200,7 @@ fn a_removed_target_drains_and_is_reset_whatever_happens_to_the_daemon() {
     let old = connect(&lab, 7).unwrap();
     goes_on(&old);
     reload(&daemon, &only("10.0.0.11")).unwrap();
-    let draining = told(&daemon, "10.0.0.10").unwrap();
+    let draining = listed(&daemon, "10.0.0.10").unwrap();
     assert_eq!((&draining["health"], &draining["weight"]), (&"draining".into(), &0.into()));
     let end = until(&draining);
     wait_for(&daemon, "10.0.0.11", "healthy");
@@ -210,16 +209,16 @@ fn a_removed_target_drains_and_is_reset_whatever_happens_to_the_daemon() {
     goes_on(&old);
     daemon.kill();
     daemon.run().unwrap();
-    let draining = told(&daemon, "10.0.0.10").unwrap();
+    let draining = listed(&daemon, "10.0.0.10").unwrap();
     assert_eq!(until(&draining), end, "the deadline is kept");
     goes_on(&old);
     assert!(is_reset(&old));
     assert!(Timestamp::now() >= end, "reset before its time");
     goes_on(&new);
-    wait_until(SOON, "it to be forgotten", || told(&daemon, "10.0.0.10").is_none()).unwrap();
+    wait_until(SOON, "the target is gone", || listed(&daemon, "10.0.0.10").is_none()).unwrap();
 }
 
-/// When a target's flows are reset that are left.
+/// When the remaining flows of a target are reset.
 fn until(target: &Value) -> Timestamp {
     serde_json::from_value(target["until"].clone()).unwrap()
 }
@@ -234,7 +233,7 @@ fn a_target_that_comes_back_keeps_its_flows() {
     let stream = connect(&lab, 7).unwrap();
     goes_on(&stream);
     reload(&daemon, &config(&["10.0.0.11=1"], rules)).unwrap();
-    let end = until(&told(&daemon, "10.0.0.10").unwrap());
+    let end = until(&listed(&daemon, "10.0.0.10").unwrap());
     reload(&daemon, &both).unwrap();
     wait_for(&daemon, "10.0.0.10", "healthy");
     wait_until(SOON, "its drain to be over", || Timestamp::now() > end).unwrap();
@@ -258,9 +257,9 @@ fn weights_take_effect_on_new_flows() {
     };
     fetch(20);
     assert_eq!(asked(&targets), [ip("10.0.0.10")].into());
-    assert_eq!(told(&daemon, "10.0.0.11").unwrap()["health"], "unused");
+    assert_eq!(listed(&daemon, "10.0.0.11").unwrap()["health"], "unused");
     reload(&daemon, &weights(0, 100)).unwrap();
-    assert_eq!(told(&daemon, "10.0.0.10").unwrap()["health"], "draining");
+    assert_eq!(listed(&daemon, "10.0.0.10").unwrap()["health"], "draining");
     let before = targets[0].servers.seen().len();
     fetch(20);
     assert_eq!(targets[0].servers.seen().len(), before);
@@ -273,7 +272,7 @@ fn weights_take_effect_on_new_flows() {
 
 #[test]
 fn a_service_without_a_healthy_target_fails_as_declared() {
-    // What is declared, whether a flow goes on, and whether there are new ones.
+    // The keys of the service, whether live flows continue, and whether new ones are accepted.
     for (rules, goes, opens) in [
         ("", false, false),
         ("on_unhealthy = \"keep\"", true, false),
@@ -297,7 +296,7 @@ fn a_service_without_a_healthy_target_fails_as_declared() {
         } else {
             assert!(is_reset(&stream), "{rules}");
         }
-        // Whoever recovers serves again.
+        // A target that recovers serves again.
         let namespace = lab.host("vendor").namespace();
         let health = [(Kind::Http, HEALTH_PORT)];
         target.health = Some(Provider::at(namespace, &[ip(ADDRESSES[0])], &health).unwrap());
@@ -307,14 +306,14 @@ fn a_service_without_a_healthy_target_fails_as_declared() {
 }
 
 #[test]
-fn a_daemon_that_starts_again_knows_who_is_well() {
+fn a_restarted_daemon_knows_the_health_of_targets() {
     let lab = lay();
     let mut targets: Vec<Target> = ADDRESSES[..2].iter().map(|a| Target::start(&lab, a)).collect();
     let text = config(&["10.0.0.10=1", "10.0.0.11=1"], "");
     let mut daemon = Daemon::start(lab.gateway(), &text).unwrap();
     targets[1].health = None;
     wait_for(&daemon, "10.0.0.11", "unhealthy");
-    let since = |daemon: &Daemon, address| told(daemon, address).unwrap()["since"].clone();
+    let since = |daemon: &Daemon, address| listed(daemon, address).unwrap()["since"].clone();
     let before = ["10.0.0.10", "10.0.0.11"].map(|address| since(&daemon, address));
     let requests = Requests::start(lab.host("acme"), at(WEB, 80));
     for _ in 0..2 {
@@ -328,7 +327,7 @@ fn a_daemon_that_starts_again_knows_who_is_well() {
 }
 
 #[test]
-fn a_map_leads_each_port_to_its_own_target() {
+fn a_map_leads_each_port_to_its_target() {
     let lab = lay();
     let mut targets: Vec<Target> = ADDRESSES[..3].iter().map(|a| Target::start(&lab, a)).collect();
     let map = "[[service.listener]]\nprotocol = \"tcp\"\n\

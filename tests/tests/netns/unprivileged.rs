@@ -23,7 +23,7 @@ fn config() -> String {
     CONFIG.replacen("principal = \"acme\"\n", "principal = \"acme\"\ndns = true\n", 1)
 }
 
-/// What acme is told about a name.
+/// The address that acme gets for a name.
 fn named(lab: &Lab) -> String {
     let mut dig = lab.host("acme").command("dig");
     dig.args(["+short", "@10.1.0.1", "acme-web.web.privatelink.internal"]);
@@ -51,7 +51,7 @@ fn the_units_capabilities_are_enough() {
     assert_eq!(daemon.status().unwrap()["networks"][0]["xdp_mode"], "native");
     daemon.down().unwrap();
     let left = std::fs::read_dir(daemon.pin_dir()).unwrap().count();
-    assert_eq!(left, 0, "only the directory stays, which somebody else made");
+    assert_eq!(left, 0, "only the directory remains, which the packaging created");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Kill, restart, upgrade and reload under load: nothing is lost.
+//! Kill, restart, upgrade and reload under load lose nothing.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fixture::{CONFIG, ENDPOINT, Scene, at, everything_works};
 
-/// How often everything happens.
+/// Restarts and reloads.
 const ROUNDS: usize = 20;
 
 /// What identifies the instructions of the program on an interface.
@@ -29,13 +29,13 @@ fn kill_upgrade_and_reload_under_load_lose_nothing() {
     let load = Load::start(scene.acme(), &ENDPOINT.map(|address| at(address, 7))).unwrap();
     let mut tags = BTreeSet::from([tag(&scene)]);
     for (round, binary) in (1..=ROUNDS).zip(binaries.iter().cycle()) {
-        // Every other time politely.
+        // Every second time with SIGTERM.
         if round % 2 == 0 {
             scene.daemon.terminate()
         } else {
             scene.daemon.kill()
         };
-        scene.daemon.exchange_binary(binary);
+        scene.daemon.replace_binary(binary);
         scene.daemon.run().unwrap_or_else(|error| panic!("start {round}: {error:#}"));
         tags.insert(tag(&scene));
         let weight = format!("address = \"10.0.0.10\"\nweight = {round}\n");
@@ -49,6 +49,6 @@ fn kill_upgrade_and_reload_under_load_lose_nothing() {
     println!("{ROUNDS} times: {tally:?}");
     assert_eq!((tally.lost, tally.strange), (0, 0), "{tally:?}");
     assert!(tally.datagrams > 1_000 && tally.bytes > 1_000_000, "too little traffic: {tally:?}");
-    assert_eq!(tags.len(), 2, "the programs were never exchanged");
+    assert_eq!(tags.len(), 2, "the programs were never replaced");
     everything_works(scene.acme()).unwrap();
 }

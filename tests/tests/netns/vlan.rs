@@ -8,12 +8,12 @@ use privatelink_tests::lab::{Daemon, Host, Process, Provider, client, network, t
 
 use crate::fixture::{CLIENT, CONFIG, ENDPOINT, NEVER, SOON, at, everything_works, lay};
 
-/// Debian's packages are for Debian's Python, which need not be the first on the path.
+/// Debian's packages belong to Debian's Python, which may not be the first in the path.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Puts a switch between a host and its interface, whose frames have a VLAN's tag from there on.
+/// Puts a switch between a host and its interface, which adds and removes the VLAN's tag.
 ///
-/// The kernel of the machine may know no VLANs, so the switch is a program.
+/// The machine's kernel may not support VLANs, so the switch is a program.
 fn behind_a_trunk(host: &Host, vlan: u16) -> Result<Process> {
     let namespace = host.namespace();
     namespace.ip("address flush dev eth0 scope global")?;
@@ -43,7 +43,7 @@ fn on_vlan(vlan: u16) -> String {
 }
 
 #[test]
-fn a_consumer_on_a_vlan_has_everything_and_one_beside_it_too() {
+fn consumers_on_a_vlan_and_beside_it_reach_everything() {
     let lab = lay().unwrap();
     let _captures = lab.capture().unwrap();
     let _provider = Provider::start(lab.host("vendor")).unwrap();

@@ -1,4 +1,4 @@
-//! Which flows there are, and who stands behind what the provider sees.
+//! Lists of flows, and the consumer behind a source address that the provider sees.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at};
 
-/// Users that every Debian has, and nobody logs in as.
+/// Users that every Debian has, and that cannot log in.
 const VENDOR: &str = "games";
 const ACME: &str = "mail";
 
@@ -29,7 +29,7 @@ fn outcome(command: &mut Command) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_provider_learns_who_speaks_and_who_spoke() {
+fn a_provider_learns_who_uses_and_who_used_an_address() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("flows.log");
     let scene = Scene::with(&config(&log)).unwrap();
@@ -65,13 +65,13 @@ fn a_provider_learns_who_speaks_and_who_spoke() {
         ] {
             assert_eq!(found[key], value, "{found}");
         }
-        // The source addresses are none of the consumer's business.
+        // A consumer may not ask about source addresses.
         let (code, said) = outcome(scene.daemon.cli_as(ACME).unwrap().args(["whois", &source]));
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("nobody speaks from"), "{said}");
     }
 
-    // Once it is over, the log knows.
+    // After the flow has ended, the log has it.
     let source = source_of("acme-web");
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     let (code, said) = outcome(scene.daemon.cli_as(VENDOR).unwrap().args(["whois", &source]));
@@ -81,7 +81,7 @@ fn a_provider_learns_who_speaks_and_who_spoke() {
         let text = tool::run(asked.args(["whois", &source, "--since", "10m", "--json"])).unwrap();
         serde_json::from_str::<Vec<Value>>(&text).unwrap()
     };
-    wait_until(SOON, "the log tells", || since(VENDOR).len() == 1).unwrap();
+    wait_until(SOON, "the log has the flow", || since(VENDOR).len() == 1).unwrap();
     assert!(since(ACME).is_empty());
     let [past] = since(VENDOR).try_into().unwrap();
     assert_eq!(past["client"], talks[0].local_addr().unwrap().to_string());

@@ -1,4 +1,4 @@
-//! The maps in the kernel against the same writes in memory, and what outlives the daemon.
+//! The maps in the kernel compared with the same writes in memory, and what outlives the daemon.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
@@ -30,7 +30,7 @@ use content::{content, example};
 const FLOWS: u32 = 1_000;
 
 #[test]
-fn the_kernel_does_what_memory_does() {
+fn the_kernel_and_memory_agree() {
     let gateway = Gateway::with(&["veth0", "veth1"]);
     gateway.run(|| {
         let devices: Vec<u32> = ["lo", "veth0", "veth1"].map(index_of).into();
@@ -94,7 +94,7 @@ fn another_capacity_replaces_the_flow_table_alone() {
 }
 
 #[test]
-fn a_map_of_another_layout_is_replaced_knowingly() {
+fn a_map_of_another_layout_is_replaced_and_reported() {
     let pins = PinDirectory::new();
     drop(Datapath::open(&pins.path, FLOWS).unwrap());
     let path = pins.path.join(maps::TARGETS);
@@ -119,11 +119,11 @@ fn maps_of_an_unknown_version_are_replaced() {
 }
 
 #[test]
-fn what_is_not_ours_is_named_and_left_alone() {
+fn a_foreign_pin_is_reported_and_left_alone() {
     let pins = PinDirectory::new();
     drop(Datapath::open(&pins.path, FLOWS).unwrap());
-    let foreign = pins.path.join("somebody");
-    array("somebody", 8).pin(&foreign).unwrap();
+    let foreign = pins.path.join("foreign");
+    array("foreign", 8).pin(&foreign).unwrap();
     let before = entries(&pins.path);
 
     let error = Datapath::open(&pins.path, FLOWS).err().unwrap();
@@ -132,12 +132,12 @@ fn what_is_not_ours_is_named_and_left_alone() {
 
     let error = Datapath::down(&pins.path).unwrap_err();
     assert!(matches!(&error, Error::Foreign { path, .. } if *path == foreign), "{error}");
-    assert_eq!(entries(&pins.path), ["links", "somebody", "stages"]);
+    assert_eq!(entries(&pins.path), ["links", "foreign", "stages"]);
     fs::remove_file(foreign).unwrap();
 }
 
 #[test]
-fn a_second_daemon_is_turned_away() {
+fn a_second_daemon_is_refused() {
     let pins = PinDirectory::new();
     let _first = Datapath::open(&pins.path, FLOWS).unwrap();
     let error = Datapath::open(&pins.path, FLOWS).err().unwrap();
@@ -145,7 +145,7 @@ fn a_second_daemon_is_turned_away() {
 }
 
 #[test]
-fn elsewhere_than_on_bpffs_the_mount_command_is_told() {
+fn outside_of_bpffs_the_error_shows_the_mount_command() {
     let directory = tempfile::tempdir().unwrap();
     let error = Datapath::open(&directory.path().join("pins"), FLOWS).err().unwrap();
     assert!(error.to_string().contains("mount -t bpf bpf /sys/fs/bpf"), "{error}");
@@ -153,7 +153,7 @@ fn elsewhere_than_on_bpffs_the_mount_command_is_told() {
 }
 
 #[test]
-fn attachments_outlive_the_daemon_and_get_the_next_ones_program() {
+fn attachments_outlive_the_daemon_and_get_the_program_of_the_next() {
     let pins = PinDirectory::new();
     let gateway = Gateway::with(&["veth0"]);
     gateway.run(|| {
@@ -188,7 +188,7 @@ fn attachments_outlive_the_daemon_and_get_the_next_ones_program() {
 }
 
 #[test]
-fn an_interface_that_goes_takes_its_attachment_along() {
+fn removing_an_interface_removes_its_attachment() {
     let pins = PinDirectory::new();
     let gateway = Gateway::with(&["veth0"]);
     gateway.run(|| {
@@ -204,7 +204,7 @@ fn an_interface_that_goes_takes_its_attachment_along() {
 }
 
 #[test]
-fn somebody_elses_program_is_named_and_left_alone() {
+fn a_foreign_program_is_reported_and_left_alone() {
     let pins = PinDirectory::new();
     let gateway = Gateway::with(&["veth0"]);
     gateway.run(|| {
@@ -229,7 +229,7 @@ fn down_leaves_nothing() {
     gateway.run(|| {
         let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
         datapath.attach(index_of("veth0"), "veth0").unwrap();
-        // A daemon that still holds everything open does not keep it attached.
+        // A daemon that still has everything open does not keep the program attached.
         Datapath::down(&pins.path).unwrap();
         assert_eq!(gateway.program("veth0"), None);
         assert!(!pins.path.exists());
@@ -252,7 +252,7 @@ fn a_fresh_table_holds_nothing_and_packets_of_others_pass() {
     assert_eq!((action, &after[..]), (2, &packet[..]), "XDP_PASS, untouched");
 }
 
-/// A directory of pins that is taken down with the test.
+/// A directory of pins that is removed with the test.
 struct PinDirectory {
     path: PathBuf,
 }
@@ -267,7 +267,7 @@ impl PinDirectory {
 
 impl Drop for PinDirectory {
     fn drop(&mut self) {
-        // A failing test may leave what is not ours behind.
+        // A failing test may leave foreign pins behind.
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             fs::remove_file(entry.path()).ok();
         }

@@ -1,4 +1,4 @@
-//! How deep the functions of a BPF object reach into the stack.
+//! The stack usage of the functions of a BPF object.
 //!
 //! A stack slot is reached by an offset from r10, in a load or store or in the addition that
 //! makes its address, and the compiler lets no address point below its frame: the lowest offset
@@ -11,9 +11,9 @@ use object::{
 };
 
 const CALL: u8 = 0x85;
-/// Number of the helper that calls a function again and again.
+/// Number of the helper that calls a function repeatedly.
 const BPF_LOOP: i32 = 181;
-/// The kernel puts such a loop in place of the call, and saves three registers beyond the frame.
+/// The kernel inlines that loop, and saves three registers beyond the frame.
 const LOOP_REGISTERS: u32 = 24;
 /// Bytes of an instruction.
 const INSTRUCTION: u64 = 8;
@@ -26,14 +26,14 @@ struct Function {
     section: usize,
     start: u64,
     end: u64,
-    /// What the compiler has reserved.
+    /// Bytes that the compiler has reserved.
     written: u32,
-    /// That, and what the kernel adds.
+    /// The same with the bytes that the kernel adds.
     frame: u32,
     calls: BTreeSet<Place>,
 }
 
-/// What a program needs of the stack.
+/// The stack usage of a program.
 pub struct Stack {
     /// Its deepest frame.
     pub deepest: u32,
@@ -43,7 +43,7 @@ pub struct Stack {
     pub chain: u32,
 }
 
-/// What each program needs of the stack, with all functions that it reaches.
+/// The stack usage of each program, with all functions that it reaches.
 pub fn stacks(object: &[u8]) -> BTreeMap<String, Stack> {
     let file = object::File::parse(object).unwrap();
     let functions = functions(&file);

@@ -1,4 +1,4 @@
-//! The daemon as the packaged unit runs it: a user without rights, but for a few capabilities.
+//! The daemon as the packaged unit runs it: an ordinary user with a few capabilities.
 
 use std::{
     fs,
@@ -15,8 +15,8 @@ use crate::lab::{bpffs, namespace::Namespace};
 const NOBODY: u32 = 65_534;
 
 impl Daemon {
-    /// Starts the daemon as a user without rights, but for these capabilities; with a pin
-    /// directory as the packaged `tmpfiles.d` makes it.
+    /// Starts the daemon as an ordinary user with these capabilities, and with a pin directory as
+    /// the packaged `tmpfiles.d` creates it.
     ///
     /// # Errors
     /// As [`Daemon::start`].
@@ -27,7 +27,7 @@ impl Daemon {
     ) -> Result<Self> {
         let files = TempDir::new().context("cannot make a directory for the daemon's files")?;
         chown(files.path(), Some(NOBODY), Some(NOBODY))?;
-        // The build directory need not be open to everybody.
+        // Other users may not have access to the build directory.
         let binary = files.path().join("privatelink");
         fs::copy(find_binary()?, &binary).context("cannot copy the daemon")?;
         let pins = bpffs::Mount::new(files.path().join("bpf"))?;

@@ -1,4 +1,4 @@
-//! A service manager that has the socket, and starts the name server when a daemon comes.
+//! Socket activation: a service manager starts the name server when a daemon connects.
 
 use std::fs;
 
@@ -18,11 +18,11 @@ fn a_server_that_a_service_manager_starts_is_found() {
     let own = Pid::from_raw(own);
     wait_until(SOON, "the daemon's own server has ended", || kill(own, None).is_err()).unwrap();
 
-    let mut door = scene.daemon.socket().into_os_string();
-    door.push(".dns");
-    fs::remove_file(&door).unwrap();
+    let mut socket = scene.daemon.socket().into_os_string();
+    socket.push(".dns");
+    fs::remove_file(&socket).unwrap();
     let mut manager = scene.lab.gateway().command("systemd-socket-activate");
-    manager.arg("--inetd").arg("--listen").arg(&door);
+    manager.arg("--inetd").arg("--listen").arg(&socket);
     manager.arg(scene.daemon.binary()).args(["dns", "serve"]);
     let mut server = Process::spawn("systemd-socket-activate", manager).unwrap();
     let listens = || server.output().contains("Listening on");

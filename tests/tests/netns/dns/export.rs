@@ -1,4 +1,4 @@
-//! What is written for other resolvers, judged by those resolvers.
+//! Exports for other resolvers, checked by those resolvers.
 
 use std::{fs, path::Path, process::Command};
 
@@ -35,7 +35,7 @@ fn other_resolvers_understand_what_is_exported() {
     let text = export(&scene, &file, &["dnsmasq"]);
     let test = format!("--conf-file={}", file.display());
     tool::run(Command::new("dnsmasq").args(["--test", &test])).unwrap();
-    // And it does what it says.
+    // dnsmasq answers as configured.
     let acme = scene.lab.host("acme");
     let mut dnsmasq = acme.command("dnsmasq");
     dnsmasq.args(["--no-daemon", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=", &test]);

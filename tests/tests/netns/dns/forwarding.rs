@@ -1,4 +1,4 @@
-//! Names that the gateway knows nothing of, and name servers of the networks that do.
+//! Names that the gateway does not serve, and the name servers to which it forwards them.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -9,7 +9,7 @@ use privatelink_tests::lab::{Process, wait_until};
 use super::{NAME, SERVER, Scene, config};
 use crate::fixture::{CLIENT, SOON, at};
 
-/// Starts a name server on a host, which knows one address and a long text.
+/// Starts a name server on a host, with one address and a long text.
 fn dnsmasq(scene: &Scene, host: &str, address: &str) -> Process {
     let mut command = scene.lab.host(host).command("dnsmasq");
     let text = format!("--txt-record=long.example.com,{}", vec!["x".repeat(250); 6].join(","));
@@ -28,7 +28,7 @@ fn each_networks_own_name_server_is_asked() {
     let _acme = dnsmasq(&scene, "acme", "192.0.2.1");
     let _globex = dnsmasq(&scene, "globex", "192.0.2.2");
     for (host, address) in [("acme", "192.0.2.1"), ("globex", "192.0.2.2")] {
-        // The first of the forwarders is nobody's address.
+        // The first forwarder's address does not exist.
         wait_until(SOON, "the name server answers", || {
             scene.dig(host, &["www.example.com", "+timeout=5"]) == [address]
         })
@@ -38,7 +38,7 @@ fn each_networks_own_name_server_is_asked() {
         assert!(long.len() > 1_500, "{long}");
         assert_eq!(scene.dig(host, &[NAME]).len(), 1, "the gateway's own name");
     }
-    // Nobody else is asked for what is taken, and nothing for whoever wants no recursion.
+    // A private name is never forwarded, nor is a query without recursion.
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     wait_until(SOON, "the name is gone", || scene.code("acme", &[NAME]) == "NXDOMAIN").unwrap();
     assert_eq!(scene.code("acme", &["www.example.com", "+norecurse"]), "REFUSED");
@@ -50,7 +50,7 @@ fn a_name_is_served_once_its_owner_agrees() {
     let scene = Scene::start(&config().replacen("name = \"gw-test\"\n", proof, 1));
     let problems = || scene.daemon.status().unwrap()["problems"].to_string();
     let record = "_privatelink.web.internal IN TXT \\\"privatelink=vendor\\\"";
-    wait_until(SOON, "the status tells what is missing", || {
+    wait_until(SOON, "the status shows the missing record", || {
         problems().contains(record) && problems().contains("127.0.0.1 must have")
     })
     .unwrap();
@@ -74,14 +74,14 @@ fn a_name_is_served_once_its_owner_agrees() {
         .unwrap();
     assert_eq!(scene.dig("acme", &["any.web.internal"]), ["10.1.0.50"]);
     wait_until(SOON, "the status is clean", || problems() == "[]").unwrap();
-    let told = scene.daemon.ask(&["events", "--kind", "dns-conflict", "--json"]).unwrap();
+    let listed = scene.daemon.ask(&["events", "--kind", "dns-conflict", "--json"]).unwrap();
     let kinds: Vec<&str> =
-        told.as_array().unwrap().iter().filter_map(|event| event["kind"].as_str()).collect();
-    assert_eq!(kinds, ["dns-conflict", "dns-conflict-ended"], "{told}");
+        listed.as_array().unwrap().iter().filter_map(|event| event["kind"].as_str()).collect();
+    assert_eq!(kinds, ["dns-conflict", "dns-conflict-ended"], "{listed}");
 }
 
-/// Takes the port of the DNS on acme's interface, at an address that the gateway has on others.
-fn take() -> Result<OwnedFd> {
+/// Binds the DNS port on acme's interface, at an address that the gateway has on other interfaces.
+fn bind_dns_port() -> Result<OwnedFd> {
     let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
     let socket = socket::socket(family, kind, SockFlag::empty(), None)?;
     socket::setsockopt(&socket, sockopt::BindToDevice, &"veth-acme".into())?;
@@ -91,7 +91,7 @@ fn take() -> Result<OwnedFd> {
 }
 
 #[test]
-fn addresses_come_and_go_and_may_be_taken() {
+fn names_follow_the_gateways_addresses_and_interfaces() {
     let scene = Scene::start(&config());
     let gateway = scene.lab.gateway();
     let own = format!("address del {}/16 dev veth-acme", SERVER[0]);
@@ -104,19 +104,24 @@ fn addresses_come_and_go_and_may_be_taken() {
     assert_eq!(scene.dig("globex", &[NAME]), ["10.1.0.60"]);
     gateway.ip(&format!("address del {}/64 dev veth-acme", SERVER[1])).unwrap();
     let problems = || scene.daemon.status().unwrap()["problems"].to_string();
-    wait_until(SOON, "the status tells", || problems().contains("`ip address add`")).unwrap();
+    wait_until(SOON, "the status shows the problem", || problems().contains("`ip address add`"))
+        .unwrap();
 
-    // The address comes back, but somebody else is faster.
-    let taken = gateway.run(take).unwrap();
+    // The address returns, but another program has bound it first.
+    let taken = gateway.run(bind_dns_port).unwrap();
     gateway.ip(&format!("address add {}/16 dev veth-acme", SERVER[0])).unwrap();
-    wait_until(SOON, "the status tells", || problems().contains("another program")).unwrap();
+    wait_until(SOON, "the status shows the problem", || problems().contains("another program"))
+        .unwrap();
     drop(taken);
     wait_until(SOON, "names are served", || scene.dig("acme", &[NAME]) == ["10.1.0.50"]).unwrap();
     wait_until(SOON, "the status is clean", || problems() == "[]").unwrap();
 
-    // The whole interface goes, and another one comes.
+    // The interface is renamed, and renamed back.
     gateway.ip("link set veth-acme name gone").unwrap();
-    wait_until(SOON, "the status tells", || problems().contains("no interface veth-acme")).unwrap();
+    wait_until(SOON, "the status shows the problem", || {
+        problems().contains("no interface veth-acme")
+    })
+    .unwrap();
     gateway.ip("link set gone name veth-acme").unwrap();
     wait_until(SOON, "names are served", || scene.dig("acme", &[NAME]) == ["10.1.0.50"]).unwrap();
 }

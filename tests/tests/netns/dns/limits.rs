@@ -40,7 +40,7 @@ pub fn socket() -> Result<UdpSocket> {
 }
 
 #[test]
-fn more_than_a_prefix_may_have_is_told_to_come_by_tcp_or_dropped() {
+fn queries_beyond_the_rate_of_a_prefix_are_truncated_or_dropped() {
     let limited = config().replacen("dns = true\n", "dns = true\ndns_rate = 20\n", 1);
     let scene = Scene::start(&limited);
     let (whole, truncated) = scene
@@ -67,7 +67,7 @@ fn more_than_a_prefix_may_have_is_told_to_come_by_tcp_or_dropped() {
 }
 
 #[test]
-fn a_flood_from_one_network_keeps_nobody_else_waiting() {
+fn a_flood_from_one_network_does_not_delay_another() {
     let scene = Scene::start(&config());
     let (is_over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let has_sent = |queries| sent.load(Ordering::Relaxed) >= queries;

@@ -1,4 +1,4 @@
-//! What is seen of the name server: its counters, and the events about it.
+//! Counters of the name server, and events about it.
 
 use anyhow::Result;
 use nix::{
@@ -37,10 +37,10 @@ fn events(scene: &Scene) -> Vec<String> {
     kinds.filter_map(|event| event["kind"].as_str().map(ToOwned::to_owned)).collect()
 }
 
-/// How many queries are more than a client's share, and fewer than what a socket has room for.
+/// More queries than a client's share, and fewer than a socket's buffer holds.
 const MANY: u16 = 100;
 
-/// Sends something that is no query, and many that are, at once.
+/// Sends one datagram that is not a query, and many queries, at once.
 fn flood() -> Result<()> {
     let socket = socket()?;
     socket.send(b"what?")?;
@@ -51,7 +51,7 @@ fn flood() -> Result<()> {
 }
 
 #[test]
-fn every_query_is_counted_and_every_end_is_told() {
+fn every_query_is_counted_and_every_end_is_an_event() {
     let name = "name = \"gw-test\"\n";
     let limited = config().replacen("dns = true\n", "dns = true\ndns_rate = 20\n", 1).replacen(
         name,
@@ -60,8 +60,8 @@ fn every_query_is_counted_and_every_end_is_told() {
     );
     let scene = Scene::start(&limited);
     assert_eq!(events(&scene), ["dns-server-up"]);
-    let nobody = "nobody.privatelink.internal";
-    for words in [&[nobody][..], &["+tcp", NAME], &["+tcp", nobody]] {
+    let absent = "absent.privatelink.internal";
+    for words in [&[absent][..], &["+tcp", NAME], &["+tcp", absent]] {
         scene.code("acme", words);
     }
     let queries = |transport| count(&scene, "queries", &[("transport", transport)]);
@@ -87,11 +87,11 @@ fn every_query_is_counted_and_every_end_is_told() {
     assert_eq!(named, described(|name| name.starts_with("privatelink_dns_")));
 
     kill(Pid::from_raw(server(&scene.daemon).0), Signal::SIGKILL).unwrap();
-    wait_until(SOON, "another server has taken over", || events(&scene).len() == 3).unwrap();
+    wait_until(SOON, "another server is active", || events(&scene).len() == 3).unwrap();
     assert_eq!(events(&scene)[1..], ["dns-server-down", "dns-server-up"]);
-    let told: Value = scene.daemon.ask(&["events", "--kind", "dns-server-down", "--json"]).unwrap();
-    // Whichever the daemon sees first: that the process is gone, or what became of the connection.
-    let reason = told[0]["reason"].as_str().unwrap();
-    assert!(["ended", "reset"].iter().any(|word| reason.contains(word)), "{told}");
+    let down: Value = scene.daemon.ask(&["events", "--kind", "dns-server-down", "--json"]).unwrap();
+    // The daemon sees either the process or the connection end first.
+    let reason = down[0]["reason"].as_str().unwrap();
+    assert!(["ended", "reset"].iter().any(|word| reason.contains(word)), "{down}");
     wait_until(SOON, "counts begin anew", || queries("udp") <= before).unwrap();
 }
