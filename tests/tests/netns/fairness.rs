@@ -36,6 +36,9 @@ const FLOOD: u64 = 10_000;
 /// How many times as much CPU time a connection may take during the flood. The goal is 1.1; caches
 /// that the CPUs share, and other programs, take their part too.
 const COST: f64 = 1.4;
+/// Segments that may be sent again, as a share of the connections: on a busy machine a softirq
+/// may be delayed for longer than TCP waits.
+const RESENT: f64 = 0.01;
 /// What must be left of the rate of connections, on a machine that gives the flood's CPU time to
 /// nobody else.
 const RATE: f64 = 0.3;
@@ -126,6 +129,7 @@ impl Flood {
 
 /// The connections of one round.
 struct Sample {
+    count: f64,
     rate: f64,
     /// CPU time of a connection: what its client and the softirqs of both ends take.
     cost: f64,
@@ -151,7 +155,7 @@ fn sample(host: &Host, is_over: impl Fn() -> bool + Send + Sync) -> Result<Sampl
         }
         let count = f64::from(count);
         let (took, used) = (begin.elapsed().as_secs_f64(), (cpu_time()? - used).as_secs_f64());
-        Ok(Sample { rate: count / took, cost: used / count })
+        Ok(Sample { count, rate: count / took, cost: used / count })
     })
 }
 
@@ -159,7 +163,7 @@ fn sample(host: &Host, is_over: impl Fn() -> bool + Send + Sync) -> Result<Sampl
 fn measure(host: &Host, flood: &Flood) -> Result<Vec<Sample>> {
     // Neighbours are resolved before anything is counted.
     sample(host, || true)?;
-    let lost = retransmissions(host)?;
+    let before = retransmissions(host)?;
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
         flood.on.store(false, Ordering::Relaxed);
@@ -170,10 +174,11 @@ fn measure(host: &Host, flood: &Flood) -> Result<Vec<Sample>> {
         let end = flood.sent() + FLOOD;
         let flooded = sample(host, || flood.sent() >= end)?;
         let (rate, cost) = (flooded.rate / alone.rate, flooded.cost / alone.cost);
-        ratios.push(Sample { rate, cost });
+        ratios.push(Sample { count: flooded.count, rate, cost });
     }
-    let lost = retransmissions(host)? - lost;
-    ensure!(lost == 0, "{lost} segments of the other endpoint were sent again");
+    let resent = (retransmissions(host)? - before) as f64;
+    let count = ratios.iter().map(|sample| sample.count).sum::<f64>();
+    ensure!(resent < count * RESENT, "{resent} segments of {count} connections were sent again");
     Ok(ratios)
 }
 
