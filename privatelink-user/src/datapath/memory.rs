@@ -1,14 +1,14 @@
-//! The maps as plain data.
+//! The maps without a kernel.
 
 use std::{collections::BTreeMap, io};
 
-use crate::datapath::{
+use super::{
     op::{Change, Op},
     store::{MapStore, StoreError},
-    tables::Tables,
+    tables::{Kind, Tables, for_each_map},
 };
 
-/// A [`MapStore`] without a kernel, which behaves like the one with it and fails on demand.
+/// A [`MapStore`] in memory, which behaves like that of the kernel and fails on demand.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     tables: Tables,
@@ -17,10 +17,9 @@ pub struct Memory {
 
 impl Memory {
     /// A store that holds `tables`.
-    pub fn holding(tables: Tables) -> Self {
-        let mut memory = Self { tables, writes_left: None };
-        memory.forget_zeros();
-        memory
+    pub fn holding(mut tables: Tables) -> Self {
+        forget_zeros(&mut tables);
+        Self { tables, writes_left: None }
     }
 
     /// Lets `writes` more writes succeed, and fails all that follow.
@@ -33,20 +32,9 @@ impl Memory {
         self.writes_left = None;
     }
 
-    /// What it holds.
+    /// The content of the maps.
     pub fn tables(&self) -> &Tables {
         &self.tables
-    }
-
-    fn forget_zeros(&mut self) {
-        let tables = &mut self.tables;
-        tables.attachments.retain(nonzero);
-        tables.endpoints.retain(nonzero);
-        tables.limits.retain(nonzero);
-        tables.services.retain(nonzero);
-        tables.backends.retain(nonzero);
-        tables.targets.retain(nonzero);
-        tables.sources.retain(nonzero);
     }
 }
 
@@ -64,39 +52,34 @@ impl MapStore for Memory {
                 source: io::Error::other("a failure made on purpose"),
             })?;
         }
-        let tables = &mut self.tables;
-        match op {
-            Op::Device(change) => sparse(&mut tables.devices, change),
-            Op::Source(change) => array(&mut tables.sources, change),
-            Op::Target(change) => array(&mut tables.targets, change),
-            Op::Service(change) => array(&mut tables.services, change),
-            Op::Backend(change) => array(&mut tables.backends, change),
-            Op::Listener(change) => sparse(&mut tables.listeners, change),
-            Op::Rule(change) => sparse(&mut tables.rules, change),
-            Op::Limits(change) => array(&mut tables.limits, change),
-            Op::Endpoint(change) => array(&mut tables.endpoints, change),
-            Op::Local(change) => sparse(&mut tables.locals, change),
-            Op::Attachment(change) => array(&mut tables.attachments, change),
-            Op::Tagged(change) => sparse(&mut tables.tagged, change),
-        }
+        write(&mut self.tables, op);
         Ok(())
     }
 }
 
-fn nonzero<V: Default + PartialEq>(_: &u32, value: &mut V) -> bool {
-    *value != V::default()
-}
+macro_rules! define_writes {
+    ($($(#[$doc:meta])* $variant:ident $field:ident: $kind:ident $(<$($of:ty),+>)? = $name:ident;)+) => {
+        fn write(tables: &mut Tables, op: &Op) {
+            match op {
+                $(Op::$variant(change) => write_entry(Kind::$kind, &mut tables.$field, change),)+
+            }
+        }
 
-fn sparse<K: Copy + Ord, V: Copy>(table: &mut BTreeMap<K, V>, change: &Change<K, V>) {
-    match change {
-        Change::Put(key, value) => table.insert(*key, *value),
-        Change::Remove(key) => table.remove(key),
+        /// Removes the values that the kernel does not tell from absent ones.
+        fn forget_zeros(tables: &mut Tables) {
+            $(tables.$field.retain(|_, value| !Kind::$kind.is_absent(value));)+
+        }
     };
 }
+for_each_map!(define_writes);
 
-fn array<V: Copy + Default + PartialEq>(table: &mut BTreeMap<u32, V>, change: &Change<u32, V>) {
+fn write_entry<K: Copy + Ord, V: Copy + Default + PartialEq>(
+    kind: Kind,
+    table: &mut BTreeMap<K, V>,
+    change: &Change<K, V>,
+) {
     match change {
-        Change::Put(index, value) if *value != V::default() => table.insert(*index, *value),
-        Change::Put(index, _) | Change::Remove(index) => table.remove(index),
+        Change::Put(key, value) if !kind.is_absent(value) => table.insert(*key, *value),
+        Change::Put(key, _) | Change::Remove(key) => table.remove(key),
     };
 }

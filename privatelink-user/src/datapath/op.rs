@@ -2,117 +2,110 @@
 
 use std::fmt;
 
-use privatelink_common::{
-    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Rule, RuleKey, Service, Source,
-    TagKey, Target, maps,
-};
+use privatelink_common::{ListenerKey, LocalKey, RuleKey, TagKey, maps};
+
+use super::tables::for_each_map;
 
 /// What happens to one entry of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<K, V> {
-    /// The entry gets this value, in place if it exists.
+    /// Writes this value, in place if the entry exists.
     Put(K, V),
-    /// The entry goes; an array's becomes zero.
+    /// Removes the entry; that of an array becomes zero.
     Remove(K),
 }
 
-/// One write to one map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// An interface to redirect to.
-    Device(Change<u32, ()>),
-    /// A source address.
-    Source(Change<u32, Source>),
-    /// A target.
-    Target(Change<u32, Target>),
-    /// A service.
-    Service(Change<u32, Service>),
-    /// An entry of the backend table.
-    Backend(Change<u32, u32>),
-    /// A listener port.
-    Listener(Change<ListenerKey, Listener>),
-    /// A security rule.
-    Rule(Change<RuleKey, Rule>),
-    /// What an endpoint may take.
-    Limits(Change<u32, Limits>),
-    /// An endpoint.
-    Endpoint(Change<u32, Endpoint>),
-    /// One of the gateway's own addresses.
-    Local(Change<LocalKey, Local>),
-    /// An interface that a network is attached to.
-    Attachment(Change<u32, u32>),
-    /// A VLAN that a network is attached to.
-    Tagged(Change<TagKey, u32>),
-}
-
-impl Op {
-    /// Name of the map that is written.
-    pub const fn map(&self) -> &'static str {
+impl<K, V> Change<K, V> {
+    const fn key(&self) -> &K {
         match self {
-            Self::Device(_) => maps::DEVICES,
-            Self::Source(_) => maps::SOURCES,
-            Self::Target(_) => maps::TARGETS,
-            Self::Service(_) => maps::SERVICES,
-            Self::Backend(_) => maps::BACKENDS,
-            Self::Listener(_) => maps::LISTENERS,
-            Self::Rule(_) => maps::RULES,
-            Self::Limits(_) => maps::LIMITS,
-            Self::Endpoint(_) => maps::ENDPOINTS,
-            Self::Local(_) => maps::LOCALS,
-            Self::Attachment(_) => maps::ATTACHMENTS,
-            Self::Tagged(_) => maps::TAGGED,
+            Self::Put(key, _) | Self::Remove(key) => key,
         }
     }
 
-    /// Whether an entry is taken out.
-    pub const fn is_removal(&self) -> bool {
-        matches!(
-            self,
-            Self::Device(Change::Remove(_))
-                | Self::Source(Change::Remove(_))
-                | Self::Target(Change::Remove(_))
-                | Self::Service(Change::Remove(_))
-                | Self::Backend(Change::Remove(_))
-                | Self::Listener(Change::Remove(_))
-                | Self::Rule(Change::Remove(_))
-                | Self::Limits(Change::Remove(_))
-                | Self::Endpoint(Change::Remove(_))
-                | Self::Local(Change::Remove(_))
-                | Self::Attachment(Change::Remove(_))
-                | Self::Tagged(Change::Remove(_))
-        )
+    const fn is_removal(&self) -> bool {
+        matches!(self, Self::Remove(_))
     }
 }
 
+type Array<V> = Change<u32, V>;
+type Hash<K, V> = Change<K, V>;
+type Devices = Change<u32, ()>;
+
+macro_rules! define_op {
+    ($($(#[$doc:meta])* $variant:ident $field:ident: $kind:ident $(<$($of:ty),+>)? = $name:ident;)+) => {
+        /// One write to one map.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Op {
+            $($(#[$doc])* $variant($kind $(<$($of),+>)?),)+
+        }
+
+        impl Op {
+            /// Name of the map that is written.
+            pub const fn map(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => maps::$name,)+
+                }
+            }
+
+            /// Whether an entry is removed.
+            pub const fn is_removal(&self) -> bool {
+                match self {
+                    $(Self::$variant(change) => change.is_removal(),)+
+                }
+            }
+
+            fn key(&self) -> &dyn KeyText {
+                match self {
+                    $(Self::$variant(change) => change.key(),)+
+                }
+            }
+        }
+    };
+}
+for_each_map!(define_op);
+
+/// Logs and errors name an entry as `bpftool` users look for it: map, then key in host order.
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.is_removal() { "remove" } else { "put" };
-        write!(f, "{verb} ")?;
-        match self {
-            Self::Device(Change::Put(key, ()) | Change::Remove(key))
-            | Self::Source(Change::Put(key, _) | Change::Remove(key))
-            | Self::Target(Change::Put(key, _) | Change::Remove(key))
-            | Self::Service(Change::Put(key, _) | Change::Remove(key))
-            | Self::Backend(Change::Put(key, _) | Change::Remove(key))
-            | Self::Limits(Change::Put(key, _) | Change::Remove(key))
-            | Self::Endpoint(Change::Put(key, _) | Change::Remove(key))
-            | Self::Attachment(Change::Put(key, _) | Change::Remove(key)) => {
-                write!(f, "{}[{key}]", self.map())
-            }
-            Self::Listener(Change::Put(key, _) | Change::Remove(key)) => {
-                let port = u16::from_be(key.port);
-                write!(f, "{}[{}, {}/{port}]", self.map(), key.service, key.protocol)
-            }
-            Self::Rule(Change::Put(key, _) | Change::Remove(key)) => {
-                let [low, high] = key.set;
-                write!(f, "{}[{high:08x}{low:08x}, {}]", self.map(), key.number)
-            }
-            Self::Tagged(Change::Put(key, _) | Change::Remove(key)) => {
-                write!(f, "{}[{}, {}]", self.map(), key.ifindex, key.vlan)
-            }
-            Self::Local(Change::Put(key, _) | Change::Remove(key)) => {
-                write!(f, "{}[{}, {}]", self.map(), key.network, key.address.to_ip())
-            }
-        }
+        write!(f, "{verb} {}[", self.map())?;
+        self.key().fmt(f)?;
+        f.write_str("]")
+    }
+}
+
+/// How a key is written in messages.
+trait KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+impl KeyText for u32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl KeyText for ListenerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}/{}", self.service, self.protocol, u16::from_be(self.port))
+    }
+}
+
+impl KeyText for RuleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [low, high] = self.set;
+        write!(f, "{high:08x}{low:08x}, {}", self.number)
+    }
+}
+
+impl KeyText for TagKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.ifindex, self.vlan)
+    }
+}
+
+impl KeyText for LocalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.network, self.address.to_ip())
     }
 }

@@ -1,16 +1,16 @@
 //! The ordered difference between two contents of the maps.
 //!
 //! Packets flow while a plan is applied, so the order is the point: whatever an entry refers to
-//! is there before the entry is, and goes after it. Pure: nothing here reads or writes a map.
+//! is written before the entry and removed after it. Pure: nothing here reads or writes a map.
 
 use std::collections::BTreeMap;
 
 use privatelink_common::{Listener, Pool};
 
-use super::op::{Change, Op};
-use crate::datapath::{
+use super::{
+    op::{Change, Op},
     store::{MapStore, StoreError},
-    tables::Tables,
+    tables::{Kind, Tables, for_each_map},
 };
 
 /// The writes that turn one content of the maps into another, in the order in which they are
@@ -27,38 +27,16 @@ pub struct Plan {
 impl Plan {
     /// The difference: what to do to `actual` to make it `desired`.
     ///
-    /// A zero value in an array is the same as no entry, since the kernel cannot tell them apart.
+    /// A zero value in an array is the same as no entry, because the kernel cannot tell them
+    /// apart.
     pub fn between(actual: &Tables, desired: &Tables) -> Self {
-        let (a, d) = (actual, desired);
-        let mut ops = Vec::new();
-        sparse_puts(&a.devices, &d.devices, Op::Device, &mut ops);
-        array_puts(&a.sources, &d.sources, Op::Source, &mut ops);
-        array_puts(&a.targets, &d.targets, Op::Target, &mut ops);
-        array_puts(&a.services, &d.services, Op::Service, &mut ops);
-        let mut backends = Vec::new();
-        array_puts(&a.backends, &d.backends, Op::Backend, &mut backends);
-        ops.extend(closures(a, d, &backends));
-        ops.append(&mut backends);
-        sparse_puts(&a.listeners, &d.listeners, Op::Listener, &mut ops);
-        sparse_puts(&a.rules, &d.rules, Op::Rule, &mut ops);
-        array_puts(&a.limits, &d.limits, Op::Limits, &mut ops);
-        array_puts(&a.endpoints, &d.endpoints, Op::Endpoint, &mut ops);
-        sparse_puts(&a.locals, &d.locals, Op::Local, &mut ops);
-        sparse_puts(&a.tagged, &d.tagged, Op::Tagged, &mut ops);
-        array_puts(&a.attachments, &d.attachments, Op::Attachment, &mut ops);
-
-        array_removals(&a.attachments, &d.attachments, Op::Attachment, &mut ops);
-        sparse_removals(&a.tagged, &d.tagged, Op::Tagged, &mut ops);
-        sparse_removals(&a.locals, &d.locals, Op::Local, &mut ops);
-        array_removals(&a.endpoints, &d.endpoints, Op::Endpoint, &mut ops);
-        array_removals(&a.limits, &d.limits, Op::Limits, &mut ops);
-        sparse_removals(&a.rules, &d.rules, Op::Rule, &mut ops);
-        sparse_removals(&a.listeners, &d.listeners, Op::Listener, &mut ops);
-        array_removals(&a.backends, &d.backends, Op::Backend, &mut ops);
-        array_removals(&a.services, &d.services, Op::Service, &mut ops);
-        array_removals(&a.targets, &d.targets, Op::Target, &mut ops);
-        array_removals(&a.sources, &d.sources, Op::Source, &mut ops);
-        sparse_removals(&a.devices, &d.devices, Op::Device, &mut ops);
+        let mut ops = puts(actual, desired);
+        if let Some(first) = ops.iter().position(|op| put_backend(op).is_some()) {
+            let closures = closures(actual, desired, &ops);
+            ops.splice(first..first, closures);
+        }
+        // Found in the order of puts; removed the other way round.
+        ops.extend(removals(actual, desired).into_iter().rev());
         Self { ops }
     }
 
@@ -77,14 +55,16 @@ impl Plan {
         self.ops.is_empty()
     }
 
-    /// Does it, and stops at the first failure: what is left is in the next difference.
+    /// Does the writes, and stops at the first failure: what is left is in the next difference.
     ///
     /// # Errors
     /// The failure of one write; those before it are done.
     pub fn apply(&self, store: &mut impl MapStore) -> Result<(), StoreError> {
         let mut waited = false;
         self.ops.iter().try_for_each(|op| {
-            // Whoever has read a listener as it was may be about to read its part of this table.
+            // A program that has read a listener as it was may be about to read the listener's
+            // part of this table. The listener was changed by an earlier write, so one wait is
+            // enough for all of these removals.
             if matches!(op, Op::Backend(Change::Remove(_))) && !waited {
                 store.quiesce();
                 waited = true;
@@ -95,8 +75,8 @@ impl Plan {
 }
 
 /// Listeners that must take no new flow while their part of the backend table gets other
-/// content: those that change or go, and whose pool one of `puts` writes into. Emptied pools
-/// refuse, which beats another service's targets.
+/// content: those that change or go, and whose pool one of `puts` writes into. With an empty pool
+/// they refuse new flows, which is better than sending them to another service's targets.
 fn closures(actual: &Tables, desired: &Tables, puts: &[Op]) -> Vec<Op> {
     let mut written: Vec<u32> = puts.iter().filter_map(put_backend).collect();
     written.sort_unstable();
@@ -121,54 +101,49 @@ fn put_backend(op: &Op) -> Option<u32> {
     if let Op::Backend(Change::Put(index, _)) = op { Some(*index) } else { None }
 }
 
-fn array_puts<V: Copy + Default + PartialEq>(
-    actual: &BTreeMap<u32, V>,
-    desired: &BTreeMap<u32, V>,
-    op: fn(Change<u32, V>) -> Op,
-    ops: &mut Vec<Op>,
-) {
-    for (&index, &value) in desired {
-        if actual.get(&index).copied().unwrap_or_default() != value {
-            ops.push(op(Change::Put(index, value)));
+macro_rules! define_differences {
+    ($($(#[$doc:meta])* $variant:ident $field:ident: $kind:ident $(<$($of:ty),+>)? = $name:ident;)+) => {
+        /// The entries of `desired` that `actual` lacks or holds with another value, map by map
+        /// in the order of the list.
+        fn puts(actual: &Tables, desired: &Tables) -> Vec<Op> {
+            let mut ops = Vec::new();
+            $(ops.extend(
+                put_changes(Kind::$kind, &actual.$field, &desired.$field).map(Op::$variant),
+            );)+
+            ops
         }
-    }
-}
 
-fn array_removals<V: Copy + Default + PartialEq>(
-    actual: &BTreeMap<u32, V>,
-    desired: &BTreeMap<u32, V>,
-    op: fn(Change<u32, V>) -> Op,
-    ops: &mut Vec<Op>,
-) {
-    for (&index, &value) in actual.iter().rev() {
-        if !desired.contains_key(&index) && value != V::default() {
-            ops.push(op(Change::Remove(index)));
+        /// The entries of `actual` that `desired` lacks, map by map in the order of the list.
+        fn removals(actual: &Tables, desired: &Tables) -> Vec<Op> {
+            let mut ops = Vec::new();
+            $(ops.extend(
+                removal_changes(Kind::$kind, &actual.$field, &desired.$field).map(Op::$variant),
+            );)+
+            ops
         }
-    }
+    };
 }
+for_each_map!(define_differences);
 
-fn sparse_puts<K: Copy + Ord, V: Copy + PartialEq>(
+fn put_changes<K: Copy + Ord, V: Copy + Default + PartialEq>(
+    kind: Kind,
     actual: &BTreeMap<K, V>,
     desired: &BTreeMap<K, V>,
-    op: fn(Change<K, V>) -> Op,
-    ops: &mut Vec<Op>,
-) {
-    for (key, value) in desired {
-        if actual.get(key) != Some(value) {
-            ops.push(op(Change::Put(*key, *value)));
-        }
-    }
+) -> impl Iterator<Item = Change<K, V>> {
+    let present = move |value: &V| Some(*value).filter(|value| !kind.is_absent(value));
+    desired
+        .iter()
+        .filter(move |(key, value)| actual.get(*key).and_then(present) != present(*value))
+        .map(|(key, value)| Change::Put(*key, *value))
 }
 
-fn sparse_removals<K: Copy + Ord, V>(
+fn removal_changes<K: Copy + Ord, V: Copy + Default + PartialEq>(
+    kind: Kind,
     actual: &BTreeMap<K, V>,
     desired: &BTreeMap<K, V>,
-    op: fn(Change<K, V>) -> Op,
-    ops: &mut Vec<Op>,
-) {
-    for key in actual.keys().rev() {
-        if !desired.contains_key(key) {
-            ops.push(op(Change::Remove(*key)));
-        }
-    }
+) -> impl Iterator<Item = Change<K, V>> {
+    actual
+        .iter()
+        .filter(move |(key, value)| !desired.contains_key(*key) && !kind.is_absent(*value))
+        .map(|(key, _)| Change::Remove(*key))
 }

@@ -1,39 +1,89 @@
 //! The content of the BPF maps as plain ordered data.
 //!
 //! What the configuration asks for ([`desired`](crate::desired)) and what the kernel holds
-//! ([`store`](crate::datapath::store)) are both a [`Tables`]; the plan is the difference between two.
+//! ([`store`](crate::datapath::store)) are both a [`Tables`]; the plan is the difference between
+//! two.
 
-use privatelink_common::{
-    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Rule, RuleKey, Service, Source,
-    TagKey, Target,
-};
 use std::collections::BTreeMap;
 
-/// Every entry of every map that the daemon writes. Absent indices are zero in the kernel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tables {
-    /// Network index + 1 by interface index.
-    pub attachments: BTreeMap<u32, u32>,
-    /// Network index by VLAN.
-    pub tagged: BTreeMap<TagKey, u32>,
-    /// The gateway's own addresses.
-    pub locals: BTreeMap<LocalKey, Local>,
-    /// Endpoints by index.
-    pub endpoints: BTreeMap<u32, Endpoint>,
-    /// Security rules, by set.
-    pub rules: BTreeMap<RuleKey, Rule>,
-    /// What endpoints may take, by index of the endpoint.
-    pub limits: BTreeMap<u32, Limits>,
-    /// Services by index.
-    pub services: BTreeMap<u32, Service>,
-    /// Listener ports.
-    pub listeners: BTreeMap<ListenerKey, Listener>,
-    /// Target indices that listeners' pools refer to.
-    pub backends: BTreeMap<u32, u32>,
-    /// Targets by index.
-    pub targets: BTreeMap<u32, Target>,
-    /// Source addresses by index.
-    pub sources: BTreeMap<u32, Source>,
-    /// Interfaces to redirect to: a set of interface indices.
-    pub devices: BTreeMap<u32, ()>,
+/// The list of the maps that the daemon writes. Everything that treats each of them is generated
+/// from it, so a new map is one more entry here.
+///
+/// An entry reads `Variant field: Kind<..> = NAME;` with
+///
+/// - the variant of [`Op`](crate::datapath::op::Op) that writes one entry of the map,
+/// - the field of [`Tables`],
+/// - the kind of the map and its types: `Array<V>` by index, `Hash<K, V>` by key, or `Devices`,
+///   a set of interface indices,
+/// - the constant in [`privatelink_common::maps`] with the name of the map.
+///
+/// The order is that in which a plan puts entries: an entry refers only to maps above its own.
+///
+/// `for_each_map!(callback)` passes the list to the macro `callback`. What `Array`, `Hash` and
+/// `Devices` are is up to the file that expands it: plain maps here, changes in `op.rs`, open maps
+/// of the kernel in `bpf/store.rs`.
+macro_rules! for_each_map {
+    ($callback:ident) => {
+        $callback! {
+            /// Interfaces to redirect to.
+            Device devices: Devices = DEVICES;
+            /// Source addresses by index.
+            Source sources: Array<privatelink_common::Source> = SOURCES;
+            /// Targets by index.
+            Target targets: Array<privatelink_common::Target> = TARGETS;
+            /// Services by index.
+            Service services: Array<privatelink_common::Service> = SERVICES;
+            /// Target indices; the pools of listeners are ranges of this table.
+            Backend backends: Array<u32> = BACKENDS;
+            /// Listener ports.
+            Listener listeners:
+                Hash<privatelink_common::ListenerKey, privatelink_common::Listener> = LISTENERS;
+            /// Security rules, by set.
+            Rule rules: Hash<privatelink_common::RuleKey, privatelink_common::Rule> = RULES;
+            /// Limits of endpoints, by index of the endpoint.
+            Limits limits: Array<privatelink_common::Limits> = LIMITS;
+            /// Endpoints by index.
+            Endpoint endpoints: Array<privatelink_common::Endpoint> = ENDPOINTS;
+            /// The gateway's own addresses.
+            Local locals: Hash<privatelink_common::LocalKey, privatelink_common::Local> = LOCALS;
+            /// Network index by VLAN.
+            Tagged tagged: Hash<privatelink_common::TagKey, u32> = TAGGED;
+            /// Network index + 1 by interface index.
+            Attachment attachments: Array<u32> = ATTACHMENTS;
+        }
+    };
 }
+pub(crate) use for_each_map;
+
+/// What decides whether a value of a map is an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Every index has a value, so the kernel cannot tell a zero from no entry.
+    Array,
+    /// A key is there or not, whatever its value is.
+    Hash,
+    /// As a hash: the interface index is there or not.
+    Devices,
+}
+
+impl Kind {
+    /// Whether a value is the same as no entry.
+    pub(super) fn is_absent<V: Default + PartialEq>(self, value: &V) -> bool {
+        self == Self::Array && *value == V::default()
+    }
+}
+
+type Array<V> = BTreeMap<u32, V>;
+type Hash<K, V> = BTreeMap<K, V>;
+type Devices = BTreeMap<u32, ()>;
+
+macro_rules! define_tables {
+    ($($(#[$doc:meta])* $variant:ident $field:ident: $kind:ident $(<$($of:ty),+>)? = $name:ident;)+) => {
+        /// Every entry of every map that the daemon writes. Absent indices are zero in the kernel.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Tables {
+            $($(#[$doc])* pub $field: $kind $(<$($of),+>)?,)+
+        }
+    };
+}
+for_each_map!(define_tables);
