@@ -1,37 +1,12 @@
 //! The program on interfaces.
 
 use std::{
-    fmt, io,
+    io,
     os::fd::{AsFd, OwnedFd},
     sync::PoisonError,
 };
 
-use super::{Datapath, error::Error, netlink, pins::PinnedLink, sys};
-
-/// Where in the kernel the program runs on an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// In the driver.
-    Native,
-    /// In the network stack, since the driver cannot: several times slower.
-    Generic,
-}
-
-impl Mode {
-    /// The name in messages and lists.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use super::{error::Error, loaded::Datapath, mode::Mode, netlink, pins::PinnedLink, sys};
 
 /// An interface with our program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,14 +76,12 @@ impl Datapath {
         Ok(indices.into_iter().filter(|ifindex| *ifindex != 0).filter_map(mode).collect())
     }
 
-    /// Unpins the attachments to interfaces that are gone.
-    pub(super) fn remove_dead_links(&self) -> Result<(), Error> {
-        let links = self.pinned_links()?;
-        links.iter().filter(|link| link.ifindex == 0).try_for_each(PinnedLink::remove)
+    fn remove_dead_links(&self) -> Result<(), Error> {
+        self.pins.as_ref().map_or(Ok(()), |held| held.pins.remove_dead_links())
     }
 
     /// Lets go of what programs before this one called, once no interface runs them.
-    pub(super) fn retire_stages(&self) -> Result<(), Error> {
+    fn retire_stages(&self) -> Result<(), Error> {
         self.pins.as_ref().map_or(Ok(()), |held| held.pins.retire_stages(Some(self.program_id)))
     }
 

@@ -13,7 +13,7 @@ const ENTRIES: usize = 8_192;
 const PER_CPU_ENTRIES: usize = 1_024;
 
 /// Calls `visit` for each entry of an array.
-pub(crate) fn for_each_index<V: Pod + FromBytes>(
+pub(super) fn for_each_index<V: Pod + FromBytes>(
     map: &MapData,
     mut visit: impl FnMut(u32, V),
 ) -> io::Result<()> {
@@ -21,7 +21,7 @@ pub(crate) fn for_each_index<V: Pod + FromBytes>(
 }
 
 /// Calls `visit` for each entry of an array or a hash.
-pub(crate) fn for_each<K: Pod + FromBytes, V: Pod + FromBytes>(
+pub(super) fn for_each<K: Pod + FromBytes, V: Pod + FromBytes>(
     map: &MapData,
     mut visit: impl FnMut(K, V),
 ) -> io::Result<()> {

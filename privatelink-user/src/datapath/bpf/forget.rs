@@ -14,7 +14,7 @@ use privatelink_common::{
     maps,
 };
 
-use super::{Datapath, Maps, error::Error};
+use super::{error::Error, loaded::Datapath, maps::Maps};
 
 impl Datapath {
     /// Empties the flow table, the table of fragments, and what was counted, the latter for these

@@ -14,7 +14,7 @@ use crate::datapath::store::StoreError;
 
 /// The object's maps, open.
 #[derive(Debug)]
-pub(crate) struct Maps(BTreeMap<&'static str, MapData>);
+pub(super) struct Maps(BTreeMap<&'static str, MapData>);
 
 impl Maps {
     /// Takes the maps out of a loaded object.
@@ -42,7 +42,7 @@ impl Maps {
     }
 
     /// A map with a file descriptor of its own.
-    pub(crate) fn duplicate(&self, map: &'static str) -> Result<MapData, StoreError> {
+    pub(super) fn duplicate(&self, map: &'static str) -> Result<MapData, StoreError> {
         let fd = self
             .get(map)?
             .fd()

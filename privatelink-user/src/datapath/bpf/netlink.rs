@@ -14,7 +14,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
 
-use super::Mode;
+use super::mode::Mode;
 
 /// More than any answer about one interface is long.
 const ANSWER: usize = 64 * 1024;

@@ -152,6 +152,12 @@ impl Pins {
         Ok(links)
     }
 
+    /// Unpins the attachments to interfaces that are gone.
+    pub(super) fn remove_dead_links(&self) -> Result<(), Error> {
+        let links = self.links()?;
+        links.iter().filter(|link| link.ifindex == 0).try_for_each(PinnedLink::remove)
+    }
+
     /// Lets go of the second stages of programs that no interface runs, but for `current`.
     pub(super) fn retire_stages(&self, current: Option<u32>) -> Result<(), Error> {
         let links = self.links()?;

@@ -1,6 +1,6 @@
 //! What the programs count, and the flows that they hold.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, io};
 
 use aya::maps::MapData;
 use privatelink_common::{
@@ -9,7 +9,7 @@ use privatelink_common::{
     maps,
 };
 
-use super::{Datapath, batch, error::Error, flows::FlowTable, mapping::Mapping, maps::Maps};
+use super::{batch, error::Error, flows::FlowTable, mapping::Mapping, maps::Maps};
 
 /// Reads counters and flows. Threads may share it: no packet and no other thread waits for it.
 #[derive(Debug)]
@@ -24,13 +24,6 @@ pub struct Reader {
     regions: MapData,
     meters: Mapping,
     flow_table: FlowTable,
-}
-
-impl Datapath {
-    /// What reads its counters and flows.
-    pub fn reader(&self) -> &Arc<Reader> {
-        &self.reader
-    }
 }
 
 impl Reader {
@@ -123,7 +116,7 @@ impl Reader {
 
     /// Copies of all live slots: each flow comes twice, once per direction.
     ///
-    /// Their ages are the difference between [`Datapath::now_ticks`] and [`Flow::last_seen`].
+    /// Their ages are the difference between [`Datapath::now_ticks`](super::Datapath::now_ticks) and [`Flow::last_seen`].
     pub fn flows(&self) -> impl Iterator<Item = Flow> {
         let every = || (0..self.flow_table.regions()).collect();
         self.flow_table.live(self.regions_in_use().unwrap_or_else(|_| every()))

@@ -22,7 +22,7 @@ use aya::{
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, bpf_attach_type, bpf_cmd};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::Mode;
+use super::mode::Mode;
 
 #[derive(IntoBytes, FromBytes)]
 #[repr(C)]

@@ -1,0 +1,336 @@
+//! The object in the kernel: loading it on pinned maps or on new ones, and running its programs.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapData, RingBuf},
+    programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp},
+};
+use nix::fcntl::Flock;
+use privatelink_common::{
+    End, RefusedFlow, Sampling, Stage,
+    flow::regions_for,
+    hash::HashKeys,
+    maps::{CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE},
+};
+
+use zerocopy::FromBytes;
+
+use super::{
+    error::Error,
+    fdinfo, flows,
+    maps::{self, Maps},
+    pins::{self, Pins},
+    read::Reader,
+    settings::{self, Adoption, Settings},
+    store::Kernel,
+    sys,
+};
+
+/// The compiled programs.
+pub static BPF_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/privatelink.bpf.o"));
+
+/// How many bytes an answer may be longer than the packet that caused it.
+const GROWTH: usize = 512;
+
+/// The loaded programs and their maps.
+///
+/// Dropping it leaves everything that is pinned as it is: packets are forwarded without it.
+pub struct Datapath {
+    ebpf: Ebpf,
+    program: ProgramFd,
+    pub(super) program_id: u32,
+    pub(super) maps: Maps,
+    reader: Arc<Reader>,
+    ends: Mutex<RingBuf<MapData>>,
+    refusals: Mutex<RingBuf<MapData>>,
+    pub(super) pins: Option<Held>,
+    regions: u32,
+    /// Attachments that are not pinned, by interface index: they end with their descriptor.
+    pub(super) links: Mutex<BTreeMap<u32, OwnedFd>>,
+}
+
+/// A pin directory that is ours as long as this lives.
+pub(super) struct Held {
+    pub(super) pins: Pins,
+    _lock: Flock<File>,
+}
+
+/// What the kernel demands of a packet to run a program on.
+const SMALLEST_FRAME: usize = 14;
+
+impl Datapath {
+    /// Loads the programs with a flow table for `max_flows`, on the maps that are pinned in
+    /// `pin_dir` where those fit, and pins what is new. The interfaces keep the programs that
+    /// they have until [`attach`](Self::attach).
+    ///
+    /// # Errors
+    /// When the directory is not on a BPF file system, holds something of somebody else or is in
+    /// use, or when the kernel does not take the object; in all of these cases nothing that was
+    /// pinned has changed.
+    pub fn open(pin_dir: &Path, max_flows: u32) -> Result<(Self, Adoption), Error> {
+        let pins = Pins::at(pin_dir);
+        let lock = pins.prepare()?;
+        let mut survey = pins.survey()?;
+        if let Some((path, what)) = survey.foreign.pop() {
+            return Err(Error::Foreign { path, what });
+        }
+        let regions = regions_for(max_flows);
+        let wanted = maps::shapes(BPF_OBJECT, regions)?;
+        let adoption = Adoption::decide(&survey.maps, survey.settings.as_ref(), &wanted);
+        let kept = survey.settings.filter(|_| adoption.keeps_flows());
+        let settings = match kept {
+            Some(settings) => settings,
+            None => Settings::new(regions, None).map_err(Error::load("keys of the hash"))?,
+        };
+        let mut loaded = Self::load(&settings, Some((&pins, &adoption)))?;
+        loaded.pin(&pins, &adoption, &settings, kept.is_some())?;
+        pins.remove_dead_links()?;
+        pins.retire_stages(Some(loaded.program_id))?;
+        loaded.pins = Some(Held { pins, _lock: lock });
+        Ok((loaded, adoption))
+    }
+
+    /// Loads the programs with maps of their own that vanish with the result; for measurements
+    /// and tests. Without `keys`, the hash gets keys that nobody can guess. However many ICMP errors
+    /// they answer with: tests ask faster than the senders of a network.
+    ///
+    /// # Errors
+    /// When the kernel does not take the object.
+    pub fn unpinned(max_flows: u32, keys: Option<[u32; HashKeys::LEN]>) -> Result<Self, Error> {
+        let settings = Settings::new(regions_for(max_flows), keys.map(HashKeys))
+            .map_err(Error::load("keys of the hash"))?;
+        Self::load(&settings, None)
+    }
+
+    /// Takes everything off the interfaces and out of `pin_dir`, and removes that. Needs no
+    /// daemon and no object; what is gone already is no failure.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or when something of somebody else remains in the directory.
+    pub fn down(pin_dir: &Path) -> Result<(), Error> {
+        Pins::at(pin_dir).remove_all()
+    }
+
+    /// The time as the programs see it, in ticks: what [`Flow::last_seen`] is compared with.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program that tells it.
+    ///
+    /// [`Flow::last_seen`]: privatelink_common::flow::Flow::last_seen
+    pub fn now_ticks(&self) -> Result<u32, Error> {
+        self.run_classifier(CLOCK_PROGRAM, &[0; SMALLEST_FRAME])
+    }
+
+    /// Ends the flows of some regions of the flow table that have been silent for too long, or may
+    /// not go on; returns them. Regions beyond the last are none.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program that does it.
+    pub fn sweep(&self, first: u32, regions: u32) -> Result<Vec<End>, Error> {
+        let mut packet = [0; SWEEP_RANGE + 8];
+        packet[SWEEP_RANGE..][..4].copy_from_slice(&first.to_ne_bytes());
+        packet[SWEEP_RANGE + 4..].copy_from_slice(&regions.to_ne_bytes());
+        self.run_classifier(SWEEP_PROGRAM, &packet)?;
+        Ok(self.ends())
+    }
+
+    /// What the sweeps have ended and nobody has taken yet.
+    pub(super) fn ends(&self) -> Vec<End> {
+        drain(&self.ends)
+    }
+
+    /// Flows that were refused since this was asked last, as far as they are told.
+    pub fn refusals(&self) -> Vec<RefusedFlow> {
+        drain(&self.refusals)
+    }
+
+    /// How many regions the flow table has.
+    pub fn regions(&self) -> u32 {
+        self.regions
+    }
+
+    fn run_classifier(&self, name: &str, packet: &[u8]) -> Result<u32, Error> {
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        let fail = |error| Error::TestRun { bytes: packet.len(), source: Box::new(error) };
+        let program = self.ebpf.program(name).and_then(|program| program.try_into().ok());
+        let program: &SchedClassifier = program.ok_or_else(|| no_program(name))?;
+        Ok(program.test_run(options).map_err(fail)?.return_value)
+    }
+
+    /// The maps that the daemon writes.
+    ///
+    /// # Errors
+    /// When the process has too many open files.
+    pub fn store(&self) -> Result<Kernel, Error> {
+        Ok(Kernel::of(&self.maps)?)
+    }
+
+    /// What reads counters and flows.
+    pub fn reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
+    /// The XDP program, for those who run it themselves.
+    pub fn program_fd(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
+    }
+
+    /// Runs the program `repeat` times on a packet that comes in on an interface of the calling
+    /// thread's network namespace, and returns its verdict and the packet after the last run.
+    ///
+    /// # Errors
+    /// When the kernel refuses: too long or too short a packet, or no such interface.
+    pub fn test_run(
+        &self,
+        packet: &[u8],
+        ifindex: u32,
+        repeat: u32,
+    ) -> Result<(u32, Vec<u8>), Error> {
+        let length = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let context = [0, length, 0, ifindex, 0, 0].map(u32::to_ne_bytes);
+        let mut out = vec![0; packet.len() + GROWTH];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        options.data_out = Some(&mut out);
+        options.ctx_in = Some(context.as_flattened());
+        options.repeat = repeat;
+        let fail = |error| Error::TestRun { bytes: packet.len(), source: Box::new(error) };
+        let result = xdp(&self.ebpf, PROGRAM)?.test_run(options).map_err(fail)?;
+        out.truncate(result.data_size_out as usize);
+        Ok((result.return_value, out))
+    }
+
+    /// Loads the object: on pinned maps where `adopted` keeps them, else on new ones that are
+    /// not pinned yet.
+    fn load(settings: &Settings, adopted: Option<(&Pins, &Adoption)>) -> Result<Self, Error> {
+        let mut loader = EbpfLoader::new();
+        let jiffy = flows::jiffy_nanos().map_err(Error::load("clock"))?;
+        loader.override_global("JIFFY_NANOS", &jiffy, true);
+        loader.override_global("REGION_COUNT", &settings.regions, true).override_global(
+            "HASH_KEYS",
+            &settings.keys.0,
+            true,
+        );
+        for (map, entries) in maps::sized(settings.regions) {
+            loader.map_max_entries(map, entries);
+        }
+        if let Some((pins, adoption)) = adopted {
+            loader.override_global("ERRORS_PER_TICK", &Sampling::ERRORS, true);
+            for map in &adoption.kept {
+                loader.map_pin_path(map, pins.path(map));
+            }
+        }
+        let mut ebpf = loader.load(BPF_OBJECT).map_err(Error::load("maps"))?;
+        let program = load_program(&mut ebpf, PROGRAM)?;
+        let stages = Stage::ALL.iter().map(|stage| load_program(&mut ebpf, stage.program()));
+        let stages = stages.collect::<Result<Vec<_>, Error>>()?;
+        load_classifier(&mut ebpf, CLOCK_PROGRAM)?;
+        load_classifier(&mut ebpf, SWEEP_PROGRAM)?;
+        let maps = Maps::take(&mut ebpf)?;
+        for (stage, program) in Stage::ALL.iter().zip(&stages) {
+            maps.enter_stage(*stage, program)?;
+        }
+        let program_id = program_id(program.as_fd())?;
+        let reader = Arc::new(Reader::open(&maps)?);
+        let (ends, refusals) = (ring(&maps, ENDS)?, ring(&maps, REFUSALS)?);
+        let links = Mutex::default();
+        Ok(Self {
+            ebpf,
+            program,
+            program_id,
+            maps,
+            reader,
+            ends,
+            refusals,
+            pins: None,
+            regions: settings.regions,
+            links,
+        })
+    }
+
+    /// Pins what is not pinned yet. The settings go first and come last: if the daemon dies in
+    /// between, the next one finds maps of an unknown version and replaces them.
+    fn pin(
+        &self,
+        pins: &Pins,
+        adoption: &Adoption,
+        settings: &Settings,
+        settings_kept: bool,
+    ) -> Result<(), Error> {
+        let settings_path = pins.path(settings::NAME);
+        if !settings_kept {
+            pins::remove_file(&settings_path)?;
+        }
+        for map in maps::adoptable().filter(|map| !adoption.kept.contains(map)) {
+            self.pin_map(map, &pins.path(map))?;
+        }
+        self.pin_map(STAGES, &pins.stage_path(self.program_id))?;
+        for name in pins::programs() {
+            let path = pins.path(name);
+            pins::remove_file(&path)?;
+            let fd = xdp(&self.ebpf, name)?.fd().map_err(Error::load("program"))?;
+            sys::pin(fd.as_fd(), &path).map_err(Error::path("pin", &path))?;
+        }
+        if settings_kept { Ok(()) } else { settings.pin(&settings_path) }
+    }
+
+    fn pin_map(&self, map: &'static str, path: &Path) -> Result<(), Error> {
+        pins::remove_file(path)?;
+        let fd = self.maps.get(map)?.fd().as_fd();
+        sys::pin(fd, path).map_err(Error::path("pin", path))
+    }
+}
+
+/// Takes whatever stands in a ring.
+fn drain<R: FromBytes>(ring: &Mutex<RingBuf<MapData>>) -> Vec<R> {
+    let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut records = Vec::new();
+    while let Some(item) = ring.next() {
+        records.extend(R::read_from_bytes(&item));
+    }
+    records
+}
+
+fn ring(maps: &Maps, name: &'static str) -> Result<Mutex<RingBuf<MapData>>, Error> {
+    let ring = Map::from_map_data(maps.duplicate(name)?).and_then(RingBuf::try_from);
+    ring.map(Mutex::new).map_err(Error::load(name))
+}
+
+fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {
+    let program = ebpf.program_mut(name).ok_or_else(|| no_program(name))?;
+    let program: &mut Xdp = program.try_into().map_err(|_| no_program(name))?;
+    program.load().map_err(Error::load("program"))?;
+    let fd = program.fd().map_err(Error::load("program"))?;
+    fd.try_clone().map_err(Error::load("program"))
+}
+
+fn load_classifier(ebpf: &mut Ebpf, name: &str) -> Result<(), Error> {
+    let program = ebpf.program_mut(name).ok_or_else(|| no_program(name))?;
+    let program: &mut SchedClassifier = program.try_into().map_err(|_| no_program(name))?;
+    program.load().map_err(Error::load("program"))
+}
+
+fn xdp<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp, Error> {
+    let program = ebpf.program(name).and_then(|program| program.try_into().ok());
+    program.ok_or_else(|| no_program(name))
+}
+
+fn no_program(name: &str) -> Error {
+    Error::Object { what: format!("it has no XDP program {name}") }
+}
+
+fn program_id(program: BorrowedFd<'_>) -> Result<u32, Error> {
+    let object = fdinfo::read(program).map_err(Error::load("program"))?;
+    if let fdinfo::Object::Program(id) = object { Ok(id) } else { Err(no_program(PROGRAM)) }
+}
