@@ -1,6 +1,10 @@
 //! What the maps should hold: a function of configuration, state, host, time and what is known
 //! of targets, and of nothing else.
 
+mod maglev;
+mod policy;
+mod pools;
+
 use std::{collections::BTreeSet, net::IpAddr};
 
 use privatelink_common::{
@@ -21,6 +25,8 @@ use crate::{
     },
     timestamp::Timestamp,
 };
+
+pub use pools::Pools;
 
 /// Computes the content of every map.
 ///
@@ -311,10 +317,5 @@ fn local(kind: LocalKind, index: u32, mac: Mac) -> Local {
     Local { kind: kind as u32, index, mac, reserved: 0 }
 }
 
-mod maglev;
-mod policy;
-mod pools;
-
-pub use pools::Pools;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use netlink_packet_route::{
 };
 use rtnetlink::{Handle, LinkUnspec, MulticastGroup, new_connection, new_multicast_connection};
 
-use super::{HostFacts, facts};
+use super::facts::{self, HostFacts};
 
 /// Why the kernel could not be asked.
 #[derive(Debug, thiserror::Error)]

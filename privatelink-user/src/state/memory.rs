@@ -1,6 +1,6 @@
 //! The state without a disk.
 
-use super::{Change, Error, State, Store};
+use super::{change::Change, error::Error, kept::State, store::Store};
 
 /// A [`Store`] that forgets everything with its process.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::Change;
+use super::change::Change;
 
 /// Changes whenever a daemon of the version before would misread the file. 2 knows of targets.
 pub(super) const VERSION: u32 = 2;

@@ -2,10 +2,16 @@ use std::{fs, path::Path, time::Duration};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    connection::{Acceptance, Author, Decision},
+    targets::Inputs,
+    *,
+};
 use crate::{
     config,
-    state::connection::{Acceptance, Author, Decision},
+    host::HostFacts,
+    model::{Model, Name},
+    timestamp::Timestamp,
 };
 
 const PARTS: &str = include_str!("../desired/tests.toml");

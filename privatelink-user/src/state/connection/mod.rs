@@ -4,110 +4,27 @@
 //! these three a connection's [`Standing`] follows, and from that what packets meet. Nothing here
 //! reads a clock or a file.
 
+mod rules;
 mod standing;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt};
 
 use privatelink_common::Admission;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{AcceptancePolicy, Endpoint, Model, Name, OnDisallow, OnReject, Service},
+    model::{Endpoint, Model, Name},
     timestamp::Timestamp,
 };
 
-pub use standing::{Cause, Decision, Impossible, Standing};
+pub use rules::{Rule, Rules, rules_of};
+pub use standing::{Acceptance, Cause, Decision, Impossible, Standing};
 
 /// How many transitions are remembered of one connection; older ones are in the daemon's log.
 pub const HISTORY: usize = 100;
 
 /// Every connection, by the name of its endpoint.
 pub type Connections = BTreeMap<Name, Connection>;
-
-/// Where a connection stands, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Acceptance {
-    /// Nobody has decided yet.
-    #[serde(rename = "pending-acceptance")]
-    Pending,
-    /// Accepted.
-    #[serde(rename = "available")]
-    Available,
-    /// Refused.
-    #[serde(rename = "rejected")]
-    Rejected,
-    /// Out of time.
-    #[serde(rename = "expired")]
-    Expired,
-}
-
-impl Acceptance {
-    /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Available, Self::Rejected, Self::Expired];
-
-    /// The word, as in lists and scripts.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending-acceptance",
-            Self::Available => "available",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-        }
-    }
-}
-
-impl fmt::Display for Acceptance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-/// What a service's rules say about one principal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// It may not connect.
-    Disallowed,
-    /// The provider is to be asked.
-    Ask,
-    /// It is accepted without asking.
-    Unasked,
-}
-
-/// What the configuration says about one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// Who decides.
-    pub rule: Rule,
-    /// How long a request waits for a decision; `None` is forever.
-    pub request_expiry: Option<Duration>,
-    /// What becomes of a connection whose principal may not connect any more.
-    pub on_disallow: OnDisallow,
-    /// How long flows go on after the connection has ended.
-    pub drain: Option<Duration>,
-}
-
-impl Rules {
-    /// The rules of a service for a principal.
-    pub fn of(service: &Service, consumer: &Name) -> Self {
-        let unasked =
-            service.acceptance == AcceptancePolicy::Automatic || service.accept.contains(consumer);
-        let rule = match (service.allow.contains(consumer), unasked) {
-            (false, _) => Rule::Disallowed,
-            (true, false) => Rule::Ask,
-            (true, true) => Rule::Unasked,
-        };
-        let drain = match service.on_reject {
-            OnReject::Drain(period) => Some(period.get()),
-            OnReject::Reset | OnReject::Drop => None,
-        };
-        let request_expiry = service.request_expiry.map(|expiry| expiry.get());
-        Self { rule, request_expiry, on_disallow: service.on_disallow, drain }
-    }
-
-    fn drain_from(&self, end: Timestamp) -> Option<Timestamp> {
-        self.drain.map(|period| end.after(period))
-    }
-}
 
 /// Between whom a connection is. If any of them changes, it is another connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -269,13 +186,6 @@ impl Connection {
         let surplus = self.history.len().saturating_sub(HISTORY);
         self.history.drain(..surplus);
     }
-}
-
-/// The service of an endpoint's connection, and what its rules say about the consumer.
-pub fn rules_of<'a>(model: &'a Model, endpoint: &Endpoint) -> Option<(&'a Service, Rules)> {
-    let service = model.services().get(&endpoint.service)?;
-    let network = model.networks().get(&endpoint.network)?;
-    Some((service, Rules::of(service, &network.principal)))
 }
 
 /// Brings connections after the configuration and the clock: those of new endpoints are requested,

@@ -1,11 +1,11 @@
 //! Where a connection stands, and what rules, time and decisions make of that. Pure.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use privatelink_common::Admission;
 use serde::{Deserialize, Serialize};
 
-use super::{Acceptance, Rule, Rules};
+use super::rules::{Rule, Rules};
 use crate::{model::OnDisallow, timestamp::Timestamp};
 
 /// Where a connection stands.
@@ -34,6 +34,44 @@ pub enum Standing {
         /// Until when the flows that it had may go on.
         drain: Option<Timestamp>,
     },
+}
+
+/// Where a connection stands, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Acceptance {
+    /// Nobody has decided yet.
+    #[serde(rename = "pending-acceptance")]
+    Pending,
+    /// Accepted.
+    #[serde(rename = "available")]
+    Available,
+    /// Refused.
+    #[serde(rename = "rejected")]
+    Rejected,
+    /// Out of time.
+    #[serde(rename = "expired")]
+    Expired,
+}
+
+impl Acceptance {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Available, Self::Rejected, Self::Expired];
+
+    /// The word, as in lists and scripts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending-acceptance",
+            Self::Available => "available",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl fmt::Display for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
 }
 
 /// Why a connection came to stand elsewhere without anybody's decision.

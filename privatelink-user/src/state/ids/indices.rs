@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Exhausted;
+use super::exhausted::Exhausted;
 
 /// The indices of one kind of thing.
 ///

@@ -4,6 +4,7 @@
 //! one thing must not come to mean another while such a flow may exist. Therefore indices are
 //! kept on disk, grow, and are used a second time only when no others are left.
 
+mod exhausted;
 mod indices;
 mod sources;
 
@@ -12,23 +13,11 @@ use std::net::IpAddr;
 use privatelink_common::{Pool, maps};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    model::{Endpoint, Model, Network, Service},
-    state::targets::{self, Drains, Inputs, Place},
-};
+use crate::model::{Endpoint, Model, Network, Service};
 
+pub use exhausted::Exhausted;
 use indices::Indices;
 use sources::{Sources, Wanted};
-
-/// More of a kind than the maps have room for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the gateway has room for {limit} {what}, and the configuration asks for more")]
-pub struct Exhausted {
-    /// The kind.
-    pub what: &'static str,
-    /// How many there can be.
-    pub limit: u32,
-}
 
 /// Every index that is given out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,18 +56,17 @@ impl Family {
 }
 
 impl Ids {
-    /// Gives an index to everything in the model and every target that is known or drains, and
-    /// frees those of what is not there.
+    /// Gives an index to everything in the model and to these targets of its services, and frees
+    /// the indices of everything else.
     ///
-    /// What was in it before keeps its own.
+    /// What had an index before keeps it.
     ///
     /// # Errors
     /// When there are more things than indices; nothing is changed then.
-    pub fn assign(
+    pub fn assign<'a>(
         &mut self,
         model: &Model,
-        inputs: &Inputs,
-        drains: &Drains,
+        targets: impl Iterator<Item = (&'a Service, IpAddr)>,
     ) -> Result<(), Exhausted> {
         let mut next = self.clone();
         // A network's index shares a word with "not attached".
@@ -88,14 +76,8 @@ impl Ids {
         next.endpoints.assign(endpoints, "endpoints", maps::MAX_ENDPOINTS)?;
         let services = model.services().keys().map(ToString::to_string);
         next.services.assign(services, "services", maps::MAX_SERVICES)?;
-        let targets = model.services().values().flat_map(|service| {
-            let addresses = targets::addresses(service, inputs).into_keys();
-            addresses.map(|address| target_key(service, address))
-        });
-        let draining = drains.places().filter_map(|Place { service, address }| {
-            Some(target_key(model.services().get(service)?, *address))
-        });
-        next.targets.assign(targets.chain(draining), "targets", maps::MAX_TARGETS)?;
+        let targets = targets.map(|(service, address)| target_key(service, address));
+        next.targets.assign(targets, "targets", maps::MAX_TARGETS)?;
         next.sources.assign(source_pools(model))?;
         *self = next;
         Ok(())

@@ -11,7 +11,7 @@ use std::{
 use privatelink_common::{Pool, maps};
 use serde::{Deserialize, Serialize};
 
-use super::Exhausted;
+use super::exhausted::Exhausted;
 use crate::model::Name;
 
 /// The table of source addresses by index, and the ranges in use.

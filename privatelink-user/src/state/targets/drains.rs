@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Inputs, addresses};
+use super::{inputs::Inputs, known::addresses};
 use crate::{
     model::{Model, Name, Service},
     timestamp::Timestamp,
@@ -130,6 +130,33 @@ impl Drains {
                 && service.is_none_or(|one| !addresses(one, inputs).contains_key(&place.address))
         })
     }
+}
+
+/// Every target that is to have an index: those that are known, and those whose flows may have
+/// to end yet.
+pub fn indexed<'a>(
+    model: &'a Model,
+    inputs: &Inputs,
+    drains: &Drains,
+) -> impl Iterator<Item = (&'a Service, IpAddr)> {
+    let known = model.services().values().flat_map(|service| {
+        addresses(service, inputs).into_keys().map(move |address| (service, address))
+    });
+    let draining = drains
+        .places()
+        .filter_map(|Place { service, address }| Some((model.services().get(service)?, *address)));
+    known.chain(draining)
+}
+
+/// The addresses of a service's targets whose flows may go on.
+pub fn kept(
+    service: &Service,
+    inputs: &Inputs,
+    drains: &Drains,
+    now: Timestamp,
+) -> BTreeSet<IpAddr> {
+    let drain = drains.of_service(&service.name).filter(|(_, drain)| drain.until > now);
+    addresses(service, inputs).into_keys().chain(drain.map(|(address, _)| address)).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,98 @@
+//! The difference between two states, part by part: what a journal appends.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    addresses::{Latest, Lease},
+    connection::Connection,
+    ids::Ids,
+    kept::State,
+    targets::{Condition, Drain, Inputs, Listed, Place, TargetKey},
+};
+use crate::model::{DnsName, Name};
+
+/// One part of the state gets another content, or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// All indices.
+    Ids(Box<Ids>),
+    /// An endpoint's addresses.
+    Lease(Name, Option<Lease>),
+    /// The addresses given out last in a network.
+    Latest(Name, Option<Latest>),
+    /// An endpoint's connection.
+    Connection(Name, Option<Box<Connection>>),
+    /// A target's drain.
+    Drain(Place, Option<Drain>),
+    /// A target's health.
+    Health(TargetKey, Option<Condition>),
+    /// The addresses of a name.
+    Resolved((Name, DnsName), Option<Vec<IpAddr>>),
+    /// What stands in a service's file of targets.
+    Listed(Name, Option<Vec<Listed>>),
+}
+
+impl State {
+    /// Takes in one change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Ids(ids) => self.ids = *ids,
+            Change::Lease(name, lease) => set(&mut self.addresses.leases, name, lease),
+            Change::Latest(name, latest) => set(&mut self.addresses.latest, name, latest),
+            Change::Connection(name, connection) => {
+                set(&mut self.connections, name, connection.map(|connection| *connection));
+            }
+            Change::Drain(place, drain) => set(&mut self.drains.0, place, drain),
+            Change::Health(key, condition) => set(&mut self.inputs.health, key, condition),
+            Change::Resolved(key, addresses) => set(&mut self.inputs.resolved, key, addresses),
+            Change::Listed(name, listed) => set(&mut self.inputs.listed, name, listed),
+        }
+    }
+
+    /// What to change to get from this state to another.
+    pub fn changes_to(&self, next: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.ids != next.ids {
+            changes.push(Change::Ids(Box::new(next.ids.clone())));
+        }
+        let (old, new) = (&self.addresses, &next.addresses);
+        changes.extend(different(&old.leases, &new.leases, Change::Lease));
+        changes.extend(different(&old.latest, &new.latest, Change::Latest));
+        changes.extend(different(&self.connections, &next.connections, |name, connection| {
+            Change::Connection(name, connection.map(Box::new))
+        }));
+        changes.extend(different(&self.drains.0, &next.drains.0, Change::Drain));
+        changes.extend(self.inputs_to(&next.inputs));
+        changes
+    }
+
+    /// What to change to know of targets what is known now.
+    pub fn inputs_to(&self, next: &Inputs) -> Vec<Change> {
+        let old = &self.inputs;
+        let mut changes = different(&old.health, &next.health, Change::Health);
+        changes.extend(different(&old.resolved, &next.resolved, Change::Resolved));
+        changes.extend(different(&old.listed, &next.listed, Change::Listed));
+        changes
+    }
+}
+
+fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+}
+
+fn different<K: Clone + Ord, V: Clone + PartialEq>(
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+    change: impl Fn(K, Option<V>) -> Change,
+) -> Vec<Change> {
+    let put = new.iter().filter(|(key, value)| old.get(*key) != Some(*value));
+    let put = put.map(|(key, value)| change(key.clone(), Some(value.clone())));
+    let gone = old.keys().filter(|key| !new.contains_key(*key));
+    put.chain(gone.map(|key| change(key.clone(), None))).collect()
+}

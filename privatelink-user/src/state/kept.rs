@@ -1,0 +1,65 @@
+//! The state itself, and how it follows the configuration.
+
+use super::{
+    addresses::{Addresses, NoAddress},
+    connection::{self, Connections},
+    ids::{Exhausted, Ids},
+    targets::{Drains, Inputs, NoRoom, indexed},
+};
+use crate::{host::HostFacts, model::Model, timestamp::Timestamp};
+
+/// Everything that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The indices by which maps and flows name things.
+    pub ids: Ids,
+    /// The addresses that endpoints were given.
+    pub addresses: Addresses,
+    /// The connections, and who decided what about them.
+    pub connections: Connections,
+    /// The targets that drain, and until when.
+    pub drains: Drains,
+    /// What was known of targets. A daemon that starts goes on from there: it neither takes new
+    /// flows from those that were well, nor gives any to those that were not.
+    pub inputs: Inputs,
+}
+
+/// A configuration asks for more than there is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooMuch {
+    /// More things than the maps hold.
+    #[error(transparent)]
+    Indices(#[from] Exhausted),
+    /// More addresses than a network has.
+    #[error(transparent)]
+    Addresses(#[from] NoAddress),
+    /// More targets than pools hold.
+    #[error(transparent)]
+    Pools(#[from] NoRoom),
+}
+
+impl State {
+    /// Brings everything after a configuration and what is known of targets: what is new gets
+    /// indices, addresses and connections, what is gone loses them, and what stays keeps them.
+    ///
+    /// # Errors
+    /// When it asks for more than there is; nothing is changed then.
+    pub fn follow(
+        &mut self,
+        model: &Model,
+        facts: &HostFacts,
+        inputs: &Inputs,
+        now: Timestamp,
+    ) -> Result<(), TooMuch> {
+        let mut addresses = self.addresses.clone();
+        addresses.assign(model, facts)?;
+        let inputs = inputs.following(model, &self.ids, &self.drains, now);
+        let mut drains = self.drains.clone();
+        drains.follow(self.ids.targets(), model, &inputs, now);
+        self.ids.assign(model, indexed(model, &inputs, &drains))?;
+        self.addresses = addresses;
+        (self.drains, self.inputs) = (drains, inputs);
+        connection::follow(&mut self.connections, model, now);
+        Ok(())
+    }
+}
