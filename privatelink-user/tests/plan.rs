@@ -10,7 +10,7 @@ use privatelink_common::{
     Rule, RuleKey, Service, Source, TCP, Target, TargetState, policy::limited,
 };
 use privatelink_user::datapath::{
-    memory::Memory,
+    memory::MemoryMaps,
     op::{Change, Op},
     plan::Plan,
     store::MapStore,
@@ -25,7 +25,7 @@ use proptest::{
 proptest! {
     #[test]
     fn one_pass_converges_and_the_second_is_empty(actual in content(), desired in content()) {
-        let mut store = Memory::holding(actual);
+        let mut store = MemoryMaps::holding(actual);
         let plan = Plan::between(&loaded(&store), &desired);
         plan.apply(&mut store).unwrap();
         prop_assert_eq!(store.tables(), &desired);
@@ -34,7 +34,7 @@ proptest! {
 
     #[test]
     fn no_prefix_leaves_anything_dangling(actual in content(), desired in content()) {
-        let mut store = Memory::holding(actual);
+        let mut store = MemoryMaps::holding(actual);
         for op in Plan::between(&loaded(&store), &desired).ops() {
             store.apply(op).unwrap();
             prop_assert_eq!(fault(store.tables()), None, "after {}", op);
@@ -43,13 +43,13 @@ proptest! {
 
     /// As the daemon does it: what goes is marked as gone first, and swept.
     #[test]
-    fn the_way_by_what_parts_converges_and_leaves_nothing_dangling(
+    fn a_teardown_on_the_way_converges_and_leaves_nothing_dangling(
         actual in content(),
         desired in content(),
     ) {
-        let mut store = Memory::holding(actual);
-        let parting = teardown::between(&loaded(&store), &desired);
-        for content in parting.iter().chain([&desired]) {
+        let mut store = MemoryMaps::holding(actual);
+        let between = teardown::between(&loaded(&store), &desired);
+        for content in between.iter().chain([&desired]) {
             for op in Plan::between(&loaded(&store), content).ops() {
                 store.apply(op).unwrap();
                 prop_assert_eq!(fault(store.tables()), None, "after {}", op);
@@ -65,7 +65,7 @@ proptest! {
         desired in content(),
         at in any::<prop::sample::Index>(),
     ) {
-        let mut store = Memory::holding(actual);
+        let mut store = MemoryMaps::holding(actual);
         let plan = Plan::between(&loaded(&store), &desired);
         prop_assume!(!plan.is_empty());
         store.fail_after(at.index(plan.len()));
@@ -124,7 +124,7 @@ fn a_zero_in_an_array_is_no_entry() {
     assert!(Plan::between(&Tables::default(), &zero).is_empty());
     assert!(Plan::between(&zero, &Tables::default()).is_empty());
     let mut store =
-        Memory::holding(Tables { backends: BTreeMap::from([(5, 9)]), ..Tables::default() });
+        MemoryMaps::holding(Tables { backends: BTreeMap::from([(5, 9)]), ..Tables::default() });
     Plan::between(&loaded(&store), &zero).apply(&mut store).unwrap();
     assert_eq!(store.tables(), &Tables::default());
 }
@@ -152,7 +152,7 @@ fn example() -> Tables {
     content
 }
 
-fn loaded(store: &Memory) -> Tables {
+fn loaded(store: &MemoryMaps) -> Tables {
     store.tables().clone()
 }
 

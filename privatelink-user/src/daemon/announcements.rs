@@ -4,7 +4,7 @@ use log::warn;
 
 use super::running::Running;
 use crate::datapath::{
-    frames::announce::{Places, frame, places},
+    frames::announce::{ServedAddresses, frame, served_addresses},
     tables::Tables,
 };
 
@@ -12,14 +12,14 @@ use crate::datapath::{
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
     /// `None` before the maps have been read: what they hold then was told by the daemon before.
-    told: Option<Places>,
+    told: Option<ServedAddresses>,
 }
 
 impl Running {
     /// Remembers where addresses were served before this daemon began.
     pub(super) fn remember_places(&mut self, before: &Tables) {
         if self.announcements.told.is_none() {
-            self.announcements.told = Some(places(before, self.host.facts()));
+            self.announcements.told = Some(served_addresses(before, self.host.facts()));
         }
     }
 
@@ -30,7 +30,7 @@ impl Running {
         else {
             return;
         };
-        let places = places(tables, self.host.facts());
+        let places = served_addresses(tables, self.host.facts());
         told.retain(|place, _| places.contains_key(place));
         let mut failed = None;
         for (place @ (ifindex, vlan, address), mac) in &places {

@@ -47,7 +47,7 @@ impl Endings {
     fn tell(&self, ends: &[End]) {
         let Ok(sender) = &self.sender else { return };
         let mut failed = None;
-        for question in ends.iter().flat_map(challenge_acks::questions) {
+        for question in ends.iter().flat_map(challenge_acks::for_end) {
             if let Err(error) = sender.send(question.ifindex, &question.frame) {
                 failed = Some((question.ifindex, error));
             }

@@ -10,12 +10,12 @@ use super::{
 
 /// A [`MapStore`] in memory, which behaves like that of the kernel and fails on demand.
 #[derive(Clone, Debug, Default)]
-pub struct Memory {
+pub struct MemoryMaps {
     tables: Tables,
     writes_left: Option<usize>,
 }
 
-impl Memory {
+impl MemoryMaps {
     /// A store that holds `tables`.
     pub fn holding(mut tables: Tables) -> Self {
         forget_zeros(&mut tables);
@@ -38,7 +38,7 @@ impl Memory {
     }
 }
 
-impl MapStore for Memory {
+impl MapStore for MemoryMaps {
     fn load(&self) -> Result<Tables, StoreError> {
         Ok(self.tables.clone())
     }

@@ -10,7 +10,7 @@ use crate::datapath::tables::Tables;
 
 /// What the maps hold between `actual` and `wanted`, if flows have to be ended on the way.
 pub fn between(actual: &Tables, wanted: &Tables) -> Option<Tables> {
-    let mut parting = wanted.clone();
+    let mut teardown = wanted.clone();
     let mut ends = false;
     for (index, old) in &actual.endpoints {
         match wanted.endpoints.get(index) {
@@ -18,9 +18,9 @@ pub fn between(actual: &Tables, wanted: &Tables) -> Option<Tables> {
             _ => {
                 let rejected = Admission::Rejected as u32;
                 let gone = Endpoint { admission: rejected, rule_count: 0, limits: 0, ..*old };
-                parting.endpoints.insert(*index, gone);
+                teardown.endpoints.insert(*index, gone);
                 if let Some(service) = actual.services.get(&old.service) {
-                    parting.services.entry(old.service).or_insert(*service);
+                    teardown.services.entry(old.service).or_insert(*service);
                 }
                 ends = true;
             }
@@ -33,17 +33,17 @@ pub fn between(actual: &Tables, wanted: &Tables) -> Option<Tables> {
                 && (new.state == old.state || new.state == present)
         });
         if !stays {
-            parting.targets.insert(*index, Target { state: TargetState::Gone as u32, ..*old });
+            teardown.targets.insert(*index, Target { state: TargetState::Gone as u32, ..*old });
             ends = true;
         }
     }
     for (index, old) in &actual.sources {
         if wanted.sources.get(index).is_none_or(|new| new.address != old.address) {
-            parting.sources.insert(*index, Source { gone: 1, ..*old });
+            teardown.sources.insert(*index, Source { gone: 1, ..*old });
             ends = true;
         }
     }
-    ends.then_some(parting)
+    ends.then_some(teardown)
 }
 
 /// Whether flows of an endpoint still find it.
@@ -91,14 +91,14 @@ mod tests {
 
     #[test]
     fn what_goes_stays_for_a_moment_marked_as_gone() {
-        let parting = between(&tables(), &Tables::default()).unwrap();
-        assert_eq!(parting.endpoints[&3].admission, Admission::Rejected as u32);
-        assert_eq!(parting.endpoints[&3].v4, 7);
-        assert_eq!(parting.targets[&4].state, TargetState::Gone as u32);
-        assert_eq!(parting.sources[&5].gone, 1);
-        assert!(parting.services.contains_key(&1));
+        let teardown = between(&tables(), &Tables::default()).unwrap();
+        assert_eq!(teardown.endpoints[&3].admission, Admission::Rejected as u32);
+        assert_eq!(teardown.endpoints[&3].v4, 7);
+        assert_eq!(teardown.targets[&4].state, TargetState::Gone as u32);
+        assert_eq!(teardown.sources[&5].gone, 1);
+        assert!(teardown.services.contains_key(&1));
         // Nothing is left that would have to end.
-        assert!(parting.locals.is_empty());
+        assert!(teardown.locals.is_empty());
     }
 
     #[test]
@@ -106,9 +106,9 @@ mod tests {
         let mut other = tables();
         other.endpoints.entry(3).or_default().v4 = 8;
         other.targets.entry(4).or_default().network = 9;
-        let parting = between(&tables(), &other).unwrap();
-        assert_eq!((parting.endpoints[&3].v4, parting.endpoints[&3].admission), (7, 3));
-        assert_eq!((parting.targets[&4].network, parting.targets[&4].state), (2, 2));
+        let teardown = between(&tables(), &other).unwrap();
+        assert_eq!((teardown.endpoints[&3].v4, teardown.endpoints[&3].admission), (7, 3));
+        assert_eq!((teardown.targets[&4].network, teardown.targets[&4].state), (2, 2));
     }
 
     #[test]

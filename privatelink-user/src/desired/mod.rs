@@ -40,16 +40,17 @@ pub fn desired(
     now: Timestamp,
 ) -> Tables {
     let ids = &state.ids;
-    let mut view = View { model, state, ids, facts, inputs, pools, now, tables: Tables::default() };
-    view.networks();
-    view.sources();
+    let mut builder =
+        Builder { model, state, ids, facts, inputs, pools, now, tables: Tables::default() };
+    builder.networks();
+    builder.sources();
     for service in model.services().values() {
-        view.service(service);
+        builder.service(service);
     }
     for endpoint in model.endpoints().values() {
-        view.endpoint(endpoint);
+        builder.endpoint(endpoint);
     }
-    view.tables
+    builder.tables
 }
 
 /// The next hops that the gateway speaks to, by interface.
@@ -100,7 +101,7 @@ fn admission(
 
 /// An interface that packets can be forwarded on.
 #[derive(Clone, Copy)]
-struct Attached<'a> {
+struct Interface<'a> {
     link: &'a Link,
     /// Where the host knows its neighbours from, if it speaks there at all.
     stack: Option<&'a Link>,
@@ -111,16 +112,16 @@ struct Attached<'a> {
     vlan: u16,
 }
 
-fn interface<'a>(network: &model::Network, facts: &'a HostFacts) -> Option<Attached<'a>> {
+fn interface<'a>(network: &model::Network, facts: &'a HostFacts) -> Option<Interface<'a>> {
     let link = facts.link(network.attachment.interface.as_str())?;
     let all = u16::try_from(link.mtu).unwrap_or(u16::MAX);
     let vlan = network.attachment.vlan.as_ref().map_or(0, |vlan| vlan.get() as u16);
     let (mtu, tagged_mtu) = if vlan == 0 { (all, 0) } else { (0, all) };
     let stack = facts.stack(&network.attachment);
-    link.mac.map(|mac| Attached { link, stack, mac, mtu, tagged_mtu, vlan })
+    link.mac.map(|mac| Interface { link, stack, mac, mtu, tagged_mtu, vlan })
 }
 
-struct View<'a> {
+struct Builder<'a> {
     model: &'a Model,
     state: &'a State,
     ids: &'a Ids,
@@ -131,9 +132,9 @@ struct View<'a> {
     tables: Tables,
 }
 
-impl<'a> View<'a> {
+impl<'a> Builder<'a> {
     /// A network's index and interface, if it has both.
-    fn attached(&self, name: &model::Name) -> Option<(&'a model::Network, u32, Attached<'a>)> {
+    fn attached(&self, name: &model::Name) -> Option<(&'a model::Network, u32, Interface<'a>)> {
         let network = self.model.networks().get(name)?;
         Some((network, self.ids.network(network)?, interface(network, self.facts)?))
     }
@@ -192,7 +193,7 @@ impl<'a> View<'a> {
         service: &model::Service,
         network: &model::Network,
         network_index: u32,
-        attached: Attached<'_>,
+        attached: Interface<'_>,
     ) {
         for address in targets::kept(service, self.inputs, &self.state.drains, self.now) {
             let Some(index) = self.ids.target(service, address) else { continue };

@@ -26,14 +26,14 @@ use crate::{
 /// The pools of every listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pools {
-    services: BTreeMap<u32, Arranged>,
+    services: BTreeMap<u32, ServicePools>,
     /// Where to look for room first.
     cursor: u32,
 }
 
 /// The pools of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Arranged {
+struct ServicePools {
     tables: BTreeMap<Share, Table>,
     listeners: Vec<[Pool; 2]>,
 }
@@ -97,17 +97,18 @@ impl Pools {
                 Some((service, ids.service(service)?, listeners))
             })
             .collect();
-        let mut floor = Floor::of(self, actual);
+        let mut occupancy = Occupancy::of(self, actual);
         let mut old = std::mem::take(&mut self.services);
         let mut full = Vec::new();
         for (service, index, listeners) in wanted {
             let mut known = old.remove(&index).unwrap_or_default().tables;
-            let mut arranged = Arranged::default();
+            let mut arranged = ServicePools::default();
             for share in listeners.iter().flatten().filter(|share| !share.members.is_empty()) {
                 if arranged.tables.contains_key(share) {
                     continue;
                 }
-                let table = known.remove(share).or_else(|| floor.place(share, &mut self.cursor));
+                let table =
+                    known.remove(share).or_else(|| occupancy.place(share, &mut self.cursor));
                 match table {
                     Some(table) => drop(arranged.tables.insert(share.clone(), table)),
                     None => full.push(NoRoom { service: service.name.clone() }),
@@ -124,14 +125,14 @@ impl Pools {
 }
 
 /// Which parts of the backend table are free, and what stands in the others.
-struct Floor {
+struct Occupancy {
     /// Ends of ranges by their beginnings.
     taken: BTreeMap<u32, u32>,
     /// After a start, the tables that the maps hold.
     found: BTreeMap<Vec<u32>, u32>,
 }
 
-impl Floor {
+impl Occupancy {
     fn of(pools: &Pools, actual: &Tables) -> Self {
         let tables = pools.services.values().flat_map(|one| one.tables.values());
         let mut ranges: BTreeSet<(u32, u32)> =

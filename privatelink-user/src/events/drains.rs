@@ -4,13 +4,13 @@ use super::{Event, Kind};
 use crate::{
     interface::types::About,
     model::Model,
-    state::targets::{Drain, Drains, Place},
+    state::targets::{Drain, Drains, ServiceTarget},
     timestamp::Timestamp,
 };
 
 /// The targets that drain now and did not before.
 pub fn of_drains(model: &Model, before: &Drains, after: &Drains, now: Timestamp) -> Vec<Event> {
-    let begun = |place: &Place| !before.all().any(|(known, _)| known == place);
+    let begun = |place: &ServiceTarget| !before.all().any(|(known, _)| known == place);
     let new = after.all().filter(|(place, drain)| drain.until > now && begun(place));
     new.map(|(place, drain)| event(model, Kind::TargetDraining, place, drain)).collect()
 }
@@ -21,8 +21,8 @@ pub fn of_drained(model: &Model, drains: &Drains, from: Timestamp, to: Timestamp
     ended.map(|(place, drain)| event(model, Kind::TargetDrained, place, drain)).collect()
 }
 
-fn event(model: &Model, kind: Kind, place: &Place, drain: &Drain) -> Event {
-    let Place { service, address } = place;
+fn event(model: &Model, kind: Kind, place: &ServiceTarget, drain: &Drain) -> Event {
+    let ServiceTarget { service, address } = place;
     let what = if kind == Kind::TargetDraining {
         format!("gets no new flows, and those that it has end by {}", drain.until)
     } else {

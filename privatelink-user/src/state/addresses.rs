@@ -48,7 +48,7 @@ pub struct Lease {
 }
 
 /// The addresses that were given out last in a network, by family.
-pub type Latest = [Option<IpAddr>; 2];
+pub type LastGiven = [Option<IpAddr>; 2];
 
 /// Every address that was given out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct Addresses {
     /// By endpoint.
     pub leases: BTreeMap<Name, Lease>,
     /// By network.
-    pub latest: BTreeMap<Name, Latest>,
+    pub latest: BTreeMap<Name, LastGiven>,
 }
 
 impl Addresses {
@@ -103,7 +103,7 @@ impl Addresses {
         room: &mut Room<'_>,
     ) -> Result<Vec<(Name, Lease)>, NoAddress> {
         // All that stay are known before the first new one is chosen.
-        let kept: Vec<Latest> =
+        let kept: Vec<LastGiven> =
             endpoints.iter().map(|endpoint| self.kept(network, endpoint, room)).collect();
         let mut leases = Vec::new();
         for (endpoint, kept) in endpoints.iter().zip(kept) {
@@ -128,9 +128,9 @@ impl Addresses {
     }
 
     /// The addresses that an endpoint has and may keep.
-    fn kept(&self, network: &Network, endpoint: &Endpoint, room: &mut Room<'_>) -> Latest {
+    fn kept(&self, network: &Network, endpoint: &Endpoint, room: &mut Room<'_>) -> LastGiven {
         let lease = self.leases.get(&endpoint.name).filter(|lease| lease.network == network.name);
-        let Some(lease) = lease else { return Latest::default() };
+        let Some(lease) = lease else { return LastGiven::default() };
         let both = [lease.v4.map(IpAddr::V4), lease.v6.map(IpAddr::V6)];
         both.map(|address| address.filter(|address| room.keep(*address)))
     }
@@ -142,7 +142,7 @@ struct Room<'a> {
     facts: &'a HostFacts,
     ifindex: Option<u32>,
     taken: BTreeSet<IpAddr>,
-    latest: Latest,
+    latest: LastGiven,
 }
 
 impl<'a> Room<'a> {
@@ -165,7 +165,7 @@ impl<'a> Room<'a> {
             }));
         }
         let ifindex = link.map(|link| link.index);
-        Self { network, facts, ifindex, taken, latest: Latest::default() }
+        Self { network, facts, ifindex, taken, latest: LastGiven::default() }
     }
 
     /// Takes an address that was given out before, if nothing else has it now.

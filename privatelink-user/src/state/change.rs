@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    addresses::{Latest, Lease},
+    addresses::{LastGiven, Lease},
     connection::Connection,
     ids::Ids,
     kept::State,
-    targets::{Condition, Drain, Inputs, Listed, Place, TargetKey},
+    targets::{Condition, Drain, Inputs, Listed, ServiceTarget, TargetKey},
 };
 use crate::model::{DnsName, Name};
 
@@ -22,11 +22,11 @@ pub enum Change {
     /// An endpoint's addresses.
     Lease(Name, Option<Lease>),
     /// The addresses given out last in a network.
-    Latest(Name, Option<Latest>),
+    Latest(Name, Option<LastGiven>),
     /// An endpoint's connection.
     Connection(Name, Option<Box<Connection>>),
     /// A target's drain.
-    Drain(Place, Option<Drain>),
+    Drain(ServiceTarget, Option<Drain>),
     /// A target's health.
     Health(TargetKey, Option<Condition>),
     /// The addresses of a name.

@@ -4,11 +4,11 @@ use super::{change::Change, error::Error, kept::State, store::Store};
 
 /// A [`Store`] that forgets everything with its process.
 #[derive(Clone, Debug, Default)]
-pub struct Memory {
+pub struct MemoryStore {
     state: State,
 }
 
-impl Store for Memory {
+impl Store for MemoryStore {
     fn state(&self) -> &State {
         &self.state
     }

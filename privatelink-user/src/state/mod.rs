@@ -24,7 +24,7 @@ pub use change::Change;
 pub use error::Error;
 pub use journal::{FILE, Journal};
 pub use kept::{State, TooMuch};
-pub use memory::Memory;
+pub use memory::MemoryStore;
 pub use store::Store;
 
 #[cfg(test)]

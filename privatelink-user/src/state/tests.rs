@@ -212,7 +212,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let open = || Journal::open(directory.path()).unwrap().compacting_from(short);
         let mut disk = open();
-        let mut memory = Memory::default();
+        let mut memory = MemoryStore::default();
         let base = PARTS.replace("# rules", "allow = [\"acme\"]");
         let models = [
             model(&base),

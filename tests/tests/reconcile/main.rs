@@ -15,7 +15,7 @@ use privatelink_common::{Reason, maps};
 use privatelink_tests::lab::{Namespace, bpffs, namespace};
 use privatelink_user::datapath::{
     bpf::{Attached, Datapath, Error, Kernel, Mode},
-    memory::Memory,
+    memory::MemoryMaps,
     plan::Plan,
     store::MapStore,
     tables::Tables,
@@ -35,7 +35,7 @@ fn the_kernel_and_memory_agree() {
     gateway.run(|| {
         let devices: Vec<u32> = ["lo", "veth0", "veth1"].map(index_of).into();
         let datapath = Datapath::unpinned(FLOWS, None).unwrap();
-        let stores = RefCell::new((datapath.store().unwrap(), Memory::default()));
+        let stores = RefCell::new((datapath.store().unwrap(), MemoryMaps::default()));
         let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
         let both = (content(devices.clone()), content(devices));
         TestRunner::new(config)

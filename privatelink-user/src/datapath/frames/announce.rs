@@ -33,10 +33,10 @@ const TARGET_LINK_ADDRESS: [u8; 2] = [2, 1];
 
 /// Where the gateway's addresses are: Ethernet addresses by interface, VLAN (zero is none), and
 /// address.
-pub type Places = BTreeMap<(u32, u16, IpAddr), Mac>;
+pub type ServedAddresses = BTreeMap<(u32, u16, IpAddr), Mac>;
 
 /// The addresses that these maps serve, on interfaces that are up.
-pub fn places(tables: &Tables, facts: &HostFacts) -> Places {
+pub fn served_addresses(tables: &Tables, facts: &HostFacts) -> ServedAddresses {
     let is_up = |ifindex: &u32| facts.link_at(*ifindex).is_some_and(|link| link.up);
     // What stands there is the index + 1.
     let untagged = tables
@@ -147,6 +147,6 @@ mod tests {
         facts.insert_link(link(4, false));
         let address = "10.1.0.50".parse().unwrap();
         let expected = [((3, 0, address), MAC), ((3, 7, address), MAC)];
-        assert_eq!(places(&tables, &facts).into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(served_addresses(&tables, &facts).into_iter().collect::<Vec<_>>(), expected);
     }
 }

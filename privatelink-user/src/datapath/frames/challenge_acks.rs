@@ -18,7 +18,7 @@ const SEQUENCES: [u32; 2] = [0, 1 << 31];
 
 /// A frame and the interface that it goes out of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct ChallengeAck {
     /// Index of the interface.
     pub ifindex: u32,
     /// The whole frame.
@@ -27,7 +27,7 @@ pub struct Question {
 
 /// What to send when a flow has ended; nothing for flows that ended by themselves or that were
 /// never established, and where the provider wants refused consumers left in silence.
-pub fn questions(end: &End) -> Vec<Question> {
+pub fn for_end(end: &End) -> Vec<ChallengeAck> {
     if end.flow.protocol() != TCP || !is_cut(end) {
         return Vec::new();
     }
@@ -38,22 +38,25 @@ pub fn questions(end: &End) -> Vec<Question> {
         IpAddr::V4(_) => IpAddr::from(end.endpoint.v4.to_ne_bytes()),
         IpAddr::V6(_) => end.endpoint.v6.to_ip(),
     };
-    let to_client = Way {
+    let to_client = Leg {
         ifindex: end.endpoint.ifindex,
         vlan: end.endpoint.vlan,
         macs: (end.endpoint.mac, end.flow.client_mac),
         from: SocketAddr::new(address, listener_port),
         to: SocketAddr::new(client, client_port),
     };
-    let to_target = Way {
+    let to_target = Leg {
         ifindex: end.target.ifindex,
         vlan: end.target.vlan,
         macs: (end.target.mac, end.target.hop),
         from: SocketAddr::new(end.source.to_ip(), source_port),
         to: SocketAddr::new(end.target.address.to_ip(), target_port),
     };
-    let ways = [to_client, to_target];
-    ways.iter().flat_map(|way| SEQUENCES.map(|sequence| way.question(sequence))).flatten().collect()
+    let legs = [to_client, to_target];
+    legs.iter()
+        .flat_map(|leg| SEQUENCES.map(|sequence| leg.challenge(sequence)))
+        .flatten()
+        .collect()
 }
 
 /// Whether both ends take the flow for one that goes on, and may know that it does not.
@@ -67,7 +70,7 @@ fn is_cut(end: &End) -> bool {
 }
 
 /// From the gateway to one end of a flow.
-struct Way {
+struct Leg {
     ifindex: u32,
     vlan: u16,
     macs: (Mac, Mac),
@@ -78,10 +81,10 @@ struct Way {
 /// How far a packet may go that says it comes from the other end.
 const HOPS: u8 = 64;
 
-impl Way {
-    fn question(&self, sequence: u32) -> Option<Question> {
+impl Leg {
+    fn challenge(&self, sequence: u32) -> Option<ChallengeAck> {
         let frame = self.frame(sequence)?;
-        Some(Question { ifindex: self.ifindex, frame })
+        Some(ChallengeAck { ifindex: self.ifindex, frame })
     }
 
     fn frame(&self, sequence: u32) -> Option<Vec<u8>> {
@@ -159,20 +162,23 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_are_asked_as_if_by_each_other() {
-        let asked = questions(&end(EndCause::Idle, Phase::Established));
-        assert_eq!(asked.iter().map(|question| question.ifindex).collect::<Vec<_>>(), [3, 3, 4, 4]);
-        for (question, ports) in asked.iter().zip([(80, 40_000), (80, 40_000), (2000, 8080)]) {
-            let packet = SlicedPacket::from_ethernet(&question.frame).unwrap();
+    fn both_ends_are_challenged_as_if_by_each_other() {
+        let acks = for_end(&end(EndCause::Idle, Phase::Established));
+        assert_eq!(
+            acks.iter().map(|challenge| challenge.ifindex).collect::<Vec<_>>(),
+            [3, 3, 4, 4]
+        );
+        for (challenge, ports) in acks.iter().zip([(80, 40_000), (80, 40_000), (2000, 8080)]) {
+            let packet = SlicedPacket::from_ethernet(&challenge.frame).unwrap();
             let Some(TransportSlice::Tcp(tcp)) = packet.transport else { panic!("{packet:?}") };
             assert_eq!((tcp.source_port(), tcp.destination_port()), ports);
             assert!(tcp.ack() && !tcp.syn() && !tcp.rst() && !tcp.fin());
-            assert_eq!(packet.link_exts.len(), usize::from(question.ifindex == 4));
+            assert_eq!(packet.link_exts.len(), usize::from(challenge.ifindex == 4));
         }
-        let sequences: Vec<u32> = asked
+        let sequences: Vec<u32> = acks
             .iter()
-            .filter_map(|question| {
-                match SlicedPacket::from_ethernet(&question.frame).ok()?.transport {
+            .filter_map(|challenge| {
+                match SlicedPacket::from_ethernet(&challenge.frame).ok()?.transport {
                     Some(TransportSlice::Tcp(tcp)) => Some(tcp.sequence_number()),
                     _ => None,
                 }
@@ -182,15 +188,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_about_what_is_over_or_never_was() {
-        assert!(questions(&end(EndCause::Closed, Phase::Closing)).is_empty());
-        assert!(questions(&end(EndCause::Unanswered, Phase::Answered)).is_empty());
+    fn a_flow_that_is_over_or_never_was_is_not_challenged() {
+        assert!(for_end(&end(EndCause::Closed, Phase::Closing)).is_empty());
+        assert!(for_end(&end(EndCause::Unanswered, Phase::Answered)).is_empty());
         let mut silent = end(EndCause::NotAdmitted, Phase::Established);
-        assert!(!questions(&silent).is_empty());
+        assert!(!for_end(&silent).is_empty());
         silent.endpoint.refusal = Refusal::Drop as u32;
-        assert!(questions(&silent).is_empty());
+        assert!(for_end(&silent).is_empty());
         let mut datagrams = end(EndCause::Idle, Phase::Established);
         datagrams.flow.word = Phase::Established.bits() | 17 << word::PROTOCOL_SHIFT;
-        assert!(questions(&datagrams).is_empty());
+        assert!(for_end(&datagrams).is_empty());
     }
 }

@@ -17,7 +17,7 @@ use crate::model::{Endpoint, Model, Network, Service};
 
 pub use exhausted::Exhausted;
 use indices::Indices;
-use sources::{Sources, Wanted};
+use sources::{SourcePool, Sources};
 
 /// Every index that is given out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,9 +146,9 @@ fn sources_of(service: &Service, family: Family) -> Vec<IpAddr> {
     addresses
 }
 
-fn source_pools(model: &Model) -> Vec<Wanted> {
+fn source_pools(model: &Model) -> Vec<SourcePool> {
     let of = |service: &Service| {
-        Family::BOTH.map(|family| Wanted {
+        Family::BOTH.map(|family| SourcePool {
             key: pool_key(service, family),
             network: service.network.clone(),
             addresses: sources_of(service, family),

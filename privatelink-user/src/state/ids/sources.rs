@@ -34,7 +34,7 @@ struct Range {
 }
 
 /// Addresses of one network that want a range of indices.
-pub(super) struct Wanted {
+pub(super) struct SourcePool {
     /// Whose they are.
     pub key: String,
     /// The network.
@@ -44,7 +44,7 @@ pub(super) struct Wanted {
 }
 
 /// Where each address has an index.
-type Places = BTreeMap<(String, IpAddr), Vec<u32>>;
+type IndicesByAddress = BTreeMap<(String, IpAddr), Vec<u32>>;
 
 impl Sources {
     /// The range of these addresses.
@@ -63,27 +63,27 @@ impl Sources {
     /// Makes a range for each pool that has none.
     ///
     /// Other indices of an address that is still in some pool stay: flows may name them.
-    pub fn assign(&mut self, mut wanted: Vec<Wanted>) -> Result<(), Exhausted> {
+    pub fn assign(&mut self, mut wanted: Vec<SourcePool>) -> Result<(), Exhausted> {
         wanted.retain(|pool| !pool.addresses.is_empty());
         // The longest first: a shorter one may be part of it.
         wanted.sort_by_key(|pool| std::cmp::Reverse(pool.addresses.len()));
-        let mut places = self.places();
+        let mut indices = self.indices();
         let mut pools = BTreeMap::new();
         let mut missing = Vec::new();
         for pool in &wanted {
-            match self.find(&places, pool) {
+            match self.find(&indices, pool) {
                 Some(first) => drop(pools.insert(pool.key.clone(), range(first, pool))),
                 None => missing.push(pool),
             }
         }
         for pool in missing {
             // One that was made a moment ago may hold it.
-            let first = match self.find(&places, pool).or_else(|| self.append(pool)) {
+            let first = match self.find(&indices, pool).or_else(|| self.append(pool)) {
                 Some(first) => first,
                 None => self.squeeze_in(&pools, pool)?,
             };
             for (index, address) in (first..).zip(&pool.addresses) {
-                places.entry((pool.network.to_string(), *address)).or_default().push(index);
+                indices.entry((pool.network.to_string(), *address)).or_default().push(index);
             }
             pools.insert(pool.key.clone(), range(first, pool));
         }
@@ -92,7 +92,7 @@ impl Sources {
         Ok(())
     }
 
-    fn append(&mut self, pool: &Wanted) -> Option<u32> {
+    fn append(&mut self, pool: &SourcePool) -> Option<u32> {
         let first = len(&self.entries);
         (first + len(&pool.addresses) <= maps::MAX_SOURCES).then(|| {
             let entries = pool.addresses.iter().map(|address| Some(entry(&pool.network, *address)));
@@ -106,7 +106,7 @@ impl Sources {
     fn squeeze_in(
         &mut self,
         pools: &BTreeMap<String, Range>,
-        pool: &Wanted,
+        pool: &SourcePool,
     ) -> Result<u32, Exhausted> {
         let needed: BTreeSet<u32> =
             pools.values().flat_map(|range| range.first..range.first + range.count).collect();
@@ -125,7 +125,7 @@ impl Sources {
         Err(Exhausted { what: "source addresses", limit: maps::MAX_SOURCES })
     }
 
-    fn free_all_but(&mut self, wanted: &[Wanted]) {
+    fn free_all_but(&mut self, wanted: &[SourcePool]) {
         let wanted: BTreeSet<(&str, IpAddr)> = wanted
             .iter()
             .flat_map(|pool| pool.addresses.iter().map(|a| (pool.network.as_str(), *a)))
@@ -135,20 +135,20 @@ impl Sources {
         }
     }
 
-    fn places(&self) -> Places {
-        let mut places = Places::new();
+    fn indices(&self) -> IndicesByAddress {
+        let mut indices = IndicesByAddress::new();
         for (index, network, address) in self.entries() {
-            places.entry((network.to_owned(), address)).or_default().push(index);
+            indices.entry((network.to_owned(), address)).or_default().push(index);
         }
-        places
+        indices
     }
 
-    fn find(&self, places: &Places, pool: &Wanted) -> Option<u32> {
-        let candidates = places.get(&(pool.network.to_string(), *pool.addresses.first()?))?;
+    fn find(&self, indices: &IndicesByAddress, pool: &SourcePool) -> Option<u32> {
+        let candidates = indices.get(&(pool.network.to_string(), *pool.addresses.first()?))?;
         candidates.iter().copied().find(|index| self.holds(*index, pool))
     }
 
-    fn holds(&self, first: u32, pool: &Wanted) -> bool {
+    fn holds(&self, first: u32, pool: &SourcePool) -> bool {
         let first = first as usize;
         self.entries.get(first..first + pool.addresses.len()).is_some_and(|slots| {
             slots.iter().zip(&pool.addresses).all(|(slot, address)| {
@@ -160,7 +160,7 @@ impl Sources {
     }
 }
 
-fn range(first: u32, pool: &Wanted) -> Range {
+fn range(first: u32, pool: &SourcePool) -> Range {
     Range { first, count: len(&pool.addresses) }
 }
 
@@ -177,13 +177,17 @@ fn len<T>(slice: &[T]) -> u32 {
 mod tests {
     use super::*;
 
-    fn pool(network: &str, range: std::ops::Range<u16>) -> Wanted {
+    fn pool(network: &str, range: std::ops::Range<u16>) -> SourcePool {
         let address = |n: u16| IpAddr::from([10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]);
         let key = format!("{network} {range:?}");
-        Wanted { key, network: network.parse().unwrap(), addresses: range.map(address).collect() }
+        SourcePool {
+            key,
+            network: network.parse().unwrap(),
+            addresses: range.map(address).collect(),
+        }
     }
 
-    fn assign(sources: &mut Sources, pools: Vec<Wanted>) -> Result<Vec<(u32, u32)>, Exhausted> {
+    fn assign(sources: &mut Sources, pools: Vec<SourcePool>) -> Result<Vec<(u32, u32)>, Exhausted> {
         let keys: Vec<String> = pools.iter().map(|pool| pool.key.clone()).collect();
         sources.assign(pools)?;
         let pools = keys.iter().map(|key| sources.pool(key));

@@ -16,7 +16,7 @@ use crate::{
 
 /// A target of a service, on whatever ports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place {
+pub struct ServiceTarget {
     /// The service.
     pub service: Name,
     /// The target's address.
@@ -34,7 +34,7 @@ pub struct Drain {
 
 /// Every target that drains, and those without weight that have drained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drains(pub(crate) BTreeMap<Place, Drain>);
+pub struct Drains(pub(crate) BTreeMap<ServiceTarget, Drain>);
 
 impl Drains {
     /// Brings them after a configuration and what is known of targets. `known` are the services'
@@ -65,8 +65,8 @@ impl Drains {
             for (address, weight) in addresses(service, inputs) {
                 let had_flows = known.remove(&address);
                 if weight.get() == 0 {
-                    let (place, drain) = self.begin(service, address, had_flows, now);
-                    next.insert(place, drain);
+                    let (target, drain) = self.begin(service, address, had_flows, now);
+                    next.insert(target, drain);
                 }
             }
             // What is left is in the service no more.
@@ -83,37 +83,37 @@ impl Drains {
         address: IpAddr,
         had_flows: bool,
         now: Timestamp,
-    ) -> (Place, Drain) {
-        let place = Place { service: service.name.clone(), address };
-        let begun = self.0.get(&place).copied();
+    ) -> (ServiceTarget, Drain) {
+        let target = ServiceTarget { service: service.name.clone(), address };
+        let begun = self.0.get(&target).copied();
         let period = service.drain.get();
         let until = if had_flows { now.after(period) } else { now };
         let mut drain = begun.unwrap_or(Drain { since: now, until });
         // A period that was made shorter meanwhile counts, a longer one does not.
         drain.until = drain.until.min(drain.since.after(period));
-        (place, drain)
+        (target, drain)
     }
 
     /// The drain of a target, if it is to get no new flows.
     pub fn of(&self, service: &Service, address: IpAddr) -> Option<Drain> {
-        self.0.get(&Place { service: service.name.clone(), address }).copied()
+        self.0.get(&ServiceTarget { service: service.name.clone(), address }).copied()
     }
 
     /// A service's targets that drain or have drained, with weight or in the service or not.
     pub fn of_service(&self, service: &Name) -> impl Iterator<Item = (IpAddr, Drain)> {
         // The least address.
-        let first = Place { service: service.clone(), address: IpAddr::from([0; 4]) };
-        let range = self.0.range(first..).take_while(move |(place, _)| place.service == *service);
-        range.map(|(place, drain)| (place.address, *drain))
+        let first = ServiceTarget { service: service.clone(), address: IpAddr::from([0; 4]) };
+        let range = self.0.range(first..).take_while(move |(target, _)| target.service == *service);
+        range.map(|(target, drain)| (target.address, *drain))
     }
 
     /// Every target that drains or has drained, with its drain.
-    pub fn all(&self) -> impl Iterator<Item = (&Place, &Drain)> {
+    pub fn all(&self) -> impl Iterator<Item = (&ServiceTarget, &Drain)> {
         self.0.iter()
     }
 
     /// Every target that drains or has drained.
-    pub fn places(&self) -> impl Iterator<Item = &Place> {
+    pub fn targets(&self) -> impl Iterator<Item = &ServiceTarget> {
         self.0.keys()
     }
 
@@ -124,10 +124,10 @@ impl Drains {
 
     /// Whether some target has drained that is to be forgotten, since it is in no service.
     pub fn is_due(&self, model: &Model, inputs: &Inputs, now: Timestamp) -> bool {
-        self.0.iter().any(|(place, drain)| {
-            let service = model.services().get(&place.service);
+        self.0.iter().any(|(target, drain)| {
+            let service = model.services().get(&target.service);
             drain.until <= now
-                && service.is_none_or(|one| !addresses(one, inputs).contains_key(&place.address))
+                && service.is_none_or(|one| !addresses(one, inputs).contains_key(&target.address))
         })
     }
 }
@@ -142,9 +142,9 @@ pub fn indexed<'a>(
     let known = model.services().values().flat_map(|service| {
         addresses(service, inputs).into_keys().map(move |address| (service, address))
     });
-    let draining = drains
-        .places()
-        .filter_map(|Place { service, address }| Some((model.services().get(service)?, *address)));
+    let draining = drains.targets().filter_map(|ServiceTarget { service, address }| {
+        Some((model.services().get(service)?, *address))
+    });
     known.chain(draining)
 }
 
@@ -274,9 +274,10 @@ mod tests {
         let now = at(5);
         for (service, address) in [("a", [10, 0, 0, 1]), ("b", [0, 0, 0, 0]), ("b", [10, 0, 0, 9])]
         {
-            let place = Place { service: service.parse().unwrap(), address: address.into() };
+            let target =
+                ServiceTarget { service: service.parse().unwrap(), address: address.into() };
             let until = now.after(Duration::from_secs(1));
-            drains.0.insert(place, Drain { since: now, until });
+            drains.0.insert(target, Drain { since: now, until });
         }
         let of = |name: &str| drains.of_service(&name.parse().unwrap()).count();
         assert_eq!((of("a"), of("b"), of("c")), (1, 2, 0));

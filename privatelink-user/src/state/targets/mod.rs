@@ -13,7 +13,7 @@ use privatelink_common::maps;
 
 use crate::model::Name;
 
-pub use drains::{Drain, Drains, Place, indexed, kept};
+pub use drains::{Drain, Drains, ServiceTarget, indexed, kept};
 pub use inputs::{Condition, Health, Inputs, Listed, TargetKey};
 pub use known::{addresses, behind, checked, is_unhealthy, key, names, served};
 
