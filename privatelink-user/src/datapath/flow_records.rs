@@ -1,4 +1,4 @@
-//! The records that the indices in a flow stand for.
+//! The records that the indices in a flow refer to.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -6,19 +6,19 @@ use privatelink_common::{Endpoint, Source, Target, flow};
 
 use super::tables::Tables;
 
-/// What the indices in flows stand for.
+/// The records that flows refer to, by index.
 #[derive(Clone, Debug, Default)]
 pub struct FlowRecords {
-    /// The endpoints.
+    /// Endpoints, for the address that the client used.
     pub endpoints: BTreeMap<u32, Endpoint>,
-    /// The source addresses.
+    /// Source addresses, which the target sees.
     pub sources: BTreeMap<u32, Source>,
-    /// The targets.
+    /// Targets, for the address that the flow was forwarded to.
     pub targets: BTreeMap<u32, Target>,
 }
 
 impl FlowRecords {
-    /// What the maps hold.
+    /// The records in the maps.
     pub fn of(tables: &Tables) -> Self {
         Self {
             endpoints: tables.endpoints.clone(),

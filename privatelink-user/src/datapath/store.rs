@@ -1,4 +1,4 @@
-//! Where the content of the maps lives: in the kernel, or in memory for tests.
+//! What holds the content of the maps: the kernel, or memory for tests.
 
 use std::io;
 
@@ -8,20 +8,20 @@ use crate::datapath::{op::Op, tables::Tables};
 
 /// The maps that the daemon writes.
 pub trait MapStore {
-    /// Reads all of them. Zero values of arrays are left out: they are what an absent index reads
-    /// as.
+    /// Reads all of them. Zero values of arrays are left out, because an absent index reads as
+    /// zero.
     ///
     /// # Errors
     /// When a map cannot be read.
     fn load(&self) -> Result<Tables, StoreError>;
 
-    /// Does one write. Removing what is not there is no failure.
+    /// Does one write. Removing an absent entry is not an error.
     ///
     /// # Errors
-    /// When the map does not take it.
+    /// When the kernel refuses the write.
     fn apply(&mut self, op: &Op) -> Result<(), StoreError>;
 
-    /// Waits until every packet has left that met the maps as they were.
+    /// Waits until no packet is in flight that has read the maps before the latest write.
     fn quiesce(&mut self);
 }
 
@@ -29,45 +29,47 @@ pub trait MapStore {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A map is missing from the object, or is not of the kind that the daemon knows.
-    #[error("cannot use the map {map}: the BPF object and the daemon do not belong together")]
+    /// A map is of another kind than the daemon expects.
+    #[error("cannot use the map {map}: the BPF object and the daemon are of different builds")]
     Mismatch {
-        /// Its name.
+        /// Name of the map.
         map: &'static str,
-        /// What is wrong with it.
+        /// The difference.
         #[source]
         source: Box<aya::maps::MapError>,
     },
     /// The object lacks a map.
-    #[error("the BPF object has no map {map}: it and the daemon do not belong together")]
+    #[error("the BPF object has no map {map}: it and the daemon are of different builds")]
     Missing {
-        /// Its name.
+        /// Name of the map.
         map: &'static str,
     },
     /// A map's file descriptor could not be duplicated.
-    #[error("cannot open the map {map} once more: raise the limit of open files (LimitNOFILE)")]
+    #[error(
+        "cannot duplicate the descriptor of the map {map}: raise the limit of open files (LimitNOFILE)"
+    )]
     Duplicate {
-        /// Its name.
+        /// Name of the map.
         map: &'static str,
-        /// Why.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
     /// A whole map could not be read.
     #[error("cannot read the map {map}")]
     Read {
-        /// Its name.
+        /// Name of the map.
         map: &'static str,
-        /// Why.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
     /// One entry could not be written.
     #[error("cannot {op}{}", advice(.source))]
     Write {
-        /// What was to be done.
+        /// The write.
         op: Box<Op>,
-        /// Why it was not.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },

@@ -1,14 +1,14 @@
-//! The content of the maps while flows are ended that may not go on.
+//! The content of the maps while flows are ended that may not continue.
 //!
-//! A flow names records by index, and its two slots are found through what those hold. So what is
-//! to go, or to become something else, stays for a moment, marked as gone: the sweep ends its
-//! flows and tells both ends, and then the records can follow.
+//! A flow names records by index, and its two slots are found through what those records hold. So
+//! a record that is to be removed, or replaced by another, stays for a moment, marked as gone: the
+//! sweep ends its flows and notifies both ends, and only then the record is written.
 
 use privatelink_common::{Admission, Endpoint, Source, Target, TargetState};
 
 use crate::datapath::tables::Tables;
 
-/// What the maps hold between `actual` and `wanted`, if flows have to be ended on the way.
+/// What the maps have to hold between `actual` and `wanted`; `None` if no flow has to end.
 pub fn between(actual: &Tables, wanted: &Tables) -> Option<Tables> {
     let mut teardown = wanted.clone();
     let mut ends = false;
@@ -46,14 +46,14 @@ pub fn between(actual: &Tables, wanted: &Tables) -> Option<Tables> {
     ends.then_some(teardown)
 }
 
-/// Whether flows of an endpoint still find it.
+/// Whether the flows of an endpoint still find it.
 fn is_same_endpoint(old: &Endpoint, new: &Endpoint) -> bool {
     let whose =
         |endpoint: &Endpoint| (endpoint.v4, endpoint.v6, endpoint.network, endpoint.service);
     whose(old) == whose(new)
 }
 
-/// Whether flows that were allowed may not be any more.
+/// Whether flows that were allowed may no longer be.
 fn is_tightened(old: &Endpoint, new: &Endpoint) -> bool {
     let admits = |endpoint: &Endpoint| Admission::carries(endpoint.admission);
     let rules = |endpoint: &Endpoint| (endpoint.rules, endpoint.rule_count);

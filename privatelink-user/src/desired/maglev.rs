@@ -13,7 +13,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, net::IpAddr};
 const LENGTHS: [u32; 14] =
     [31, 61, 127, 251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071, 262_139];
 
-/// Places for each target of an even table, where there is room: shares are exact to a percent.
+/// Entries for each target of an even table, where there is room: shares are exact to a percent.
 pub(super) const PLACES: u32 = 100;
 
 /// How much longer than an even one a table may be for the sake of its least weight.
@@ -62,7 +62,8 @@ pub(super) fn table(members: &[Member], length: u32) -> Vec<u32> {
     let quotas = quotas(members, length);
     let mut walks: Vec<Walk> = members.iter().map(|one| Walk::new(one.address, length)).collect();
     let mut table = vec![None; length as usize];
-    // Claims in turn, those of a heavy target more often: by the time at which each is half done.
+    // Targets claim places in turn, heavy ones more often: the next is always the one that is least
+    // far into its quota.
     let mut claims: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let time = |claimed: u32, quota: u32| {
         ((2 * u64::from(claimed) + 1) << 32).checked_div(2 * u64::from(quota))
@@ -93,7 +94,7 @@ fn quotas(members: &[Member], length: u32) -> Vec<u32> {
     let exact = |one: &Member| u64::from(one.weight) * u64::from(length);
     let whole = |one: &Member| u32::try_from(exact(one) / total).unwrap_or(length).max(1);
     let mut quotas: Vec<u32> = members.iter().map(whole).collect();
-    // The largest remainders take what is left; who got one for nothing has none.
+    // The largest remainders get what is left; a member that was raised to one place gets none.
     let remainder = |one: &Member| if exact(one) < total { 0 } else { exact(one) % total };
     let mut order: Vec<_> = members.iter().map(remainder).enumerate().collect();
     order.sort_by_key(|(_, remainder)| Reverse(*remainder));
@@ -104,7 +105,7 @@ fn quotas(members: &[Member], length: u32) -> Vec<u32> {
             *quota += 1;
         }
     }
-    // What was given for nothing is taken from the largest.
+    // Places that were given beyond a member's share are taken from the largest.
     for _ in u64::from(length)..given {
         if let Some(largest) = quotas.iter_mut().max().filter(|quota| **quota > 0) {
             *largest -= 1;

@@ -1,5 +1,5 @@
-//! What the maps should hold: a function of configuration, state, host, time and what is known
-//! of targets, and of nothing else.
+//! What the maps should hold: a pure function of configuration, state, host, time and what is
+//! known of targets.
 
 mod maglev;
 mod policy;
@@ -30,7 +30,7 @@ pub use pools::Pools;
 
 /// Computes the content of every map.
 ///
-/// What needs an interface that the host does not have is left out.
+/// Records that need an interface that the host does not have are left out.
 pub fn desired(
     model: &Model,
     state: &State,
@@ -53,7 +53,7 @@ pub fn desired(
     builder.tables
 }
 
-/// The next hops that the gateway speaks to, by interface.
+/// The next hops that the gateway sends to, by interface.
 pub fn next_hops(
     model: &Model,
     state: &State,
@@ -76,7 +76,7 @@ pub fn next_hops(
     hops.collect()
 }
 
-/// To whom a packet for `address` is handed on: the address itself if it is on the link.
+/// The next hop of a packet for `address`: the address itself if it is on the link.
 pub fn next_hop(network: &model::Network, address: IpAddr) -> Option<IpAddr> {
     match network.subnet_of(address) {
         Some(_) => Some(address),
@@ -84,7 +84,7 @@ pub fn next_hop(network: &model::Network, address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// What packets of an endpoint meet.
+/// The admission of an endpoint's packets.
 fn admission(
     model: &Model,
     state: &State,
@@ -94,7 +94,7 @@ fn admission(
     let connection = state.connections.get(&endpoint.name);
     match connection.zip(rules_of(model, endpoint)) {
         Some((connection, (_, rules))) => connection.admission(&rules, now),
-        // Nobody has asked yet, so nobody can have accepted.
+        // Without a request there is nothing that could have been accepted.
         None => Admission::Pending,
     }
 }
@@ -103,10 +103,10 @@ fn admission(
 #[derive(Clone, Copy)]
 struct Interface<'a> {
     link: &'a Link,
-    /// Where the host knows its neighbours from, if it speaks there at all.
+    /// The interface whose neighbours the host's stack resolves, if there is one.
     stack: Option<&'a Link>,
     mac: Mac,
-    /// Largest packet without a tag, and with one: one of them is zero.
+    /// Largest packet without a tag and largest with one; one of the two is zero.
     mtu: u16,
     tagged_mtu: u16,
     vlan: u16,
@@ -121,6 +121,7 @@ fn interface<'a>(network: &model::Network, facts: &'a HostFacts) -> Option<Inter
     link.mac.map(|mac| Interface { link, stack, mac, mtu, tagged_mtu, vlan })
 }
 
+/// The tables while they are filled, and everything that they are computed from.
 struct Builder<'a> {
     model: &'a Model,
     state: &'a State,
@@ -175,7 +176,7 @@ impl<'a> Builder<'a> {
             sources_v6: self.ids.source_pool(service, Family::V6),
         };
         self.tables.services.insert(index, record);
-        // Without an interface there are no targets, and the listeners answer that.
+        // Without an interface there are no targets, and listeners with empty pools refuse flows.
         let mut pools: &[[Pool; 2]] = &[];
         if let Some((network, network_index, attached)) = self.attached(&service.network) {
             self.targets(service, network, network_index, attached);
@@ -216,7 +217,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Whether flows to a target go on.
+    /// Whether flows to a target may continue.
     fn target_state(&self, service: &model::Service, address: IpAddr, index: u32) -> TargetState {
         if let Some(drain) = self.state.drains.of(service, address) {
             return if drain.until > self.now { TargetState::Present } else { TargetState::Gone };
@@ -300,7 +301,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// What packets of a connection that is not available get.
+/// How packets of a connection that is not available are refused.
 fn refusal(service: &model::Service, admission: Admission) -> Refusal {
     if admission == Admission::Pending {
         return match service.on_pending {

@@ -58,7 +58,8 @@ pub(super) fn put_set(all: &mut BTreeMap<RuleKey, Rule>, records: &[Rule]) -> [u
     loop {
         let set = [number as u32, (number >> 32) as u32];
         let keys = (0..).map(|number| RuleKey { set, number });
-        // Another set with the same hash moves on; the order of endpoints decides who it is.
+        // Two different sets with one hash: the later one, in the order of endpoints, takes the
+        // next number.
         let taken = records.iter().zip(keys.clone());
         let mut taken = taken.filter_map(|(rule, key)| all.get(&key).map(|there| there != rule));
         if taken.any(|differs| differs) {

@@ -1,10 +1,10 @@
-//! Which targets take the new flows of which listener, and where the tables stand that say so.
+//! Which targets get the new flows of which listener, and where in the backend table that is
+//! written.
 //!
 //! Each listener refers to two ranges of the backend table, one for clients of each family. A
-//! packet may be reading a range while another one takes its place, so a range is never changed:
-//! other content gets other places, and what is given up is free once no listener refers to it.
-//! Where a table stands follows from what it was when it was made, and after a start from what
-//! the maps hold; nothing else refers to it, so that nobody has to remember it.
+//! packet may be reading a range while it is replaced, so a range is never changed: other content
+//! gets another range, and the old one is free once no listener refers to it. The position of a
+//! range is kept in memory only: after a start it is found again in the maps.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,8 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pools {
     services: BTreeMap<u32, ServicePools>,
-    /// Where to look for room first.
+    /// Where the search for room begins: after the latest table, so that freed ranges rest for as
+    /// long as possible.
     cursor: u32,
 }
 
@@ -38,14 +39,14 @@ struct ServicePools {
     listeners: Vec<[Pool; 2]>,
 }
 
-/// What a table is made of.
+/// What a table is computed from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Share {
     members: Vec<Member>,
     length: u32,
 }
 
-/// A table in its place.
+/// A table and its position in the backend table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Table {
     first: u32,
@@ -64,7 +65,7 @@ impl Pools {
         self.services.get(&service).map_or(&[], |one| &one.listeners)
     }
 
-    /// What stands in the backend table for a service.
+    /// The entries of the backend table for a service.
     pub fn entries(&self, service: u32) -> impl Iterator<Item = (u32, u32)> {
         let tables = self.services.get(&service).into_iter().flat_map(|one| one.tables.values());
         tables.flat_map(|table| (table.first..).zip(table.targets.iter().copied()))
@@ -76,11 +77,11 @@ impl Pools {
         shares.flat_map(|share| &share.members).any(|member| member.index == target)
     }
 
-    /// Brings every pool after the configuration and what is known of targets. `actual` is what
-    /// the maps hold: no range is given out that a listener there refers to, and a table that
-    /// stands there already stays where it is.
+    /// Updates every pool to the configuration and what is known of targets. `actual` is what the
+    /// maps hold: no range is reused that a listener there refers to, and a table that is there
+    /// already stays where it is.
     ///
-    /// Returns the services that find no room; they have no pools then.
+    /// Returns the services whose tables find no room; they have no pools then.
     pub fn arrange(
         &mut self,
         model: &Model,
@@ -124,7 +125,7 @@ impl Pools {
     }
 }
 
-/// Which parts of the backend table are free, and what stands in the others.
+/// Which parts of the backend table are in use.
 struct Occupancy {
     /// Ends of ranges by their beginnings.
     taken: BTreeMap<u32, u32>,
@@ -156,7 +157,7 @@ impl Occupancy {
         for (first, count) in ranges {
             let end = first.saturating_add(count);
             match taken.last_entry() {
-                // They overlap where somebody else wrote the maps.
+                // Ranges overlap only if another program has written the maps.
                 Some(mut last) if *last.get() > first => {
                     let furthest = end.max(*last.get());
                     last.insert(furthest);
@@ -167,8 +168,8 @@ impl Occupancy {
         Self { taken, found }
     }
 
-    /// Puts a table where it stands already, or where there is room; a shorter one rather than
-    /// none.
+    /// Places a table where the maps hold it already, or where there is room. Where there is none, a
+    /// shorter table is tried.
     fn place(&mut self, share: &Share, cursor: &mut u32) -> Option<Table> {
         let mut length = share.length;
         loop {
@@ -225,7 +226,8 @@ fn shares(
                 Some(Member { address: *address, index, weight: *weight })
             })
             .collect();
-        // Of all targets, so that others' places stay when one falls ill.
+        // Computed from all targets, so that the entries of the others stay when one becomes
+        // unhealthy.
         let weights = all.iter().filter(|(address, _)| family.holds(**address));
         let length = maglev::length(weights.map(|(_, weight)| weight.get()), places);
         Share { length: if members.len() == 1 { 1 } else { length }, members }
@@ -237,7 +239,7 @@ fn shares(
     }
 }
 
-/// The targets that take new flows of a listener, with their weights.
+/// The targets that get new flows of a listener, with their weights.
 fn takers(service: &Service, listener: &Listener, inputs: &Inputs) -> BTreeMap<IpAddr, u32> {
     let all = behind(service, listener, inputs).into_iter();
     let mut all: BTreeMap<IpAddr, u32> =
@@ -253,9 +255,9 @@ fn takers(service: &Service, listener: &Listener, inputs: &Inputs) -> BTreeMap<I
     all
 }
 
-/// How many places the least target of a table gets: fewer where there are so many services with
-/// several targets that the tables of all of them would take more than half of the room. The
-/// other half is for tables that take the place of others.
+/// How many entries the target with the least weight gets: fewer where there are so many services
+/// with several targets that all tables would fill more than half of the backend table. The other
+/// half is for tables that replace others.
 fn places(model: &Model, inputs: &Inputs) -> u32 {
     let mut weights: Vec<Vec<u32>> = Vec::new();
     for service in model.services().values() {

@@ -7,7 +7,10 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-/// Reads the certificates that others are to be signed by.
+/// Reads a file of certificates of authorities.
+///
+/// # Errors
+/// When the file cannot be read or holds no certificate; the text names the file.
 pub fn certificates(file: &Path) -> Result<RootCertStore, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", file.display());
     let mut store = RootCertStore::empty();
@@ -16,7 +19,7 @@ pub fn certificates(file: &Path) -> Result<RootCertStore, String> {
         store.add(certificate).map_err(|error| failed(&error))?;
     }
     if store.is_empty() {
-        return Err(failed(&"there is no certificate in it"));
+        return Err(failed(&"it holds no certificate"));
     }
     Ok(store)
 }

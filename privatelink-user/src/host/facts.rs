@@ -26,19 +26,19 @@ pub struct HostFacts {
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Its index.
+    /// Its index, which the kernel does not change while the interface exists.
     pub index: u32,
-    /// Its name.
+    /// Its name, which an operator may change.
     pub name: String,
     /// Its Ethernet address; `None` if it is no Ethernet interface.
     pub mac: Option<Mac>,
     /// The largest IP packet that it carries.
     pub mtu: u32,
-    /// Whether it has been set up.
+    /// Whether it is administratively up.
     pub up: bool,
-    /// Whether it takes every multicast frame.
+    /// Whether it accepts every multicast frame.
     pub allmulti: bool,
-    /// Index of the interface that it is a VLAN of, and which.
+    /// For a VLAN interface, the index of the parent and the VLAN.
     pub tag: Option<(u32, u32)>,
 }
 
@@ -47,7 +47,7 @@ pub struct Link {
 pub struct Neighbour {
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Whether an operator set it by hand, so that the kernel does not ask for it.
+    /// Whether an operator set it as permanent, so that the kernel does not resolve it.
     pub fixed: bool,
 }
 
@@ -62,8 +62,8 @@ impl HostFacts {
         self.links.get(&index)
     }
 
-    /// The interface through which the host itself speaks in a network: that of the attachment, or
-    /// the VLAN interface on it.
+    /// The interface that the host's own stack uses in a network: that of the attachment, or the
+    /// VLAN interface on it.
     pub fn stack(&self, attachment: &Attachment) -> Option<&Link> {
         let link = self.link(attachment.interface.as_str())?;
         match &attachment.vlan {
@@ -105,15 +105,15 @@ impl HostFacts {
         self.neighbours.insert((ifindex, address), neighbour) != Some(neighbour)
     }
 
-    /// Takes in one message of the kernel, and says whether it changed anything.
+    /// Applies one message of the kernel; returns whether it changed anything.
     pub fn apply(&mut self, message: &RouteNetlinkMessage) -> bool {
-        // The messages about everything else are many, and none of ours.
+        // Messages of all other kinds change nothing here.
         #[expect(clippy::wildcard_enum_match_arm, reason = "six kinds of fifty matter here")]
         match message {
             RouteNetlinkMessage::NewLink(link) => {
                 read_link(link).is_some_and(|link| self.insert_link(link))
             }
-            // A port that leaves its bridge is told of in the bridge's family, and stays.
+            // A port that leaves its bridge causes a message of the bridge family, and still exists.
             RouteNetlinkMessage::DelLink(link) => {
                 link.header.interface_family != AddressFamily::Bridge
                     && self.remove_link(link.header.index)
@@ -194,14 +194,14 @@ fn tag(message: &LinkMessage) -> Option<(u32, u32)> {
     parent.zip(vlan)
 }
 
-/// The neighbour that a message says the kernel has forgotten.
+/// The neighbour that the kernel has deleted, according to a message.
 pub(super) fn deleted_neighbour(message: &RouteNetlinkMessage) -> Option<(u32, IpAddr)> {
     let RouteNetlinkMessage::DelNeighbour(message) = message else { return None };
     destination(message).map(|address| (message.header.ifindex, address))
 }
 
 fn own_address(message: &AddressMessage) -> Option<(u32, IpAddr)> {
-    // On a link between two, `Address` is the other end's and `Local` the host's own.
+    // On a point-to-point link, `Address` is the peer's and `Local` the host's own.
     let (mut local, mut address) = (None, None);
     for attribute in &message.attributes {
         if let AddressAttribute::Local(own) = attribute {
@@ -227,7 +227,7 @@ fn destination(message: &NeighbourMessage) -> Option<IpAddr> {
     })
 }
 
-/// The neighbour, if its Ethernet address can be relied on now.
+/// The neighbour, if the state of the entry says that its Ethernet address is valid.
 fn read_neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     let state = message.header.state;
     let fixed = state == NeighbourState::Permanent;
@@ -247,7 +247,7 @@ fn read_neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     })
 }
 
-/// Whether an address means something on one link only.
+/// Whether an address is valid on one link only, so that hosts beyond it cannot use it.
 pub fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),

@@ -1,4 +1,5 @@
-//! What the host is like: interfaces and neighbours, as the kernel tells by rtnetlink.
+//! The host: its interfaces and neighbours, as the kernel reports them by rtnetlink, and the
+//! certificates that it keeps in files.
 
 pub mod certificates;
 mod facts;

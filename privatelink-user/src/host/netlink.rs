@@ -12,44 +12,46 @@ use rtnetlink::{Handle, LinkUnspec, MulticastGroup, new_connection, new_multicas
 
 use super::facts::{self, HostFacts};
 
-/// Why the kernel could not be asked.
+/// A failed request to the kernel.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No netlink socket.
+    /// The kernel refuses a netlink socket.
     #[error("cannot open a netlink socket")]
     Open(#[source] std::io::Error),
     /// The interfaces or neighbours cannot be listed.
     #[error("cannot list {what}")]
     Dump {
-        /// What was asked for.
+        /// What was to be listed.
         what: &'static str,
-        /// What the kernel said.
+        /// The kernel's answer.
         #[source]
         source: rtnetlink::Error,
     },
-    /// A next hop cannot be watched.
-    #[error("cannot have the kernel resolve {address} on interface {ifindex}")]
+    /// The kernel refuses to resolve a next hop.
+    #[error(
+        "cannot make the kernel resolve the neighbour {address} on the interface with index {ifindex}"
+    )]
     Neighbour {
         /// The next hop.
         address: IpAddr,
         /// The interface that it is on.
         ifindex: u32,
-        /// What the kernel said.
+        /// The kernel's answer.
         #[source]
         source: rtnetlink::Error,
     },
-    /// An interface cannot be told to take all multicast.
-    #[error("cannot have interface {ifindex} take all multicast frames")]
+    /// The kernel refuses to switch an interface to all multicast.
+    #[error("cannot switch the interface with index {ifindex} to all multicast")]
     Allmulti {
         /// The interface.
         ifindex: u32,
-        /// What the kernel said.
+        /// The kernel's answer.
         #[source]
         source: rtnetlink::Error,
     },
 }
 
-/// The host's kernel.
+/// Requests to the kernel, and what is known from its answers.
 #[derive(Debug)]
 pub struct Host {
     handle: Handle,
@@ -63,10 +65,10 @@ pub struct Events(Messages);
 type Messages =
     std::pin::Pin<Box<dyn futures_util::Stream<Item = NetlinkPayload<RouteNetlinkMessage>> + Send>>;
 
-/// What an event asks for.
+/// What the daemon has to do about an event.
 #[derive(Debug)]
 pub enum Event {
-    /// Take this in.
+    /// Apply this message.
     Message(Box<RouteNetlinkMessage>),
     /// Messages were lost: list everything again.
     Lost,
@@ -95,7 +97,8 @@ impl Events {
 }
 
 impl Host {
-    /// Begins to listen, then learns what is there: what changes in between is told twice.
+    /// Subscribes to changes, then lists everything. In this order nothing is missed: a change in
+    /// between is in both.
     ///
     /// # Errors
     /// When the kernel refuses a socket or a listing.
@@ -117,12 +120,12 @@ impl Host {
         Ok((host, Events(Box::pin(payloads))))
     }
 
-    /// What was learnt so far.
+    /// What is known of the host.
     pub fn facts(&self) -> &HostFacts {
         &self.facts
     }
 
-    /// Lists everything anew; says whether anything is other than known.
+    /// Lists everything again; returns whether anything differs from what was known.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -145,13 +148,13 @@ impl Host {
         }
         let changed = facts != self.facts;
         self.facts = facts;
-        // A lost message may have been the one that a neighbour was forgotten.
+        // The message that deleted a watched neighbour may have been lost: it is watched anew.
         self.watched
             .retain(|(ifindex, address)| self.facts.neighbour(*ifindex, *address).is_some());
         Ok(changed)
     }
 
-    /// Has an interface take every multicast frame.
+    /// Makes an interface accept every multicast frame.
     ///
     /// Consumers ask for an endpoint's IPv6 address by a multicast to the group of that address.
     /// The gateway's stack has not joined it, so a NIC would filter the frame out, and XDP sees
@@ -165,7 +168,7 @@ impl Host {
         set.map_err(|source| Error::Allmulti { ifindex, source })
     }
 
-    /// Takes in one change, and says whether there is anything to do about it.
+    /// Applies one change; returns whether there is anything to do about it.
     pub fn apply(&mut self, message: &RouteNetlinkMessage) -> bool {
         // The kernel forgets all neighbours of an interface that goes down, watched or not.
         let forgotten = facts::deleted_neighbour(message)
@@ -173,14 +176,14 @@ impl Host {
         self.facts.apply(message) || forgotten
     }
 
-    /// Has the kernel resolve those next hops that it was not asked for yet.
+    /// Makes the kernel resolve and keep resolving those next hops that it does not watch yet.
     ///
-    /// Returns what went wrong; it is tried again the next time.
+    /// Returns the failures; the next call tries them again.
     pub async fn watch(&mut self, wanted: &BTreeSet<(u32, IpAddr)>) -> Vec<Error> {
         self.watched.retain(|hop| wanted.contains(hop));
         let mut errors = Vec::new();
         for &(ifindex, address) in wanted {
-            // To manage an entry that an operator has set would unset it.
+            // Managing an entry that an operator has set as permanent would overwrite it.
             let fixed = self.facts.neighbour(ifindex, address).is_some_and(|n| n.fixed);
             if fixed || self.watched.contains(&(ifindex, address)) {
                 continue;
@@ -206,7 +209,8 @@ impl Host {
         if managed.execute().await.is_ok() {
             return Ok(());
         }
-        // A kernel that knows no managed neighbours resolves one that it is told to use.
+        // Kernels before Linux 5.16 have no managed neighbours; they resolve one that is marked as
+        // used, though only once.
         let used = request().flags(NeighbourFlags::Use).execute().await;
         used.map_err(|source| Error::Neighbour { address, ifindex, source })
     }

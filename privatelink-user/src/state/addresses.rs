@@ -1,8 +1,8 @@
 //! The addresses of endpoints that leave the choice to the gateway (`addresses = "auto"`).
 //!
-//! An address is kept for as long as its endpoint is there and nothing declared needs it. One that
-//! was given up is given out again as late as possible: a consumer that remembers it must not
-//! reach another service.
+//! An endpoint keeps its address for as long as it exists and nothing in the configuration needs
+//! that address. A freed address is assigned again as late as possible: a consumer that still
+//! remembers it must not reach another service.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use crate::{
     state::ids::Family,
 };
 
-/// The part of an IPv6 subnet that addresses are taken from: its first so many.
+/// How many addresses at the start of an IPv6 subnet are assigned from.
 const IPV6_WINDOW: u128 = 0xffff;
 
 /// No address is left for an endpoint.
@@ -47,20 +47,20 @@ pub struct Lease {
     pub v6: Option<Ipv6Addr>,
 }
 
-/// The addresses that were given out last in a network, by family.
+/// The addresses that were last assigned in a network, by family.
 pub type LastGiven = [Option<IpAddr>; 2];
 
-/// Every address that was given out.
+/// Every address that was assigned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// By endpoint.
+    /// The leases by endpoint.
     pub leases: BTreeMap<Name, Lease>,
-    /// By network.
+    /// Where the next search for a free address begins, by network.
     pub latest: BTreeMap<Name, LastGiven>,
 }
 
 impl Addresses {
-    /// The addresses of an endpoint, written or given; `None` if it has none yet.
+    /// The addresses of an endpoint, configured or assigned; `None` if it has none yet.
     pub fn of(&self, endpoint: &Endpoint) -> Option<AddressPair> {
         match endpoint.addresses {
             EndpointAddresses::Fixed(pair) => Some(pair),
@@ -71,8 +71,8 @@ impl Addresses {
         }
     }
 
-    /// Gives addresses to endpoints that want some, and takes back those of endpoints that are
-    /// gone.
+    /// Assigns addresses to endpoints that need some, and frees those of endpoints that were
+    /// removed.
     ///
     /// # Errors
     /// When a network has none left; nothing is changed then.
@@ -102,7 +102,7 @@ impl Addresses {
         endpoints: &[&Endpoint],
         room: &mut Room<'_>,
     ) -> Result<Vec<(Name, Lease)>, NoAddress> {
-        // All that stay are known before the first new one is chosen.
+        // What stays is taken before the first new address is chosen.
         let kept: Vec<LastGiven> =
             endpoints.iter().map(|endpoint| self.kept(network, endpoint, room)).collect();
         let mut leases = Vec::new();
@@ -136,7 +136,7 @@ impl Addresses {
     }
 }
 
-/// What is free in a network.
+/// The free addresses of a network.
 struct Room<'a> {
     network: &'a Network,
     facts: &'a HostFacts,
@@ -168,7 +168,7 @@ impl<'a> Room<'a> {
         Self { network, facts, ifindex, taken, latest: LastGiven::default() }
     }
 
-    /// Takes an address that was given out before, if nothing else has it now.
+    /// Takes an address that was assigned before, if nothing else has it now.
     fn keep(&mut self, address: IpAddr) -> bool {
         let usable = self.network.subnets.iter().any(|subnet| {
             let (first, last) = hosts(*subnet);
@@ -177,8 +177,8 @@ impl<'a> Room<'a> {
         usable && self.taken.insert(address)
     }
 
-    /// Takes the next free address below the one that was given out last, and after the lowest
-    /// goes on with the highest: hosts are mostly numbered from below.
+    /// Takes the next free address below the one that was assigned last, and after the lowest
+    /// continues with the highest: people mostly number hosts from the lowest address up.
     fn take(&mut self, family: Family) -> Option<IpAddr> {
         let subnets = self.network.subnets.iter().filter(|subnet| family.holds(subnet.addr()));
         let mut windows: Vec<(u128, u128)> = subnets.map(|subnet| window(*subnet)).collect();
@@ -231,7 +231,7 @@ fn number(address: IpAddr) -> u128 {
 
 fn address(number: u128, family: Family) -> IpAddr {
     match family {
-        // What is not of the family never comes here; the broadcast address is nobody's.
+        // Never out of range for the family; no host has the broadcast address.
         Family::V4 => u32::try_from(number).map_or(Ipv4Addr::BROADCAST, Ipv4Addr::from_bits).into(),
         Family::V6 => Ipv6Addr::from_bits(number).into(),
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{DnsName, Name};
 
-/// One part of the state gets another content, or none.
+/// One part of the state gets another content, or is removed. Serialized into the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
@@ -21,7 +21,7 @@ pub enum Change {
     Ids(Box<Ids>),
     /// An endpoint's addresses.
     Lease(Name, Option<Lease>),
-    /// The addresses given out last in a network.
+    /// The addresses that were last assigned in a network.
     Latest(Name, Option<LastGiven>),
     /// An endpoint's connection.
     Connection(Name, Option<Box<Connection>>),
@@ -31,12 +31,12 @@ pub enum Change {
     Health(TargetKey, Option<Condition>),
     /// The addresses of a name.
     Resolved((Name, DnsName), Option<Vec<IpAddr>>),
-    /// What stands in a service's file of targets.
+    /// The content of a service's file of targets.
     Listed(Name, Option<Vec<Listed>>),
 }
 
 impl State {
-    /// Takes in one change.
+    /// Applies one change.
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Ids(ids) => self.ids = *ids,
@@ -52,7 +52,7 @@ impl State {
         }
     }
 
-    /// What to change to get from this state to another.
+    /// The changes that turn this state into `next`.
     pub fn changes_to(&self, next: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.ids != next.ids {
@@ -69,7 +69,7 @@ impl State {
         changes
     }
 
-    /// What to change to know of targets what is known now.
+    /// The changes that turn what is kept of targets into `next`.
     pub fn inputs_to(&self, next: &Inputs) -> Vec<Change> {
         let old = &self.inputs;
         let mut changes = different(&old.health, &next.health, Change::Health);

@@ -10,50 +10,50 @@ pub enum Error {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file.
+        /// Path of the journal.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         #[source]
         source: io::Error,
     },
     /// The file cannot be written.
     #[error("cannot write {}: is the state directory on a full or read-only disk?", path.display())]
     Write {
-        /// The file.
+        /// Path of the journal.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         #[source]
         source: io::Error,
     },
-    /// The file was changed after it was written.
+    /// A line of the file differs from what was written.
     #[error(
-        "{} is damaged in line {line}: restore it from a copy, or cut it off before that line, \
-         which forgets what was decided since; to forget everything, run `privatelink down` and \
+        "{} is damaged in line {line}: restore it from a copy, or truncate it before that line, \
+         which loses all later decisions; to lose everything, run `privatelink down` and \
          remove the file",
         path.display()
     )]
     Damaged {
-        /// The file.
+        /// Path of the journal.
         path: PathBuf,
         /// The first line that is not as it was written.
         line: u64,
     },
-    /// The file is not one of ours.
-    #[error("{} is no state of privatelink: give `state_dir` a directory of its own", path.display())]
+    /// The file was not written by privatelink.
+    #[error("{} is not a state file of privatelink: set `state_dir` to a directory of its own", path.display())]
     Foreign {
-        /// The file.
+        /// Path of the journal.
         path: PathBuf,
     },
-    /// The file is of another release.
+    /// The file has the format of another release.
     #[error(
         "{} has version {found}, and this release reads version {VERSION}: start the release that \
-         wrote it, or run `privatelink down` and remove the file, which forgets all decisions",
+         wrote it, or run `privatelink down` and remove the file, which loses all decisions",
         path.display()
     )]
     Version {
-        /// The file.
+        /// Path of the journal.
         path: PathBuf,
-        /// Its version.
+        /// Version of its format.
         found: u32,
     },
 }

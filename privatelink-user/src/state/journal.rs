@@ -20,31 +20,33 @@ use super::{
 /// Name of the file in the state directory.
 pub const FILE: &str = "state.journal";
 
-/// Below this length a journal is not worth writing anew.
+/// Below this length a journal is not worth rewriting.
 const SHORT: u64 = 256 * 1024;
-/// Nor while it is not so many times as long as what it means.
+/// A journal is rewritten once it is this many times as long as after the last rewrite.
 const GROWTH: u64 = 4;
 
-/// A [`Store`] in a file of its own. Somebody else must see to it that it is the only one there.
+/// A [`Store`] in a file of its own. It takes no lock: the caller must make sure that no other
+/// process writes the file.
 #[derive(Debug)]
 pub struct Journal {
     directory: PathBuf,
     state: State,
-    /// The file to append to; none if its content is not certain, so that it is written anew.
+    /// The file to append to; `None` if its content is not certain, so that it has to be
+    /// rewritten.
     file: Option<File>,
     /// The number of the last line.
     number: u64,
     length: u64,
-    /// Its length when it was last written anew.
+    /// Its length when it was last rewritten.
     compact: u64,
     /// See [`SHORT`].
     short: u64,
 }
 
 impl Journal {
-    /// Reads what is kept in a directory; nothing at all where there is no file.
+    /// Reads the journal in a directory; the state is empty if there is no file.
     ///
-    /// What a crash left half written is cut off: nobody was told that it was kept.
+    /// A last line that a crash left incomplete is dropped: no caller was told that it was kept.
     ///
     /// # Errors
     /// When the file cannot be read or understood.
@@ -67,7 +69,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Has the file written anew from this length on, instead of the usual one.
+    /// Sets the length from which on the file is rewritten; tests use a short one.
     #[must_use]
     pub fn compacting_from(mut self, length: u64) -> Self {
         self.short = length;
@@ -81,7 +83,7 @@ impl Journal {
     fn replay(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let path = self.path();
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-        // The first lines arrive together, by a rename, so no crash leaves them torn.
+        // `rewrite` puts the first lines in place by a rename, so no crash leaves them torn.
         match lines.next().map(decode::<Header>) {
             Some(Line::Whole(header)) if !header.is_ours() => return Err(Error::Foreign { path }),
             Some(Line::Whole(header)) if !(OLDEST..=VERSION).contains(&header.version) => {
@@ -111,7 +113,10 @@ impl Journal {
             }
         }
         if torn {
-            warn!("{}: what was being written when the daemon ended is gone", path.display());
+            warn!(
+                "{}: dropped an incomplete last record: the daemon or the host stopped while writing it",
+                path.display()
+            );
         }
         Ok(())
     }
@@ -128,8 +133,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes a file that means `state` and puts it in the place of the old one, so that one of
-    /// the two survives whatever happens.
+    /// Writes a file that holds `state`, and replaces the old one by a rename: after a crash,
+    /// either the old file or the new one is there, and complete.
     fn rewrite(&mut self, state: &State) -> io::Result<()> {
         let mut content = encode(&Header::current())?;
         let changes = State::default().changes_to(state);
@@ -146,7 +151,7 @@ impl Journal {
         file.write_all(&content)?;
         file.sync_all()?;
         fs::rename(&temporary, self.path())?;
-        // Without this, the rename itself may be lost.
+        // The rename is an entry of the directory: without this, a crash may undo it.
         File::open(&self.directory)?.sync_all()?;
         self.file = Some(file);
         self.number = number;
@@ -177,7 +182,8 @@ impl Store for Journal {
             self.rewrite(&next)
         };
         if let Err(source) = written {
-            // Half a line may be there, or a whole one that the disk does not have.
+            // The file may end in half a line, or in a whole one that has not reached the disk, so
+            // nothing may be appended to it: the next commit rewrites it.
             self.file = None;
             return Err(Error::Write { path: self.path(), source });
         }
@@ -188,7 +194,7 @@ impl Store for Journal {
 
 #[cfg(test)]
 impl Journal {
-    /// Has the disk be full once.
+    /// Makes the next append fail as on a full disk.
     pub(super) fn fail_next_append(&mut self) {
         self.file = Some(File::options().write(true).open("/dev/full").unwrap());
     }

@@ -8,23 +8,23 @@ use super::{
 };
 use crate::{host::HostFacts, model::Model, timestamp::Timestamp};
 
-/// Everything that is kept.
+/// Everything that is kept across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// The indices by which maps and flows name things.
     pub ids: Ids,
-    /// The addresses that endpoints were given.
+    /// The addresses that were assigned to endpoints.
     pub addresses: Addresses,
-    /// The connections, and who decided what about them.
+    /// The connections, and the decisions about them.
     pub connections: Connections,
-    /// The targets that drain, and until when.
+    /// The targets that drain, and when each drain ends.
     pub drains: Drains,
-    /// What was known of targets. A daemon that starts goes on from there: it neither takes new
-    /// flows from those that were well, nor gives any to those that were not.
+    /// What was known of targets. A daemon that starts continues from there: healthy targets keep
+    /// getting new flows, and unhealthy ones get none.
     pub inputs: Inputs,
 }
 
-/// A configuration asks for more than there is.
+/// A configuration asks for more than the gateway has room for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooMuch {
     /// More things than the maps hold.
@@ -39,11 +39,11 @@ pub enum TooMuch {
 }
 
 impl State {
-    /// Brings everything after a configuration and what is known of targets: what is new gets
-    /// indices, addresses and connections, what is gone loses them, and what stays keeps them.
+    /// Updates everything to a configuration and what is known of targets: what is new gets
+    /// indices, addresses and connections, what was removed loses them, and what stays keeps them.
     ///
     /// # Errors
-    /// When it asks for more than there is; nothing is changed then.
+    /// When the configuration asks for more than there is room for; nothing is changed then.
     pub fn follow(
         &mut self,
         model: &Model,

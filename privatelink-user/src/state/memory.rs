@@ -2,7 +2,7 @@
 
 use super::{change::Change, error::Error, kept::State, store::Store};
 
-/// A [`Store`] that forgets everything with its process.
+/// A [`Store`] in memory, which loses everything with its process; for tests.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     state: State,

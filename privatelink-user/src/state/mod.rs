@@ -1,12 +1,12 @@
-//! What outlives the daemon and the host's reboots: indices, addresses, connections, and what was
-//! known of targets.
+//! What outlives the daemon and reboots of the host: indices, addresses, connections, and what
+//! was known of targets.
 //!
 //! ```text
 //! State ─changes─► Store: on disk ─► State, and only then maps and answers
 //! ```
 //!
-//! Whoever changes something computes the state that is wanted, and hands the difference to a
-//! [`Store`]. What a store has taken is not lost; what it refuses has not happened.
+//! A change computes the next state, and hands the difference to a [`Store`]. What a store has
+//! accepted is not lost; what it refuses has not happened.
 
 pub mod addresses;
 mod change;

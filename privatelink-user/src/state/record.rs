@@ -5,18 +5,18 @@
 //! 5a6b7c8d {"number":1,"changes":[…]}
 //! ```
 //!
-//! Text, so that a person can read it, and so that what a crash left half written can be told
-//! from what was damaged later: a line that was written whole ends, and holds no zero byte. Disks
-//! fill what never reached them with zeros.
+//! Text, so that a person can read it, and so that a line that a crash left incomplete differs
+//! from one that was damaged later: a line that was written whole ends in a line break and holds
+//! no zero byte. File systems read what never reached the disk as zeros.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::change::Change;
 
-/// Changes whenever a daemon of the version before would misread the file. 2 knows of targets.
+/// Is raised whenever an older daemon would misread the file. Version 2 added targets.
 pub(super) const VERSION: u32 = 2;
 
-/// The oldest version that means the same to this daemon as to the one that wrote it.
+/// The oldest version that this daemon reads as it was meant.
 pub(super) const OLDEST: u32 = 1;
 
 const FORMAT: &str = "privatelink-state";
@@ -46,14 +46,14 @@ pub(super) struct Record {
     pub changes: Vec<Change>,
 }
 
-/// What a line is worth.
+/// How a line was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<T> {
     /// It was written whole.
     Whole(T),
     /// It was never written to its end.
     Torn,
-    /// It was written, and is something else now.
+    /// It was written whole, and has changed since.
     Damaged,
 }
 

@@ -4,13 +4,13 @@ use super::{change::Change, error::Error, kept::State};
 
 /// Where the state is kept.
 pub trait Store {
-    /// What is kept.
+    /// The state as it is kept now.
     fn state(&self) -> &State;
 
-    /// Keeps these changes, all of them or none. Once this returns they survive whatever happens
-    /// to the daemon or to the host.
+    /// Keeps these changes, all of them or none. Once this returns they survive a crash of the
+    /// daemon or of the host.
     ///
     /// # Errors
-    /// When that cannot be had; the state is as it was then.
+    /// When the changes cannot be kept; the state is as it was before.
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), Error>;
 }

@@ -11,7 +11,7 @@ use super::{error::Error, loaded::Datapath, mode::Mode, netlink, pins::PinnedLin
 /// An interface with our program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attached {
-    /// Its index.
+    /// Index of the interface.
     pub ifindex: u32,
     /// Where the program runs.
     pub mode: Mode,
@@ -25,8 +25,8 @@ impl Datapath {
     /// Fill the maps first: packets are forwarded from here on.
     ///
     /// # Errors
-    /// When somebody else's program is there, or the interface does not take one; the message
-    /// says what to do.
+    /// When another program is attached, or the interface does not support XDP; the message says
+    /// what to do.
     pub fn attach(&self, ifindex: u32, name: &str) -> Result<Attached, Error> {
         self.remove_dead_links()?;
         let replaced = self.pinned_links()?.into_iter().find(|link| link.ifindex == ifindex);
@@ -48,7 +48,7 @@ impl Datapath {
         Ok(Attached { ifindex, mode })
     }
 
-    /// Takes the program off an interface, at once. Nothing happens if it is not there.
+    /// Detaches the program from an interface at once. Does nothing if it is not attached.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -71,7 +71,7 @@ impl Datapath {
         drop(held);
         indices.extend(self.pinned_links()?.iter().map(|link| link.ifindex));
         indices.sort_unstable();
-        // An interface may go between the two questions, and is not attached then.
+        // An interface may be removed between the two requests; it is not attached then.
         let mode = |ifindex| self.mode_of(ifindex).ok().map(|mode| Attached { ifindex, mode });
         Ok(indices.into_iter().filter(|ifindex| *ifindex != 0).filter_map(mode).collect())
     }
@@ -80,7 +80,7 @@ impl Datapath {
         self.pins.as_ref().map_or(Ok(()), |held| held.pins.remove_dead_links())
     }
 
-    /// Lets go of what programs before this one called, once no interface runs them.
+    /// Unpins the later stages of earlier programs that no interface runs any more.
     fn retire_stages(&self) -> Result<(), Error> {
         self.pins.as_ref().map_or(Ok(()), |held| held.pins.retire_stages(Some(self.program_id)))
     }
@@ -103,13 +103,13 @@ impl Datapath {
             netlink::occupant(ifindex).map_err(|source| Error::Netlink { ifindex, source })?;
         let missing = || Error::Netlink {
             ifindex,
-            source: io::Error::other("it has no XDP program, though it is attached"),
+            source: io::Error::other("it has no XDP program, though the program is attached"),
         };
         occupant.mode.ok_or_else(missing)
     }
 }
 
-/// Looks for the culprit: the error number alone does not name it.
+/// Finds out what is in the way: the error number alone does not name it.
 fn refused_at(ifindex: u32, name: &str, error: io::Error) -> Error {
     let occupant = netlink::occupant(ifindex);
     match (error.raw_os_error(), occupant) {
@@ -117,7 +117,7 @@ fn refused_at(ifindex: u32, name: &str, error: io::Error) -> Error {
             let program = occupant.ok().and_then(|occupant| occupant.program);
             Error::Occupied { interface: name.to_owned(), program }
         }
-        // The kernel says "invalid argument" of an interface that is not there.
+        // The kernel answers "invalid argument" for an interface that does not exist.
         (Some(libc::EINVAL), Err(absent)) => refused(name, absent),
         _ => refused(name, error),
     }

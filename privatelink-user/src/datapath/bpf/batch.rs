@@ -7,7 +7,7 @@ use zerocopy::FromBytes;
 
 use super::{mapping, sys};
 
-/// Entries of the first call; a hash with a larger bucket asks for more.
+/// Entries of the first call; doubled if a bucket of a hash holds more.
 const ENTRIES: usize = 8_192;
 /// The same where each entry has a value for every CPU, of which there may be hundreds.
 const PER_CPU_ENTRIES: usize = 1_024;
@@ -82,7 +82,7 @@ pub(super) fn sums<V: Pod + FromBytes + Sum>(map: &MapData, indices: &[u32]) -> 
         let (near, far) = rest.split_at(rest.partition_point(|(index, _)| window.contains(index)));
         let last = near.last().map_or(first, |(index, _)| *index);
         let count = (last - first) as usize + 1;
-        // The kernel goes on behind the position.
+        // The kernel continues after the position.
         let mut position = first.checked_sub(1);
         let (keys, values) = (&mut keys[..count], &mut values[..count * each]);
         let (read, _) = sys::lookup_batch(map, &mut position, keys, values)?;

@@ -14,7 +14,7 @@ use crate::datapath::store::StoreError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The pin directory is elsewhere.
+    /// The pin directory is on another file system.
     #[error(
         "{path} is not on a BPF file system: mount one with `mount -t bpf bpf /sys/fs/bpf`, \
          or set gateway.pin_dir to a directory on one"
@@ -23,25 +23,25 @@ pub enum Error {
         /// The pin directory.
         path: PathBuf,
     },
-    /// The pin directory holds something of somebody else.
+    /// The pin directory holds an object of another program.
     #[error(
         "{path} is not privatelink's ({what}): remove it, or set gateway.pin_dir to a directory \
          of its own"
     )]
     Foreign {
-        /// What was found.
+        /// Path of that object.
         path: PathBuf,
-        /// What it is.
+        /// Kind of that object.
         what: &'static str,
     },
     /// A file or directory below the pin directory cannot be used.
     #[error("cannot {action} {path}{}", needs(.source))]
     Path {
-        /// What was to be done.
+        /// The verb.
         action: &'static str,
-        /// With what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why it was not.
+        /// The error of the file system.
         #[source]
         source: io::Error,
     },
@@ -56,67 +56,67 @@ pub enum Error {
     /// The embedded object is not what the daemon was built for.
     #[error("the BPF object is damaged ({what}): build privatelink again")]
     Object {
-        /// What is wrong with it.
+        /// The defect.
         what: String,
     },
-    /// The kernel does not take the object.
-    #[error("the kernel does not take the BPF {what}{}", needs(.source.as_ref()))]
+    /// The kernel refuses the object.
+    #[error("the kernel refuses the BPF {what}{}", needs(.source.as_ref()))]
     Load {
-        /// Which part.
+        /// Which part of the object.
         what: &'static str,
-        /// Why; with the verifier's log if it was the verifier.
+        /// The kernel's error; with the verifier's log if the verifier refused.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The maps cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody else's program is on the interface.
+    /// Another program is attached to the interface.
     #[error(
         "interface {interface} has {} that is not privatelink's: look at it with \
-         `bpftool prog show`, and take it off with `ip link set dev {interface} xdp off` or the \
+         `bpftool prog show`, and detach it with `ip link set dev {interface} xdp off` or the \
          tool that attached it",
         occupant(*.program)
     )]
     Occupied {
-        /// The interface.
+        /// Name of the interface.
         interface: String,
-        /// Id of that program, where the kernel says.
+        /// Id of that program, if the kernel reports it.
         program: Option<u32>,
     },
     /// The program cannot be attached.
     #[error("cannot attach to interface {interface}: {}", attach_advice(.source, .interface))]
     Attach {
-        /// The interface.
+        /// Name of the interface.
         interface: String,
-        /// Why.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
-    /// The program cannot be taken off an interface.
+    /// The program cannot be detached from an interface.
     #[error("cannot detach from the interface with index {ifindex}{}", needs(.source))]
     Detach {
-        /// The interface.
+        /// Index of the interface.
         ifindex: u32,
-        /// Why.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
-    /// The kernel does not say which program an interface has.
+    /// The kernel does not report which program an interface has.
     #[error("cannot ask the kernel about the interface with index {ifindex}")]
     Netlink {
-        /// The interface.
+        /// Index of the interface.
         ifindex: u32,
-        /// Why.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
     /// The flow table or the counters cannot be read.
     #[error("cannot read {what}")]
     Read {
-        /// What.
+        /// Which of them.
         what: &'static str,
-        /// Why.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
@@ -125,7 +125,7 @@ pub enum Error {
     TestRun {
         /// Length of the packet.
         bytes: usize,
-        /// Why.
+        /// The kernel's error.
         #[source]
         source: Box<aya::programs::ProgramError>,
     },
@@ -144,7 +144,7 @@ impl Error {
     }
 }
 
-/// What to do about a refusal, wherever in the chain of causes it stands.
+/// What to do about a refusal. The error number may be anywhere in the chain of causes.
 fn needs(error: &(dyn StdError + 'static)) -> &'static str {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -171,7 +171,7 @@ fn occupant(id: Option<u32>) -> String {
 fn attach_advice(error: &io::Error, interface: &str) -> String {
     match error.raw_os_error() {
         Some(libc::ERANGE) => format!(
-            "its MTU is larger than the driver's XDP takes; lower it with \
+            "its MTU is larger than the driver's XDP supports; lower it with \
              `ip link set dev {interface} mtu 3498`"
         ),
         Some(libc::ENOSPC) => format!(
@@ -180,12 +180,14 @@ fn attach_advice(error: &io::Error, interface: &str) -> String {
         ),
         Some(libc::ENODEV) => "there is no such interface in this network namespace".to_owned(),
         Some(libc::EPERM | libc::EACCES) => {
-            "it takes CAP_BPF and CAP_NET_ADMIN; run as root".to_owned()
+            "this needs CAP_BPF and CAP_NET_ADMIN; run as root".to_owned()
         }
-        Some(libc::EINVAL) => "the kernel does not take XDP here; it must be Linux 5.18 or newer, \
-                               and the interface no member of a bond or a team"
-            .to_owned(),
+        Some(libc::EINVAL) => {
+            "the kernel does not support XDP here; it must be Linux 5.18 or newer, \
+                               and the interface must not be a member of a bond or a team"
+                .to_owned()
+        }
         Some(libc::EOPNOTSUPP) => "neither the driver nor the kernel can run XDP on it".to_owned(),
-        _ => "see the cause; `privatelink doctor` checks interfaces".to_owned(),
+        _ => "the kernel refuses".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
-//! What the kernel says about an open BPF object, from `/proc/self/fdinfo`.
+//! What the kernel reports about an open BPF object in `/proc/self/fdinfo`.
 //!
-//! One text tells the kind of the object and all that is needed of it; of bpf(2) one would have
-//! to know the kind before asking.
+//! The file holds the kind of the object and everything that is needed of it; a request by bpf(2)
+//! would have to know the kind first.
 
 use std::{
     fs, io,
@@ -19,16 +19,16 @@ pub(super) enum Object {
     Program(u32),
     /// A program's attachment to an interface, which is 0 once the interface is gone.
     XdpLink {
-        /// The interface.
+        /// Index of the interface.
         ifindex: u32,
         /// Id of the program.
         program: u32,
     },
-    /// Something else.
+    /// An object of a kind that privatelink does not use.
     Other,
 }
 
-/// What must agree before a map may be used as another.
+/// What has to be equal before one map may be used in place of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     /// Number of the map's type.
@@ -44,7 +44,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Says in which way `self` differs from `wanted`.
+    /// The first difference from `wanted`, in words.
     pub(super) fn difference(&self, wanted: &Self) -> Option<String> {
         let fields = [
             ("type", self.kind, wanted.kind),

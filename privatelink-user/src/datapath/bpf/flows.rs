@@ -31,8 +31,8 @@ impl FlowTable {
         unsafe { std::slice::from_raw_parts(base.cast().as_ptr(), count) }
     }
 
-    /// Copies of the slots of these regions that are in use. One that changes hands meanwhile is
-    /// left out.
+    /// Copies of the slots of these regions that are in use. A slot that another flow gets while it
+    /// is copied is left out.
     pub(super) fn live(&self, regions: Vec<u32>) -> impl Iterator<Item = Flow> {
         let mut regions = regions.into_iter();
         let slots = std::iter::from_fn(move || {
@@ -47,13 +47,13 @@ impl FlowTable {
     }
 }
 
-/// Whether two looks at a slot saw the same flow, which may have come further meanwhile.
+/// Whether two reads of a slot saw the same flow, whose phase may have changed in between.
 fn same_flow(before: u32, after: u32) -> bool {
     const WHOSE: u32 = word::LIFE | word::REVERSE | word::PROTOCOL;
     before & WHOSE == after & WHOSE
 }
 
-/// Length of the kernel's jiffy in nanoseconds: what its coarse clocks say of their resolution.
+/// Length of the kernel's jiffy in nanoseconds: the resolution of its coarse clocks.
 pub(super) fn jiffy_nanos() -> io::Result<u32> {
     let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: it writes the resolution to where it is told.

@@ -1,4 +1,4 @@
-//! A datapath as if no packet had come yet, or none of some endpoints and targets.
+//! Resetting a datapath, or the counters of some endpoints and targets.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ use privatelink_common::{
 use super::{error::Error, loaded::Datapath, maps::Maps};
 
 impl Datapath {
-    /// Empties the flow table, the table of fragments, and what was counted, the latter for these
-    /// endpoints and targets. For tests, which need not load the programs again; packets must not pass
+    /// Empties the flow table, the table of fragments, and the counters of these endpoints and
+    /// targets. For tests, so that they need not load the programs again; no packet may pass
     /// meanwhile.
     ///
     /// # Errors
@@ -37,8 +37,8 @@ impl Datapath {
         Ok(())
     }
 
-    /// Empties the counters of these endpoints and targets: their indices are about to stand for
-    /// others.
+    /// Zeroes the counters of these endpoints and targets, because their indices are about to be
+    /// reused for others.
     ///
     /// # Errors
     /// When a map cannot be written.

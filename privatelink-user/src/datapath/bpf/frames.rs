@@ -1,4 +1,4 @@
-//! Frames that the daemon itself sends.
+//! A socket for the frames that the daemon itself sends.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ impl FrameSender {
     /// When the process lacks CAP_NET_RAW.
     pub fn open() -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        // Protocol zero: nothing is received.
+        // With protocol zero the kernel queues no received frames for this socket.
         Ok(Self(socket(AddressFamily::Packet, SockType::Raw, flags, None)?))
     }
 

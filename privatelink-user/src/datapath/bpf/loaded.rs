@@ -58,13 +58,13 @@ pub struct Datapath {
     pub(super) links: Mutex<BTreeMap<u32, OwnedFd>>,
 }
 
-/// A pin directory that is ours as long as this lives.
+/// A pin directory that is locked until this is dropped.
 pub(super) struct Held {
     pub(super) pins: Pins,
     _lock: Flock<File>,
 }
 
-/// What the kernel demands of a packet to run a program on.
+/// The kernel runs a program on no shorter packet.
 const SMALLEST_FRAME: usize = 14;
 
 impl Datapath {
@@ -73,9 +73,8 @@ impl Datapath {
     /// they have until [`attach`](Self::attach).
     ///
     /// # Errors
-    /// When the directory is not on a BPF file system, holds something of somebody else or is in
-    /// use, or when the kernel does not take the object; in all of these cases nothing that was
-    /// pinned has changed.
+    /// When the directory is not on a BPF file system, holds an object of another program or is in
+    /// use, or when the kernel refuses the object; nothing that was pinned has changed then.
     pub fn open(pin_dir: &Path, max_flows: u32) -> Result<(Self, Adoption), Error> {
         let pins = Pins::at(pin_dir);
         let lock = pins.prepare()?;
@@ -100,22 +99,22 @@ impl Datapath {
     }
 
     /// Loads the programs with maps of their own that vanish with the result; for measurements
-    /// and tests. Without `keys`, the hash gets keys that nobody can guess. However many ICMP errors
-    /// they answer with: tests ask faster than the senders of a network.
+    /// and tests. Without `keys`, the hash gets random keys. The rate of ICMP errors is not
+    /// limited, because tests cause more of them than a network does.
     ///
     /// # Errors
-    /// When the kernel does not take the object.
+    /// When the kernel refuses the object.
     pub fn unpinned(max_flows: u32, keys: Option<[u32; HashKeys::LEN]>) -> Result<Self, Error> {
         let settings = Settings::new(regions_for(max_flows), keys.map(HashKeys))
             .map_err(Error::load("keys of the hash"))?;
         Self::load(&settings, None)
     }
 
-    /// Takes everything off the interfaces and out of `pin_dir`, and removes that. Needs no
-    /// daemon and no object; what is gone already is no failure.
+    /// Detaches everything, unpins it and removes `pin_dir`. Needs no daemon and no object; what is
+    /// gone already is not an error.
     ///
     /// # Errors
-    /// When the kernel refuses, or when something of somebody else remains in the directory.
+    /// When the kernel refuses, or when an object of another program remains in the directory.
     pub fn down(pin_dir: &Path) -> Result<(), Error> {
         Pins::at(pin_dir).remove_all()
     }
@@ -123,18 +122,18 @@ impl Datapath {
     /// The time as the programs see it, in ticks: what [`Flow::last_seen`] is compared with.
     ///
     /// # Errors
-    /// When the kernel does not run the program that tells it.
+    /// When the kernel does not run the program that reads the clock.
     ///
     /// [`Flow::last_seen`]: privatelink_common::flow::Flow::last_seen
     pub fn now_ticks(&self) -> Result<u32, Error> {
         self.run_classifier(CLOCK_PROGRAM, &[0; SMALLEST_FRAME])
     }
 
-    /// Ends the flows of some regions of the flow table that have been silent for too long, or may
-    /// not go on; returns them. Regions beyond the last are none.
+    /// Ends those flows of some regions of the flow table that have been idle for too long or may
+    /// not continue, and returns them. Regions beyond the last are ignored.
     ///
     /// # Errors
-    /// When the kernel does not run the program that does it.
+    /// When the kernel does not run the program that sweeps.
     pub fn sweep(&self, first: u32, regions: u32) -> Result<Vec<End>, Error> {
         let mut packet = [0; SWEEP_RANGE + 8];
         packet[SWEEP_RANGE..][..4].copy_from_slice(&first.to_ne_bytes());
@@ -143,12 +142,12 @@ impl Datapath {
         Ok(self.ends())
     }
 
-    /// What the sweeps have ended and nobody has taken yet.
+    /// Takes the ends of flows that sweeps have put into the ring.
     pub(super) fn ends(&self) -> Vec<End> {
         drain(&self.ends)
     }
 
-    /// Flows that were refused since this was asked last, as far as they are told.
+    /// Takes the refused flows that the programs have reported since the last call.
     pub fn refusals(&self) -> Vec<RefusedFlow> {
         drain(&self.refusals)
     }
@@ -180,12 +179,12 @@ impl Datapath {
         &self.reader
     }
 
-    /// The XDP program, for those who run it themselves.
+    /// The XDP program, for callers that run it themselves.
     pub fn program_fd(&self) -> BorrowedFd<'_> {
         self.program.as_fd()
     }
 
-    /// Runs the program `repeat` times on a packet that comes in on an interface of the calling
+    /// Runs the program `repeat` times on a packet that arrives on an interface of the calling
     /// thread's network namespace, and returns its verdict and the packet after the last run.
     ///
     /// # Errors
@@ -259,8 +258,8 @@ impl Datapath {
         })
     }
 
-    /// Pins what is not pinned yet. The settings go first and come last: if the daemon dies in
-    /// between, the next one finds maps of an unknown version and replaces them.
+    /// Pins what is not pinned yet. The settings are unpinned first and pinned last: if the daemon
+    /// dies in between, the next one finds maps of an unknown version and replaces them.
     fn pin(
         &self,
         pins: &Pins,
@@ -292,7 +291,7 @@ impl Datapath {
     }
 }
 
-/// Takes whatever stands in a ring.
+/// Empties a ring.
 fn drain<R: FromBytes>(ring: &Mutex<RingBuf<MapData>>) -> Vec<R> {
     let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
     let mut records = Vec::new();

@@ -1,4 +1,4 @@
-//! Arrays of the kernel in this process's memory: reading an entry takes no system call.
+//! Arrays of the kernel in this process's memory, so that reading an entry needs no system call.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use aya::{Pod, maps::MapData};
 use aya_obj::generated::BPF_F_MMAPABLE;
 use zerocopy::FromBytes;
 
-/// The kernel starts each value of an array at a multiple of this.
+/// The kernel aligns each value of an array to this.
 const ALIGNMENT: usize = 8;
 
 /// The values of an array, mapped for reading.

@@ -32,7 +32,7 @@ impl Maps {
         self.0.get(name).ok_or(StoreError::Missing { map: name })
     }
 
-    /// Makes `program` a later stage.
+    /// Enters `program` as a later stage, for tail calls.
     pub(super) fn enter_stage(&self, stage: Stage, program: &ProgramFd) -> Result<(), Error> {
         let stages = Map::from_map_data(self.duplicate(maps::STAGES)?);
         stages
@@ -69,8 +69,8 @@ fn data(map: Map) -> Option<MapData> {
     }
 }
 
-/// The maps that a new program may take over from the one before. Not so the programs of the later
-/// stages: each program calls its own.
+/// The maps that a new program may adopt from the one before. The map of the later stages is not
+/// among them: each program calls its own.
 pub(super) fn adoptable() -> impl Iterator<Item = &'static str> {
     maps::ALL.iter().copied().filter(|map| *map != maps::STAGES)
 }
@@ -97,7 +97,7 @@ pub(super) fn shapes(object: &[u8], regions: u32) -> Result<BTreeMap<&'static st
     Ok(shapes)
 }
 
-/// The maps whose number of entries is chosen when they are made, and that number.
+/// The maps whose number of entries depends on the configuration, and that number.
 pub(super) fn sized(regions: u32) -> [(&'static str, u32); 2] {
     [(maps::SLOTS, regions.saturating_mul(REGION_SLOTS)), (maps::REGIONS, regions)]
 }

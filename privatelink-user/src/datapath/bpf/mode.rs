@@ -5,9 +5,9 @@ use std::fmt;
 /// Where in the kernel the program runs on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// In the driver.
+    /// In the driver, before the kernel allocates a buffer.
     Native,
-    /// In the network stack, since the driver cannot: several times slower.
+    /// In the network stack, because the driver has no XDP: several times slower.
     Generic,
 }
 

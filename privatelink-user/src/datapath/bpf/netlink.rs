@@ -1,7 +1,7 @@
 //! Asks the kernel which XDP program an interface has.
 //!
-//! A link knows its interface but not its mode; only netlink tells that, also for programs that
-//! an earlier daemon or somebody else attached.
+//! A BPF link reports its interface but not its mode; netlink reports that, also for programs that
+//! an earlier daemon or another program attached.
 
 use std::{io, os::fd::AsRawFd};
 
@@ -16,7 +16,7 @@ use nix::sys::socket::{
 
 use super::mode::Mode;
 
-/// More than any answer about one interface is long.
+/// Room for the answer about one interface; the kernel's is a few KiB long.
 const ANSWER: usize = 64 * 1024;
 
 /// The XDP program of an interface.
@@ -24,7 +24,7 @@ const ANSWER: usize = 64 * 1024;
 pub(super) struct Occupant {
     /// Where it runs, if one does.
     pub mode: Option<Mode>,
-    /// Its id.
+    /// Id of the program.
     pub program: Option<u32>,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn occupant(ifindex: u32) -> io::Result<Occupant> {
     if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = answer.payload {
         return Ok(of(&link));
     }
-    Err(io::Error::other("the kernel answers something else"))
+    Err(io::Error::other("unexpected answer to a request for an interface"))
 }
 
 fn of(link: &LinkMessage) -> Occupant {

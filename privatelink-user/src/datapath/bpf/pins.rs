@@ -5,7 +5,7 @@
 //! - `links`: one attachment per interface, by interface index. An index does not change with the
 //!   name, and the kernel says which interface a link is on, so a reused index cannot be mistaken
 //!   for the interface that was.
-//! - `stages`: the map through which a program calls its second stage, by the id of the program.
+//! - `stages`: the map through which a program calls its later stages, by the id of the program.
 //!   The kernel empties such a map when its last pin and descriptor go, so each stays until no
 //!   interface runs its program any more.
 
@@ -37,7 +37,7 @@ use super::{
 const LINKS: &str = "links";
 /// The directory of the later stages.
 const STAGES: &str = "stages";
-/// The kernel keeps this much of a map's name.
+/// The kernel truncates a map's name to this length.
 const NAME_LENGTH: usize = 15;
 
 /// The programs, by the names of their pins.
@@ -54,11 +54,11 @@ pub(super) struct Pins {
 /// What a pin directory holds.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    /// Our maps.
+    /// The maps of privatelink.
     pub maps: BTreeMap<&'static str, Shape>,
     /// What the flow table was made with.
     pub settings: Option<Settings>,
-    /// What is not ours, and what it is.
+    /// Objects of other programs, and what they are.
     pub foreign: Vec<(PathBuf, &'static str)>,
 }
 
@@ -79,7 +79,7 @@ impl Pins {
         Self { root: root.to_owned() }
     }
 
-    /// Makes the directory, and keeps other daemons out of it for as long as the result lives.
+    /// Creates the directory, and locks it until the result is dropped.
     pub(super) fn prepare(&self) -> Result<Flock<fs::File>, Error> {
         let mut ancestors = self.root.ancestors();
         let existing = ancestors.find(|path| path.exists()).unwrap_or(Path::new("/"));
@@ -158,7 +158,7 @@ impl Pins {
         links.iter().filter(|link| link.ifindex == 0).try_for_each(PinnedLink::remove)
     }
 
-    /// Lets go of the second stages of programs that no interface runs, but for `current`.
+    /// Unpins the later stages of programs that no interface runs, except those of `current`.
     pub(super) fn retire_stages(&self, current: Option<u32>) -> Result<(), Error> {
         let links = self.links()?;
         let is_used = |id| current == Some(id) || links.iter().any(|link| link.program == id);
@@ -170,7 +170,7 @@ impl Pins {
         Ok(())
     }
 
-    /// Takes everything of ours off the interfaces and out of the file system.
+    /// Detaches and unpins everything of privatelink.
     pub(super) fn remove_all(&self) -> Result<(), Error> {
         if !self.root.exists() {
             return Ok(());
@@ -194,7 +194,7 @@ impl Pins {
                 .map_err(Error::path("remove", &directory))?;
         }
         match absent_is_fine(fs::remove_dir(&self.root)) {
-            // Made by root for a daemon that is not: it stays, and is empty.
+            // Root has made it for a daemon of another user: it stays, empty.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
             done => done.map_err(Error::path("remove", &self.root)),
         }
@@ -210,7 +210,7 @@ impl Pins {
         self.path(LINKS).join(ifindex.to_string())
     }
 
-    /// Where the second stage of a program is pinned.
+    /// Where the map of a program's later stages is pinned.
     pub(super) fn stage_path(&self, program: u32) -> PathBuf {
         self.path(STAGES).join(program.to_string())
     }
@@ -221,9 +221,9 @@ impl PinnedLink {
     pub(super) fn remove(&self) -> Result<(), Error> {
         if self.ifindex != 0 {
             let ifindex = self.ifindex;
-            // Removing the file alone would detach some time later.
+            // Removing the file alone would detach only once the last descriptor is closed.
             match sys::detach_link(self.link.as_fd()) {
-                // The interface went in the meantime.
+                // The interface was removed in the meantime.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
                 done => done.map_err(|source| Error::Detach { ifindex, source })?,
             }
@@ -255,7 +255,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, Error> {
         .map_err(Error::path("read", directory))
 }
 
-/// Opens a pin; `None` if it is nothing of BPF.
+/// Opens a pin; `None` if it is not a BPF object.
 fn open(path: &Path) -> Result<Option<(OwnedFd, Object)>, Error> {
     match sys::open(path) {
         Ok(fd) => {
@@ -282,7 +282,7 @@ fn number_of(path: &Path) -> Option<u32> {
 
 fn describe(found: Option<(OwnedFd, Object)>) -> &'static str {
     match found {
-        None => "no pinned object",
+        None => "not a pinned BPF object",
         Some((_, Object::Map(_))) => "a map of another name",
         Some((_, Object::Program(_))) => "a program",
         Some((_, Object::XdpLink { .. })) => "an attachment",

@@ -1,4 +1,4 @@
-//! What the programs count, and the flows that they hold.
+//! Reading the counters and the flow table.
 
 use std::{collections::BTreeMap, io};
 
@@ -11,7 +11,7 @@ use privatelink_common::{
 
 use super::{batch, error::Error, flows::FlowTable, mapping::Mapping, maps::Maps};
 
-/// Reads counters and flows. Threads may share it: no packet and no other thread waits for it.
+/// Reads counters and flows. Threads may share it: it takes no lock, and no packet waits for it.
 #[derive(Debug)]
 pub struct Reader {
     endpoints: MapData,
@@ -42,7 +42,7 @@ impl Reader {
         })
     }
 
-    /// What went through endpoints, over all CPUs, in the order of `endpoints`.
+    /// The counters of endpoints, summed over all CPUs, in the order of `endpoints`.
     ///
     /// # Errors
     /// When an index is out of range, or the map cannot be read.
@@ -56,7 +56,7 @@ impl Reader {
         meters.map(|meter: Option<Meter>| meter.map_or(0, |meter| meter.flows.into())).collect()
     }
 
-    /// How targets do, over all CPUs, in the order of `targets`.
+    /// The counters of targets, summed over all CPUs, in the order of `targets`.
     ///
     /// # Errors
     /// When an index is out of range, or the map cannot be read.
@@ -79,7 +79,7 @@ impl Reader {
         Ok(drops)
     }
 
-    /// How many flows ended without the daemon being told, since it did not listen.
+    /// How many flow ends the daemon did not get because the ring was full.
     ///
     /// # Errors
     /// When the map cannot be read.
@@ -88,7 +88,7 @@ impl Reader {
         Ok(lost.into_iter().sum())
     }
 
-    /// How many refused flows the daemon was not told of, since they were too many.
+    /// How many refused flows were not reported to the daemon because of the rate limit.
     ///
     /// # Errors
     /// When the map cannot be read.
@@ -96,7 +96,7 @@ impl Reader {
         left_out(&self.sampling, 1)
     }
 
-    /// How many ICMP errors senders were not told, since they were too many.
+    /// How many ICMP errors were not sent because of the rate limit.
     ///
     /// # Errors
     /// When the map cannot be read.
@@ -114,9 +114,9 @@ impl Reader {
         Ok(Reason::ALL.iter().copied().zip(sums).collect())
     }
 
-    /// Copies of all live slots: each flow comes twice, once per direction.
+    /// Copies of all live slots: each flow is in two of them, one per direction.
     ///
-    /// Their ages are the difference between [`Datapath::now_ticks`](super::Datapath::now_ticks) and [`Flow::last_seen`].
+    /// Their age is the difference between [`Datapath::now_ticks`](super::Datapath::now_ticks) and [`Flow::last_seen`].
     pub fn flows(&self) -> impl Iterator<Item = Flow> {
         let every = || (0..self.flow_table.regions()).collect();
         self.flow_table.live(self.regions_in_use().unwrap_or_else(|_| every()))
@@ -150,7 +150,7 @@ const COUNTERS: &str = "the counters";
 const DROPS: &str = "the drop counters";
 const FLOW_TABLE: &str = "the flow table";
 
-/// What all CPUs have left out, of a map of [`Sampling`]s.
+/// What all CPUs have left out, according to a map of [`Sampling`]s.
 fn left_out(map: &MapData, entries: usize) -> Result<u64, Error> {
     let mut left_out = 0;
     batch::for_each_of(map, entries, |_: u32, cpus: &[Sampling]| {

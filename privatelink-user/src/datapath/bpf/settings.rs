@@ -1,4 +1,4 @@
-//! What a flow table was made with, and whether pinned maps can be adopted.
+//! The parameters of a flow table, and whether pinned maps can be adopted.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use privatelink_common::{LAYOUT_VERSION, hash::HashKeys, maps};
 
 use super::{error::Error, fdinfo::Shape};
 
-/// Name of the map that holds them: the daemon's own, no program reads it.
+/// Name of the map that holds them. Only the daemon uses it; no program reads it.
 pub(super) const NAME: &str = "SETTINGS";
 
 const WORDS: usize = 2 + HashKeys::LEN;
@@ -32,18 +32,20 @@ const SHAPE: Shape = Shape {
 /// The maps that are the flow table together: one cannot be replaced without the other.
 const FLOW_TABLE: [&str; 3] = [maps::SLOTS, maps::REGIONS, maps::METERS];
 
-/// What the flow table was made with. The keys place the flows, so they live as long as it does.
+/// The parameters of the flow table. The keys decide where flows are stored, so they live as long
+/// as the table does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     version: u32,
     /// How many regions it has.
     pub regions: u32,
-    /// Where its flows are placed.
+    /// Keys of the hash that finds the slots of flows.
     pub keys: HashKeys,
 }
 
 impl Settings {
-    /// Settings of a new table with `keys`, or with keys that nobody can guess.
+    /// Settings of a new table with `keys`, or else with random keys: a client that knew them could
+    /// fill one region with its flows.
     pub(super) fn new(regions: u32, keys: Option<HashKeys>) -> io::Result<Self> {
         let keys = match keys {
             Some(keys) => keys,
@@ -52,7 +54,7 @@ impl Settings {
         Ok(Self { version: LAYOUT_VERSION, regions, keys })
     }
 
-    /// Reads a pinned map; `None` if it never held settings of a kind that we know.
+    /// Reads a pinned map; `None` if it is not a map of settings.
     pub(super) fn read(fd: OwnedFd, shape: &Shape) -> Option<Self> {
         if *shape != SHAPE {
             return None;
@@ -63,7 +65,7 @@ impl Settings {
         Some(Self { version, regions, keys: HashKeys(keys) })
     }
 
-    /// Keeps them at `path`. The map appears there when it is complete.
+    /// Pins them at `path`. The map is filled before it is pinned, so it never appears half written.
     pub(super) fn pin(&self, path: &Path) -> Result<(), Error> {
         let shape = aya_obj::Map::new_from_params(
             SHAPE.kind,
@@ -95,17 +97,17 @@ fn random_keys() -> io::Result<HashKeys> {
     Ok(HashKeys(keys))
 }
 
-/// What became of the maps that were pinned.
+/// What happened to the maps that were pinned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adoption {
-    /// Maps that go on being used, with what they hold.
+    /// Maps that stay in use, with their content.
     pub kept: Vec<&'static str>,
     /// Maps that were replaced by empty ones, and why.
     pub replaced: BTreeMap<&'static str, String>,
 }
 
 impl Adoption {
-    /// Whether there was nothing to adopt.
+    /// Whether no maps were pinned.
     pub fn is_fresh(&self) -> bool {
         self.kept.is_empty() && self.replaced.is_empty()
     }
@@ -149,7 +151,7 @@ impl Adoption {
         adoption
     }
 
-    /// Whether the flow table that was pinned, and so its keys, go on being used.
+    /// Whether the flow table that was pinned stays in use, and its keys with it.
     pub(super) fn keeps_flows(&self) -> bool {
         FLOW_TABLE.iter().all(|map| self.kept.contains(map))
     }

@@ -1,7 +1,7 @@
-//! The calls of bpf(2) that the loader library lacks or does otherwise.
+//! The calls of bpf(2) that the loader library lacks or makes in another way.
 //!
-//! Its way of attaching falls back to netlink when the kernel says EINVAL, which leaves a program
-//! on the interface that cannot be pinned; it has neither batches nor detaching.
+//! When the kernel answers EINVAL, the library falls back to attaching by netlink, which leaves a
+//! program on the interface that cannot be pinned; it has neither batches nor a forced detach.
 
 use std::{
     ffi::CString,
@@ -72,19 +72,21 @@ struct LookupBatch {
 /// The kernel rounds the size of each CPU's value up to a multiple of this.
 const PER_CPU_ALIGNMENT: usize = 8;
 
-/// Waits until every program that runs now, on whatever CPU, has ended and handed on its packet.
+/// Waits until every program that is running now, on any CPU, has finished with its packet.
 ///
-/// What it read from a map before the map was written is then of no consequence any more.
+/// A program runs within an RCU read-side section, and this kind of membarrier waits for a grace
+/// period of RCU. So no program can use afterwards what it read from a map before the call.
 pub fn quiesce() {
     // SAFETY: the call takes two numbers and a third that this command ignores.
     let waited = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if waited != 0 {
-        // A kernel without timer ticks on some CPUs refuses; no program runs for so long.
+        // A kernel with tickless CPUs (nohz_full) refuses. Programs finish within microseconds, so
+        // a fixed wait is long enough there.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Opens what is pinned at `path`: a map, a program or a link.
+/// Opens the map, program or link that is pinned at `path`.
 pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let mut arguments = PathArguments { pathname: name.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
@@ -93,7 +95,7 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     owned(fd)
 }
 
-/// Makes `object` visible at `path`, which keeps it alive.
+/// Pins `object` at `path`, which keeps it alive.
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let mut arguments =
@@ -122,7 +124,7 @@ pub(super) fn create_link(
     owned(fd)
 }
 
-/// Puts another program in the place of a link's, between two packets.
+/// Replaces the program of a link; no packet passes without one.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut arguments = LinkUpdate {
         link_fd: number(link),
@@ -134,7 +136,7 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     unsafe { call(bpf_cmd::BPF_LINK_UPDATE, &mut arguments) }.map(drop)
 }
 
-/// Takes a link off its interface at once, whoever else holds it.
+/// Detaches a link from its interface at once, even if other descriptors or pins hold it.
 pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
     let mut arguments = LinkDetach { link_fd: number(link) };
     // SAFETY: these arguments hold no address.
@@ -152,8 +154,8 @@ pub(super) fn values_per_key(map: &MapData) -> io::Result<usize> {
 
 /// Reads the next entries of a map into the two slices, from where `position` says.
 ///
-/// Returns how many keys were read, and whether there are more. `ENOSPC`: the slices are too short for
-/// the next bucket of a hash.
+/// Returns how many keys were read, and whether there are more. The error `ENOSPC` means that the
+/// slices are too short for the next bucket of a hash.
 pub(super) fn lookup_batch<K: Pod + FromBytes, V: Pod + FromBytes>(
     map: &MapData,
     position: &mut Option<u32>,
@@ -183,7 +185,8 @@ pub(super) fn lookup_batch<K: Pod + FromBytes, V: Pod + FromBytes>(
         flags: 0,
     };
     // SAFETY: the slices hold `count` entries of the sizes that were checked above, with as many
-    // values as the kernel writes for each, any bytes are valid in them, and the positions are the four bytes that arrays and hashes use.
+    // values as the kernel writes for each, any bytes are valid in them, and the positions are the
+    // four bytes that arrays and hashes use.
     let done = unsafe { call(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut arguments) };
     let more = match done {
         Ok(_) => true,
@@ -211,11 +214,11 @@ unsafe fn call<A: IntoBytes + FromBytes>(
 
 fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the call has just returned it, so nobody else owns it.
+    // SAFETY: the call has just returned it, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A descriptor as bpf(2) spells it.
+/// A descriptor as bpf(2) expects it.
 fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }

@@ -1,9 +1,9 @@
-//! Tells a network where the gateway's addresses are, before anybody asks.
+//! Announces the gateway's addresses to a network.
 //!
-//! Hosts ask once, and then remember the Ethernet address for as long as it seems to work. So
-//! when an address is first served, or its interface has another Ethernet address than before,
-//! everybody on the link is told: by an ARP announcement (RFC 5227), or by an unsolicited
-//! neighbour advertisement (RFC 4861).
+//! Hosts resolve an address once, and then remember the Ethernet address for as long as it seems
+//! to work. So when an address is first served, or its interface has another Ethernet address than
+//! before, the gateway announces it to all hosts on the link: by an ARP announcement (RFC 5227),
+//! or by an unsolicited neighbour advertisement (RFC 4861).
 
 use std::{
     collections::BTreeMap,
@@ -15,18 +15,18 @@ use privatelink_common::Mac;
 
 use crate::{datapath::tables::Tables, host::HostFacts};
 
-/// Both addresses of an Ethernet header; a tag follows them.
+/// Length of both addresses of an Ethernet header; a tag follows them.
 const MACS: usize = 12;
-/// The type of a tagged frame.
+/// EtherType of a tagged frame.
 const TAGGED: [u8; 2] = [0x81, 0];
 const BROADCAST: Mac = [0xff; 6];
 /// The group of all nodes on a link, and its Ethernet address.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
-/// A neighbour message from farther away than the link is ignored.
+/// Hosts ignore a neighbour message with another hop limit: it may come from beyond the link.
 const ON_LINK: u8 = 255;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-/// What is told takes the place of what was known.
+/// The override flag: hosts replace the address that they know.
 const OVERRIDE: [u8; 4] = [0x20, 0, 0, 0];
 /// The option with the sender's Ethernet address, and its length in units of eight bytes.
 const TARGET_LINK_ADDRESS: [u8; 2] = [2, 1];
@@ -38,7 +38,7 @@ pub type ServedAddresses = BTreeMap<(u32, u16, IpAddr), Mac>;
 /// The addresses that these maps serve, on interfaces that are up.
 pub fn served_addresses(tables: &Tables, facts: &HostFacts) -> ServedAddresses {
     let is_up = |ifindex: &u32| facts.link_at(*ifindex).is_some_and(|link| link.up);
-    // What stands there is the index + 1.
+    // The map holds the index + 1, because an absent entry of an array reads as 0.
     let untagged = tables
         .attachments
         .iter()
@@ -54,7 +54,7 @@ pub fn served_addresses(tables: &Tables, facts: &HostFacts) -> ServedAddresses {
     locals.collect()
 }
 
-/// The frame that tells a network of an address, on a VLAN unless that is zero.
+/// The frame that announces an address, tagged unless `vlan` is zero.
 pub fn frame(mac: Mac, vlan: u16, address: IpAddr) -> Vec<u8> {
     let mut frame = match address {
         IpAddr::V4(v4) => arp(mac, v4),
@@ -81,7 +81,7 @@ fn advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
     let packet = PacketBuilder::ethernet2(mac, ALL_NODES_MAC)
         .ipv6(address.octets(), ALL_NODES.octets(), ON_LINK)
         .icmpv6_raw(NEIGHBOUR_ADVERTISEMENT, 0, OVERRIDE);
-    // A vector takes whatever is written.
+    // Writing to a vector cannot fail.
     let _ = packet.write(&mut frame, &payload);
     frame
 }

@@ -1,10 +1,9 @@
-//! Tells both ends of a flow that the gateway has ended it.
+//! Notifies both ends of a TCP flow that the gateway has ended it.
 //!
-//! A reset counts only with the sequence number that its receiver expects, and the datapath does
-//! not keep those. So each end is asked instead: it gets an acknowledgment that lies outside of
-//! its window, which it has to answer with one that says where it stands (RFC 9293, section
-//! 3.10.7.4). That answer belongs to no flow any more, and the datapath replies with a reset that
-//! fits.
+//! A receiver accepts a reset only with the sequence number that it expects, and the datapath does
+//! not keep those. So each end gets an acknowledgment outside of its window instead. It has to
+//! answer that with one that holds its own numbers (RFC 9293, section 3.10.7.4). By then the
+//! answer belongs to no flow, and the datapath replies to it with a reset that fits.
 
 use etherparse::PacketBuilder;
 use privatelink_common::{
@@ -13,20 +12,21 @@ use privatelink_common::{
 };
 use std::net::{IpAddr, SocketAddr};
 
-/// Two sequence numbers of which one at most is within a window: half of all numbers apart.
+/// Two sequence numbers, half of all numbers apart, so that at most one of them is within the
+/// receiver's window.
 const SEQUENCES: [u32; 2] = [0, 1 << 31];
 
-/// A frame and the interface that it goes out of.
+/// An acknowledgment that its receiver has to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChallengeAck {
-    /// Index of the interface.
+    /// Index of the interface to send on.
     pub ifindex: u32,
-    /// The whole frame.
+    /// The Ethernet frame with its headers.
     pub frame: Vec<u8>,
 }
 
-/// What to send when a flow has ended; nothing for flows that ended by themselves or that were
-/// never established, and where the provider wants refused consumers left in silence.
+/// What to send when a flow has ended. Nothing for flows that were closed by their ends or never
+/// established, nor where the provider wants refused consumers to get no answer.
 pub fn for_end(end: &End) -> Vec<ChallengeAck> {
     if end.flow.protocol() != TCP || !is_cut(end) {
         return Vec::new();
@@ -59,7 +59,7 @@ pub fn for_end(end: &End) -> Vec<ChallengeAck> {
         .collect()
 }
 
-/// Whether both ends take the flow for one that goes on, and may know that it does not.
+/// Whether both ends think that the flow goes on, and may learn that it does not.
 fn is_cut(end: &End) -> bool {
     let alive = matches!(Phase::of(end.flow.word), Phase::Established | Phase::HalfClosed)
         && matches!(Phase::of(end.word_out), Phase::Established | Phase::HalfClosed)
@@ -78,7 +78,7 @@ struct Leg {
     to: SocketAddr,
 }
 
-/// How far a packet may go that says it comes from the other end.
+/// Hop limit of the frames: the usual initial value, as if the other end had sent them.
 const HOPS: u8 = 64;
 
 impl Leg {

@@ -1,8 +1,8 @@
-//! Connections: the relation of an endpoint to its service, and who decided what about it.
+//! Connections: the relation of an endpoint to its service, and the decisions about it.
 //!
-//! What the files say are [`Rules`], what people say are [`Decision`]s, and time passes: from
-//! these three a connection's [`Standing`] follows, and from that what packets meet. Nothing here
-//! reads a clock or a file.
+//! The configuration gives [`Rules`], people make [`Decision`]s, and time passes: a connection's
+//! [`Standing`] follows from these three, and the admission of its packets follows from that.
+//! Nothing here reads a clock or a file.
 
 mod rules;
 mod standing;
@@ -26,7 +26,7 @@ pub const HISTORY: usize = 100;
 /// Every connection, by the name of its endpoint.
 pub type Connections = BTreeMap<Name, Connection>;
 
-/// Between whom a connection is. If any of them changes, it is another connection.
+/// The parties of a connection. If any of them changes, it is another connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parties {
     /// The service.
@@ -51,7 +51,7 @@ impl Parties {
     }
 }
 
-/// Who had a connection come to stand elsewhere.
+/// Who caused a change of standing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Author {
@@ -76,38 +76,38 @@ impl fmt::Display for Author {
     }
 }
 
-/// A step in the life of a connection.
+/// A change of a connection's standing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// By whom.
+    /// Who caused it.
     pub by: Author,
-    /// From where; `None` is where it began.
+    /// The standing before; `None` for the first request.
     pub from: Option<Acceptance>,
-    /// To where.
+    /// The standing after.
     pub to: Acceptance,
-    /// When time will end that.
+    /// When the new standing ends by itself.
     pub until: Option<Timestamp>,
-    /// Why.
+    /// The reason that was given, for people.
     pub reason: String,
 }
 
 /// A connection and its history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
-    /// Between whom it is.
+    /// The principals, the service and the network that it connects.
     pub parties: Parties,
-    /// Where it stands.
+    /// Its current standing.
     pub standing: Standing,
-    /// Since when it stands there.
+    /// Since when its acceptance has been the current one.
     pub since: Timestamp,
-    /// How it came there, the latest last.
+    /// The latest changes of its standing, the most recent last.
     pub history: Vec<Transition>,
 }
 
 impl Connection {
-    /// A connection that is asked for now, and what the rules make of that.
+    /// A connection that is requested now, with the rules applied.
     pub fn requested(parties: Parties, rules: &Rules, now: Timestamp) -> Self {
         let standing = Standing::requested(now);
         let mut connection = Self { parties, standing, since: now, history: Vec::new() };
@@ -123,7 +123,7 @@ impl Connection {
         connection
     }
 
-    /// Has rules and time take their course; says whether they did anything.
+    /// Applies rules and time; returns whether they changed anything.
     pub fn settle(&mut self, rules: &Rules, now: Timestamp) -> bool {
         let mut changed = false;
         while let Some((standing, cause)) = self.standing.next(rules, now) {
@@ -133,11 +133,11 @@ impl Connection {
         changed
     }
 
-    /// Carries out a decision.
+    /// Applies a decision.
     ///
     /// # Errors
-    /// When it cannot be made as things stand; nothing is changed then but what
-    /// [`Self::settle`] does.
+    /// When the current standing does not allow it; only [`Self::settle`] has changed anything
+    /// then.
     pub fn decide(
         &mut self,
         decision: Decision,
@@ -153,9 +153,9 @@ impl Connection {
         Ok(())
     }
 
-    /// What packets meet.
+    /// The admission of its packets.
     pub fn admission(&self, rules: &Rules, now: Timestamp) -> Admission {
-        // Time is obeyed even where it could not be written down yet.
+        // A grant that has ended lets no packets pass, even if the disk has not accepted that yet.
         let mut standing = self.standing;
         while let Some((next, _)) = standing.next(rules, now) {
             standing = next;
@@ -163,7 +163,7 @@ impl Connection {
         standing.admission(now)
     }
 
-    /// Why it stands where it does.
+    /// The reason of the latest change.
     pub fn reason(&self) -> &str {
         self.history.last().map_or("", |transition| &transition.reason)
     }
@@ -188,8 +188,8 @@ impl Connection {
     }
 }
 
-/// Brings connections after the configuration and the clock: those of new endpoints are requested,
-/// those of endpoints that are gone are forgotten, and the others settle.
+/// Updates connections to the configuration and the clock: requests those of new endpoints,
+/// forgets those of removed endpoints, and settles the others.
 pub fn follow(connections: &mut Connections, model: &Model, now: Timestamp) {
     connections.retain(|name, _| model.endpoints().contains_key(name));
     for (name, endpoint) in model.endpoints() {
@@ -210,7 +210,7 @@ pub fn follow(connections: &mut Connections, model: &Model, now: Timestamp) {
     }
 }
 
-/// The next moment at which time alone changes what packets of some connection meet.
+/// The next moment at which time alone changes the admission of some connection.
 pub fn deadline(connections: &Connections, model: &Model, now: Timestamp) -> Option<Timestamp> {
     let ends = connections.iter().filter_map(|(name, connection)| {
         let (_, rules) = rules_of(model, model.endpoints().get(name)?)?;

@@ -12,7 +12,7 @@ use crate::{
 pub enum Rule {
     /// It may not connect.
     Disallowed,
-    /// The provider is to be asked.
+    /// The provider has to decide.
     Ask,
     /// It is accepted without asking.
     Unasked,
@@ -21,11 +21,11 @@ pub enum Rule {
 /// What the configuration says about one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Who decides.
+    /// Who decides about a request.
     pub rule: Rule,
     /// How long a request waits for a decision; `None` is forever.
     pub request_expiry: Option<Duration>,
-    /// What becomes of a connection whose principal may not connect any more.
+    /// What happens to a connection whose principal may no longer connect.
     pub on_disallow: OnDisallow,
     /// How long flows go on after the connection has ended.
     pub drain: Option<Duration>,
@@ -54,7 +54,7 @@ impl Rules {
     }
 }
 
-/// The service of an endpoint's connection, and what its rules say about the consumer.
+/// The service of an endpoint's connection, and its rules for the consumer.
 pub fn rules_of<'a>(model: &'a Model, endpoint: &Endpoint) -> Option<(&'a Service, Rules)> {
     let service = model.services().get(&endpoint.service)?;
     let network = model.networks().get(&endpoint.network)?;

@@ -1,4 +1,4 @@
-//! Where a connection stands, and what rules, time and decisions make of that. Pure.
+//! The standing of a connection, and how rules, time and decisions change it. Pure.
 
 use std::{fmt, time::Duration};
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::rules::{Rule, Rules};
 use crate::{model::OnDisallow, timestamp::Timestamp};
 
-/// Where a connection stands.
+/// The standing of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// It waits for the provider's decision.
     Pending {
-        /// Since when.
+        /// When it was requested.
         requested: Timestamp,
     },
     /// Packets pass.
@@ -29,32 +29,32 @@ pub enum Standing {
         /// Until when the flows that it had may go on.
         drain: Option<Timestamp>,
     },
-    /// The grant has ended, or nobody decided about the request in time.
+    /// The grant has ended, or the request was not decided in time.
     Expired {
         /// Until when the flows that it had may go on.
         drain: Option<Timestamp>,
     },
 }
 
-/// Where a connection stands, in one word.
+/// The standing of a connection in one word, as the API and lists show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Acceptance {
-    /// Nobody has decided yet.
+    /// The provider has not decided yet.
     #[serde(rename = "pending-acceptance")]
     Pending,
-    /// Accepted.
+    /// Accepted: packets pass.
     #[serde(rename = "available")]
     Available,
-    /// Refused.
+    /// Refused, by a decision or because the principal is not allowed.
     #[serde(rename = "rejected")]
     Rejected,
-    /// Out of time.
+    /// The grant or the request has run out of time.
     #[serde(rename = "expired")]
     Expired,
 }
 
 impl Acceptance {
-    /// Each of them.
+    /// Every word, in the order of lists.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Available, Self::Rejected, Self::Expired];
 
     /// The word, as in lists and scripts.
@@ -74,7 +74,7 @@ impl fmt::Display for Acceptance {
     }
 }
 
-/// Why a connection came to stand elsewhere without anybody's decision.
+/// Why a standing changed without a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The service accepts the principal without asking.
@@ -85,24 +85,24 @@ pub enum Cause {
     AllowedAgain,
     /// The grant's time is up.
     GrantEnded,
-    /// Nobody decided about the request in time.
+    /// The request was not decided in time.
     RequestEnded,
 }
 
 impl Cause {
-    /// The words for it in lists.
+    /// The reason as lists show it.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Unasked => "accepted without asking",
             Self::Disallowed => "the service does not allow the principal",
             Self::AllowedAgain => "the service allows the principal again",
             Self::GrantEnded => "the grant has ended",
-            Self::RequestEnded => "nobody decided in time",
+            Self::RequestEnded => "not decided in time",
         }
     }
 }
 
-/// What somebody decides about a connection.
+/// What a person decides about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Packets are to pass.
@@ -121,17 +121,17 @@ pub enum Decision {
 pub enum Impossible {
     /// The service does not allow the principal.
     NotAllowed,
-    /// Only an expired connection can be requested again; this one stands otherwise.
+    /// Only an expired connection can be requested again; this one has another standing.
     NotExpired(Acceptance),
 }
 
 impl Standing {
-    /// A connection that is asked for now.
+    /// The standing of a connection that is requested now.
     pub fn requested(now: Timestamp) -> Self {
         Self::Pending { requested: now }
     }
 
-    /// The word for it.
+    /// Its word.
     pub fn acceptance(self) -> Acceptance {
         match self {
             Self::Pending { .. } => Acceptance::Pending,
@@ -141,7 +141,7 @@ impl Standing {
         }
     }
 
-    /// What packets meet.
+    /// The admission of packets.
     pub fn admission(self, now: Timestamp) -> Admission {
         let draining = |drain: Option<Timestamp>| drain.is_some_and(|until| now < until);
         match self {
@@ -155,7 +155,7 @@ impl Standing {
         }
     }
 
-    /// The next thing that rules and time do to it; `None` if nothing.
+    /// The next standing by rules and time, and why; `None` if they change nothing.
     pub fn next(self, rules: &Rules, now: Timestamp) -> Option<(Self, Cause)> {
         let over = |end: Option<Timestamp>| end.filter(|end| now >= *end);
         match (self, rules.rule) {
@@ -172,7 +172,7 @@ impl Standing {
             (Self::Pending { .. }, Rule::Ask) => {
                 over(self.end(rules)).map(|_| (Self::Expired { drain: None }, Cause::RequestEnded))
             }
-            // The drain counts from when the grant ended, also if nobody was there to see it.
+            // The drain counts from the end of the grant, even if the daemon was not running then.
             (Self::Available { .. }, _) => over(self.end(rules))
                 .map(|end| (Self::Expired { drain: rules.drain_from(end) }, Cause::GrantEnded)),
             (Self::Rejected { by_rule: true, .. }, Rule::Ask | Rule::Unasked) => {
@@ -182,10 +182,10 @@ impl Standing {
         }
     }
 
-    /// Where a decision leads to.
+    /// The standing after a decision.
     ///
     /// # Errors
-    /// When it cannot be made as things stand.
+    /// When this standing does not allow the decision.
     pub fn decide(
         self,
         decision: Decision,
@@ -216,7 +216,7 @@ impl Standing {
         }
     }
 
-    /// The next moment at which time alone changes what packets meet.
+    /// The next moment at which time alone changes the admission.
     pub fn deadline(self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Pending { .. } | Self::Available { .. } => self.end(rules),

@@ -4,8 +4,8 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the gateway has room for {limit} {what}, and the configuration asks for more")]
 pub struct Exhausted {
-    /// The kind.
+    /// What there are too many of, in the plural.
     pub what: &'static str,
-    /// How many there can be.
+    /// How many the maps have room for.
     pub limit: u32,
 }

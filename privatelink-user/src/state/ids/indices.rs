@@ -8,13 +8,13 @@ use super::exhausted::Exhausted;
 
 /// The indices of one kind of thing.
 ///
-/// None is 0: that is what a map entry reads as which nobody has written.
+/// 0 is never assigned: a map entry that was never written reads as 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Indices {
     used: BTreeMap<String, u32>,
-    /// The least index that was never given out.
+    /// The least index that was never assigned.
     next: u32,
-    /// Those that were given back, the longest free first.
+    /// Those that were freed, the one that has been free for longest first.
     freed: Vec<u32>,
 }
 
@@ -59,7 +59,8 @@ impl Indices {
         Ok(())
     }
 
-    /// Those that stood for something else before, or did at some time.
+    /// The indices of keys that did not have them in `before`, though they had been assigned by
+    /// then.
     pub fn reused_since(&self, before: &Self) -> Vec<u32> {
         let known = |key: &String, index: u32| before.used.get(key) == Some(&index);
         let reused =
@@ -104,12 +105,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_again_is_told() {
+    fn reused_indices_are_reported() {
         let mut indices = Indices::default();
         assign(&mut indices, &["a", "b", "c"], 5).unwrap();
         let before = indices.clone();
         assign(&mut indices, &["a", "c", "d"], 5).unwrap();
-        assert!(indices.reused_since(&before).is_empty(), "`d` has an index that nobody had");
+        assert!(
+            indices.reused_since(&before).is_empty(),
+            "`d` has an index that was never assigned"
+        );
         let before = indices.clone();
         assign(&mut indices, &["a", "d", "e"], 5).unwrap();
         assert_eq!(indices.reused_since(&before), [2], "`e` has that of `b`");

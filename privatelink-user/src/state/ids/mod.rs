@@ -1,8 +1,8 @@
 //! Indices: the numbers by which maps and flows name networks, endpoints, services and addresses.
 //!
-//! A flow in the kernel outlives the daemon and holds nothing but indices, so an index that meant
-//! one thing must not come to mean another while such a flow may exist. Therefore indices are
-//! kept on disk, grow, and are used a second time only when no others are left.
+//! A flow in the kernel outlives the daemon and holds nothing but indices, so an index must not
+//! change its meaning while such a flow may exist. Therefore indices are kept on disk, grow, and
+//! are reused only when no others are left.
 
 mod exhausted;
 mod indices;
@@ -19,7 +19,7 @@ pub use exhausted::Exhausted;
 use indices::Indices;
 use sources::{SourcePool, Sources};
 
-/// Every index that is given out.
+/// Every index that is assigned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ids {
     networks: Indices,
@@ -29,7 +29,7 @@ pub struct Ids {
     sources: Sources,
 }
 
-/// The address families apart, as pools are.
+/// An address family. Pools hold addresses of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// IPv4.
@@ -39,7 +39,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// Both.
+    /// Both families, IPv4 first.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
     /// Whether an address is of this family.
@@ -83,17 +83,17 @@ impl Ids {
         Ok(())
     }
 
-    /// The indices of endpoints that stood for others before.
+    /// The indices of endpoints that belonged to other endpoints before.
     pub fn reused_endpoints(&self, before: &Self) -> Vec<u32> {
         self.endpoints.reused_since(&before.endpoints)
     }
 
-    /// The indices of targets that stood for others before.
+    /// The indices of targets that belonged to other targets before.
     pub fn reused_targets(&self, before: &Self) -> Vec<u32> {
         self.targets.reused_since(&before.targets)
     }
 
-    /// Whether nothing has an index yet.
+    /// Whether no index has been assigned yet.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

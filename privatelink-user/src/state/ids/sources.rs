@@ -33,17 +33,17 @@ struct Range {
     count: u32,
 }
 
-/// Addresses of one network that want a range of indices.
+/// Addresses of one network that need a range of indices.
 pub(super) struct SourcePool {
-    /// Whose they are.
+    /// Name of the pool: its service and family.
     pub key: String,
-    /// The network.
+    /// Name of the network that they are in.
     pub network: Name,
     /// The addresses, in the order of the range.
     pub addresses: Vec<IpAddr>,
 }
 
-/// Where each address has an index.
+/// Every index of each address, by network and address.
 type IndicesByAddress = BTreeMap<(String, IpAddr), Vec<u32>>;
 
 impl Sources {
@@ -77,7 +77,7 @@ impl Sources {
             }
         }
         for pool in missing {
-            // One that was made a moment ago may hold it.
+            // A range that this loop has just made may contain it.
             let first = match self.find(&indices, pool).or_else(|| self.append(pool)) {
                 Some(first) => first,
                 None => self.squeeze_in(&pools, pool)?,
@@ -101,8 +101,8 @@ impl Sources {
         })
     }
 
-    /// Uses the first gap that is long enough, when there is no room at the end any more: at the
-    /// cost of indices that no pool needs, though a flow may.
+    /// Uses the first gap that is long enough, when there is no room left at the end. It overwrites
+    /// indices that no pool needs, though a flow may still name them.
     fn squeeze_in(
         &mut self,
         pools: &BTreeMap<String, Range>,

@@ -1,5 +1,5 @@
-//! Targets that get no new flows any more, because the configuration took them out or gave them
-//! no weight: how long their flows may go on.
+//! Targets that get no new flows, because the configuration has removed them or given them no
+//! weight: how long their flows may go on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,12 +14,12 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// A target of a service, on whatever ports.
+/// A target of a service, on all of its ports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServiceTarget {
-    /// The service.
+    /// Name of the service.
     pub service: Name,
-    /// The target's address.
+    /// Address of the target.
     pub address: IpAddr,
 }
 
@@ -37,11 +37,11 @@ pub struct Drain {
 pub struct Drains(pub(crate) BTreeMap<ServiceTarget, Drain>);
 
 impl Drains {
-    /// Brings them after a configuration and what is known of targets. `known` are the services'
-    /// targets until now, each with the network that it was in.
+    /// Updates the drains to a configuration and what is known of targets. `known` are the
+    /// services' targets until now, each with the network that it was in.
     ///
-    /// A target that comes back goes on as if nothing had been. Flows of one whose service or
-    /// network goes have no time to end.
+    /// A target that comes back drains no longer. A target whose service or network is removed
+    /// does not drain: its flows end at once.
     pub fn follow<'a>(
         &mut self,
         known: impl Iterator<Item = (&'a str, &'a str, IpAddr)>,
@@ -69,7 +69,7 @@ impl Drains {
                     next.insert(target, drain);
                 }
             }
-            // What is left is in the service no more.
+            // What is left is no longer in the service.
             let gone = known.into_iter().map(|address| self.begin(service, address, true, now));
             next.extend(gone.filter(|(_, drain)| drain.until > now));
         }
@@ -89,7 +89,7 @@ impl Drains {
         let period = service.drain.get();
         let until = if had_flows { now.after(period) } else { now };
         let mut drain = begun.unwrap_or(Drain { since: now, until });
-        // A period that was made shorter meanwhile counts, a longer one does not.
+        // A period that was made shorter since counts, a longer one does not.
         drain.until = drain.until.min(drain.since.after(period));
         (target, drain)
     }
@@ -117,12 +117,13 @@ impl Drains {
         self.0.keys()
     }
 
-    /// When flows of some target end next.
+    /// When the next drain ends.
     pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
         self.0.values().map(|drain| drain.until).filter(|until| *until > now).min()
     }
 
-    /// Whether some target has drained that is to be forgotten, since it is in no service.
+    /// Whether some target has drained and is no longer in its service, so that its index can be
+    /// freed.
     pub fn is_due(&self, model: &Model, inputs: &Inputs, now: Timestamp) -> bool {
         self.0.iter().any(|(target, drain)| {
             let service = model.services().get(&target.service);
@@ -132,8 +133,7 @@ impl Drains {
     }
 }
 
-/// Every target that is to have an index: those that are known, and those whose flows may have
-/// to end yet.
+/// Every target that needs an index: those that are known, and those that still drain.
 pub fn indexed<'a>(
     model: &'a Model,
     inputs: &Inputs,

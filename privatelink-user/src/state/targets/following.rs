@@ -14,10 +14,11 @@ use crate::{
 };
 
 impl Inputs {
-    /// What of this matters under a configuration. `ids` and `drains` are those until now.
+    /// The part of this that matters under a configuration. `ids` and `drains` are those of the
+    /// configuration before.
     ///
-    /// A target that took flows before it was to be checked, or on another port, stays healthy
-    /// until checks say otherwise: how it is checked is no reason to take its flows away.
+    /// A target that took flows before it was checked, or was checked on another port, stays
+    /// healthy until a check fails: a change of the check alone must not cost it its flows.
     #[must_use]
     pub fn following(&self, model: &Model, ids: &Ids, drains: &Drains, now: Timestamp) -> Self {
         let mut next = Self::default();

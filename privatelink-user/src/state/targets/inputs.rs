@@ -9,8 +9,8 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// What health is of: a target of a service, on one of the ports that it serves, or on the one
-/// port that is checked for all of them.
+/// What has a health: a target of a service on one of its ports, or on the one port that is
+/// checked for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TargetKey {
     /// The service.
@@ -21,11 +21,11 @@ pub struct TargetKey {
     pub port: u16,
 }
 
-/// Whether a target is well, as far as checks have told.
+/// Whether a target is healthy, according to its checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
-    /// No check has ended yet.
+    /// No check has finished yet.
     Initial,
     /// It answers as it should.
     Healthy,
@@ -34,7 +34,7 @@ pub enum Health {
 }
 
 impl Health {
-    /// How lists spell it.
+    /// The word in lists and in the API.
     pub fn word(self) -> &'static str {
         match self {
             Self::Initial => "initial",
@@ -49,21 +49,21 @@ impl Health {
 pub struct Condition {
     /// The health.
     pub health: Health,
-    /// Since when it has been that.
+    /// When it changed to that.
     pub since: Timestamp,
     /// Why, in words.
     pub reason: String,
 }
 
-/// What the outside told last.
+/// What health checks, name servers and files last reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
-    /// How targets with a health check are. Checks go on from here, after a start as well.
+    /// Health of the targets that are checked. Checks continue from here, also after a restart.
     pub health: BTreeMap<TargetKey, Condition>,
-    /// The addresses of targets that are names, by service, since each may ask servers of its
-    /// own; those that are absent are not known yet.
+    /// The addresses of targets that are names, by service, because each service may have name
+    /// servers of its own. A name that is absent has not been resolved yet.
     pub resolved: BTreeMap<(Name, DnsName), Vec<IpAddr>>,
-    /// What stands in the files that list targets, by service.
+    /// The content of the files that list targets, by service.
     pub listed: BTreeMap<Name, Vec<Listed>>,
 }
 

@@ -15,7 +15,7 @@ pub fn addresses(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight>
     let mut all = shared(service, inputs);
     for target in service.listeners.iter().filter_map(|listener| listener.target.as_ref()) {
         for address in at(service, target, inputs) {
-            // What a listener leads to alone has weight there, whatever it has elsewhere.
+            // A target of one listener alone has weight there, even if it has none elsewhere.
             let weight = all.entry(address).or_insert(Target::DEFAULT_WEIGHT);
             if weight.get() == 0 {
                 *weight = Target::DEFAULT_WEIGHT;
@@ -25,8 +25,8 @@ pub fn addresses(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight>
     all
 }
 
-/// The targets that a service's listeners share, each address once: an address that is written
-/// wins over one that a file lists, and that over one that a name has.
+/// The targets that a service's listeners share, each address once. An address in the
+/// configuration wins over one in a file, and that over one that a name resolves to.
 fn shared(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
     let mut found = BTreeMap::new();
     for target in &service.targets {
@@ -47,7 +47,7 @@ fn shared(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
     found
 }
 
-/// Everything that is to be checked, and how.
+/// Every target that has to be checked, and its health check.
 pub fn checked<'a>(model: &'a Model, inputs: &Inputs) -> BTreeMap<TargetKey, &'a HealthCheck> {
     let mut all = BTreeMap::new();
     for service in model.services().values() {
@@ -61,7 +61,7 @@ pub fn checked<'a>(model: &'a Model, inputs: &Inputs) -> BTreeMap<TargetKey, &'a
     all
 }
 
-/// The addresses of a service's targets, each with the ports that listeners lead to.
+/// The addresses of a service's targets, each with the ports that listeners forward to.
 pub fn served(service: &Service, inputs: &Inputs) -> BTreeSet<(IpAddr, PortRange)> {
     let served = service.listeners.iter().flat_map(|listener| {
         let addresses = behind(service, listener, inputs).into_keys();
@@ -70,7 +70,7 @@ pub fn served(service: &Service, inputs: &Inputs) -> BTreeSet<(IpAddr, PortRange
     served.collect()
 }
 
-/// Whether checks have found a target ill on every port that it serves.
+/// Whether a target is unhealthy on every port that it serves.
 pub fn is_unhealthy(service: &Service, inputs: &Inputs, address: IpAddr) -> bool {
     let Some(check) = &service.health_check else { return false };
     let listeners = service.listeners.iter();
@@ -83,7 +83,7 @@ pub fn is_unhealthy(service: &Service, inputs: &Inputs, address: IpAddr) -> bool
             .all(|key| inputs.health.get(&key).is_some_and(|one| one.health == Health::Unhealthy))
 }
 
-/// The names that are to be resolved for a service.
+/// The names of a service's targets, which have to be resolved.
 pub fn names(service: &Service) -> impl Iterator<Item = &DnsName> {
     let named = service.listeners.iter().filter_map(|listener| listener.target.as_ref());
     let all = service.targets.iter().map(|target| &target.address).chain(named);
@@ -93,7 +93,7 @@ pub fn names(service: &Service) -> impl Iterator<Item = &DnsName> {
     })
 }
 
-/// The targets that a listener leads to.
+/// The targets that a listener forwards to.
 pub fn behind(service: &Service, listener: &Listener, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
     match &listener.target {
         Some(target) => at(service, target, inputs).map(|a| (a, Target::DEFAULT_WEIGHT)).collect(),
@@ -101,7 +101,7 @@ pub fn behind(service: &Service, listener: &Listener, inputs: &Inputs) -> BTreeM
     }
 }
 
-/// Where a target is now.
+/// The current addresses of a target.
 fn at(service: &Service, target: &TargetAddress, inputs: &Inputs) -> impl Iterator<Item = IpAddr> {
     let (fixed, found) = match target {
         TargetAddress::Ip(address) => (Some(*address), &[][..]),
@@ -116,8 +116,8 @@ fn resolved<'a>(service: &Service, name: &DnsName, inputs: &'a Inputs) -> &'a [I
     found.map_or(&[], Vec::as_slice)
 }
 
-/// What decides about a target of a listener: its health on the port that is checked, the first
-/// of a range.
+/// The key of the health that decides whether a listener uses a target. Of a range of ports, the
+/// first is checked.
 pub fn key(
     service: &Service,
     check: &HealthCheck,

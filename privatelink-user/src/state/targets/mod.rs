@@ -1,8 +1,8 @@
 //! What is known of targets beyond the configuration: where those are that have names, and which
-//! of them are well.
+//! of them are healthy.
 //!
-//! Checks, name servers and files that others write are outside; what they told last is a value,
-//! [`Inputs`], from which everything else is computed.
+//! Health checks, name servers and files of targets run outside of this room. What they last
+//! reported is a value, [`Inputs`], from which everything else is computed.
 
 mod drains;
 mod following;
@@ -26,6 +26,6 @@ pub use known::{addresses, behind, checked, is_unhealthy, key, names, served};
     maps::MAX_BACKENDS
 )]
 pub struct NoRoom {
-    /// The service.
+    /// Name of the service.
     pub service: Name,
 }
