@@ -19,46 +19,27 @@ extern crate alloc;
 #[cfg(feature = "memory")]
 extern crate std;
 
-mod answer;
-mod carry;
-mod chain;
-pub mod checksum;
-mod clamp;
-pub mod flow_table;
-mod fragment;
-mod frame;
-mod icmp;
-mod icmp_error;
-#[cfg(feature = "memory")]
-pub mod memory;
-mod neighbour;
-mod open;
-mod packet;
-pub mod phase;
-mod policy;
-pub mod report;
-mod slow;
-mod sum;
-mod sweep;
-mod tables;
-mod translate;
-mod translate_error;
-mod verdict;
-mod vlan;
+pub mod environment;
+pub mod flows;
+mod stages;
 pub mod wire;
 
-pub use frame::Frame;
+pub use environment::{Frame, Tables, Walk};
 #[cfg(feature = "memory")]
-pub use frame::MemoryFrame;
-use privatelink_common::Reason;
+pub use environment::{MemoryFrame, MemoryTables};
+pub use flows::sweep::{allows, end_closed, sweep};
 pub use privatelink_common::Stage;
-pub use sweep::{allows, end_closed, sweep};
-pub use tables::{Direction, Tables, Walk};
-pub use verdict::{Refused, Verdict};
-pub use vlan::leave;
+pub use stages::{
+    verdict::{Refused, Verdict},
+    vlan::leave,
+};
 
-use flow_table::NEAR;
-use packet::Packet;
+use flows::table::NEAR;
+use privatelink_common::Reason;
+use stages::{
+    answer, carry, clamp, fragment, icmp, icmp_error, open, packet::Packet, slow, translate,
+    translate_error,
+};
 use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport, Udp};
 
 /// Decides about one frame, and rewrites it where it goes on.

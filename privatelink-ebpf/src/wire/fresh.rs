@@ -1,7 +1,7 @@
 //! Packets that the gateway makes itself.
 
 use super::{Control, EtherType, FRESH_TTL, Ip as _, Ipv4, Ipv6, across, icmp_v4, icmp_v6};
-use crate::checksum;
+use crate::wire::checksum;
 
 /// What differs between the families in packets that nobody sent before, and in errors about
 /// packets.

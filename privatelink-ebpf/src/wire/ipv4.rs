@@ -2,9 +2,9 @@
 
 use super::{Control, Datagram, FRESH_TTL, Fragment, Front, Ip, Quoted, icmp_v4, word::fields};
 use crate::{
-    Frame, Tables,
-    chain::{self, Chain},
-    checksum,
+    environment::{Frame, Tables},
+    stages::chain::{self, Chain},
+    wire::checksum,
 };
 use privatelink_common::{
     Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash, ticks_from_millis,

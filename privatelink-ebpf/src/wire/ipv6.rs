@@ -2,8 +2,8 @@
 
 use super::{Control, Datagram, Extension, FRESH_TTL, Fragment, Ip, Quoted, icmp_v6, word::fields};
 use crate::{
-    Frame, Tables,
-    chain::{self, Chain},
+    environment::{Frame, Tables},
+    stages::chain::{self, Chain},
 };
 use privatelink_common::{
     Addr, Endpoint, Listener, Pool, Reason, Service, TCP, UDP,

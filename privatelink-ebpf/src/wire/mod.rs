@@ -6,6 +6,7 @@
 
 mod across;
 mod arp;
+pub mod checksum;
 mod ethernet;
 mod extension;
 mod fresh;
@@ -29,7 +30,10 @@ pub use ipv6::Ipv6;
 pub use transport::{Segment, Tcp, Transport, Udp, tcp_flags};
 pub use vlan::VlanTag;
 
-use crate::{Frame, Tables, chain::Chain};
+use crate::{
+    environment::{Frame, Tables},
+    stages::chain::Chain,
+};
 use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

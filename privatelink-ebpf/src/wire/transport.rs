@@ -1,7 +1,7 @@
 //! TCP and UDP.
 
 use super::{Wire, word::fields};
-use crate::checksum;
+use crate::wire::checksum;
 use privatelink_common::{Reason, TCP, UDP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

@@ -7,7 +7,7 @@ use privatelink_common::{
 };
 use privatelink_ebpf::{
     Tables,
-    flow_table::{Arrival, NEAR, Taken, remove},
+    flows::table::{Arrival, NEAR, Taken, remove},
     wire::{Ip, Ipv4},
 };
 use proptest::{collection::vec, prelude::*};

@@ -5,7 +5,7 @@ use privatelink_common::{
     Addr, Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Mac, Pool,
     Refusal, Service, Source, TCP, Target, TargetState, UDP, hash::HashKeys,
 };
-use privatelink_ebpf::{MemoryFrame, Verdict, memory::MemoryTables, process};
+use privatelink_ebpf::{MemoryFrame, MemoryTables, Verdict, process};
 use std::net::{IpAddr, SocketAddr};
 
 /// The interface of the endpoint's network.

@@ -9,7 +9,7 @@ use privatelink_common::{
     flow::{Flow, REST_TICKS},
     ticks_from_millis,
 };
-use privatelink_ebpf::{Tables as _, flow_table::remove, sweep};
+use privatelink_ebpf::{Tables as _, flows::table::remove, sweep};
 
 const SECOND: u32 = ticks_from_millis(1_000);
 

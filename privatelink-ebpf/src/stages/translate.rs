@@ -8,18 +8,19 @@
 //! compiled.
 
 use crate::{
-    carry::{Sides, Way, most_bytes, most_bytes_of_part, sent, stop},
-    chain, checksum,
-    flow_table::{Arrival, Found},
-    frame::Frame,
-    packet::Packet,
-    sum,
-    tables::Tables,
-    verdict::Verdict,
-    vlan,
+    environment::{Frame, Tables},
+    flows::table::{Arrival, Found},
+    stages::{
+        carry::{Sides, Way, most_bytes, most_bytes_of_part, sent, stop},
+        chain,
+        packet::Packet,
+        sum,
+        verdict::Verdict,
+        vlan,
+    },
     wire::{
         ETHERNET_LEN, EtherType, Ethernet, Extension, Fresh, Header, Ipv4, Ipv6, Tcp, Transport,
-        Udp, tcp_flags,
+        Udp, checksum, tcp_flags,
     },
 };
 use privatelink_common::{Reason, Stage, UDP};

@@ -5,7 +5,7 @@ use super::{
     region::{Home, NOWHERE},
 };
 use crate::{
-    tables::{Tables, Walk},
+    environment::{Tables, Walk},
     wire::{Ip, Ipv4, Ipv6},
 };
 use privatelink_common::flow::{MAX_PROBES, Slot, word};

@@ -26,7 +26,7 @@ use privatelink_common::{
 };
 use privatelink_ebpf::{
     Tables, Walk,
-    flow_table::{Arrival, Taken},
+    flows::table::{Arrival, Taken},
     wire::{Ip, Ipv4},
 };
 

@@ -1,11 +1,11 @@
 //! Answers for the gateway's own addresses: ARP and neighbour discovery.
 
 use crate::{
-    checksum,
-    frame::Frame,
-    tables::Tables,
-    verdict::Verdict,
-    wire::{Arp, Control, ETHERNET_LEN, Ethernet, Ip, Ipv6, NeighbourMessage, NeighbourOption},
+    environment::{Frame, Tables},
+    stages::verdict::Verdict,
+    wire::{
+        Arp, Control, ETHERNET_LEN, Ethernet, Ip, Ipv6, NeighbourMessage, NeighbourOption, checksum,
+    },
 };
 use privatelink_common::{Addr, LocalKey, Mac, Reason, Stage, flow::split_mac};
 

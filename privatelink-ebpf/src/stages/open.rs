@@ -1,16 +1,18 @@
 //! Opens a flow: whether there may be one, to which target, from which source address and port.
 
 use crate::{
-    carry::{most_bytes, refused_admission},
-    checksum,
-    flow_table::{Arrival, Taken},
-    frame::Frame,
-    packet::Packet,
-    policy,
-    report::note,
-    tables::{Tables, Walk},
-    verdict::Verdict,
-    wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6, tcp_flags},
+    environment::{Frame, Tables, Walk},
+    flows::{
+        policy,
+        report::note,
+        table::{Arrival, Taken},
+    },
+    stages::{
+        carry::{most_bytes, refused_admission},
+        packet::Packet,
+        verdict::Verdict,
+    },
+    wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
 };
 use core::marker::PhantomData;
 use privatelink_common::{

@@ -4,16 +4,18 @@
 //! checksum is computed over all of it. So that of what came is verified before.
 
 use crate::{
-    carry::Way,
-    checksum,
-    flow_table::Found,
-    frame::Frame,
-    icmp_error::{OFFSETS, Segment, permit, says_unreachable, translate_segment},
-    sum,
-    tables::Tables,
-    verdict::Verdict,
-    vlan,
-    wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Header, Icmp, Ipv4, Ipv6, NO_MESSAGE},
+    environment::{Frame, Tables},
+    flows::table::Found,
+    stages::{
+        carry::Way,
+        icmp_error::{OFFSETS, Segment, permit, says_unreachable, translate_segment},
+        sum,
+        verdict::Verdict,
+        vlan,
+    },
+    wire::{
+        ETHERNET_LEN, EtherType, Ethernet, Fresh, Header, Icmp, Ipv4, Ipv6, NO_MESSAGE, checksum,
+    },
 };
 use privatelink_common::{Reason, Scratch};
 

@@ -1,6 +1,6 @@
 //! Whether an endpoint may open a flow, or send a packet: security rules and limits.
 
-use crate::tables::{Tables, Walk};
+use crate::environment::{Tables, Walk};
 use privatelink_common::{
     Addr, Endpoint, Reason, RuleKey,
     cell::Word64,

@@ -10,7 +10,7 @@
 mod other;
 mod region;
 
-use crate::{tables::Tables, wire::Ip};
+use crate::{environment::Tables, wire::Ip};
 pub use other::{fetch, homes_of_other, other_slot, slot_of_other};
 use privatelink_common::{
     Endpoint, Source, Target,

@@ -1,8 +1,10 @@
 //! Access to the gateway's state.
 
 use crate::{
-    flow_table::{self, Arrival, Taken},
-    phase, report, sweep,
+    flows::{
+        phase, report, sweep,
+        table::{self, Arrival, Taken},
+    },
     wire::Ip,
 };
 use privatelink_common::{
@@ -82,9 +84,9 @@ pub trait Tables: Sized {
         arrival.insert(self, word, content)
     }
 
-    /// [`flow_table::remove`]; an environment may have it out of line.
+    /// [`table::remove`]; an environment may have it out of line.
     fn remove(&self, index: u32, word: u32) -> bool {
-        flow_table::remove(self, index, word)
+        table::remove(self, index, word)
     }
 
     /// [`phase::follow`]; an environment may have it out of line.

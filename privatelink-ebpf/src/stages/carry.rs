@@ -1,13 +1,9 @@
 //! Carries a packet of a flow to the other side.
 
 use crate::{
-    flow_table::Found,
-    frame::Frame,
-    packet::Packet,
-    phase, policy,
-    tables::{Direction, Tables},
-    verdict::Verdict,
-    vlan,
+    environment::{Direction, Frame, Tables},
+    flows::{phase, policy, table::Found},
+    stages::{packet::Packet, verdict::Verdict, vlan},
     wire::{
         EtherType, Ethernet, Front, Head, Ip, Ipv4, Ipv6, MacWords, Tcp, Transport, Udp, tcp_flags,
     },

@@ -6,13 +6,14 @@
 //! the same, and the receiver would mix up their datagrams.
 
 use crate::{
-    carry::{Way, most_bytes_of_part, refused},
-    flow_table::Found,
-    frame::Frame,
-    neighbour,
-    packet::Packet,
-    tables::Tables,
-    verdict::Verdict,
+    environment::{Frame, Tables},
+    flows::table::Found,
+    stages::{
+        carry::{Way, most_bytes_of_part, refused},
+        neighbour,
+        packet::Packet,
+        verdict::Verdict,
+    },
     wire::{Control, EtherType, Ethernet, Front, Ip as _, Ipv4, Ipv6, Transport as _, Udp},
 };
 use privatelink_common::{

@@ -1,10 +1,9 @@
 //! A TCP or UDP packet, checked and taken apart.
 
 use crate::{
-    chain::{self, Chain},
-    flow_table::Arrival,
-    frame::Frame,
-    tables::Tables,
+    environment::{Frame, Tables},
+    flows::table::Arrival,
+    stages::chain::{self, Chain},
     wire::{
         Datagram, ETHERNET_LEN, Extension, Fragment, Front, Head, Ip, Segment, Tcp, Transport, Udp,
     },

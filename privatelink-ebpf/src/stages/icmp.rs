@@ -2,11 +2,9 @@
 //! that they belong to.
 
 use crate::{
-    carry::refused_admission,
-    flow_table::Arrival,
-    frame::Frame,
-    tables::Tables,
-    verdict::Verdict,
+    environment::{Frame, Tables},
+    flows::table::Arrival,
+    stages::{carry::refused_admission, verdict::Verdict},
     wire::{
         Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Extension, Fragment, Icmp, Ipv4,
         Ipv6, LEAST_QUOTE, Quoted, Tcp, Transport, Udp,

@@ -1,6 +1,6 @@
 //! The gateway's state in plain memory: the packet function outside of the kernel.
 
-use crate::tables::{Tables, Walk};
+use crate::environment::{Tables, Walk};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{

@@ -1,8 +1,7 @@
 //! The ones' complement sum over a part of a frame, however long.
 
 use crate::{
-    frame::Frame,
-    tables::{Tables, Walk},
+    environment::{Frame, Tables, Walk},
     wire::Word,
 };
 

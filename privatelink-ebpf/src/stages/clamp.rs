@@ -4,12 +4,10 @@
 //! lies beyond the gateway, so the gateway lowers what they say.
 
 use crate::{
-    chain, checksum,
-    flow_table::Found,
-    frame::Frame,
-    tables::{Tables, Walk},
-    verdict::Verdict,
-    wire::{Ip, Ipv4, Ipv6, Tcp, option},
+    environment::{Frame, Tables, Walk},
+    flows::table::Found,
+    stages::{chain, verdict::Verdict},
+    wire::{Ip, Ipv4, Ipv6, Tcp, checksum, option},
 };
 use privatelink_common::{Reason, flow::word};
 

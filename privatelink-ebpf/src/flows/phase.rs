@@ -4,8 +4,8 @@
 //! rare, and this is where the other slot is looked up.
 
 use crate::{
-    flow_table::{Found, other_slot},
-    tables::Tables,
+    environment::Tables,
+    flows::table::{Found, other_slot},
     wire::tcp_flags,
 };
 use privatelink_common::flow::{Phase, Slot, word};

@@ -4,14 +4,15 @@
 //! from, from the very address that was asked. The packet counts as refused all the same.
 
 use crate::{
-    checksum,
-    frame::Frame,
-    packet::Packet,
-    sum,
-    tables::Tables,
-    verdict::{Refused, Verdict},
+    environment::{Frame, Tables},
+    stages::{
+        packet::Packet,
+        sum,
+        verdict::{Refused, Verdict},
+    },
     wire::{
-        ETHERNET_LEN, EtherType, Ethernet, Fresh, Head, Icmp, Ipv4, Ipv6, MacWords, Tcp, tcp_flags,
+        ETHERNET_LEN, EtherType, Ethernet, Fresh, Head, Icmp, Ipv4, Ipv6, MacWords, Tcp, checksum,
+        tcp_flags,
     },
 };
 use privatelink_common::{Reason, Refusal, Scratch, TCP};

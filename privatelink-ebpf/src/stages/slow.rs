@@ -2,16 +2,10 @@
 //! answers for the gateway's own addresses.
 
 use crate::{
-    checksum,
-    flow_table::Arrival,
-    frame::Frame,
-    neighbour,
-    packet::Packet,
-    sum,
-    tables::Tables,
-    verdict::Verdict,
-    vlan,
-    wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, tcp_flags},
+    environment::{Frame, Tables},
+    flows::table::Arrival,
+    stages::{neighbour, packet::Packet, sum, verdict::Verdict, vlan},
+    wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, checksum, tcp_flags},
 };
 use privatelink_common::{
     Reason, Scratch, Stage, TAGGED_ONLY, TCP,

@@ -2,7 +2,7 @@
 
 use super::Arrival;
 use crate::{
-    tables::{Tables, Walk},
+    environment::{Tables, Walk},
     wire::Ip,
 };
 use privatelink_common::flow::{REGION_SLOTS, REST_TICKS, RegionCell, word};

@@ -4,9 +4,8 @@
 //! one: the records of a tagged way say that nothing leaves by it untagged.
 
 use crate::{
-    frame::Frame,
-    tables::Tables,
-    verdict::Verdict,
+    environment::{Frame, Tables},
+    stages::verdict::Verdict,
     wire::{ETHERNET_LEN, EtherType, Ethernet, VlanTag},
 };
 use privatelink_common::{Scratch, TagKey};

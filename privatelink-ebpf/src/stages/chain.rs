@@ -4,12 +4,10 @@
 //! How many are followed is bounded, and so is how far. What is followed passes on as it came.
 
 use crate::{
-    checksum,
-    frame::Frame,
-    tables::{Tables, Walk},
+    environment::{Frame, Tables, Walk},
     wire::{
         Datagram, ETHERNET_LEN, Extension, Fragment, Front, Ip, Ipv4, Ipv6, Segment, Transport,
-        Word, option,
+        Word, checksum, option,
     },
 };
 use privatelink_common::Reason;

@@ -6,16 +6,16 @@
 //! itself is not touched: anybody may have made up an error.
 
 use crate::{
-    carry::{Way, refused},
-    checksum::{self, TTL_STEP},
-    flow_table::Found,
-    frame::Frame,
-    policy,
-    tables::Tables,
-    verdict::Verdict,
-    vlan,
+    environment::{Frame, Tables},
+    flows::{policy, table::Found},
+    stages::{
+        carry::{Way, refused},
+        verdict::Verdict,
+        vlan,
+    },
     wire::{
         Control, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6, QuotedTcp, Transport, Udp,
+        checksum::{self, TTL_STEP},
     },
 };
 use privatelink_common::{Reason, Stage, flow::word};

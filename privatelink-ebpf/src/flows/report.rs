@@ -1,6 +1,10 @@
 //! Tells user space of flows that are refused.
 
-use crate::{packet::Packet, slow::is_first, tables::Tables, wire::Ip};
+use crate::{
+    environment::Tables,
+    stages::{packet::Packet, slow::is_first},
+    wire::Ip,
+};
 use privatelink_common::{Addr, Opening, Scratch, TCP, cell::Word32};
 
 /// Notes what a packet would open, if it would open anything.

@@ -3,9 +3,11 @@
 //! User space runs this region by region: no packet pays for it, and none waits for it.
 
 use crate::{
-    flow_table::{Found, fetch, homes_of_other, other_slot, remove, slot_of_other},
-    policy::is_allowed,
-    tables::{Tables, Walk},
+    environment::{Tables, Walk},
+    flows::{
+        policy::is_allowed,
+        table::{Found, fetch, homes_of_other, other_slot, remove, slot_of_other},
+    },
 };
 use privatelink_common::{
     Addr, Admission, EndCause, ListenerKey, Scratch, Suspect, TargetState,

@@ -4,8 +4,10 @@ use crate::maps::Maps;
 use privatelink_common::{DropKey, flow::Content};
 use privatelink_ebpf::{
     allows, end_closed,
-    flow_table::{self, Arrival, Taken},
-    phase, report,
+    flows::{
+        phase, report,
+        table::{self, Arrival, Taken},
+    },
     wire::{Ipv4, Ipv6},
 };
 
@@ -58,7 +60,7 @@ table_operations!(flow_search_v6, flow_insert_v6, Ipv6);
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn flow_remove(index: u32, word: u32) -> u64 {
-    u64::from(flow_table::remove(&Maps, index, word))
+    u64::from(table::remove(&Maps, index, word))
 }
 
 /// Follows a flow through its phases. Zero, since the verifier wants a number.

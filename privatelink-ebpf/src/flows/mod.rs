@@ -1,0 +1,7 @@
+//! What the gateway remembers of flows: the table of them, their phases, and how they end.
+
+pub mod phase;
+pub mod policy;
+pub mod report;
+pub mod sweep;
+pub mod table;
