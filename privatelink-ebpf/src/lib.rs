@@ -27,7 +27,7 @@ pub mod wire;
 pub use environment::{Frame, Tables, Walk};
 #[cfg(feature = "memory")]
 pub use environment::{MemoryFrame, MemoryTables};
-pub use flows::sweep::{allows, end_closed, sweep};
+pub use flows::{operations::Operations, sweep::sweep};
 pub use privatelink_common::Stage;
 pub use stages::{
     verdict::{Refused, Verdict},
@@ -43,7 +43,7 @@ use stages::{
 use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport, Udp};
 
 /// Decides about one frame, and rewrites it where it goes on.
-pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+pub fn process<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
     if let Some(verdict) = fast(frame, tables) {
         return verdict;
     }
@@ -56,7 +56,7 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 
 /// Takes a frame through one of the later stages.
 #[inline(always)]
-pub fn stage<F: Frame, T: Tables>(stage: Stage, frame: &mut F, tables: &T) -> Verdict {
+pub fn stage<F: Frame, T: Operations>(stage: Stage, frame: &mut F, tables: &T) -> Verdict {
     let verdict = match stage {
         Stage::Slow => slow::slow(frame, tables),
         Stage::Open => open::open(frame, tables),

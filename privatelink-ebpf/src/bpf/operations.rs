@@ -3,9 +3,8 @@
 use crate::maps::Maps;
 use privatelink_common::{DropKey, flow::Content};
 use privatelink_ebpf::{
-    allows, end_closed,
     flows::{
-        phase, report,
+        phase, policy, report, sweep,
         table::{self, Arrival, Taken},
     },
     wire::{Ipv4, Ipv6},
@@ -75,14 +74,14 @@ pub extern "C" fn flow_follow(index: u32, flags: u32) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn flow_end_closed(index: u32) -> u64 {
-    u64::from(end_closed(&Maps, index).is_some())
+    u64::from(sweep::end_closed(&Maps, index).is_some())
 }
 
 /// Whether the endpoint's security rules let the slot's flow through.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn flow_allowed(index: u32) -> u64 {
-    u64::from(allows(&Maps, index))
+    u64::from(policy::allows(&Maps, index))
 }
 
 /// Tells user space of a refused flow. Zero, as above.

@@ -1,6 +1,10 @@
-//! The gateway's state in plain memory: the packet function outside of the kernel.
+//! Frame and tables in plain memory: the packet function outside of the kernel.
 
-use crate::environment::{Tables, Walk};
+use super::{
+    frame::Frame,
+    tables::{Tables, Walk},
+};
+use crate::wire::{ETHERNET_LEN, Wire};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
@@ -238,11 +242,72 @@ impl Tables for MemoryTables {
         cell.add(by);
     }
 
-    fn walk<W: Walk>(&self, limit: u32, walk: &mut W) {
+    fn walk<W: Walk<Self>>(&self, limit: u32, walk: &mut W) {
         for number in 0..limit {
             if walk.step(self, number) {
                 break;
             }
         }
+    }
+}
+
+/// What stands before a frame: nothing that anybody may rely on.
+const STALE: u8 = 0xdb;
+
+/// A frame in plain memory.
+pub struct MemoryFrame {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Index of the interface that it came in on.
+    pub ingress: u32,
+}
+
+impl Frame for MemoryFrame {
+    fn view<H: Wire>(&mut self, offset: usize) -> Option<&mut H> {
+        let (header, _) = H::mut_from_prefix(self.bytes.get_mut(offset..)?).ok()?;
+        Some(header)
+    }
+
+    fn holds(&self, length: usize) -> bool {
+        self.bytes.len() >= length
+    }
+
+    fn resize(&mut self, length: usize) -> Option<()> {
+        self.bytes.resize(length, 0);
+        Some(())
+    }
+
+    fn shift(&mut self, by: i32) -> Option<()> {
+        let bytes = usize::try_from(by.unsigned_abs()).ok()?;
+        if by < 0 {
+            let front = core::iter::repeat_n(STALE, bytes);
+            self.bytes.splice(0..0, front);
+        } else {
+            // As in the kernel, an Ethernet header is left.
+            self.bytes.len().checked_sub(bytes).filter(|rest| *rest >= ETHERNET_LEN)?;
+            self.bytes.drain(..bytes);
+        }
+        Some(())
+    }
+
+    fn ingress(&self) -> u32 {
+        self.ingress
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shift_moves_the_beginning() {
+        let mut frame = MemoryFrame { bytes: (0..20).collect(), ingress: 1 };
+        frame.shift(4).unwrap();
+        assert_eq!(frame.bytes, (4..20).collect::<Vec<u8>>());
+        frame.shift(-2).unwrap();
+        assert_eq!(frame.bytes[..3], [STALE, STALE, 4]);
+        assert_eq!(frame.bytes.len(), 18);
+        assert!(frame.shift(5).is_none(), "no Ethernet header would be left");
+        assert_eq!(frame.bytes.len(), 18);
     }
 }

@@ -8,7 +8,5 @@ mod tables;
 
 pub use frame::Frame;
 #[cfg(feature = "memory")]
-pub use frame::MemoryFrame;
-#[cfg(feature = "memory")]
-pub use memory::MemoryTables;
-pub use tables::{Direction, Tables, Walk};
+pub use memory::{MemoryFrame, MemoryTables};
+pub use tables::{Tables, Walk};

@@ -1,18 +1,11 @@
 //! Access to the gateway's state.
 
-use crate::{
-    flows::{
-        phase, report, sweep,
-        table::{self, Arrival, Taken},
-    },
-    wire::Ip,
-};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
     RefusedFlow, Rule, RuleKey, Scratch, Service, Source, Suspect, TICK_SHIFT, TagKey, Target,
     TargetCounters,
     cell::{Word32, Word64},
-    flow::{Content, RegionCell, Slot},
+    flow::{RegionCell, Slot},
     fragment::Fragmented,
 };
 
@@ -66,49 +59,6 @@ pub trait Tables: Sized {
     /// One of the secret keys of the flow table's hash.
     fn hash_key(&self, index: usize) -> u32;
 
-    /// [`Arrival::search`]; an environment may have it out of line.
-    fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32> {
-        arrival.search(self)
-    }
-
-    /// [`Arrival::insert`]; an environment may have it out of line.
-    ///
-    /// # Errors
-    /// Why the tuple could not be entered.
-    fn insert<I: Ip>(
-        &self,
-        arrival: &Arrival<I>,
-        word: u32,
-        content: &Content,
-    ) -> Result<u32, Taken> {
-        arrival.insert(self, word, content)
-    }
-
-    /// [`table::remove`]; an environment may have it out of line.
-    fn remove(&self, index: u32, word: u32) -> bool {
-        table::remove(self, index, word)
-    }
-
-    /// [`phase::follow`]; an environment may have it out of line.
-    fn follow(&self, index: u32, flags: u32) {
-        phase::follow(self, index, flags);
-    }
-
-    /// [`end_closed`](crate::end_closed); an environment may have it out of line.
-    fn end_closed(&self, index: u32) -> bool {
-        sweep::end_closed(self, index).is_some()
-    }
-
-    /// [`sweep::allows`]; an environment may have it out of line.
-    fn allows(&self, index: u32) -> bool {
-        sweep::allows(self, index)
-    }
-
-    /// [`report::report`]; an environment may have it out of line.
-    fn report(&self, reason: u32, endpoint: u32) {
-        report::report(self, reason, endpoint);
-    }
-
     /// Tells user space that a flow has ended; `fill` says which, and writes every field.
     fn ended(&self, fill: impl FnOnce(&mut End));
     /// Tells user space that a flow was refused, unless too many are; `fill` says which, and writes
@@ -128,20 +78,11 @@ pub trait Tables: Sized {
     /// Adds to a word at once, modulo 2^32.
     fn add(&self, cell: &Word32, by: u32);
     /// Takes steps until one says stop or `limit` is reached.
-    fn walk<W: Walk>(&self, limit: u32, walk: &mut W);
-}
-
-/// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Client to target.
-    In,
-    /// Target to client.
-    Out,
+    fn walk<W: Walk<Self>>(&self, limit: u32, walk: &mut W);
 }
 
 /// A loop whose body the verifier looks at once.
-pub trait Walk {
+pub trait Walk<T> {
     /// The step of this number; `true` ends the walk.
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool;
+    fn step(&mut self, tables: &T, number: u32) -> bool;
 }

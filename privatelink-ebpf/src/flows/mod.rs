@@ -1,5 +1,9 @@
 //! What the gateway remembers of flows: the table of them, their phases, and how they end.
 
+#[cfg(feature = "memory")]
+mod memory;
+pub mod operations;
+mod other;
 pub mod phase;
 pub mod policy;
 pub mod report;

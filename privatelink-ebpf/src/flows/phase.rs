@@ -3,15 +3,12 @@
 //! Both slots of a flow carry the phase, so that the fast path looks at one only. A change is
 //! rare, and this is where the other slot is looked up.
 
-use crate::{
-    environment::Tables,
-    flows::table::{Found, other_slot},
-    wire::tcp_flags,
-};
+use super::{operations::Operations, other::other_slot, table::Found};
+use crate::{environment::Tables, wire::tcp_flags};
 use privatelink_common::flow::{Phase, Slot, word};
 
 /// Notes what a packet's flags mean for its flow.
-pub fn follow<T: Tables>(tables: &T, index: u32, flags: u32) {
+pub fn follow<T: Operations>(tables: &T, index: u32, flags: u32) {
     let Some(found) = Found::at(tables, index) else { return };
     let marks = word::PHASE | word::FIN_IN | word::FIN_OUT;
     let next = advance(found.word, flags);
@@ -91,7 +88,7 @@ fn advance(word: u32, flags: u32) -> u32 {
 
 /// Sends a flow's replies to another Ethernet address from now on.
 #[inline(never)]
-pub fn follow_client<T: Tables>(tables: &T, index: u32, high: u16, low: u32) {
+pub fn follow_client<T: Operations>(tables: &T, index: u32, high: u16, low: u32) {
     let Some(found) = Found::at(tables, index) else { return };
     found.slot.set_client_mac(high, low);
     if let Some(other) = other_slot(tables, &found).and_then(|index| tables.slot(index)) {

@@ -28,6 +28,16 @@ pub fn is_allowed<T: Tables>(tables: &T, endpoint: &Endpoint, client: &Addr, por
     rules.allowed
 }
 
+/// Whether the security rules of a slot's endpoint let its flow through.
+#[inline(always)]
+pub fn allows<T: Tables>(tables: &T, index: u32) -> bool {
+    let Some(slot) = tables.slot(index) else { return false };
+    let Some(endpoint) = tables.endpoint(slot.endpoint()) else { return false };
+    let client = Addr::from_words(slot.client());
+    let [_, _, high, low] = slot.consumer_ports().to_ne_bytes();
+    is_allowed(tables, endpoint, &client, u16::from_be_bytes([high, low]))
+}
+
 /// The rules of a set, until one allows.
 struct Rules {
     key: RuleKey,
@@ -36,9 +46,9 @@ struct Rules {
     allowed: bool,
 }
 
-impl Walk for Rules {
+impl<T: Tables> Walk<T> for Rules {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+    fn step(&mut self, tables: &T, number: u32) -> bool {
         self.key.number = number;
         let Some(rule) = tables.rule(&self.key) else { return false };
         let (address, mask) = (rule.address.words(), rule.mask.words());
@@ -102,9 +112,9 @@ struct Take<'c> {
     refused: bool,
 }
 
-impl Walk for Take<'_> {
+impl<T: Tables> Walk<T> for Take<'_> {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, _number: u32) -> bool {
+    fn step(&mut self, tables: &T, _number: u32) -> bool {
         let before = self.spent.load();
         let ahead = before.wrapping_sub(self.now);
         // Behind the clock (a negative difference) nothing is spent.

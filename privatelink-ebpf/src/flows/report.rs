@@ -1,31 +1,7 @@
 //! Tells user space of flows that are refused.
 
-use crate::{
-    environment::Tables,
-    stages::{packet::Packet, slow::is_first},
-    wire::Ip,
-};
-use privatelink_common::{Addr, Opening, Scratch, TCP, cell::Word32};
-
-/// Notes what a packet would open, if it would open anything.
-#[inline(always)]
-pub fn note<I: Ip>(opening: &Opening, packet: &Packet<I>) {
-    let arrival = &packet.arrival;
-    if arrival.protocol == u32::from(TCP) && !is_first(packet.flags) {
-        opening.protocol.store(0);
-        return;
-    }
-    let put = |place: &[Word32; 4], address: I::Address| {
-        for (cell, word) in place.iter().zip(I::to_addr(address).words()) {
-            cell.store(word);
-        }
-    };
-    put(&opening.client, arrival.source);
-    put(&opening.address, arrival.destination);
-    opening.ports.store(arrival.ports);
-    opening.protocol.store(arrival.protocol);
-    opening.length.store(packet.length);
-}
+use crate::environment::Tables;
+use privatelink_common::{Addr, Scratch, cell::Word32};
 
 /// Tells user space of a flow that was refused.
 pub fn report<T: Tables>(tables: &T, reason: u32, endpoint: u32) {

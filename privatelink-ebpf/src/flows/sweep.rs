@@ -2,15 +2,14 @@
 //!
 //! User space runs this region by region: no packet pays for it, and none waits for it.
 
-use crate::{
-    environment::{Tables, Walk},
-    flows::{
-        policy::is_allowed,
-        table::{Found, fetch, homes_of_other, other_slot, remove, slot_of_other},
-    },
+use super::{
+    operations::Operations,
+    other::{fetch, homes_of_other, other_slot, slot_of_other},
+    table::{Found, remove},
 };
+use crate::environment::{Tables, Walk};
 use privatelink_common::{
-    Addr, Admission, EndCause, ListenerKey, Scratch, Suspect, TargetState,
+    Admission, EndCause, ListenerKey, Scratch, Suspect, TargetState,
     flow::{Phase, REGION_SLOTS, Slot, word},
     ticks_from_millis,
 };
@@ -22,7 +21,7 @@ const CLOSING: u32 = ticks_from_millis(10_000);
 
 /// Sweeps a number of regions from the first one on; returns how many flows were ended.
 #[inline(always)]
-pub fn sweep<T: Tables>(tables: &T, first: u32, regions: u32) -> u32 {
+pub fn sweep<T: Operations>(tables: &T, first: u32, regions: u32) -> u32 {
     let mut sweep = Regions { first, ended: 0 };
     tables.walk(regions, &mut sweep);
     sweep.ended
@@ -33,9 +32,9 @@ struct Regions {
     ended: u32,
 }
 
-impl Walk for Regions {
+impl<T: Operations> Walk<T> for Regions {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+    fn step(&mut self, tables: &T, number: u32) -> bool {
         let region = self.first.wrapping_add(number);
         let Some(cell) = tables.region(region) else { return true };
         if cell.live.load() == 0 {
@@ -72,9 +71,9 @@ struct Suspects {
 /// Slots that are looked at in one step: a call costs as much as a look.
 const LOOKS: u32 = 4;
 
-impl Walk for Suspects {
+impl<T: Operations> Walk<T> for Suspects {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+    fn step(&mut self, tables: &T, number: u32) -> bool {
         let first = self.first + number * LOOKS;
         self.look(tables, first)
             || self.look(tables, first + 1)
@@ -92,7 +91,7 @@ impl Suspects {
 
     /// Whether there is no further slot.
     #[inline(always)]
-    fn look<T: Tables>(&mut self, tables: &T, index: u32) -> bool {
+    fn look<T: Operations>(&mut self, tables: &T, index: u32) -> bool {
         let Some(slot) = tables.slot(index) else { return true };
         if slot.word() & word::LIFE != word::LIVE {
             return false;
@@ -151,9 +150,9 @@ struct Fetch;
 /// Suspects of one step.
 const FETCHES: u32 = 8;
 
-impl Walk for Fetch {
+impl<T: Tables> Walk<T> for Fetch {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+    fn step(&mut self, tables: &T, number: u32) -> bool {
         // A loop, as the compiler would count it, is one without an end to the verifier.
         let fetch = |further| {
             if let Some(suspect) = tables.suspect(number * FETCHES + further) {
@@ -177,9 +176,9 @@ struct Ends {
     ended: u32,
 }
 
-impl Walk for Ends {
+impl<T: Tables> Walk<T> for Ends {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+    fn step(&mut self, tables: &T, number: u32) -> bool {
         let Some(suspect) = tables.suspect(number) else { return true };
         let index = suspect.slot.load();
         let Some(slot) = tables.slot(index) else { return true };
@@ -213,7 +212,7 @@ impl Walk for Ends {
 const NO_SLOT: u32 = u32::MAX;
 
 /// Ends a flow whose client uses its tuple anew, by the index of its direction from the client.
-pub fn end_closed<T: Tables>(tables: &T, index: u32) -> Option<()> {
+pub fn end_closed<T: Operations>(tables: &T, index: u32) -> Option<()> {
     let found = Found::at(tables, index)?;
     let other = other_slot(tables, &found).unwrap_or(NO_SLOT);
     end(tables, index, other, EndCause::Closed as u32, |index, word| tables.remove(index, word))
@@ -262,7 +261,7 @@ fn later(a: u32, b: u32) -> u32 {
 
 /// The [`EndCause`] for which a flow may not go on, or [`Suspect::SILENCE`] if it may.
 #[inline(always)]
-fn refused<T: Tables>(tables: &T, found: &Found<'_>) -> u32 {
+fn refused<T: Operations>(tables: &T, found: &Found<'_>) -> u32 {
     if !Admission::carries(found.endpoint.admission) {
         return EndCause::NotAdmitted as u32;
     }
@@ -276,16 +275,6 @@ fn refused<T: Tables>(tables: &T, found: &Found<'_>) -> u32 {
         return Suspect::SILENCE;
     }
     if tables.allows(found.index) { Suspect::SILENCE } else { EndCause::NotAllowed as u32 }
-}
-
-/// Whether the security rules of a slot's endpoint let its flow through.
-#[inline(always)]
-pub fn allows<T: Tables>(tables: &T, index: u32) -> bool {
-    let Some(slot) = tables.slot(index) else { return false };
-    let Some(endpoint) = tables.endpoint(slot.endpoint()) else { return false };
-    let client = Addr::from_words(slot.client());
-    let [_, _, high, low] = slot.consumer_ports().to_ne_bytes();
-    is_allowed(tables, endpoint, &client, u16::from_be_bytes([high, low]))
 }
 
 /// What it means that a flow has been silent for too long.

@@ -6,6 +6,7 @@
 use crate::{
     environment::{Frame, Tables},
     stages::{
+        chain::Chained,
         packet::Packet,
         sum,
         verdict::{Refused, Verdict},
@@ -159,7 +160,7 @@ fn is_declined<T: Tables>(tables: &T, reason: Reason, endpoint: u32) -> bool {
 }
 
 #[inline(never)]
-fn answer_ip<F: Frame, T: Tables, I: Fresh>(
+fn answer_ip<F: Frame, T: Tables, I: Fresh + Chained>(
     frame: &mut F,
     tables: &T,
     scratch: &Scratch,

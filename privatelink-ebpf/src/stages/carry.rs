@@ -1,9 +1,9 @@
 //! Carries a packet of a flow to the other side.
 
 use crate::{
-    environment::{Direction, Frame, Tables},
-    flows::{phase, policy, table::Found},
-    stages::{packet::Packet, verdict::Verdict, vlan},
+    environment::{Frame, Tables},
+    flows::{operations::Operations, phase, policy, table::Found},
+    stages::{chain::Chained, packet::Packet, verdict::Verdict, vlan},
     wire::{
         EtherType, Ethernet, Front, Head, Ip, Ipv4, Ipv6, MacWords, Tcp, Transport, Udp, tcp_flags,
     },
@@ -15,6 +15,15 @@ use privatelink_common::{
 
 /// Flags that move a flow to another phase.
 const TURNING: u32 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Client to target.
+    In,
+    /// Target to client.
+    Out,
+}
 
 /// The other side of the gateway, for one direction of a flow.
 pub struct Way<I: Ip> {
@@ -142,7 +151,7 @@ pub fn sent<T: Tables, I: Ip>(tables: &T, length: u32, found: &Found<'_>, way: &
 
 /// The stage that carries an unusual packet: clears whatever stands in its way, or refuses it.
 #[inline(always)]
-pub fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+pub fn carry<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     match ethernet.ethertype() {
         EtherType::IPV4 => carry_ip::<F, T, Ipv4>(frame, tables),
@@ -151,7 +160,7 @@ pub fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(never)]
-fn carry_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T) -> Verdict {
+fn carry_ip<F: Frame, T: Operations, I: Chained>(frame: &mut F, tables: &T) -> Verdict {
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     let index = scratch.slot.load();
     let packet = &match Packet::<I>::read_slowly(frame, tables, scratch.network.load()) {
@@ -165,7 +174,7 @@ fn carry_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(always)]
-fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
+fn carry_transport<F: Frame, T: Operations, I: Chained, L: Transport>(
     frame: &mut F,
     tables: &T,
     packet: &Packet<I>,
@@ -186,7 +195,7 @@ fn carry_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     head.ip.readdress(way.source, way.destination, found.slot.l3_delta());
     if packet.fragment.is_part() {
         let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
-        I::identify(frame, packet.fragment, scratch.identification.load());
+        I::renumber(frame, packet.fragment, scratch.identification.load());
     }
     if !packet.fragment.is_later() {
         let Some(transport) = frame.view::<L>(packet.transport()) else {
@@ -280,7 +289,7 @@ impl Stop {
 /// Holds a packet of a flow against all that may keep it from going on; if nothing does, the flow
 /// has been moved on.
 #[inline(always)]
-pub fn stop<F: Frame, T: Tables, I: Ip>(
+pub fn stop<F: Frame, T: Operations, I: Ip>(
     frame: &mut F,
     tables: &T,
     packet: &Packet<I>,

@@ -107,6 +107,57 @@ impl<I: Ip> Chain<I> {
     }
 }
 
+/// What differs between the families in the headers before the transport's.
+pub trait Chained: Ip {
+    /// Follows whatever stands before the transport header of a packet that is not plain.
+    ///
+    /// # Errors
+    /// What keeps the packet from being followed.
+    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason>;
+    /// The number that all fragments of a datagram have.
+    fn identification<F: Frame>(frame: &mut F, fragment: Fragment) -> Option<u32>;
+    /// Gives a fragment another number, and the checksum that goes with it.
+    fn renumber<F: Frame>(frame: &mut F, fragment: Fragment, identification: u32) -> Option<()>;
+}
+
+impl Chained for Ipv4 {
+    #[inline(always)]
+    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
+        options(frame, tables)
+    }
+
+    #[inline(always)]
+    fn identification<F: Frame>(frame: &mut F, _fragment: Fragment) -> Option<u32> {
+        Some(frame.view::<Front<Self>>(0)?.ip.identification())
+    }
+
+    #[inline(always)]
+    fn renumber<F: Frame>(frame: &mut F, _fragment: Fragment, identification: u32) -> Option<()> {
+        frame.view::<Front<Self>>(0)?.ip.renumber(identification);
+        Some(())
+    }
+}
+
+impl Chained for Ipv6 {
+    #[inline(always)]
+    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
+        extensions(frame, tables)
+    }
+
+    #[inline(always)]
+    fn identification<F: Frame>(frame: &mut F, fragment: Fragment) -> Option<u32> {
+        let header = frame.view::<Extension>(place(u32::from(fragment.at)))?;
+        Some(u32::from_be(header.identification()))
+    }
+
+    #[inline(always)]
+    fn renumber<F: Frame>(frame: &mut F, fragment: Fragment, identification: u32) -> Option<()> {
+        let header = frame.view::<Extension>(place(u32::from(fragment.at)))?;
+        header.set_identification(identification.to_be());
+        Some(())
+    }
+}
+
 /// What keeps a chain from being followed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -132,7 +183,7 @@ impl Fault {
 /// # Errors
 /// What keeps the packet from being followed.
 #[inline(always)]
-pub fn options<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv4>, Reason> {
+fn options<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv4>, Reason> {
     let header = &frame.view::<Front<Ipv4>>(0).ok_or(Reason::Malformed)?.ip;
     let (header_length, fragment) = (header.header_length(), header.fragmented());
     let datagram = header.claims();
@@ -165,9 +216,9 @@ struct Words<'f, F: Frame> {
     sum: u64,
 }
 
-impl<F: Frame> Walk for Words<'_, F> {
+impl<F: Frame, T: Tables> Walk<T> for Words<'_, F> {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, _tables: &T, _number: u32) -> bool {
+    fn step(&mut self, _tables: &T, _number: u32) -> bool {
         if self.at >= self.end || self.at > MOST_AT {
             return true;
         }
@@ -194,9 +245,9 @@ impl<F: Frame> Options<'_, F> {
     }
 }
 
-impl<F: Frame> Walk for Options<'_, F> {
+impl<F: Frame, T: Tables> Walk<T> for Options<'_, F> {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, _tables: &T, _number: u32) -> bool {
+    fn step(&mut self, _tables: &T, _number: u32) -> bool {
         let at = self.at;
         if at >= self.end || at > MOST_AT {
             return true;
@@ -231,7 +282,7 @@ impl<F: Frame> Walk for Options<'_, F> {
 /// # Errors
 /// What keeps the packet from being followed.
 #[inline(always)]
-pub fn extensions<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv6>, Reason> {
+fn extensions<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv6>, Reason> {
     let header = &frame.view::<Front<Ipv6>>(0).ok_or(Reason::Malformed)?.ip;
     let mut datagram = header.claims();
     let mut extensions = Extensions {
@@ -279,9 +330,9 @@ impl<F: Frame> Extensions<'_, F> {
     }
 }
 
-impl<F: Frame> Walk for Extensions<'_, F> {
+impl<F: Frame, T: Tables> Walk<T> for Extensions<'_, F> {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, _tables: &T, number: u32) -> bool {
+    fn step(&mut self, _tables: &T, number: u32) -> bool {
         let (kind, at) = (self.next, self.at);
         if self.fragment.is_later() || !Extension::is_followed(kind) {
             return true;

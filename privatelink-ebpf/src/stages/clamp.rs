@@ -65,9 +65,9 @@ struct Options<'f, F: Frame> {
 /// Keeps a place in a TCP header within what the verifier can see.
 const PLACES: u32 = 0x3f;
 
-impl<F: Frame> Walk for Options<'_, F> {
+impl<F: Frame, T: Tables> Walk<T> for Options<'_, F> {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, _tables: &T, _number: u32) -> bool {
+    fn step(&mut self, _tables: &T, _number: u32) -> bool {
         let at = self.at & PLACES;
         if at >= self.end {
             return true;

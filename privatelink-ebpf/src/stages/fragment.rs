@@ -6,10 +6,11 @@
 //! the same, and the receiver would mix up their datagrams.
 
 use crate::{
-    environment::{Frame, Tables},
-    flows::table::Found,
+    environment::Frame,
+    flows::{operations::Operations, table::Found},
     stages::{
         carry::{Way, most_bytes_of_part, refused},
+        chain::Chained,
         neighbour,
         packet::Packet,
         verdict::Verdict,
@@ -32,7 +33,7 @@ const NOWHERE: u32 = u32::MAX;
 
 /// Takes a fragment on to where it is carried.
 #[inline(always)]
-pub fn fragment<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+pub fn fragment<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     match ethernet.ethertype() {
@@ -42,7 +43,7 @@ pub fn fragment<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(never)]
-fn fragment_ip<F: Frame, T: Tables, I: Control>(
+fn fragment_ip<F: Frame, T: Operations, I: Control + Chained>(
     frame: &mut F,
     tables: &T,
     scratch: &Scratch,
@@ -96,13 +97,13 @@ impl Entry {
 
 /// Whether an entry's datagram may still be put together by its receiver.
 #[inline(always)]
-fn is_live<T: Tables, I: Control>(tables: &T, entry: &Fragmented) -> bool {
+fn is_live<T: Operations, I: Control>(tables: &T, entry: &Fragmented) -> bool {
     tables.now().wrapping_sub(entry.since.load()) < I::REASSEMBLY_TICKS
 }
 
 /// Enters the datagram of a first fragment, whose flow is known.
 #[inline(never)]
-fn first<F: Frame, T: Tables, I: Control>(
+fn first<F: Frame, T: Operations, I: Control>(
     frame: &mut F,
     tables: &T,
     packet: &Packet<I>,
@@ -173,7 +174,7 @@ fn stays<F: Frame, I: Control>(frame: &mut F, packet: &Packet<I>) -> Option<Reas
 /// Index of the entry that a new datagram gets: a free one, or the oldest of those it may have.
 /// None if the datagram has begun before.
 #[inline(always)]
-fn room<T: Tables, I: Control>(tables: &T, entry: &Entry) -> u32 {
+fn room<T: Operations, I: Control>(tables: &T, entry: &Entry) -> u32 {
     let now = tables.now();
     let (mut room, mut oldest) = (entry.first, 0);
     for way in 0..WAYS {
@@ -198,7 +199,7 @@ fn room<T: Tables, I: Control>(tables: &T, entry: &Entry) -> u32 {
 /// An identification that no other datagram between the two addresses of this hash has at this
 /// time: they are counted, from a secret start.
 #[inline(always)]
-fn renumbered<T: Tables>(tables: &T, hash: u64) -> u32 {
+fn renumbered<T: Operations>(tables: &T, hash: u64) -> u32 {
     let Some(cell) = tables.fragmented(hash as u32 % ENTRIES) else { return 0 };
     let mut begun = cell.begun.load();
     for _ in 0..COUNT_ATTEMPTS {
@@ -219,7 +220,7 @@ const OVERLAP: u32 = 2;
 
 /// Finds the flow of a fragment that is not the first; tells why not, if it does not.
 #[inline(never)]
-fn later<T: Tables, I: Control>(
+fn later<T: Operations, I: Control>(
     tables: &T,
     packet: &mut Packet<I>,
     entry: &Entry,

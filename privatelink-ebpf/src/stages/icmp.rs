@@ -2,8 +2,8 @@
 //! that they belong to.
 
 use crate::{
-    environment::{Frame, Tables},
-    flows::table::Arrival,
+    environment::Frame,
+    flows::{operations::Operations, table::Arrival},
     stages::{carry::refused_admission, verdict::Verdict},
     wire::{
         Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Extension, Fragment, Icmp, Ipv4,
@@ -14,7 +14,7 @@ use privatelink_common::{Local, LocalKey, LocalKind, Reason, Refusal, Scratch, S
 
 /// The stage for a control message to one of our addresses, at our Ethernet address.
 #[inline(always)]
-pub fn icmp<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+pub fn icmp<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     match ethernet.ethertype() {
         EtherType::IPV4 => icmp_ip::<F, T, Ipv4>(frame, tables),
@@ -23,7 +23,7 @@ pub fn icmp<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(never)]
-fn icmp_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdict {
+fn icmp_ip<F: Frame, T: Operations, I: Control>(frame: &mut F, tables: &T) -> Verdict {
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     let network = scratch.network.load();
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
@@ -52,7 +52,7 @@ fn icmp_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdic
 /// Answers a ping. An endpoint that waits for its provider's decision answers too, which tells a
 /// client that the address is right; one that is to be silent meanwhile does not.
 #[inline(always)]
-fn echo<F: Frame, T: Tables, I: Control>(
+fn echo<F: Frame, T: Operations, I: Control>(
     frame: &mut F,
     tables: &T,
     datagram: &Datagram<I>,
@@ -82,7 +82,7 @@ fn echo<F: Frame, T: Tables, I: Control>(
 
 /// Finds the flow that an error is about: one of those that send packets like the quoted one.
 #[inline(always)]
-fn error<F: Frame, T: Tables, I: Control>(
+fn error<F: Frame, T: Operations, I: Control>(
     frame: &mut F,
     tables: &T,
     datagram: &Datagram<I>,

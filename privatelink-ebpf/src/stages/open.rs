@@ -1,23 +1,25 @@
 //! Opens a flow: whether there may be one, to which target, from which source address and port.
 
 use crate::{
-    environment::{Frame, Tables, Walk},
+    environment::{Frame, Walk},
     flows::{
+        operations::Operations,
         policy,
-        report::note,
         table::{Arrival, Taken},
     },
     stages::{
         carry::{most_bytes, refused_admission},
-        packet::Packet,
+        chain::Chained,
+        packet::{Packet, opens_tcp},
         verdict::Verdict,
     },
     wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
 };
 use core::marker::PhantomData;
 use privatelink_common::{
-    Admission, Endpoint, Listener, ListenerKey, LocalKey, LocalKind, Pool, Reason, Scratch, Stage,
-    TCP, TargetState,
+    Admission, Endpoint, Listener, ListenerKey, LocalKey, LocalKind, Opening, Pool, Reason,
+    Scratch, Stage, TCP, TargetState,
+    cell::Word32,
     flow::{Content, Phase, split_mac, word},
     policy::limited,
 };
@@ -34,7 +36,7 @@ const CLAIM_ATTEMPTS: u32 = 3;
 
 /// The stage that makes the flow which a packet opens, or says what becomes of one without.
 #[inline(always)]
-pub fn open<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+pub fn open<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     match ethernet.ethertype() {
@@ -44,7 +46,11 @@ pub fn open<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(never)]
-fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scratch) -> Verdict {
+fn open_ip<F: Frame, T: Operations, I: Chained>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &Scratch,
+) -> Verdict {
     let read = Packet::<I>::read_slowly(frame, tables, scratch.network.load());
     let packet = match &read {
         Ok(packet) => packet,
@@ -98,9 +104,33 @@ fn open_ip<F: Frame, T: Tables, I: Ip>(frame: &mut F, tables: &T, scratch: &Scra
     Verdict::Next(Stage::Carry)
 }
 
+/// Notes what a packet would open, if it would open anything.
+#[inline(always)]
+fn note<I: Ip>(opening: &Opening, packet: &Packet<I>) {
+    let arrival = &packet.arrival;
+    if arrival.protocol == u32::from(TCP) && !opens_tcp(packet.flags) {
+        opening.protocol.store(0);
+        return;
+    }
+    let put = |place: &[Word32; 4], address: I::Address| {
+        for (cell, word) in place.iter().zip(I::to_addr(address).words()) {
+            cell.store(word);
+        }
+    };
+    put(&opening.client, arrival.source);
+    put(&opening.address, arrival.destination);
+    opening.ports.store(arrival.ports);
+    opening.protocol.store(arrival.protocol);
+    opening.length.store(packet.length);
+}
+
 /// Checks that there may be a flow, and picks its target.
 #[inline(never)]
-fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Result<Choice, Reason> {
+fn choose<T: Operations, I: Ip>(
+    tables: &T,
+    packet: &Packet<I>,
+    index: u32,
+) -> Result<Choice, Reason> {
     let endpoint = tables.endpoint(index).ok_or(Reason::Internal)?;
     if !Admission::opens(endpoint.admission) {
         return Err(refused_admission(endpoint.admission).unwrap_or(Reason::Rejected));
@@ -177,7 +207,7 @@ fn choose<T: Tables, I: Ip>(tables: &T, packet: &Packet<I>, index: u32) -> Resul
 
 /// What the endpoint's rules and limits say against a flow to be.
 #[inline(never)]
-fn refused_by_policy<T: Tables, I: Ip>(
+fn refused_by_policy<T: Operations, I: Ip>(
     tables: &T,
     endpoint: &Endpoint,
     index: u32,
@@ -223,7 +253,10 @@ fn pick(pool: Pool, hash: u32) -> Option<u32> {
 
 /// Enters both directions, or neither.
 #[inline(always)]
-fn enter<T: Tables, I: Ip, O: Ip>(tables: &T, claim: &mut Claim<'_, I, O>) -> Result<u32, Reason> {
+fn enter<T: Operations, I: Ip, O: Ip>(
+    tables: &T,
+    claim: &mut Claim<'_, I, O>,
+) -> Result<u32, Reason> {
     let reverse = claim_port(tables, claim)?;
     let taken = match enter_direction(tables, claim, false) {
         Ok(index) => {
@@ -249,7 +282,7 @@ fn enter<T: Tables, I: Ip, O: Ip>(tables: &T, claim: &mut Claim<'_, I, O>) -> Re
 /// Enters the direction from the target under a source address and port that nobody uses
 /// towards it: this is what allocates them.
 #[inline(always)]
-fn claim_port<T: Tables, I: Ip, O: Ip>(
+fn claim_port<T: Operations, I: Ip, O: Ip>(
     tables: &T,
     claim: &mut Claim<'_, I, O>,
 ) -> Result<u32, Reason> {
@@ -271,7 +304,7 @@ fn claim_port<T: Tables, I: Ip, O: Ip>(
 
 /// Enters one direction of the flow to be.
 #[inline(never)]
-fn enter_direction<T: Tables, I: Ip, O: Ip>(
+fn enter_direction<T: Operations, I: Ip, O: Ip>(
     tables: &T,
     claim: &mut Claim<'_, I, O>,
     reverse: bool,
@@ -320,10 +353,10 @@ struct Claim<'p, I: Ip, O: Ip> {
     family: PhantomData<O>,
 }
 
-impl<I: Ip, O: Ip> Walk for Claim<'_, I, O> {
+impl<I: Ip, O: Ip, T: Operations> Walk<T> for Claim<'_, I, O> {
     /// Goes on to the next source address and port that looks free.
     #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, _number: u32) -> bool {
+    fn step(&mut self, tables: &T, _number: u32) -> bool {
         let next = self.choice.number.wrapping_add(1);
         self.propose(next);
         self.reply(tables).is_none_or(|arrival| tables.search(&arrival).is_none())
@@ -361,7 +394,7 @@ impl<'p, I: Ip, O: Ip> Claim<'p, I, O> {
 
     /// The tuple of the target's packets.
     #[inline(always)]
-    fn reply<T: Tables>(&self, tables: &T) -> Option<Arrival<O>> {
+    fn reply<T: Operations>(&self, tables: &T) -> Option<Arrival<O>> {
         let target = tables.target(self.choice.content.target)?;
         Some(Arrival {
             network: target.network,

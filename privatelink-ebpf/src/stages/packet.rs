@@ -3,9 +3,10 @@
 use crate::{
     environment::{Frame, Tables},
     flows::table::Arrival,
-    stages::chain::{self, Chain},
+    stages::chain::{self, Chain, Chained},
     wire::{
         Datagram, ETHERNET_LEN, Extension, Fragment, Front, Head, Ip, Segment, Tcp, Transport, Udp,
+        tcp_flags,
     },
 };
 use privatelink_common::Reason;
@@ -37,7 +38,10 @@ impl<I: Ip> Packet<I> {
         frame: &mut F,
         tables: &T,
         network: u32,
-    ) -> Result<Self, Reason> {
+    ) -> Result<Self, Reason>
+    where
+        I: Chained,
+    {
         let datagram = frame.view::<Front<I>>(0).ok_or(Reason::Malformed)?.ip.datagram();
         let (chain, otherwise) = match datagram {
             Ok(datagram) => (Chain::plain(datagram), Reason::Protocol),
@@ -125,4 +129,10 @@ impl<I: Ip> Packet<I> {
         };
         Ok((packet, head))
     }
+}
+
+/// Whether a TCP packet with these flags may open a flow.
+#[inline(always)]
+pub fn opens_tcp(flags: u32) -> bool {
+    flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
 }

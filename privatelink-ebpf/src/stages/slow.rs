@@ -2,9 +2,16 @@
 //! answers for the gateway's own addresses.
 
 use crate::{
-    environment::{Frame, Tables},
-    flows::table::Arrival,
-    stages::{neighbour, packet::Packet, sum, verdict::Verdict, vlan},
+    environment::Frame,
+    flows::{operations::Operations, table::Arrival},
+    stages::{
+        chain::Chained,
+        neighbour,
+        packet::{Packet, opens_tcp},
+        sum,
+        verdict::Verdict,
+        vlan,
+    },
     wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, checksum, tcp_flags},
 };
 use privatelink_common::{
@@ -14,7 +21,7 @@ use privatelink_common::{
 
 /// Decides about one frame that [`fast`](crate::fast) did not carry.
 #[inline(always)]
-pub fn slow<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
     let Some(network) = tables.network(frame.ingress()) else { return Verdict::Pass };
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     scratch.tag.store(0);
@@ -40,7 +47,11 @@ pub fn slow<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(never)]
-fn slow_ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, network: u32) -> Verdict {
+fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
+    frame: &mut F,
+    tables: &T,
+    network: u32,
+) -> Verdict {
     let read = Packet::<I>::read_slowly(frame, tables, network);
     let packet = match &read {
         Ok(packet) => packet,
@@ -52,7 +63,7 @@ fn slow_ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, network: u3
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     // A fragment alone cannot be verified.
     if packet.arrival.protocol == u32::from(TCP)
-        && is_first(packet.flags)
+        && opens_tcp(packet.flags)
         && !packet.fragment.is_part()
     {
         scratch.fault.store(fault::<F, T, I>(frame, tables, packet));
@@ -70,14 +81,14 @@ fn slow_ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, network: u3
 
 /// Whether a packet opens a flow anew under the tuple of one that is closed.
 #[inline(always)]
-fn uses_anew<T: Tables, I: Fresh>(
+fn uses_anew<T: Operations, I: Fresh>(
     tables: &T,
     scratch: &Scratch,
     packet: &Packet<I>,
     index: u32,
 ) -> bool {
     packet.arrival.protocol == u32::from(TCP)
-        && is_first(packet.flags)
+        && opens_tcp(packet.flags)
         && packet.flags & tcp_flags::FIN == 0
         && !packet.fragment.is_part()
         && scratch.fault.load() == Scratch::NO_FAULT
@@ -86,16 +97,14 @@ fn uses_anew<T: Tables, I: Fresh>(
         })
 }
 
-/// Whether a TCP packet with these flags may open a flow.
-#[inline(always)]
-pub fn is_first(flags: u32) -> bool {
-    flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
-}
-
 /// What is wrong with a packet that may open a flow, as [`Scratch::fault`] has it: others are
 /// carried with whatever checksum they have, but this one makes the gateway remember something.
 #[inline(always)]
-fn fault<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, packet: &Packet<I>) -> u32 {
+fn fault<F: Frame, T: Operations, I: Fresh + Chained>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+) -> u32 {
     let at = packet.transport();
     let length = packet.length.wrapping_sub((at - ETHERNET_LEN) as u32);
     let Some(sum) = sum::over(frame, tables, at, length) else {

@@ -65,9 +65,9 @@ impl<F: Frame> Sum<'_, F> {
     }
 }
 
-impl<F: Frame> Walk for Sum<'_, F> {
+impl<F: Frame, T: Tables> Walk<T> for Sum<'_, F> {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, _tables: &T, number: u32) -> bool {
+    fn step(&mut self, _tables: &T, number: u32) -> bool {
         let at = (number * WORD) & (LONGEST - 1);
         if at + WORD > self.length {
             return true;

@@ -8,18 +8,21 @@
 //! compiled.
 
 use crate::{
-    environment::{Frame, Tables},
-    flows::table::{Arrival, Found},
+    environment::Frame,
+    flows::{
+        operations::Operations,
+        table::{Arrival, Found},
+    },
     stages::{
         carry::{Sides, Way, most_bytes, most_bytes_of_part, sent, stop},
-        chain,
+        chain::{self, Chained},
         packet::Packet,
         sum,
         verdict::Verdict,
         vlan,
     },
     wire::{
-        ETHERNET_LEN, EtherType, Ethernet, Extension, Fresh, Header, Ipv4, Ipv6, Tcp, Transport,
+        ETHERNET_LEN, EtherType, Ethernet, Extension, Fresh, Ipv4, Ipv6, NewHeader, Tcp, Transport,
         Udp, checksum, tcp_flags,
     },
 };
@@ -27,7 +30,7 @@ use privatelink_common::{Reason, Stage, UDP};
 
 /// The stage that carries packets, or fragments, from one family to the other.
 #[inline(always)]
-pub fn translate<F: Frame, T: Tables, const PART: bool>(frame: &mut F, tables: &T) -> Verdict {
+pub fn translate<F: Frame, T: Operations, const PART: bool>(frame: &mut F, tables: &T) -> Verdict {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     match ethernet.ethertype() {
         EtherType::IPV4 => translate_ip::<F, T, Ipv4, Ipv6, PART>(frame, tables),
@@ -36,7 +39,7 @@ pub fn translate<F: Frame, T: Tables, const PART: bool>(frame: &mut F, tables: &
 }
 
 #[inline(never)]
-fn translate_ip<F: Frame, T: Tables, I: Fresh, O: Fresh, const PART: bool>(
+fn translate_ip<F: Frame, T: Operations, I: Fresh + Chained, O: Fresh, const PART: bool>(
     frame: &mut F,
     tables: &T,
 ) -> Verdict {
@@ -52,7 +55,14 @@ fn translate_ip<F: Frame, T: Tables, I: Fresh, O: Fresh, const PART: bool>(
 }
 
 #[inline(always)]
-fn translate_transport<F: Frame, T: Tables, I: Fresh, O: Fresh, L: Transport, const PART: bool>(
+fn translate_transport<
+    F: Frame,
+    T: Operations,
+    I: Fresh,
+    O: Fresh,
+    L: Transport,
+    const PART: bool,
+>(
     frame: &mut F,
     tables: &T,
     packet: &Packet<I>,
@@ -107,7 +117,7 @@ fn translate_transport<F: Frame, T: Tables, I: Fresh, O: Fresh, L: Transport, co
         header.compose(protocol, packet.fragment.place, identification);
     }
     let Some(header) = frame.view::<O>(ETHERNET_LEN) else { return internal };
-    header.compose_as(&Header {
+    header.compose_as(&NewHeader {
         source: way.source,
         destination: way.destination,
         protocol: if marks != 0 { Extension::FRAGMENT as u8 } else { protocol },
@@ -130,7 +140,7 @@ fn translate_transport<F: Frame, T: Tables, I: Fresh, O: Fresh, L: Transport, co
 /// Gives a UDP datagram the checksum that it lacks, since over IPv6 none may; `false` if not all of
 /// it can be seen.
 #[inline(never)]
-fn add_checksum<F: Frame, T: Tables, I: Fresh>(
+fn add_checksum<F: Frame, T: Operations, I: Fresh>(
     frame: &mut F,
     tables: &T,
     packet: &Packet<I>,

@@ -14,7 +14,7 @@ use crate::{
         vlan,
     },
     wire::{
-        ETHERNET_LEN, EtherType, Ethernet, Fresh, Header, Icmp, Ipv4, Ipv6, NO_MESSAGE, checksum,
+        ETHERNET_LEN, EtherType, Ethernet, Fresh, Icmp, Ipv4, Ipv6, NO_MESSAGE, NewHeader, checksum,
     },
 };
 use privatelink_common::{Reason, Scratch};
@@ -175,7 +175,7 @@ fn compose<F: Frame, T: Tables, O: Fresh>(
     ethernet.readdress(way.mac, way.hop);
     ethernet.set_ethertype(O::ETHERTYPE);
     let length = outline.shown + (O::LEN + ICMP) as u32;
-    frame.view::<O>(ETHERNET_LEN)?.compose_as(&Header {
+    frame.view::<O>(ETHERNET_LEN)?.compose_as(&NewHeader {
         source: way.source,
         destination: way.destination,
         protocol: O::ICMP,
@@ -186,7 +186,7 @@ fn compose<F: Frame, T: Tables, O: Fresh>(
         place: 0,
     });
     // The packet as its sender knows it: the other way round.
-    frame.view::<O>(ETHERNET_LEN + O::LEN + ICMP)?.compose_as(&Header {
+    frame.view::<O>(ETHERNET_LEN + O::LEN + ICMP)?.compose_as(&NewHeader {
         source: way.destination,
         destination: way.source,
         protocol: found.protocol() as u8,

@@ -1,6 +1,6 @@
 //! ICMP errors as the other family has them (RFC 7915, sections 4.2 and 5.2).
 
-use super::{icmp_v4, icmp_v6};
+use super::icmp::{icmp_v4, icmp_v6};
 
 /// There is no such message in the other family.
 pub const NO_MESSAGE: u32 = u32::MAX;

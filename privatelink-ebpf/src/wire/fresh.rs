@@ -1,7 +1,13 @@
 //! Packets that the gateway makes itself.
 
-use super::{Control, EtherType, FRESH_TTL, Ip as _, Ipv4, Ipv6, across, icmp_v4, icmp_v6};
-use crate::wire::checksum;
+use super::{
+    across, checksum,
+    ethernet::EtherType,
+    icmp::{Control, FRESH_TTL, icmp_v4, icmp_v6},
+    ip::Ip as _,
+    ipv4::Ipv4,
+    ipv6::Ipv6,
+};
 
 /// What differs between the families in packets that nobody sent before, and in errors about
 /// packets.
@@ -35,7 +41,7 @@ pub trait Fresh: Control {
     /// Class of traffic of a packet.
     fn class(&self) -> u8;
     /// Writes all of the header for a packet that comes from the other family.
-    fn compose_as(&mut self, header: &Header<Self>);
+    fn compose_as(&mut self, header: &NewHeader<Self>);
 
     /// Length of what follows the header, as it says.
     fn payload(&self) -> u32;
@@ -63,7 +69,7 @@ pub trait Fresh: Control {
 }
 
 /// What a translated packet keeps, or gets.
-pub struct Header<I: Fresh> {
+pub struct NewHeader<I: Fresh> {
     /// Sender.
     pub source: I::Address,
     /// Receiver.
@@ -122,7 +128,7 @@ impl Fresh for Ipv4 {
     }
 
     #[inline(always)]
-    fn compose_as(&mut self, header: &Header<Self>) {
+    fn compose_as(&mut self, header: &NewHeader<Self>) {
         let length = header.payload + Self::LEN as u32;
         let fragment = if header.place != 0 {
             u32::from(header.identification) << 16 | Self::fragment_field(header.place)
@@ -194,7 +200,7 @@ impl Fresh for Ipv6 {
     }
 
     #[inline(always)]
-    fn compose_as(&mut self, header: &Header<Self>) {
+    fn compose_as(&mut self, header: &NewHeader<Self>) {
         self.set_traffic_class(header.class);
         self.set_payload_length((header.payload as u16).to_be());
         (self.next_header, self.hop_limit) = (header.protocol, header.hops);

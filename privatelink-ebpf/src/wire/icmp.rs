@@ -1,7 +1,6 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443): one header, two sets of numbers.
 
-use super::{Ip, word::fields};
-use crate::wire::checksum;
+use super::{checksum, ip::Ip, word::fields};
 use privatelink_common::Reason;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

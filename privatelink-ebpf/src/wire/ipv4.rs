@@ -1,10 +1,11 @@
 //! IPv4.
 
-use super::{Control, Datagram, FRESH_TTL, Fragment, Front, Ip, Quoted, icmp_v4, word::fields};
-use crate::{
-    environment::{Frame, Tables},
-    stages::chain::{self, Chain},
-    wire::checksum,
+use super::{
+    checksum,
+    extension::Fragment,
+    icmp::{Control, FRESH_TTL, Quoted, icmp_v4},
+    ip::{Datagram, Ip},
+    word::{fields, load, store},
 };
 use privatelink_common::{
     Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash, ticks_from_millis,
@@ -50,7 +51,7 @@ impl Ipv4 {
     #[inline(always)]
     fn ttl_protocol_check(&self) -> u32 {
         const AT: usize = core::mem::offset_of!(Ipv4, ttl);
-        super::word::load!(u32, self, AT)
+        load!(u32, self, AT)
     }
 
     /// Version of the protocol.
@@ -87,6 +88,22 @@ impl Ipv4 {
             protocol: u32::from(self.protocol),
             length: u32::from_be(self.version_length()) & 0xffff,
         }
+    }
+
+    /// The number that all fragments of a datagram have.
+    #[inline(always)]
+    pub fn identification(&self) -> u32 {
+        u32::from_be(self.fragment()) >> 16
+    }
+
+    /// Gives a fragment another number, and the checksum that goes with it.
+    #[inline(always)]
+    pub fn renumber(&mut self, identification: u32) {
+        const AT: usize = core::mem::offset_of!(Ipv4, fragment);
+        let (old, new) = (load!(u16, self, AT), (identification as u16).to_be());
+        store!(u16, self, AT, new);
+        let change = checksum::difference(u32::from(old), u32::from(new));
+        self.set_check(checksum::apply(self.check(), change));
     }
 
     /// The sum of the words of the header without options.
@@ -139,27 +156,6 @@ impl Ip for Ipv4 {
         }
         let protocol = u32::from_be(third) >> 16 & 0xff;
         Ok(Datagram { source, destination, protocol, length })
-    }
-
-    #[inline(always)]
-    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
-        chain::options(frame, tables)
-    }
-
-    #[inline(always)]
-    fn identification<F: Frame>(frame: &mut F, _fragment: Fragment) -> Option<u32> {
-        Some(u32::from_be(frame.view::<Front<Self>>(0)?.ip.fragment()) >> 16)
-    }
-
-    #[inline(always)]
-    fn identify<F: Frame>(frame: &mut F, _fragment: Fragment, identification: u32) -> Option<()> {
-        const AT: usize = core::mem::offset_of!(Ipv4, fragment);
-        let ip = &mut frame.view::<Front<Self>>(0)?.ip;
-        let (old, new) = (super::word::load!(u16, ip, AT), (identification as u16).to_be());
-        super::word::store!(u16, ip, AT, new);
-        let change = checksum::difference(u32::from(old), u32::from(new));
-        ip.set_check(checksum::apply(ip.check(), change));
-        Some(())
     }
 
     #[inline(always)]

@@ -1,9 +1,10 @@
 //! IPv6.
 
-use super::{Control, Datagram, Extension, FRESH_TTL, Fragment, Ip, Quoted, icmp_v6, word::fields};
-use crate::{
-    environment::{Frame, Tables},
-    stages::chain::{self, Chain},
+use super::{
+    extension::Extension,
+    icmp::{Control, FRESH_TTL, Quoted, icmp_v6},
+    ip::{Datagram, Ip},
+    word::{fields, load, store},
 };
 use privatelink_common::{
     Addr, Endpoint, Listener, Pool, Reason, Service, TCP, UDP,
@@ -42,10 +43,10 @@ macro_rules! address {
             pub fn $load(&self) -> [u32; 4] {
                 const AT: usize = core::mem::offset_of!(Ipv6, $field);
                 [
-                    super::word::load!(u32, self, AT),
-                    super::word::load!(u32, self, AT + 4),
-                    super::word::load!(u32, self, AT + 8),
-                    super::word::load!(u32, self, AT + 12),
+                    load!(u32, self, AT),
+                    load!(u32, self, AT + 4),
+                    load!(u32, self, AT + 8),
+                    load!(u32, self, AT + 12),
                 ]
             }
 
@@ -53,10 +54,10 @@ macro_rules! address {
             #[inline(always)]
             pub fn $store(&mut self, [a, b, c, d]: [u32; 4]) {
                 const AT: usize = core::mem::offset_of!(Ipv6, $field);
-                super::word::store!(u32, self, AT, a);
-                super::word::store!(u32, self, AT + 4, b);
-                super::word::store!(u32, self, AT + 8, c);
-                super::word::store!(u32, self, AT + 12, d);
+                store!(u32, self, AT, a);
+                store!(u32, self, AT + 4, b);
+                store!(u32, self, AT + 8, c);
+                store!(u32, self, AT + 12, d);
             }
         }
     };
@@ -88,14 +89,14 @@ impl Ipv6 {
     #[inline(always)]
     pub fn set_version(&mut self) {
         const AT: usize = core::mem::offset_of!(Ipv6, version_class);
-        super::word::store!(u32, self, AT, 0x6000_0000_u32.to_be());
+        store!(u32, self, AT, 0x6000_0000_u32.to_be());
     }
 
     /// Class of traffic.
     #[inline(always)]
     pub fn traffic_class(&self) -> u8 {
         const AT: usize = core::mem::offset_of!(Ipv6, version_class);
-        (u32::from_be(super::word::load!(u32, self, AT)) >> 20) as u8
+        (u32::from_be(load!(u32, self, AT)) >> 20) as u8
     }
 
     /// Puts the version and the class of traffic, and no flow label.
@@ -103,7 +104,7 @@ impl Ipv6 {
     pub fn set_traffic_class(&mut self, class: u8) {
         const AT: usize = core::mem::offset_of!(Ipv6, version_class);
         let word = 0x6000_0000 | u32::from(class) << 20;
-        super::word::store!(u32, self, AT, word.to_be());
+        store!(u32, self, AT, word.to_be());
     }
 
     /// Whether a next header is an extension header (RFC 7045) rather than a protocol.
@@ -146,24 +147,6 @@ impl Ip for Ipv6 {
             protocol: u32::from(protocol),
             length,
         })
-    }
-
-    #[inline(always)]
-    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
-        chain::extensions(frame, tables)
-    }
-
-    #[inline(always)]
-    fn identification<F: Frame>(frame: &mut F, fragment: Fragment) -> Option<u32> {
-        let header = frame.view::<Extension>(chain::place(u32::from(fragment.at)))?;
-        Some(u32::from_be(header.identification()))
-    }
-
-    #[inline(always)]
-    fn identify<F: Frame>(frame: &mut F, fragment: Fragment, identification: u32) -> Option<()> {
-        let header = frame.view::<Extension>(chain::place(u32::from(fragment.at)))?;
-        header.set_identification(identification.to_be());
-        Some(())
     }
 
     #[inline(always)]

@@ -10,8 +10,10 @@ pub mod checksum;
 mod ethernet;
 mod extension;
 mod fresh;
+mod head;
 mod icmp;
 mod icmpv6;
+mod ip;
 mod ipv4;
 mod ipv6;
 mod transport;
@@ -22,116 +24,13 @@ pub use across::NO_MESSAGE;
 pub use arp::Arp;
 pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet, MacWords};
 pub use extension::{Extension, Fragment, Word, option};
-pub use fresh::{Fresh, Header};
+pub use fresh::{Fresh, NewHeader};
+pub use head::{Front, Head};
 pub use icmp::{Control, FRESH_TTL, Icmp, LEAST_QUOTE, Quoted, QuotedTcp, icmp_v4, icmp_v6};
 pub use icmpv6::{NeighbourMessage, NeighbourOption};
+pub use ip::{Datagram, Ip};
 pub use ipv4::Ipv4;
 pub use ipv6::Ipv6;
 pub use transport::{Segment, Tcp, Transport, Udp, tcp_flags};
 pub use vlan::VlanTag;
-
-use crate::{
-    environment::{Frame, Tables},
-    stages::chain::Chain,
-};
-use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
-/// A header: any bytes are one, wherever they begin.
-pub trait Wire: FromBytes + IntoBytes + Unaligned + Immutable + KnownLayout {}
-
-impl<T: FromBytes + IntoBytes + Unaligned + Immutable + KnownLayout> Wire for T {}
-
-/// What an IP header says about a whole packet without options.
-#[derive(Clone, Copy)]
-pub struct Datagram<I: Ip> {
-    /// Sender.
-    pub source: I::Address,
-    /// Receiver.
-    pub destination: I::Address,
-    /// Protocol of the payload.
-    pub protocol: u32,
-    /// Length from the IP header on; never less than the header's own.
-    pub length: u32,
-}
-
-/// What differs between the two families; everything else is written once.
-pub trait Ip: Wire + Copy {
-    /// An address in native machine words of its bytes.
-    type Address: Copy + PartialEq;
-
-    /// Length of the header without options.
-    const LEN: usize;
-    /// Length of what a fragment has besides.
-    const FRAGMENT_LEN: usize;
-    /// What a slot's word says of packets that arrive as this family.
-    const ARRIVES: u32;
-    /// What a slot's word says of packets that leave as this family.
-    const LEAVES: u32;
-    /// Whether a UDP checksum of zero means that there is none.
-    const UDP_MAY_LACK_CHECKSUM: bool;
-    /// Whether fragments of different protocols are of different datagrams.
-    const IDENTIFIED_BY_PROTOCOL: bool;
-    /// How long a receiver waits for the rest of a datagram.
-    const REASSEMBLY_TICKS: u32;
-
-    /// Reads the header of a whole packet without options.
-    ///
-    /// # Errors
-    /// What keeps the packet from being followed.
-    fn datagram(&self) -> Result<Datagram<Self>, Reason>;
-    /// Follows whatever stands before the transport header of a packet that is not plain.
-    ///
-    /// # Errors
-    /// What keeps the packet from being followed.
-    fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason>;
-    /// The number that all fragments of a datagram have.
-    fn identification<F: Frame>(frame: &mut F, fragment: Fragment) -> Option<u32>;
-    /// Gives a fragment another number, and the checksum that goes with it.
-    fn identify<F: Frame>(frame: &mut F, fragment: Fragment, identification: u32) -> Option<()>;
-    /// For whom the packet is, whatever else its header says.
-    fn receiver(&self) -> Self::Address;
-    /// Remaining hops.
-    fn ttl(&self) -> u8;
-    /// Puts both addresses, one hop less, and the checksum that goes with them.
-    fn readdress(&mut self, source: Self::Address, destination: Self::Address, l3_delta: u16);
-
-    /// From the form of the maps.
-    fn from_addr(address: &Addr) -> Self::Address;
-    /// To the form of the maps.
-    fn to_addr(address: Self::Address) -> Addr;
-    /// The endpoint's address of this family.
-    fn of_endpoint(endpoint: &Endpoint) -> Self::Address;
-    /// The client's address in a slot.
-    fn of_client(slot: &Slot) -> Self::Address;
-    /// The listener's backends of this family.
-    fn backends(listener: &Listener) -> Pool;
-    /// The service's source addresses of this family.
-    fn sources(service: &Service) -> Pool;
-    /// The address's part of the hash; `key` yields the secret keys from 2 on.
-    fn hash(source: Self::Address, destination: Self::Address, key: impl Fn(usize) -> u32) -> u64;
-    /// The ones' complement sum over the address.
-    fn sum(address: Self::Address) -> u32;
-}
-
-/// The head of a frame up to the transport header.
-#[repr(C)]
-#[derive(FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
-pub struct Front<I: Ip> {
-    /// The Ethernet header.
-    pub ethernet: Ethernet,
-    /// The IP header.
-    pub ip: I,
-}
-
-/// The head of a frame with its transport header.
-#[repr(C)]
-#[derive(FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout)]
-pub struct Head<I: Ip, L: Transport> {
-    /// The Ethernet header.
-    pub ethernet: Ethernet,
-    /// The IP header.
-    pub ip: I,
-    /// The transport header, without options.
-    pub transport: L,
-}
+pub use word::Wire;

@@ -1,7 +1,9 @@
 //! TCP and UDP.
 
-use super::{Wire, word::fields};
-use crate::wire::checksum;
+use super::{
+    checksum,
+    word::{Wire, fields},
+};
 use privatelink_common::{Reason, TCP, UDP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

@@ -6,7 +6,12 @@
 //!
 //! A value is the bytes as they lie in memory, as one number of the machine.
 
-use super::Wire;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// A header: any bytes are one, wherever they begin.
+pub trait Wire: FromBytes + IntoBytes + Unaligned + Immutable + KnownLayout {}
+
+impl<T: FromBytes + IntoBytes + Unaligned + Immutable + KnownLayout> Wire for T {}
 
 macro_rules! word {
     ($value:ty, $register:ty, $class:ident, $size:literal, $kind:literal, $load:ident, $store:ident) => {

@@ -25,7 +25,7 @@ use privatelink_common::{
     maps::MAX_ERRORS,
 };
 use privatelink_ebpf::{
-    Tables, Walk,
+    Operations, Tables, Walk,
     flows::table::{Arrival, Taken},
     wire::{Ip, Ipv4},
 };
@@ -141,63 +141,6 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32> {
-        let arrival = core::ptr::from_ref(arrival);
-        let found = if I::ARRIVES == Ipv4::ARRIVES {
-            flow_search_v4(arrival.cast())
-        } else {
-            flow_search_v6(arrival.cast())
-        };
-        (found <= u64::from(u32::MAX)).then_some(found as u32)
-    }
-
-    #[inline(always)]
-    fn insert<I: Ip>(
-        &self,
-        arrival: &Arrival<I>,
-        word: u32,
-        content: &Content,
-    ) -> Result<u32, Taken> {
-        let arrival = core::ptr::from_ref(arrival);
-        let entered = if I::ARRIVES == Ipv4::ARRIVES {
-            flow_insert_v4(arrival.cast(), word, content)
-        } else {
-            flow_insert_v6(arrival.cast(), word, content)
-        };
-        match entered >> 32 {
-            0 => Ok(entered as u32),
-            EXISTS => Err(Taken::Exists),
-            FULL => Err(Taken::Full),
-            _ => Err(Taken::Contended),
-        }
-    }
-
-    #[inline(always)]
-    fn remove(&self, index: u32, word: u32) -> bool {
-        flow_remove(index, word) != 0
-    }
-
-    #[inline(always)]
-    fn follow(&self, index: u32, flags: u32) {
-        flow_follow(index, flags);
-    }
-
-    #[inline(always)]
-    fn end_closed(&self, index: u32) -> bool {
-        flow_end_closed(index) != 0
-    }
-
-    #[inline(always)]
-    fn allows(&self, index: u32) -> bool {
-        flow_allowed(index) != 0
-    }
-
-    #[inline(always)]
-    fn report(&self, reason: u32, endpoint: u32) {
-        flow_refused(reason, endpoint);
-    }
-
-    #[inline(always)]
     fn ended(&self, fill: impl FnOnce(&mut End)) {
         // Filled in place: it is too large for the stack.
         if let Some(mut entry) = ENDS.reserve(0) {
@@ -279,7 +222,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn walk<W: Walk>(&self, limit: u32, walk: &mut W) {
+    fn walk<W: Walk<Self>>(&self, limit: u32, walk: &mut W) {
         let step = step::<W> as extern "C" fn(u64, *mut W) -> i64;
         // SAFETY: the helper calls `step` with the walk, which outlives the call, and with
         // nobody else using it.
@@ -287,8 +230,67 @@ impl Tables for Maps {
     }
 }
 
+impl Operations for Maps {
+    #[inline(always)]
+    fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32> {
+        let arrival = core::ptr::from_ref(arrival);
+        let found = if I::ARRIVES == Ipv4::ARRIVES {
+            flow_search_v4(arrival.cast())
+        } else {
+            flow_search_v6(arrival.cast())
+        };
+        (found <= u64::from(u32::MAX)).then_some(found as u32)
+    }
+
+    #[inline(always)]
+    fn insert<I: Ip>(
+        &self,
+        arrival: &Arrival<I>,
+        word: u32,
+        content: &Content,
+    ) -> Result<u32, Taken> {
+        let arrival = core::ptr::from_ref(arrival);
+        let entered = if I::ARRIVES == Ipv4::ARRIVES {
+            flow_insert_v4(arrival.cast(), word, content)
+        } else {
+            flow_insert_v6(arrival.cast(), word, content)
+        };
+        match entered >> 32 {
+            0 => Ok(entered as u32),
+            EXISTS => Err(Taken::Exists),
+            FULL => Err(Taken::Full),
+            _ => Err(Taken::Contended),
+        }
+    }
+
+    #[inline(always)]
+    fn remove(&self, index: u32, word: u32) -> bool {
+        flow_remove(index, word) != 0
+    }
+
+    #[inline(always)]
+    fn follow(&self, index: u32, flags: u32) {
+        flow_follow(index, flags);
+    }
+
+    #[inline(always)]
+    fn end_closed(&self, index: u32) -> bool {
+        flow_end_closed(index) != 0
+    }
+
+    #[inline(always)]
+    fn allows(&self, index: u32) -> bool {
+        flow_allowed(index) != 0
+    }
+
+    #[inline(always)]
+    fn report(&self, reason: u32, endpoint: u32) {
+        flow_refused(reason, endpoint);
+    }
+}
+
 /// One step of a walk, as the kernel calls it: 1 ends the loop.
-extern "C" fn step<W: Walk>(number: u64, walk: *mut W) -> i64 {
+extern "C" fn step<W: Walk<Maps>>(number: u64, walk: *mut W) -> i64 {
     // SAFETY: `walk` is what `Maps::walk` handed to the helper.
     let walk = unsafe { &mut *walk };
     i64::from(walk.step(&Maps, number as u32))

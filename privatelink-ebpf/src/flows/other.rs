@@ -1,8 +1,8 @@
 //! The other direction of a flow, whose slot may stand anywhere in the table.
 
 use super::{
-    Arrival, Found, Homes,
-    region::{Home, NOWHERE},
+    operations::Operations,
+    table::{Arrival, Found, Home, Homes, NOWHERE},
 };
 use crate::{
     environment::{Tables, Walk},
@@ -64,7 +64,7 @@ pub fn fetch<T: Tables>(tables: &T, home: u32) {
 /// The slot of the other direction of a flow. Its packets arrive as the family in which those of
 /// this one leave.
 #[inline(always)]
-pub fn other_slot<T: Tables>(tables: &T, found: &Found<'_>) -> Option<u32> {
+pub fn other_slot<T: Operations>(tables: &T, found: &Found<'_>) -> Option<u32> {
     if found.word & word::LEAVES_V6 != 0 {
         tables.search(&opposite::<Ipv6>(found))
     } else {
@@ -112,9 +112,9 @@ impl Search<'_> {
     }
 }
 
-impl Walk for Search<'_> {
+impl<T: Tables> Walk<T> for Search<'_> {
     #[inline(always)]
-    fn step<T: Tables>(&mut self, tables: &T, number: u32) -> bool {
+    fn step(&mut self, tables: &T, number: u32) -> bool {
         let index = self.home.slot(number);
         let Some(slot) = tables.slot(index) else { return true };
         let word = slot.word();

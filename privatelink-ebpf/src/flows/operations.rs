@@ -1,0 +1,42 @@
+//! The operations on flows that are called from several places: an environment may have each once,
+//! as a function of its own.
+
+use super::table::{Arrival, Taken};
+use crate::{environment::Tables, wire::Ip};
+use privatelink_common::flow::Content;
+
+/// What is done with flows, built on [`Tables`].
+///
+/// In the kernel these are global functions: the verifier looks at such a function once, however
+/// often it is called, and takes its arguments and its result for any numbers. In plain memory they
+/// are called directly.
+pub trait Operations: Tables {
+    /// [`Arrival::search`].
+    fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32>;
+
+    /// [`Arrival::insert`].
+    ///
+    /// # Errors
+    /// Why the tuple could not be entered.
+    fn insert<I: Ip>(
+        &self,
+        arrival: &Arrival<I>,
+        word: u32,
+        content: &Content,
+    ) -> Result<u32, Taken>;
+
+    /// [`remove`](super::table::remove).
+    fn remove(&self, index: u32, word: u32) -> bool;
+
+    /// [`follow`](super::phase::follow).
+    fn follow(&self, index: u32, flags: u32);
+
+    /// [`end_closed`](super::sweep::end_closed).
+    fn end_closed(&self, index: u32) -> bool;
+
+    /// [`allows`](super::policy::allows).
+    fn allows(&self, index: u32) -> bool;
+
+    /// [`report`](super::report::report).
+    fn report(&self, reason: u32, endpoint: u32);
+}
