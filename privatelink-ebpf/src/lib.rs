@@ -105,8 +105,8 @@ fn fast_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     datagram: &Datagram<I>,
 ) -> Option<Verdict> {
     let (packet, head) = Packet::read_transport::<F, L>(frame, network, datagram).ok()?;
-    let found = packet.arrival.find(tables, NEAR)?;
-    let way = carry::Way::of(&found);
-    carry::is_smooth(head, &packet, &found, &way)
-        .then(|| carry::send(head, tables, packet.length, &found, &way))
+    let leg = packet.arrival.find(tables, NEAR)?;
+    let egress = carry::Egress::of(&leg);
+    carry::takes_fast_path(head, &packet, &leg, &egress)
+        .then(|| carry::send(head, tables, packet.length, &leg, &egress))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     operations::Operations,
-    table::{Arrival, Found, Home, Homes, NOWHERE},
+    table::{Arrival, Home, Homes, Leg, NOWHERE},
 };
 use crate::{
     environment::{Tables, Walk},
@@ -12,22 +12,22 @@ use privatelink_common::flow::{MAX_PROBES, Slot, word};
 
 /// The tuple with which packets of the other direction of a flow arrive.
 #[inline(always)]
-fn opposite<I: Ip>(found: &Found<'_>) -> Arrival<I> {
-    let protocol = found.protocol();
-    if found.is_reverse() {
+fn opposite<I: Ip>(leg: &Leg<'_>) -> Arrival<I> {
+    let protocol = leg.protocol();
+    if leg.is_reverse() {
         Arrival {
-            network: found.endpoint.network,
-            source: I::of_client(found.slot),
-            destination: I::of_endpoint(found.endpoint),
-            ports: found.slot.consumer_ports(),
+            network: leg.endpoint.network,
+            source: I::of_client(leg.slot),
+            destination: I::of_endpoint(leg.endpoint),
+            ports: leg.slot.consumer_ports(),
             protocol,
         }
     } else {
         Arrival {
-            network: found.target.network,
-            source: I::from_addr(&found.target.address),
-            destination: I::from_addr(&found.source.address),
-            ports: found.slot.provider_ports(),
+            network: leg.target.network,
+            source: I::from_addr(&leg.target.address),
+            destination: I::from_addr(&leg.source.address),
+            ports: leg.slot.provider_ports(),
             protocol,
         }
     }
@@ -35,11 +35,11 @@ fn opposite<I: Ip>(found: &Found<'_>) -> Arrival<I> {
 
 /// The slots where the other direction of a flow may be at home: a far one, then a near one.
 #[inline(always)]
-pub fn homes_of_other<T: Tables>(tables: &T, found: &Found<'_>) -> (u32, u32) {
-    let hash = if found.word & word::LEAVES_V6 != 0 {
-        opposite::<Ipv6>(found).hash(tables)
+pub fn homes_of_other<T: Tables>(tables: &T, leg: &Leg<'_>) -> (u32, u32) {
+    let hash = if leg.word & word::LEAVES_V6 != 0 {
+        opposite::<Ipv6>(leg).hash(tables)
     } else {
-        opposite::<Ipv4>(found).hash(tables)
+        opposite::<Ipv4>(leg).hash(tables)
     };
     let homes = Homes::of(tables, hash);
     let near = homes.near.slot(0);
@@ -64,11 +64,11 @@ pub fn fetch<T: Tables>(tables: &T, home: u32) {
 /// The slot of the other direction of a flow. Its packets arrive as the family in which those of
 /// this one leave.
 #[inline(always)]
-pub fn other_slot<T: Operations>(tables: &T, found: &Found<'_>) -> Option<u32> {
-    if found.word & word::LEAVES_V6 != 0 {
-        tables.search(&opposite::<Ipv6>(found))
+pub fn other_slot<T: Operations>(tables: &T, leg: &Leg<'_>) -> Option<u32> {
+    if leg.word & word::LEAVES_V6 != 0 {
+        tables.search(&opposite::<Ipv6>(leg))
     } else {
-        tables.search(&opposite::<Ipv4>(found))
+        tables.search(&opposite::<Ipv4>(leg))
     }
 }
 
@@ -77,7 +77,7 @@ pub fn other_slot<T: Operations>(tables: &T, found: &Found<'_>) -> Option<u32> {
 #[inline(always)]
 pub fn slot_of_other<T: Tables>(tables: &T, slot: &Slot, first: u32, second: u32) -> u32 {
     let word = (slot.word() ^ word::REVERSE) & WHOSE;
-    let mut search = Search { slot, word, home: Home::at(first), found: NOWHERE };
+    let mut search = OtherSearch { slot, word, home: Home::at(first), found: NOWHERE };
     search.run(tables);
     if search.found == NOWHERE && second != first {
         search.home = Home::at(second);
@@ -90,14 +90,14 @@ pub fn slot_of_other<T: Tables>(tables: &T, slot: &Slot, first: u32, second: u32
 const WHOSE: u32 = word::LIFE | word::REVERSE | word::PROTOCOL;
 
 /// A search for the slot that says the same as another, and is of the other direction.
-struct Search<'t> {
+struct OtherSearch<'t> {
     slot: &'t Slot,
     word: u32,
     home: Home,
     found: u32,
 }
 
-impl Search<'_> {
+impl OtherSearch<'_> {
     /// Looks at the first slots without a call for each: there it is nearly always, or not at all.
     #[inline(always)]
     fn run<T: Tables>(&mut self, tables: &T) {
@@ -112,7 +112,7 @@ impl Search<'_> {
     }
 }
 
-impl<T: Tables> Walk<T> for Search<'_> {
+impl<T: Tables> Walk<T> for OtherSearch<'_> {
     #[inline(always)]
     fn step(&mut self, tables: &T, number: u32) -> bool {
         let index = self.home.slot(number);

@@ -3,50 +3,50 @@
 //! Both slots of a flow carry the phase, so that the fast path looks at one only. A change is
 //! rare, and this is where the other slot is looked up.
 
-use super::{operations::Operations, other::other_slot, table::Found};
+use super::{operations::Operations, other::other_slot, table::Leg};
 use crate::{environment::Tables, wire::tcp_flags};
 use privatelink_common::flow::{Phase, Slot, word};
 
 /// Notes what a packet's flags mean for its flow.
 pub fn follow<T: Operations>(tables: &T, index: u32, flags: u32) {
-    let Some(found) = Found::at(tables, index) else { return };
+    let Some(leg) = Leg::at(tables, index) else { return };
     let marks = word::PHASE | word::FIN_IN | word::FIN_OUT;
-    let next = advance(found.word, flags);
-    count(tables, &found, flags, next);
+    let next = advance(leg.word, flags);
+    count(tables, &leg, flags, next);
     let noted = noted(flags);
-    if next == found.word & marks && noted & !found.word == 0 {
+    if next == leg.word & marks && noted & !leg.word == 0 {
         return;
     }
     let put = |slot: &Slot, word: u32, noted: u32| {
         // Whoever changed the word meanwhile knows better: the next packet sees it.
         let _won = tables.exchange(slot.word_cell(), word, word & !marks | next | noted);
     };
-    put(found.slot, found.word, noted);
-    if next == found.word & marks {
+    put(leg.slot, leg.word, noted);
+    if next == leg.word & marks {
         return;
     }
-    if let Some(other) = other_slot(tables, &found).and_then(|index| tables.slot(index)) {
+    if let Some(other) = other_slot(tables, &leg).and_then(|index| tables.slot(index)) {
         put(other, other.word(), 0);
     }
 }
 
 /// Counts what tells how endpoint and target do.
 #[inline(always)]
-fn count<T: Tables>(tables: &T, found: &Found<'_>, flags: u32, next: u32) {
-    let opening = Phase::of(found.word) == Phase::Opening;
+fn count<T: Tables>(tables: &T, leg: &Leg<'_>, flags: u32, next: u32) {
+    let opening = Phase::of(leg.word) == Phase::Opening;
     if flags & tcp_flags::RST != 0 {
-        let reverse = found.is_reverse();
-        tables.count_endpoint(found.slot.endpoint(), |count| {
+        let reverse = leg.is_reverse();
+        tables.count_endpoint(leg.slot.endpoint(), |count| {
             *(if reverse { &mut count.resets_out } else { &mut count.resets_in }) += 1;
         });
         if reverse {
-            tables.count_target(found.slot.target(), |count| {
+            tables.count_target(leg.slot.target(), |count| {
                 count.resets += 1;
                 count.refused += u64::from(opening);
             });
         }
     } else if opening && Phase::of(next) == Phase::Answered {
-        tables.count_target(found.slot.target(), |count| count.answered += 1);
+        tables.count_target(leg.slot.target(), |count| count.answered += 1);
     }
 }
 
@@ -89,9 +89,9 @@ fn advance(word: u32, flags: u32) -> u32 {
 /// Sends a flow's replies to another Ethernet address from now on.
 #[inline(never)]
 pub fn follow_client<T: Operations>(tables: &T, index: u32, high: u16, low: u32) {
-    let Some(found) = Found::at(tables, index) else { return };
-    found.slot.set_client_mac(high, low);
-    if let Some(other) = other_slot(tables, &found).and_then(|index| tables.slot(index)) {
+    let Some(leg) = Leg::at(tables, index) else { return };
+    leg.slot.set_client_mac(high, low);
+    if let Some(other) = other_slot(tables, &leg).and_then(|index| tables.slot(index)) {
         other.set_client_mac(high, low);
     }
 }

@@ -5,7 +5,7 @@
 use super::{
     operations::Operations,
     other::{fetch, homes_of_other, other_slot, slot_of_other},
-    table::{Found, remove},
+    table::{Leg, remove},
 };
 use crate::environment::{Tables, Walk};
 use privatelink_common::{
@@ -96,11 +96,11 @@ impl Suspects {
         if slot.word() & word::LIFE != word::LIVE {
             return false;
         }
-        let Some(found) = Found::at(tables, index) else { return false };
-        let cause = refused(tables, &found);
+        let Some(leg) = Leg::at(tables, index) else { return false };
+        let cause = refused(tables, &leg);
         let mut patience = 0;
         if cause == Suspect::SILENCE {
-            patience = self.patience(tables, &found);
+            patience = self.patience(tables, &leg);
             if !is_silent(tables, slot, patience) {
                 return false;
             }
@@ -109,7 +109,7 @@ impl Suspects {
         let Some(Scratch { suspects, .. }) = tables.scratch() else { return true };
         let Some(suspect) = tables.suspect(suspects.load()) else { return true };
         suspects.store(suspects.load().wrapping_add(1));
-        let (far, near) = homes_of_other(tables, &found);
+        let (far, near) = homes_of_other(tables, &leg);
         suspect.slot.store(index);
         suspect.far.store(far);
         suspect.near.store(near);
@@ -120,16 +120,16 @@ impl Suspects {
 
     /// How long a flow in its phase may be silent.
     #[inline(always)]
-    fn patience<T: Tables>(&mut self, tables: &T, found: &Found<'_>) -> u32 {
-        match Phase::of(found.word) {
+    fn patience<T: Tables>(&mut self, tables: &T, leg: &Leg<'_>) -> u32 {
+        match Phase::of(leg.word) {
             Phase::Opening | Phase::Answered => OPENING,
             Phase::Closing => CLOSING,
             Phase::Established | Phase::HalfClosed => {
-                let [_, _, high, low] = found.slot.consumer_ports().to_ne_bytes();
+                let [_, _, high, low] = leg.slot.consumer_ports().to_ne_bytes();
                 let listener = ListenerKey {
-                    service: found.endpoint.service,
+                    service: leg.endpoint.service,
                     port: u16::from_ne_bytes([high, low]),
-                    protocol: found.protocol() as u16,
+                    protocol: leg.protocol() as u16,
                 };
                 // Most often it is that of the flow before.
                 if listener != self.listener {
@@ -213,8 +213,8 @@ const NO_SLOT: u32 = u32::MAX;
 
 /// Ends a flow whose client uses its tuple anew, by the index of its direction from the client.
 pub fn end_closed<T: Operations>(tables: &T, index: u32) -> Option<()> {
-    let found = Found::at(tables, index)?;
-    let other = other_slot(tables, &found).unwrap_or(NO_SLOT);
+    let leg = Leg::at(tables, index)?;
+    let other = other_slot(tables, &leg).unwrap_or(NO_SLOT);
     end(tables, index, other, EndCause::Closed as u32, |index, word| tables.remove(index, word))
 }
 
@@ -230,14 +230,14 @@ fn end<T: Tables>(
 ) -> Option<()> {
     let reply = tables.slot(reverse);
     let word_out = reply.map_or(0, Slot::word);
-    if let Some(found) = Found::at(tables, forward) {
-        let seen = found.slot.last_seen();
+    if let Some(leg) = Leg::at(tables, forward) {
+        let seen = leg.slot.last_seen();
         let seen = reply.map_or(seen, |reply| later(seen, reply.last_seen()));
-        let last = Last { word: found.word, word_out, seen, cause };
-        if !remove(forward, found.word) {
+        let last = Last { word: leg.word, word_out, seen, cause };
+        if !remove(forward, leg.word) {
             return None;
         }
-        tell(tables, &found, reply, &last);
+        tell(tables, &leg, reply, &last);
     }
     if reply.is_some() {
         remove(reverse, word_out);
@@ -261,20 +261,20 @@ fn later(a: u32, b: u32) -> u32 {
 
 /// The [`EndCause`] for which a flow may not go on, or [`Suspect::SILENCE`] if it may.
 #[inline(always)]
-fn refused<T: Operations>(tables: &T, found: &Found<'_>) -> u32 {
-    if !Admission::carries(found.endpoint.admission) {
+fn refused<T: Operations>(tables: &T, leg: &Leg<'_>) -> u32 {
+    if !Admission::carries(leg.endpoint.admission) {
         return EndCause::NotAdmitted as u32;
     }
-    if found.target.state != TargetState::Present as u32 {
+    if leg.target.state != TargetState::Present as u32 {
         return EndCause::TargetGone as u32;
     }
-    if found.source.gone != 0 {
+    if leg.source.gone != 0 {
         return EndCause::SourceGone as u32;
     }
-    if found.endpoint.rule_count == 0 {
+    if leg.endpoint.rule_count == 0 {
         return Suspect::SILENCE;
     }
-    if tables.allows(found.index) { Suspect::SILENCE } else { EndCause::NotAllowed as u32 }
+    if tables.allows(leg.index) { Suspect::SILENCE } else { EndCause::NotAllowed as u32 }
 }
 
 /// What it means that a flow has been silent for too long.
@@ -289,22 +289,22 @@ fn silence(word: u32) -> EndCause {
 
 /// Tells user space what there was, and counts it at the target.
 #[inline(always)]
-fn tell<T: Tables>(tables: &T, found: &Found<'_>, reply: Option<&Slot>, last: &Last) {
-    let (bytes_in, packets_in) = found.slot.counted();
+fn tell<T: Tables>(tables: &T, leg: &Leg<'_>, reply: Option<&Slot>, last: &Last) {
+    let (bytes_in, packets_in) = leg.slot.counted();
     let (bytes_out, packets_out) = reply.map_or((0, 0), Slot::counted);
     tables.ended(|end| {
-        end.flow = found.slot.load();
+        end.flow = leg.slot.load();
         end.flow.word = last.word;
         end.flow.last_seen = last.seen;
-        end.endpoint = *found.endpoint;
-        end.target = *found.target;
-        end.source = found.source.address;
+        end.endpoint = *leg.endpoint;
+        end.target = *leg.target;
+        end.source = leg.source.address;
         end.last_seen = last.seen;
         end.cause = last.cause;
         end.word_out = last.word_out;
         (end.bytes_out, end.packets_out) = (bytes_out, packets_out);
     });
-    tables.count_target(found.slot.target(), |count| {
+    tables.count_target(leg.slot.target(), |count| {
         count.ended += 1;
         count.packets_in += u64::from(packets_in);
         count.bytes_in += bytes_in;

@@ -2,7 +2,7 @@
 
 use crate::{
     environment::{Frame, Tables},
-    flows::{operations::Operations, phase, policy, table::Found},
+    flows::{operations::Operations, phase, policy, table::Leg},
     stages::{chain::Chained, packet::Packet, verdict::Verdict, vlan},
     wire::{
         EtherType, Ethernet, Front, Head, Ip, Ipv4, Ipv6, MacWords, Tcp, Transport, Udp, tcp_flags,
@@ -14,7 +14,7 @@ use privatelink_common::{
 };
 
 /// Flags that move a flow to another phase.
-const TURNING: u32 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
+const PHASE_FLAGS: u32 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Direction {
 }
 
 /// The other side of the gateway, for one direction of a flow.
-pub struct Way<I: Ip> {
+pub struct Egress<I: Ip> {
     /// Sender of packets to the other side.
     pub source: I::Address,
     /// Their receiver.
@@ -51,44 +51,44 @@ pub struct Way<I: Ip> {
     pub direction: Direction,
 }
 
-impl<I: Ip> Way<I> {
+impl<I: Ip> Egress<I> {
     /// The way that a slot and its records describe.
     #[inline(always)]
-    pub fn of(found: &Found<'_>) -> Self {
-        if found.is_reverse() {
+    pub fn of(leg: &Leg<'_>) -> Self {
+        if leg.is_reverse() {
             Self {
-                source: I::of_endpoint(found.endpoint),
-                destination: I::of_client(found.slot),
-                ports: found.slot.consumer_ports(),
-                own: split_mac(found.target.mac),
-                mac: split_mac(found.endpoint.mac),
+                source: I::of_endpoint(leg.endpoint),
+                destination: I::of_client(leg.slot),
+                ports: leg.slot.consumer_ports(),
+                own: split_mac(leg.target.mac),
+                mac: split_mac(leg.endpoint.mac),
                 // Replies go where the client's packets come from.
-                hop: found.slot.client_mac(),
-                ifindex: found.endpoint.ifindex,
-                mtu: found.endpoint.largest(),
-                untagged_mtu: found.endpoint.mtu.into(),
-                vlan: found.endpoint.vlan,
+                hop: leg.slot.client_mac(),
+                ifindex: leg.endpoint.ifindex,
+                mtu: leg.endpoint.largest(),
+                untagged_mtu: leg.endpoint.mtu.into(),
+                vlan: leg.endpoint.vlan,
                 direction: Direction::Out,
             }
         } else {
             Self {
-                source: I::from_addr(&found.source.address),
-                destination: I::from_addr(&found.target.address),
-                ports: found.slot.provider_ports(),
-                own: split_mac(found.endpoint.mac),
-                mac: split_mac(found.target.mac),
-                hop: split_mac(found.target.hop),
-                ifindex: found.target.ifindex,
-                mtu: found.target.largest(),
-                untagged_mtu: found.target.mtu.into(),
-                vlan: found.target.vlan,
+                source: I::from_addr(&leg.source.address),
+                destination: I::from_addr(&leg.target.address),
+                ports: leg.slot.provider_ports(),
+                own: split_mac(leg.endpoint.mac),
+                mac: split_mac(leg.target.mac),
+                hop: split_mac(leg.target.hop),
+                ifindex: leg.target.ifindex,
+                mtu: leg.target.largest(),
+                untagged_mtu: leg.target.mtu.into(),
+                vlan: leg.target.vlan,
                 direction: Direction::In,
             }
         }
     }
 }
 
-impl<I: Ip> Way<I> {
+impl<I: Ip> Egress<I> {
     /// The keyed hash of the two addresses.
     #[inline(always)]
     pub fn hash<T: Tables>(&self, tables: &T) -> u64 {
@@ -98,30 +98,30 @@ impl<I: Ip> Way<I> {
 
 /// Whether a packet needs nothing but [`send`].
 #[inline(always)]
-pub fn is_smooth<I: Ip, L: Transport>(
+pub fn takes_fast_path<I: Ip, L: Transport>(
     head: &Head<I, L>,
     packet: &Packet<I>,
-    found: &Found<'_>,
-    way: &Way<I>,
+    leg: &Leg<'_>,
+    egress: &Egress<I>,
 ) -> bool {
     head.ip.ttl() > 1
         // A switch that floods may show us frames for somebody else.
-        && head.ethernet.to() == way.own
-        && (found.is_reverse() || head.ethernet.from() == found.slot.client_mac())
-        && found.endpoint.admission == Admission::Available as u32
-        && found.target.state == TargetState::Present as u32
+        && head.ethernet.to() == egress.own
+        && (leg.is_reverse() || head.ethernet.from() == leg.slot.client_mac())
+        && leg.endpoint.admission == Admission::Available as u32
+        && leg.target.state == TargetState::Present as u32
         // The last bytes of an unresolved hop are zero; a real one like that takes the slow stage.
-        && way.hop.1 != 0
-        && packet.flags & TURNING == 0
+        && egress.hop.1 != 0
+        && packet.flags & PHASE_FLAGS == 0
         // Established, and of the same family on both sides.
-        && found.word & (word::PHASE | word::LEAVES_V6) == Phase::Established.bits() | I::LEAVES
-        && packet.length <= way.untagged_mtu
+        && leg.word & (word::PHASE | word::LEAVES_V6) == Phase::Established.bits() | I::LEAVES
+        && packet.length <= egress.untagged_mtu
 }
 
 /// Whether a packet may move its flow to another phase.
 #[inline(always)]
-pub fn turns(flags: u32, word: u32) -> bool {
-    flags & TURNING != 0 || word & word::PHASE != Phase::Established.bits()
+pub fn changes_phase(flags: u32, word: u32) -> bool {
+    flags & PHASE_FLAGS != 0 || word & word::PHASE != Phase::Established.bits()
 }
 
 /// Rewrites a packet, counts it, and sends it out on the other side.
@@ -130,23 +130,28 @@ pub fn send<T: Tables, I: Ip, L: Transport>(
     head: &mut Head<I, L>,
     tables: &T,
     length: u32,
-    found: &Found<'_>,
-    way: &Way<I>,
+    leg: &Leg<'_>,
+    egress: &Egress<I>,
 ) -> Verdict {
-    head.ethernet.readdress(way.mac, way.hop);
-    head.ip.readdress(way.source, way.destination, found.slot.l3_delta());
-    head.transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
-    sent(tables, length, found, way)
+    head.ethernet.readdress(egress.mac, egress.hop);
+    head.ip.readdress(egress.source, egress.destination, leg.slot.l3_delta());
+    head.transport.rewrite(egress.ports.rotate_left(16), leg.slot.l4_delta());
+    count_sent(tables, length, leg, egress)
 }
 
 /// Counts a packet that has been rewritten.
 #[inline(always)]
-pub fn sent<T: Tables, I: Ip>(tables: &T, length: u32, found: &Found<'_>, way: &Way<I>) -> Verdict {
-    found.slot.seen(tables.now());
-    found.slot.count(length);
-    let from_consumer = way.direction == Direction::In;
-    tables.count_endpoint(found.slot.endpoint(), |count| count.add(from_consumer, length));
-    Verdict::Send { ifindex: way.ifindex }
+pub fn count_sent<T: Tables, I: Ip>(
+    tables: &T,
+    length: u32,
+    leg: &Leg<'_>,
+    egress: &Egress<I>,
+) -> Verdict {
+    leg.slot.seen(tables.now());
+    leg.slot.count(length);
+    let from_consumer = egress.direction == Direction::In;
+    tables.count_endpoint(leg.slot.endpoint(), |count| count.add(from_consumer, length));
+    Verdict::Send { ifindex: egress.ifindex }
 }
 
 /// The stage that carries an unusual packet: clears whatever stands in its way, or refuses it.
@@ -180,19 +185,19 @@ fn carry_transport<F: Frame, T: Operations, I: Chained, L: Transport>(
     packet: &Packet<I>,
     index: u32,
 ) -> Verdict {
-    let Some(found) = Found::at(tables, index) else { return Verdict::drop(Reason::Internal) };
-    if found.word & word::LEAVES_V6 != I::LEAVES {
+    let Some(leg) = Leg::at(tables, index) else { return Verdict::drop(Reason::Internal) };
+    if leg.word & word::LEAVES_V6 != I::LEAVES {
         let is_part = packet.fragment.is_part();
         return Verdict::Next(if is_part { Stage::TranslatePart } else { Stage::Translate });
     }
-    let stopped = stop(frame, tables, packet, &found, &Sides::of(&found));
+    let stopped = stop(frame, tables, packet, &leg, &Ingress::of(&leg));
     if !stopped.is_nothing() {
-        return stopped.verdict(found.slot.endpoint());
+        return stopped.verdict(leg.slot.endpoint());
     }
-    let way = Way::<I>::of(&found);
+    let egress = Egress::<I>::of(&leg);
     let Some(head) = frame.view::<Front<I>>(0) else { return Verdict::drop(Reason::Internal) };
-    head.ethernet.readdress(way.mac, way.hop);
-    head.ip.readdress(way.source, way.destination, found.slot.l3_delta());
+    head.ethernet.readdress(egress.mac, egress.hop);
+    head.ip.readdress(egress.source, egress.destination, leg.slot.l3_delta());
     if packet.fragment.is_part() {
         let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
         I::renumber(frame, packet.fragment, scratch.identification.load());
@@ -201,33 +206,33 @@ fn carry_transport<F: Frame, T: Operations, I: Chained, L: Transport>(
         let Some(transport) = frame.view::<L>(packet.transport()) else {
             return Verdict::drop(Reason::Internal);
         };
-        transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
+        transport.rewrite(egress.ports.rotate_left(16), leg.slot.l4_delta());
     }
-    let verdict = sent(tables, packet.length, &found, &way);
+    let verdict = count_sent(tables, packet.length, &leg, &egress);
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
-    vlan::leave_by(scratch, way.vlan);
+    vlan::leave_by(scratch, egress.vlan);
     if L::PROTOCOL == Tcp::PROTOCOL && packet.flags & tcp_flags::SYN != 0 {
         scratch.transport.store(packet.transport() as u32);
-        scratch.ifindex.store(way.ifindex);
+        scratch.ifindex.store(egress.ifindex);
         return Verdict::Next(Stage::Clamp);
     }
     verdict
 }
 
 /// What a packet is held against before it goes on.
-pub struct Sides {
+pub struct Ingress {
     /// The gateway's address on the side that it comes from.
     pub own: MacWords,
     /// Largest IP packet as it comes in, so that it fits the way out.
     pub mtu: u32,
 }
 
-impl Sides {
+impl Ingress {
     /// Those of a flow within one family.
     #[inline(always)]
-    pub fn of(found: &Found<'_>) -> Self {
-        let Found { endpoint, target, .. } = found;
-        let (own, mtu) = if found.is_reverse() {
+    pub fn of(leg: &Leg<'_>) -> Self {
+        let Leg { endpoint, target, .. } = leg;
+        let (own, mtu) = if leg.is_reverse() {
             (target.mac, endpoint.largest())
         } else {
             (endpoint.mac, target.largest())
@@ -238,16 +243,16 @@ impl Sides {
 
 /// The largest IP packet of a family that leaves as one of at most `mtu` bytes.
 #[inline(always)]
-pub fn most_bytes<I: Ip>(leaves: u32, mtu: u32) -> u32 {
+pub fn max_input_len<I: Ip>(leaves: u32, mtu: u32) -> u32 {
     let out = if leaves == Ipv6::LEAVES { Ipv6::LEN } else { Ipv4::LEN };
     mtu.wrapping_add(I::LEN as u32).wrapping_sub(out as u32)
 }
 
 /// The same of a fragment without other extension headers.
 #[inline(always)]
-pub fn most_bytes_of_part<I: Ip>(leaves: u32, mtu: u32) -> u32 {
+pub fn max_fragment_input_len<I: Ip>(leaves: u32, mtu: u32) -> u32 {
     let out = if leaves == Ipv6::LEAVES { Ipv6::FRAGMENT_LEN } else { Ipv4::FRAGMENT_LEN };
-    most_bytes::<I>(leaves, mtu).wrapping_add(I::FRAGMENT_LEN as u32).wrapping_sub(out as u32)
+    max_input_len::<I>(leaves, mtu).wrapping_add(I::FRAGMENT_LEN as u32).wrapping_sub(out as u32)
 }
 
 /// What keeps a packet of a flow from going on, as one number: the verifier would have to know the
@@ -293,56 +298,56 @@ pub fn stop<F: Frame, T: Operations, I: Ip>(
     frame: &mut F,
     tables: &T,
     packet: &Packet<I>,
-    found: &Found<'_>,
-    sides: &Sides,
+    leg: &Leg<'_>,
+    ingress: &Ingress,
 ) -> Stop {
     let Some(head) = frame.view::<Front<I>>(0) else { return Stop::NOT_OURS };
-    if head.ethernet.to() != sides.own {
+    if head.ethernet.to() != ingress.own {
         return Stop::NOT_OURS;
     }
-    let endpoint = found.slot.endpoint();
-    if let Some(reason) = refused(found) {
+    let endpoint = leg.slot.endpoint();
+    if let Some(reason) = refused(leg) {
         return Stop::refused(reason);
     }
-    if packet.length > sides.mtu {
+    if packet.length > ingress.mtu {
         if let Some(scratch) = tables.scratch() {
-            scratch.mtu.store(sides.mtu);
+            scratch.mtu.store(ingress.mtu);
         }
         return Stop::refused(Reason::TooBig);
     }
     if head.ip.ttl() <= 1 {
         return Stop::refused(Reason::TtlExpired);
     }
-    if policy::is_metered(found.endpoint)
+    if policy::is_metered(leg.endpoint)
         && let Some(reason) = policy::refused_packet(tables, endpoint, packet.length)
     {
         return Stop::refused(reason);
     }
     // Only what goes on moves the flow.
-    if turns(packet.flags, found.word) {
+    if changes_phase(packet.flags, leg.word) {
         if let Some(reason) = tables.scratch().and_then(|scratch| Reason::of(scratch.fault.load()))
         {
             return Stop::refused(reason);
         }
-        tables.follow(found.index, packet.flags);
+        tables.follow(leg.index, packet.flags);
     }
     let sender = head.ethernet.from();
-    if !found.is_reverse() && sender != found.slot.client_mac() {
-        phase::follow_client(tables, found.index, sender.0, sender.1);
+    if !leg.is_reverse() && sender != leg.slot.client_mac() {
+        phase::follow_client(tables, leg.index, sender.0, sender.1);
     }
     Stop::NOTHING
 }
 
 /// Why a flow that exists may not go on, if it may not.
 #[inline(always)]
-pub fn refused(found: &Found<'_>) -> Option<Reason> {
-    if let Some(reason) = refused_admission(found.endpoint.admission) {
+pub fn refused(leg: &Leg<'_>) -> Option<Reason> {
+    if let Some(reason) = refused_admission(leg.endpoint.admission) {
         return Some(reason);
     }
-    if found.target.state != TargetState::Present as u32 {
+    if leg.target.state != TargetState::Present as u32 {
         return Some(Reason::NoTarget);
     }
-    if !found.is_reverse() && found.target.hop == [0; 6] {
+    if !leg.is_reverse() && leg.target.hop == [0; 6] {
         return Some(Reason::NoNeighbour);
     }
     None

@@ -13,19 +13,19 @@ use crate::{
 use privatelink_common::Reason;
 
 /// Extension headers that are followed.
-const MOST_HEADERS: u32 = 8;
+const MAX_HEADERS: u32 = 8;
 /// Bytes of extension headers that are followed.
-const MOST_BYTES: u32 = 256;
+const MAX_BYTES: u32 = 256;
 /// Options of an IPv4 header, at a byte each.
-const MOST_OPTIONS: u32 = 40;
+const MAX_OPTIONS: u32 = 40;
 /// Words of an IPv4 header's options.
-const MOST_WORDS: u32 = 10;
+const MAX_WORDS: u32 = 10;
 
 /// The last place in a frame where a header is looked for.
-const MOST_AT: u32 = (ETHERNET_LEN + Ipv6::LEN) as u32 + MOST_BYTES;
+const MAX_OFFSET: u32 = (ETHERNET_LEN + Ipv6::LEN) as u32 + MAX_BYTES;
 /// Keeps a place in a frame, which is no larger, within what the verifier can see.
-const PLACES: u32 = 0x1ff;
-const _: () = assert!(MOST_AT < PLACES);
+const OFFSET_MASK: u32 = 0x1ff;
+const _: () = assert!(MAX_OFFSET < OFFSET_MASK);
 
 /// The most bytes that a length can say.
 const LONGEST: u32 = 0xffff;
@@ -51,8 +51,8 @@ pub fn part_at(fragment: Fragment, transport: u32) -> u32 {
 
 /// A place in the frame that [`Chain`] found.
 #[inline(always)]
-pub fn place(at: u32) -> usize {
-    (at & PLACES) as usize
+pub fn bounded(at: u32) -> usize {
+    (at & OFFSET_MASK) as usize
 }
 
 impl<I: Ip> Chain<I> {
@@ -96,7 +96,7 @@ impl<I: Ip> Chain<I> {
         if first && payload < size_of::<L>() as u32 {
             return Err(Reason::FragmentTiny);
         }
-        let header = frame.view::<L>(place(self.transport)).ok_or(Reason::Malformed)?;
+        let header = frame.view::<L>(bounded(self.transport)).ok_or(Reason::Malformed)?;
         // The length in a UDP header is that of the whole datagram.
         let whole = if first { LONGEST } else { payload };
         let segment = header.segment(whole, I::UDP_MAY_LACK_CHECKSUM)?;
@@ -146,13 +146,13 @@ impl Chained for Ipv6 {
 
     #[inline(always)]
     fn identification<F: Frame>(frame: &mut F, fragment: Fragment) -> Option<u32> {
-        let header = frame.view::<Extension>(place(u32::from(fragment.at)))?;
+        let header = frame.view::<Extension>(bounded(u32::from(fragment.at)))?;
         Some(u32::from_be(header.identification()))
     }
 
     #[inline(always)]
     fn renumber<F: Frame>(frame: &mut F, fragment: Fragment, identification: u32) -> Option<()> {
-        let header = frame.view::<Extension>(place(u32::from(fragment.at)))?;
+        let header = frame.view::<Extension>(bounded(u32::from(fragment.at)))?;
         header.set_identification(identification.to_be());
         Some(())
     }
@@ -195,15 +195,15 @@ fn options<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv4>
     let at = (ETHERNET_LEN + Ipv4::LEN) as u32;
     let end = ETHERNET_LEN as u32 + header_length;
     let mut words = Words { frame, at, end, sum };
-    tables.walk(MOST_WORDS, &mut words);
+    tables.walk(MAX_WORDS, &mut words);
     if words.at != end {
         return Err(Reason::Malformed);
     }
     if !checksum::is_whole(words.sum) {
         return Err(Reason::BadChecksum);
     }
-    let mut options = Options { frame, at, end, fault: Fault::None };
-    tables.walk(MOST_OPTIONS, &mut options);
+    let mut options = Ipv4Options { frame, at, end, fault: Fault::None };
+    tables.walk(MAX_OPTIONS, &mut options);
     options.fault.check()?;
     Ok(Chain { datagram, transport: end, fragment })
 }
@@ -219,7 +219,7 @@ struct Words<'f, F: Frame> {
 impl<F: Frame, T: Tables> Walk<T> for Words<'_, F> {
     #[inline(always)]
     fn step(&mut self, _tables: &T, _number: u32) -> bool {
-        if self.at >= self.end || self.at > MOST_AT {
+        if self.at >= self.end || self.at > MAX_OFFSET {
             return true;
         }
         let Some(word) = self.frame.view::<Word>(self.at as usize) else { return true };
@@ -230,14 +230,14 @@ impl<F: Frame, T: Tables> Walk<T> for Words<'_, F> {
 }
 
 /// Looks at each option.
-struct Options<'f, F: Frame> {
+struct Ipv4Options<'f, F: Frame> {
     frame: &'f mut F,
     at: u32,
     end: u32,
     fault: Fault,
 }
 
-impl<F: Frame> Options<'_, F> {
+impl<F: Frame> Ipv4Options<'_, F> {
     #[inline(always)]
     fn fail(&mut self, fault: Fault) -> bool {
         self.fault = fault;
@@ -245,11 +245,11 @@ impl<F: Frame> Options<'_, F> {
     }
 }
 
-impl<F: Frame, T: Tables> Walk<T> for Options<'_, F> {
+impl<F: Frame, T: Tables> Walk<T> for Ipv4Options<'_, F> {
     #[inline(always)]
     fn step(&mut self, _tables: &T, _number: u32) -> bool {
         let at = self.at;
-        if at >= self.end || at > MOST_AT {
+        if at >= self.end || at > MAX_OFFSET {
             return true;
         }
         let Some(&mut kind) = self.frame.view::<u8>(at as usize) else {
@@ -293,7 +293,7 @@ fn extensions<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ip
         fragment: Fragment::default(),
         fault: Fault::None,
     };
-    tables.walk(MOST_HEADERS + 1, &mut extensions);
+    tables.walk(MAX_HEADERS + 1, &mut extensions);
     let Extensions { at, end, next, fragment, fault, .. } = extensions;
     // A first fragment has to hold all headers (RFC 7112).
     if fragment.is_first() && (fault == Fault::Malformed || at > end) {
@@ -303,7 +303,7 @@ fn extensions<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ip
     if at > end {
         return Err(Reason::Malformed);
     }
-    if at > MOST_AT {
+    if at > MAX_OFFSET {
         return Err(Reason::Options);
     }
     datagram.protocol = next;
@@ -337,7 +337,7 @@ impl<F: Frame, T: Tables> Walk<T> for Extensions<'_, F> {
         if self.fragment.is_later() || !Extension::is_followed(kind) {
             return true;
         }
-        if number >= MOST_HEADERS || at > MOST_AT {
+        if number >= MAX_HEADERS || at > MAX_OFFSET {
             return self.fail(Fault::Options);
         }
         let Some(header) = self.frame.view::<Extension>(at as usize) else {

@@ -5,14 +5,14 @@
 
 use crate::{
     environment::{Frame, Tables, Walk},
-    flows::table::Found,
+    flows::table::Leg,
     stages::{chain, verdict::Verdict},
     wire::{Ip, Ipv4, Ipv6, Tcp, checksum, option},
 };
 use privatelink_common::{Reason, flow::word};
 
 /// Most bytes that TCP's options take, and so most of them.
-const MOST_OPTIONS: u32 = 40;
+const MAX_OPTIONS: u32 = 40;
 /// TCP's option that tells the largest segment, and its length.
 const MSS: (u8, u32) = (2, 4);
 
@@ -29,13 +29,12 @@ pub fn clamp<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 /// The largest segment that goes to either end of a flow in one packet.
 #[inline(always)]
 fn most<T: Tables>(tables: &T, slot: u32) -> Option<u32> {
-    let found = Found::at(tables, slot)?;
-    let header = |mask| if found.word & mask != 0 { Ipv6::LEN } else { Ipv4::LEN } as u32;
+    let leg = Leg::at(tables, slot)?;
+    let header = |mask| if leg.word & mask != 0 { Ipv6::LEN } else { Ipv4::LEN } as u32;
     let (arrives, leaves) = (header(word::ARRIVES_V6), header(word::LEAVES_V6));
-    let (consumer, provider) =
-        if found.is_reverse() { (leaves, arrives) } else { (arrives, leaves) };
-    let consumer = found.endpoint.largest().saturating_sub(consumer);
-    let provider = found.target.largest().saturating_sub(provider);
+    let (consumer, provider) = if leg.is_reverse() { (leaves, arrives) } else { (arrives, leaves) };
+    let consumer = leg.endpoint.largest().saturating_sub(consumer);
+    let provider = leg.target.largest().saturating_sub(provider);
     let least = if consumer < provider { consumer } else { provider };
     least.checked_sub(size_of::<Tcp>() as u32)
 }
@@ -43,15 +42,15 @@ fn most<T: Tables>(tables: &T, slot: u32) -> Option<u32> {
 /// Lowers the largest segment that the options of a TCP header tell, if they do.
 #[inline(never)]
 fn lower<F: Frame, T: Tables>(frame: &mut F, tables: &T, transport: u32, most: u32) {
-    let Some(tcp) = frame.view::<Tcp>(chain::place(transport)) else { return };
+    let Some(tcp) = frame.view::<Tcp>(chain::bounded(transport)) else { return };
     let length = u32::from(u16::from_be(tcp.offset_flags())) >> 12 << 2;
     let at = size_of::<Tcp>() as u32;
-    let mut options = Options { frame, transport, at, end: length, most };
-    tables.walk(MOST_OPTIONS, &mut options);
+    let mut options = TcpOptions { frame, transport, at, end: length, most };
+    tables.walk(MAX_OPTIONS, &mut options);
 }
 
 /// Looks at each option of a TCP header; one that makes no sense ends that.
-struct Options<'f, F: Frame> {
+struct TcpOptions<'f, F: Frame> {
     frame: &'f mut F,
     /// Where in the frame the TCP header begins.
     transport: u32,
@@ -63,16 +62,16 @@ struct Options<'f, F: Frame> {
 }
 
 /// Keeps a place in a TCP header within what the verifier can see.
-const PLACES: u32 = 0x3f;
+const OFFSET_MASK: u32 = 0x3f;
 
-impl<F: Frame, T: Tables> Walk<T> for Options<'_, F> {
+impl<F: Frame, T: Tables> Walk<T> for TcpOptions<'_, F> {
     #[inline(always)]
     fn step(&mut self, _tables: &T, _number: u32) -> bool {
-        let at = self.at & PLACES;
+        let at = self.at & OFFSET_MASK;
         if at >= self.end {
             return true;
         }
-        let place = chain::place(self.transport) + at as usize;
+        let place = chain::bounded(self.transport) + at as usize;
         let Some(&mut kind) = self.frame.view::<u8>(place) else { return true };
         if kind == option::END {
             return true;
@@ -97,12 +96,12 @@ impl<F: Frame, T: Tables> Walk<T> for Options<'_, F> {
     }
 }
 
-impl<F: Frame> Options<'_, F> {
+impl<F: Frame> TcpOptions<'_, F> {
     /// Lowers the number at a place of the TCP header.
     #[inline(always)]
     fn put(&mut self, at: u32) {
-        let start = chain::place(self.transport);
-        let Some(number) = self.frame.view::<[u8; 2]>(start + (at & PLACES) as usize) else {
+        let start = chain::bounded(self.transport);
+        let Some(number) = self.frame.view::<[u8; 2]>(start + (at & OFFSET_MASK) as usize) else {
             return;
         };
         let (old, new) = (*number, (self.most as u16).to_be_bytes());

@@ -7,9 +7,9 @@
 
 use crate::{
     environment::Frame,
-    flows::{operations::Operations, table::Found},
+    flows::{operations::Operations, table::Leg},
     stages::{
-        carry::{Way, most_bytes_of_part, refused},
+        carry::{Egress, max_fragment_input_len, refused},
         chain::Chained,
         neighbour,
         packet::Packet,
@@ -61,7 +61,7 @@ fn fragment_ip<F: Frame, T: Operations, I: Control + Chained>(
     let (ports, protocol) = (packet.arrival.ports, packet.arrival.protocol);
     packet.arrival.ports = identification;
     packet.arrival.protocol = if I::IDENTIFIED_BY_PROTOCOL { protocol } else { 0 };
-    let entry = Entry::of(network, packet.arrival.hash_slowly(tables));
+    let entry = DatagramKey::of(network, packet.arrival.hash_slowly(tables));
     packet.arrival.ports = ports;
     packet.arrival.protocol = protocol;
     if packet.fragment.is_first() {
@@ -79,13 +79,13 @@ fn fragment_ip<F: Frame, T: Operations, I: Control + Chained>(
 }
 
 /// Where a datagram's entry is.
-struct Entry {
+struct DatagramKey {
     /// First of the entries that it may be among.
     first: u32,
     tag: u32,
 }
 
-impl Entry {
+impl DatagramKey {
     #[inline(always)]
     fn of(network: u32, hash: u64) -> Self {
         let bucket = network % PARTS * BUCKETS + ((hash >> 32) as u32) % BUCKETS;
@@ -107,22 +107,22 @@ fn first<F: Frame, T: Operations, I: Control>(
     frame: &mut F,
     tables: &T,
     packet: &Packet<I>,
-    entry: Entry,
+    entry: DatagramKey,
 ) -> Verdict {
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
-    let Some(found) = Found::at(tables, scratch.slot.load()) else {
+    let Some(leg) = Leg::at(tables, scratch.slot.load()) else {
         return Verdict::drop(Reason::Internal);
     };
-    let way = Way::<I>::of(&found);
+    let egress = Egress::<I>::of(&leg);
     let Some(front) = frame.view::<Front<I>>(0) else { return Verdict::Pass };
-    if front.ethernet.to() != way.own {
+    if front.ethernet.to() != egress.own {
         return Verdict::Pass;
     }
-    let endpoint = found.slot.endpoint();
-    let leaves = found.word & word::LEAVES_V6;
-    let most = most_bytes_of_part::<I>(leaves, way.mtu);
+    let endpoint = leg.slot.endpoint();
+    let leaves = leg.word & word::LEAVES_V6;
+    let most = max_fragment_input_len::<I>(leaves, egress.mtu);
     // What is refused where it would be carried enters nothing.
-    if refused(&found).is_some() || packet.length > most || front.ip.ttl() <= 1 {
+    if refused(&leg).is_some() || packet.length > most || front.ip.ttl() <= 1 {
         return Verdict::Next(Stage::Carry);
     }
     if leaves != I::LEAVES
@@ -139,9 +139,9 @@ fn first<F: Frame, T: Operations, I: Control>(
         return Verdict::drop_at(Reason::Contended, endpoint);
     }
     let hash = if leaves == Ipv6::LEAVES {
-        Way::<Ipv6>::of(&found).hash(tables)
+        Egress::<Ipv6>::of(&leg).hash(tables)
     } else {
-        Way::<Ipv4>::of(&found).hash(tables)
+        Egress::<Ipv4>::of(&leg).hash(tables)
     };
     let identification = renumbered(tables, hash::finish(hash));
     cell.since.store(tables.now());
@@ -174,7 +174,7 @@ fn stays<F: Frame, I: Control>(frame: &mut F, packet: &Packet<I>) -> Option<Reas
 /// Index of the entry that a new datagram gets: a free one, or the oldest of those it may have.
 /// None if the datagram has begun before.
 #[inline(always)]
-fn room<T: Operations, I: Control>(tables: &T, entry: &Entry) -> u32 {
+fn room<T: Operations, I: Control>(tables: &T, entry: &DatagramKey) -> u32 {
     let now = tables.now();
     let (mut room, mut oldest) = (entry.first, 0);
     for way in 0..WAYS {
@@ -223,7 +223,7 @@ const OVERLAP: u32 = 2;
 fn later<T: Operations, I: Control>(
     tables: &T,
     packet: &mut Packet<I>,
-    entry: &Entry,
+    entry: &DatagramKey,
     scratch: &Scratch,
 ) -> u32 {
     let mut place = NOWHERE;

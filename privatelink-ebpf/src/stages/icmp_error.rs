@@ -7,9 +7,9 @@
 
 use crate::{
     environment::{Frame, Tables},
-    flows::{policy, table::Found},
+    flows::{policy, table::Leg},
     stages::{
-        carry::{Way, refused},
+        carry::{Egress, refused},
         verdict::Verdict,
         vlan,
     },
@@ -37,33 +37,33 @@ pub fn icmp_error<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 fn error_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdict {
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     let at = scratch.quoted.load();
-    let Some(found) = Found::at(tables, scratch.slot.load()) else {
+    let Some(leg) = Leg::at(tables, scratch.slot.load()) else {
         return Verdict::drop(Reason::Internal);
     };
-    if found.word & word::LEAVES_V6 != I::LEAVES {
+    if leg.word & word::LEAVES_V6 != I::LEAVES {
         return Verdict::Next(Stage::TranslateError);
     }
-    let endpoint = found.slot.endpoint();
-    let way = Way::<I>::of(&found);
-    let length = match &permit::<F, T, I>(frame, tables, &found, way.mtu) {
+    let endpoint = leg.slot.endpoint();
+    let egress = Egress::<I>::of(&leg);
+    let length = match &permit::<F, T, I>(frame, tables, &leg, egress.mtu) {
         Ok(length) => *length,
         Err(reason) => return Verdict::drop_at(*reason, endpoint),
     };
     let shown = (ETHERNET_LEN as u32 + length).wrapping_sub(at);
-    let segment = Segment { at, shown };
-    let Some(gain) = translate_quote::<F, I>(frame, &found, &way, &segment) else {
+    let segment = QuotedSegment { at, shown };
+    let Some(gain) = translate_quote::<F, I>(frame, &leg, &egress, &segment) else {
         return Verdict::drop_at(Reason::Malformed, endpoint);
     };
-    if readdress::<F, I>(frame, &way, gain).is_none() {
+    if readdress::<F, I>(frame, &egress, gain).is_none() {
         return Verdict::drop_at(Reason::Internal, endpoint);
     }
     tables.count_endpoint(endpoint, |count| count.errors += 1);
     // About a packet to the target; who reports it may as well be a router.
-    if found.is_reverse() && says_unreachable::<F, I>(frame) {
-        tables.count_target(found.slot.target(), |count| count.unreachable += 1);
+    if leg.is_reverse() && says_unreachable::<F, I>(frame) {
+        tables.count_target(leg.slot.target(), |count| count.unreachable += 1);
     }
-    vlan::leave_by(scratch, way.vlan);
-    Verdict::Send { ifindex: way.ifindex }
+    vlan::leave_by(scratch, egress.vlan);
+    Verdict::Send { ifindex: egress.ifindex }
 }
 
 /// Whether an error may go on: its length from the IP header on, or why it may not.
@@ -71,12 +71,12 @@ fn error_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdi
 pub fn permit<F: Frame, T: Tables, I: Control>(
     frame: &mut F,
     tables: &T,
-    found: &Found<'_>,
+    leg: &Leg<'_>,
     mtu: u32,
 ) -> Result<u32, Reason> {
     let header = frame.view::<I>(ETHERNET_LEN).ok_or(Reason::Malformed)?;
     let length = header.datagram()?.length;
-    if let Some(reason) = refused(found) {
+    if let Some(reason) = refused(leg) {
         return Err(reason);
     }
     if length > mtu {
@@ -85,8 +85,8 @@ pub fn permit<F: Frame, T: Tables, I: Control>(
     if header.ttl() <= 1 {
         return Err(Reason::TtlExpired);
     }
-    if policy::is_metered(found.endpoint)
-        && let Some(reason) = policy::refused_packet(tables, found.slot.endpoint(), length)
+    if policy::is_metered(leg.endpoint)
+        && let Some(reason) = policy::refused_packet(tables, leg.slot.endpoint(), length)
     {
         return Err(reason);
     }
@@ -101,7 +101,7 @@ pub fn says_unreachable<F: Frame, I: Control>(frame: &mut F) -> bool {
 }
 
 /// The quoted transport header.
-pub struct Segment {
+pub struct QuotedSegment {
     /// Where in the frame it begins.
     pub at: u32,
     /// How many bytes from there are shown.
@@ -116,14 +116,14 @@ pub struct Segment {
 #[inline(never)]
 fn translate_quote<F: Frame, I: Control>(
     frame: &mut F,
-    found: &Found<'_>,
-    way: &Way<I>,
-    segment: &Segment,
+    leg: &Leg<'_>,
+    egress: &Egress<I>,
+    segment: &QuotedSegment,
 ) -> Option<u32> {
-    let gain = translate_segment(frame, found, way.ports, segment)?;
+    let gain = translate_segment(frame, leg, egress.ports, segment)?;
     let quoted = frame.view::<I>(ETHERNET_LEN + I::LEN + size_of::<Icmp>())?;
-    let address_gain = checksum::difference(TTL_STEP.into(), found.slot.l3_delta().into());
-    let header_gain = quoted.requote(way.destination, way.source, address_gain);
+    let address_gain = checksum::difference(TTL_STEP.into(), leg.slot.l3_delta().into());
+    let header_gain = quoted.requote(egress.destination, egress.source, address_gain);
     Some(gain + u32::from(address_gain) + u32::from(header_gain))
 }
 
@@ -131,47 +131,48 @@ fn translate_quote<F: Frame, I: Control>(
 #[inline(always)]
 pub fn translate_segment<F: Frame>(
     frame: &mut F,
-    found: &Found<'_>,
-    way_ports: u32,
-    segment: &Segment,
+    leg: &Leg<'_>,
+    egress_ports: u32,
+    segment: &QuotedSegment,
 ) -> Option<u32> {
     let at = segment.at as usize & OFFSETS;
-    Some(if found.protocol() == Udp::PROTOCOL {
+    Some(if leg.protocol() == Udp::PROTOCOL {
         let udp = frame.view::<Udp>(at)?;
         let (ports, check) = (udp.ports(), udp.check());
-        udp.rewrite(way_ports, found.slot.l4_delta());
-        port_gain(ports, way_ports) + change(check, udp.check())
+        udp.rewrite(egress_ports, leg.slot.l4_delta());
+        port_gain(ports, egress_ports) + change(check, udp.check())
     } else {
         let check_gain = if segment.shown >= size_of::<QuotedTcp>() as u32 {
             let tcp = frame.view::<QuotedTcp>(at)?;
             let check = tcp.check();
-            tcp.set_check(checksum::apply(check, found.slot.l4_delta()));
+            tcp.set_check(checksum::apply(check, leg.slot.l4_delta()));
             change(check, tcp.check())
         } else {
             0
         };
         let ports = frame.view::<Udp>(at)?;
         let before = ports.ports();
-        ports.set_ports(way_ports);
-        port_gain(before, way_ports) + check_gain
+        ports.set_ports(egress_ports);
+        port_gain(before, egress_ports) + check_gain
     })
 }
 
 /// Sends the error to the other side, where its message sums to `gain` more.
 #[inline(never)]
-fn readdress<F: Frame, I: Control>(frame: &mut F, way: &Way<I>, gain: u32) -> Option<()> {
+fn readdress<F: Frame, I: Control>(frame: &mut F, egress: &Egress<I>, gain: u32) -> Option<()> {
     let header = frame.view::<I>(ETHERNET_LEN)?;
     let before = header.address_sum();
-    let address_gain = checksum::difference(before, I::sum(way.source) + I::sum(way.destination));
+    let address_gain =
+        checksum::difference(before, I::sum(egress.source) + I::sum(egress.destination));
     header.readdress(
-        way.source,
-        way.destination,
+        egress.source,
+        egress.destination,
         checksum::fold(u32::from(address_gain) + u32::from(TTL_STEP)),
     );
     let message = frame.view::<Icmp>(ETHERNET_LEN + I::LEN)?;
     let gain = checksum::fold(gain + u32::from(I::pseudo_header(address_gain)));
     message.set_check(checksum::apply(message.check(), gain));
-    frame.view::<Ethernet>(0)?.readdress(way.mac, way.hop);
+    frame.view::<Ethernet>(0)?.readdress(egress.mac, egress.hop);
     Some(())
 }
 

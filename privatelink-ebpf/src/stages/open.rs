@@ -8,7 +8,7 @@ use crate::{
         table::{Arrival, Taken},
     },
     stages::{
-        carry::{most_bytes, refused_admission},
+        carry::{max_input_len, refused_admission},
         chain::Chained,
         packet::{Packet, opens_tcp},
         verdict::Verdict,
@@ -76,11 +76,11 @@ fn open_ip<F: Frame, T: Operations, I: Chained>(
         Verdict::drop_at(reason, index)
     };
     let mut chosen = choose(tables, packet, index);
-    let choice = match &mut chosen {
-        Ok(choice) => choice,
+    let flow = match &mut chosen {
+        Ok(flow) => flow,
         Err(reason) => return refuse(*reason),
     };
-    (choice.content.client_mac_high, choice.content.client_mac_low) = client_mac;
+    (flow.content.client_mac_high, flow.content.client_mac_low) = client_mac;
     // What goes no further opens nothing.
     match frame.view::<I>(ETHERNET_LEN) {
         Some(header) if header.ttl() > 1 => {}
@@ -89,10 +89,10 @@ fn open_ip<F: Frame, T: Operations, I: Chained>(
     if let Some(reason) = Reason::of(scratch.fault.load()) {
         return refuse(reason);
     }
-    let entered = if choice.leaves == Ipv6::LEAVES {
-        enter::<T, I, Ipv6>(tables, &mut Claim::of(&packet.arrival, choice))
+    let entered = if flow.leaves == Ipv6::LEAVES {
+        enter::<T, I, Ipv6>(tables, &mut PortSearch::of(&packet.arrival, flow))
     } else {
-        enter::<T, I, Ipv4>(tables, &mut Claim::of(&packet.arrival, choice))
+        enter::<T, I, Ipv4>(tables, &mut PortSearch::of(&packet.arrival, flow))
     };
     match entered {
         Ok(slot) => scratch.slot.store(slot),
@@ -130,7 +130,7 @@ fn choose<T: Operations, I: Ip>(
     tables: &T,
     packet: &Packet<I>,
     index: u32,
-) -> Result<Choice, Reason> {
+) -> Result<NewFlow, Reason> {
     let endpoint = tables.endpoint(index).ok_or(Reason::Internal)?;
     if !Admission::opens(endpoint.admission) {
         return Err(refused_admission(endpoint.admission).unwrap_or(Reason::Rejected));
@@ -167,7 +167,7 @@ fn choose<T: Operations, I: Ip>(
         return Err(Reason::NoNeighbour);
     }
     let leaves = if target.address.is_v4() { Ipv4::LEAVES } else { Ipv6::LEAVES };
-    let most = most_bytes::<I>(leaves, target.largest());
+    let most = max_input_len::<I>(leaves, target.largest());
     if packet.length > most {
         tables.scratch().ok_or(Reason::Internal)?.mtu.store(most);
         return Err(Reason::TooBig);
@@ -194,7 +194,7 @@ fn choose<T: Operations, I: Ip>(
         l4_delta: 0,
         reserved: 0,
     };
-    Ok(Choice {
+    Ok(NewFlow {
         word: arrival.protocol << word::PROTOCOL_SHIFT | phase.bits(),
         leaves,
         sources,
@@ -255,12 +255,12 @@ fn pick(pool: Pool, hash: u32) -> Option<u32> {
 #[inline(always)]
 fn enter<T: Operations, I: Ip, O: Ip>(
     tables: &T,
-    claim: &mut Claim<'_, I, O>,
+    search: &mut PortSearch<'_, I, O>,
 ) -> Result<u32, Reason> {
-    let reverse = claim_port(tables, claim)?;
-    let taken = match enter_direction(tables, claim, false) {
+    let reverse = claim_port(tables, search)?;
+    let taken = match enter_direction(tables, search, false) {
         Ok(index) => {
-            let content = &claim.choice.content;
+            let content = &search.flow.content;
             tables.count_endpoint(content.endpoint, |count| count.new_flows += 1);
             tables.count_target(content.target, |count| count.opened += 1);
             if let Some(meter) = tables.meter(content.endpoint) {
@@ -270,10 +270,10 @@ fn enter<T: Operations, I: Ip, O: Ip>(
         }
         Err(taken) => taken,
     };
-    tables.remove(reverse, claim.word(true) | word::LIVE);
+    tables.remove(reverse, search.word(true) | word::LIVE);
     match taken {
         // Another CPU made the same flow at the same time: this packet goes with it.
-        Taken::Exists => tables.search(claim.arrival).ok_or(Reason::Contended),
+        Taken::Exists => tables.search(search.arrival).ok_or(Reason::Contended),
         Taken::Full => Err(Reason::FlowTableFull),
         Taken::Contended => Err(Reason::Contended),
     }
@@ -284,16 +284,16 @@ fn enter<T: Operations, I: Ip, O: Ip>(
 #[inline(always)]
 fn claim_port<T: Operations, I: Ip, O: Ip>(
     tables: &T,
-    claim: &mut Claim<'_, I, O>,
+    search: &mut PortSearch<'_, I, O>,
 ) -> Result<u32, Reason> {
-    claim.propose(0);
-    let mut claimed = enter_direction(tables, claim, true);
+    search.propose(0);
+    let mut claimed = enter_direction(tables, search, true);
     for _ in 1..CLAIM_ATTEMPTS {
         if claimed != Err(Taken::Exists) {
             break;
         }
-        tables.walk(PORT_ATTEMPTS, claim);
-        claimed = enter_direction(tables, claim, true);
+        tables.walk(PORT_ATTEMPTS, search);
+        claimed = enter_direction(tables, search, true);
     }
     claimed.map_err(|taken| match taken {
         Taken::Exists => Reason::PortsExhausted,
@@ -306,30 +306,30 @@ fn claim_port<T: Operations, I: Ip, O: Ip>(
 #[inline(never)]
 fn enter_direction<T: Operations, I: Ip, O: Ip>(
     tables: &T,
-    claim: &mut Claim<'_, I, O>,
+    search: &mut PortSearch<'_, I, O>,
     reverse: bool,
 ) -> Result<u32, Taken> {
-    let reply = claim.reply(tables).ok_or(Taken::Full)?;
-    let (client, target) = (claim.arrival.address_sum(), reply.address_sum());
-    let (client_ports, target_ports) = (claim.arrival.port_sum(), reply.port_sum());
+    let reply = search.reply(tables).ok_or(Taken::Full)?;
+    let (client, target) = (search.arrival.address_sum(), reply.address_sum());
+    let (client_ports, target_ports) = (search.arrival.port_sum(), reply.port_sum());
     let (from, to) = if reverse { (target, client) } else { (client, target) };
     let (from_ports, to_ports) =
         if reverse { (target_ports, client_ports) } else { (client_ports, target_ports) };
     let l3 = checksum::difference(from, to);
     let l4 = checksum::difference(from + from_ports, to + to_ports);
-    let word = claim.word(reverse);
-    let content = &mut claim.choice.content;
+    let word = search.word(reverse);
+    let content = &mut search.flow.content;
     content.l3_delta = checksum::fold(u32::from(l3) + u32::from(checksum::TTL_STEP));
     content.l4_delta = l4;
     if reverse {
         tables.insert(&reply, word, content)
     } else {
-        tables.insert(claim.arrival, word, content)
+        tables.insert(search.arrival, word, content)
     }
 }
 
 /// A flow to be.
-struct Choice {
+struct NewFlow {
     /// What the words of both directions have in common.
     word: u32,
     /// What the word says of packets that leave as the target's family.
@@ -346,27 +346,27 @@ struct Choice {
 
 /// The search for a source address and port, for a client of one family and a target of another
 /// or the same.
-struct Claim<'p, I: Ip, O: Ip> {
+struct PortSearch<'p, I: Ip, O: Ip> {
     /// The tuple from the client.
     arrival: &'p Arrival<I>,
-    choice: &'p mut Choice,
+    flow: &'p mut NewFlow,
     family: PhantomData<O>,
 }
 
-impl<I: Ip, O: Ip, T: Operations> Walk<T> for Claim<'_, I, O> {
+impl<I: Ip, O: Ip, T: Operations> Walk<T> for PortSearch<'_, I, O> {
     /// Goes on to the next source address and port that looks free.
     #[inline(always)]
     fn step(&mut self, tables: &T, _number: u32) -> bool {
-        let next = self.choice.number.wrapping_add(1);
+        let next = self.flow.number.wrapping_add(1);
         self.propose(next);
         self.reply(tables).is_none_or(|arrival| tables.search(&arrival).is_none())
     }
 }
 
-impl<'p, I: Ip, O: Ip> Claim<'p, I, O> {
+impl<'p, I: Ip, O: Ip> PortSearch<'p, I, O> {
     #[inline(always)]
-    fn of(arrival: &'p Arrival<I>, choice: &'p mut Choice) -> Self {
-        Self { arrival, choice, family: PhantomData }
+    fn of(arrival: &'p Arrival<I>, flow: &'p mut NewFlow) -> Self {
+        Self { arrival, flow, family: PhantomData }
     }
 
     /// The word of one direction.
@@ -374,33 +374,32 @@ impl<'p, I: Ip, O: Ip> Claim<'p, I, O> {
     fn word(&self, reverse: bool) -> u32 {
         let families =
             if reverse { word::REVERSE | O::ARRIVES | I::LEAVES } else { I::ARRIVES | O::LEAVES };
-        self.choice.word | families
+        self.flow.word | families
     }
 
     /// Puts the source address and port of a step of the search.
     #[inline(always)]
     fn propose(&mut self, number: u32) {
-        let places = u64::from(self.choice.sources.count) * u64::from(PORTS);
-        let place =
-            u64::from(self.choice.start) + u64::from(number) * u64::from(self.choice.stride);
+        let places = u64::from(self.flow.sources.count) * u64::from(PORTS);
+        let place = u64::from(self.flow.start) + u64::from(number) * u64::from(self.flow.stride);
         let place = place.checked_rem(places).unwrap_or(0);
         let (source, port) = (place / u64::from(PORTS), place % u64::from(PORTS));
-        self.choice.number = number;
-        self.choice.content.source = self.choice.sources.first + source as u32;
-        let target_port = first(self.choice.content.provider_ports);
+        self.flow.number = number;
+        self.flow.content.source = self.flow.sources.first + source as u32;
+        let target_port = first(self.flow.content.provider_ports);
         let port = ((FIRST_PORT + port as u32) as u16).to_be();
-        self.choice.content.provider_ports = pair(target_port, port);
+        self.flow.content.provider_ports = pair(target_port, port);
     }
 
     /// The tuple of the target's packets.
     #[inline(always)]
     fn reply<T: Operations>(&self, tables: &T) -> Option<Arrival<O>> {
-        let target = tables.target(self.choice.content.target)?;
+        let target = tables.target(self.flow.content.target)?;
         Some(Arrival {
             network: target.network,
             source: O::from_addr(&target.address),
-            destination: O::from_addr(&tables.source(self.choice.content.source)?.address),
-            ports: self.choice.content.provider_ports,
+            destination: O::from_addr(&tables.source(self.flow.content.source)?.address),
+            ports: self.flow.content.provider_ports,
             protocol: self.arrival.protocol,
         })
     }

@@ -79,7 +79,7 @@ impl<I: Ip> Packet<I> {
     /// Where the transport header begins in the frame.
     #[inline(always)]
     pub fn transport(&self) -> usize {
-        chain::place(u32::from(self.transport))
+        chain::bounded(u32::from(self.transport))
     }
 
     /// Where in the frame the part of the datagram begins that a fragment holds.

@@ -69,7 +69,7 @@ fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
         scratch.fault.store(fault::<F, T, I>(frame, tables, packet));
     }
     let Some(index) = tables.search(&packet.arrival) else { return Verdict::Next(Stage::Open) };
-    if uses_anew(tables, scratch, packet, index) && tables.end_closed(index) {
+    if reopens(tables, scratch, packet, index) && tables.end_closed(index) {
         return Verdict::Next(Stage::Open);
     }
     scratch.slot.store(index);
@@ -81,7 +81,7 @@ fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
 
 /// Whether a packet opens a flow anew under the tuple of one that is closed.
 #[inline(always)]
-fn uses_anew<T: Operations, I: Fresh>(
+fn reopens<T: Operations, I: Fresh>(
     tables: &T,
     scratch: &Scratch,
     packet: &Packet<I>,

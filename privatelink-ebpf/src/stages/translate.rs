@@ -11,10 +11,10 @@ use crate::{
     environment::Frame,
     flows::{
         operations::Operations,
-        table::{Arrival, Found},
+        table::{Arrival, Leg},
     },
     stages::{
-        carry::{Sides, Way, most_bytes, most_bytes_of_part, sent, stop},
+        carry::{Egress, Ingress, count_sent, max_fragment_input_len, max_input_len, stop},
         chain::{self, Chained},
         packet::Packet,
         sum,
@@ -69,19 +69,19 @@ fn translate_transport<
 ) -> Verdict {
     let internal = Verdict::drop(Reason::Internal);
     let Some(scratch) = tables.scratch() else { return internal };
-    let Some(found) = Found::at(tables, scratch.slot.load()) else { return internal };
-    let endpoint = found.slot.endpoint();
-    let mut sides = Sides::of(&found);
-    sides.mtu = if PART {
-        most_bytes_of_part::<I>(O::LEAVES, sides.mtu)
+    let Some(leg) = Leg::at(tables, scratch.slot.load()) else { return internal };
+    let endpoint = leg.slot.endpoint();
+    let mut ingress = Ingress::of(&leg);
+    ingress.mtu = if PART {
+        max_fragment_input_len::<I>(O::LEAVES, ingress.mtu)
     } else {
-        most_bytes::<I>(O::LEAVES, sides.mtu)
+        max_input_len::<I>(O::LEAVES, ingress.mtu)
     };
-    let stopped = stop(frame, tables, packet, &found, &sides);
+    let stopped = stop(frame, tables, packet, &leg, &ingress);
     if !stopped.is_nothing() {
         return stopped.verdict(endpoint);
     }
-    let way = Way::<O>::of(&found);
+    let egress = Egress::<O>::of(&leg);
     if !PART || !packet.fragment.is_later() {
         let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
         let lacks = I::UDP_MAY_LACK_CHECKSUM && !transport.has_checksum();
@@ -89,37 +89,37 @@ fn translate_transport<
             return Verdict::drop_at(Reason::NoChecksum, endpoint);
         }
         let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
-        transport.rewrite(way.ports.rotate_left(16), found.slot.l4_delta());
+        transport.rewrite(egress.ports.rotate_left(16), leg.slot.l4_delta());
     }
 
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return internal };
     let (class, hops) = (header.class(), header.ttl().wrapping_sub(1));
     let marks = if PART { O::FRAGMENT_LEN } else { 0 };
-    let payload_at = if PART { chain::place(packet.part_at()) } else { packet.transport() };
+    let payload_at = if PART { chain::bounded(packet.part_at()) } else { packet.transport() };
     let payload = packet.length.wrapping_sub((payload_at - ETHERNET_LEN) as u32);
     let length = (O::LEN + marks) as u32 + payload;
     if frame.shift(payload_at as i32 - (ETHERNET_LEN + O::LEN + marks) as i32).is_none() {
         return Verdict::drop_at(Reason::Internal, endpoint);
     }
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return internal };
-    ethernet.readdress(way.mac, way.hop);
+    ethernet.readdress(egress.mac, egress.hop);
     ethernet.set_ethertype(O::ETHERTYPE);
     let identification = if PART {
         scratch.identification.load()
     } else {
         // Changes from packet to packet of a flow; small packets may be cut into pieces.
-        found.slot.counted().1
+        leg.slot.counted().1
     };
     // What a later fragment says of its protocol need not be so.
-    let protocol = if PART { found.protocol() } else { packet.arrival.protocol } as u8;
+    let protocol = if PART { leg.protocol() } else { packet.arrival.protocol } as u8;
     if marks != 0 {
         let Some(header) = frame.view::<Extension>(ETHERNET_LEN + O::LEN) else { return internal };
         header.compose(protocol, packet.fragment.place, identification);
     }
     let Some(header) = frame.view::<O>(ETHERNET_LEN) else { return internal };
     header.compose_as(&NewHeader {
-        source: way.source,
-        destination: way.destination,
+        source: egress.source,
+        destination: egress.destination,
         protocol: if marks != 0 { Extension::FRAGMENT as u8 } else { protocol },
         payload: payload + marks as u32,
         class,
@@ -127,11 +127,11 @@ fn translate_transport<
         identification: identification as u16,
         place: if PART { packet.fragment.place } else { 0 },
     });
-    let verdict = sent(tables, length, &found, &way);
-    vlan::leave_by(scratch, way.vlan);
+    let verdict = count_sent(tables, length, &leg, &egress);
+    vlan::leave_by(scratch, egress.vlan);
     if L::PROTOCOL == Tcp::PROTOCOL && packet.flags & tcp_flags::SYN != 0 {
         scratch.transport.store((ETHERNET_LEN + O::LEN + marks) as u32);
-        scratch.ifindex.store(way.ifindex);
+        scratch.ifindex.store(egress.ifindex);
         return Verdict::Next(Stage::Clamp);
     }
     verdict

@@ -5,10 +5,10 @@
 
 use crate::{
     environment::{Frame, Tables},
-    flows::table::Found,
+    flows::table::Leg,
     stages::{
-        carry::Way,
-        icmp_error::{OFFSETS, Segment, permit, says_unreachable, translate_segment},
+        carry::Egress,
+        icmp_error::{OFFSETS, QuotedSegment, permit, says_unreachable, translate_segment},
         sum,
         verdict::Verdict,
         vlan,
@@ -37,50 +37,49 @@ pub fn translate_error<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdic
 #[inline(never)]
 fn error_ip<F: Frame, T: Tables, I: Fresh, O: Fresh>(frame: &mut F, tables: &T) -> Verdict {
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
-    let Some(found) = Found::at(tables, scratch.slot.load()) else {
+    let Some(leg) = Leg::at(tables, scratch.slot.load()) else {
         return Verdict::drop(Reason::Internal);
     };
-    let endpoint = found.slot.endpoint();
+    let endpoint = leg.slot.endpoint();
     let refuse = |reason| Verdict::drop_at(reason, endpoint);
-    let length =
-        match &permit::<F, T, I>(frame, tables, &found, most_bytes_of_error::<I, O>(&found)) {
-            Ok(length) => *length,
-            Err(reason) => return refuse(*reason),
-        };
+    let length = match &permit::<F, T, I>(frame, tables, &leg, max_error_input_len::<I, O>(&leg)) {
+        Ok(length) => *length,
+        Err(reason) => return refuse(*reason),
+    };
     if !is_sound::<F, T, I>(frame, tables, length) {
         return refuse(Reason::BadChecksum);
     }
     if !note_message::<F, I>(frame, scratch) {
         return refuse(Reason::Protocol);
     }
-    let is_unreachable = found.is_reverse() && says_unreachable::<F, I>(frame);
+    let is_unreachable = leg.is_reverse() && says_unreachable::<F, I>(frame);
     let mut outline = Outline::default();
     if outline.read::<F, I, O>(frame, scratch, length).is_none() {
         return refuse(Reason::Malformed);
     }
-    let way = Way::<O>::of(&found);
-    let segment = Segment { at: outline.at, shown: outline.shown };
-    if translate_segment(frame, &found, way.ports, &segment).is_none() {
+    let egress = Egress::<O>::of(&leg);
+    let segment = QuotedSegment { at: outline.at, shown: outline.shown };
+    if translate_segment(frame, &leg, egress.ports, &segment).is_none() {
         return refuse(Reason::Malformed);
     }
-    if compose::<F, T, O>(frame, tables, &found, &outline).is_none() {
+    if compose::<F, T, O>(frame, tables, &leg, &outline).is_none() {
         return refuse(Reason::Internal);
     }
     tables.count_endpoint(endpoint, |count| count.errors += 1);
     if is_unreachable {
-        tables.count_target(found.slot.target(), |count| count.unreachable += 1);
+        tables.count_target(leg.slot.target(), |count| count.unreachable += 1);
     }
-    vlan::leave_by(scratch, way.vlan);
-    Verdict::Send { ifindex: way.ifindex }
+    vlan::leave_by(scratch, egress.vlan);
+    Verdict::Send { ifindex: egress.ifindex }
 }
 
 /// Bytes of the largest error that fits the way out. Over IPv6 it is cut to what every way carries.
 #[inline(always)]
-fn most_bytes_of_error<I: Fresh, O: Fresh>(found: &Found<'_>) -> u32 {
+fn max_error_input_len<I: Fresh, O: Fresh>(leg: &Leg<'_>) -> u32 {
     if O::LEN > I::LEN {
         return u32::MAX;
     }
-    Way::<O>::of(found).mtu + 2 * (I::LEN - O::LEN) as u32
+    Egress::<O>::of(leg).mtu + 2 * (I::LEN - O::LEN) as u32
 }
 
 /// Whether the message's checksum is right.
@@ -163,33 +162,33 @@ impl Outline {
 fn compose<F: Frame, T: Tables, O: Fresh>(
     frame: &mut F,
     tables: &T,
-    found: &Found<'_>,
+    leg: &Leg<'_>,
     outline: &Outline,
 ) -> Option<()> {
     let scratch = tables.scratch()?;
-    let way = Way::<O>::of(found);
+    let egress = Egress::<O>::of(leg);
     let at = outline.at as usize & OFFSETS;
     frame.resize(at + (outline.shown & 0x7ff) as usize)?;
     frame.shift(at as i32 - (ETHERNET_LEN + 2 * O::LEN + ICMP) as i32)?;
     let ethernet = frame.view::<Ethernet>(0)?;
-    ethernet.readdress(way.mac, way.hop);
+    ethernet.readdress(egress.mac, egress.hop);
     ethernet.set_ethertype(O::ETHERTYPE);
     let length = outline.shown + (O::LEN + ICMP) as u32;
     frame.view::<O>(ETHERNET_LEN)?.compose_as(&NewHeader {
-        source: way.source,
-        destination: way.destination,
+        source: egress.source,
+        destination: egress.destination,
         protocol: O::ICMP,
         payload: length,
         class: outline.class,
         hops: outline.hops,
-        identification: found.slot.counted().1 as u16,
+        identification: leg.slot.counted().1 as u16,
         place: 0,
     });
     // The packet as its sender knows it: the other way round.
     frame.view::<O>(ETHERNET_LEN + O::LEN + ICMP)?.compose_as(&NewHeader {
-        source: way.destination,
-        destination: way.source,
-        protocol: found.protocol() as u8,
+        source: egress.destination,
+        destination: egress.source,
+        protocol: leg.protocol() as u8,
         payload: outline.payload,
         class: outline.quoted_class,
         hops: outline.quoted_hops,
@@ -201,7 +200,7 @@ fn compose<F: Frame, T: Tables, O: Fresh>(
     message.set_check(0);
     message.set_rest(scratch.mtu.load().to_be());
     let sum = sum::over(frame, tables, ETHERNET_LEN + O::LEN, length)?;
-    let sum = sum + O::control_sum(way.source, way.destination, length);
+    let sum = sum + O::control_sum(egress.source, egress.destination, length);
     frame.view::<Icmp>(ETHERNET_LEN + O::LEN)?.set_check(!checksum::fold(sum));
     Some(())
 }

@@ -8,14 +8,14 @@
 //! used again, because another CPU may just have found it.
 
 mod arrival;
-mod found;
 mod insert;
+mod leg;
 mod region;
 mod remove;
 mod search;
 
 pub use arrival::{Arrival, Taken};
-pub use found::Found;
+pub use leg::Leg;
 pub use region::{Home, NOWHERE};
 pub use remove::remove;
 pub use search::{Homes, NEAR};

@@ -2,7 +2,7 @@
 
 use super::{
     arrival::Arrival,
-    found::Found,
+    leg::Leg,
     region::{Home, NOWHERE},
 };
 use crate::{
@@ -51,12 +51,7 @@ impl<I: Ip> Arrival<I> {
 
     /// Whether a slot is this tuple's.
     #[inline(always)]
-    fn matches<'t, T: Tables>(
-        &self,
-        tables: &'t T,
-        index: u32,
-        slot: &'t Slot,
-    ) -> Option<Found<'t>> {
+    fn matches<'t, T: Tables>(&self, tables: &'t T, index: u32, slot: &'t Slot) -> Option<Leg<'t>> {
         let word = slot.word();
         if word & word::MATCH != self.expected_word() {
             return None;
@@ -66,30 +61,30 @@ impl<I: Ip> Arrival<I> {
         if ports != self.ports {
             return None;
         }
-        let found = Found::of(tables, index, slot, word)?;
+        let leg = Leg::of(tables, index, slot, word)?;
         let same = if reverse {
-            found.target.network == self.network
-                && I::from_addr(&found.target.address) == self.source
-                && I::from_addr(&found.source.address) == self.destination
+            leg.target.network == self.network
+                && I::from_addr(&leg.target.address) == self.source
+                && I::from_addr(&leg.source.address) == self.destination
         } else {
-            found.endpoint.network == self.network
+            leg.endpoint.network == self.network
                 && I::of_client(slot) == self.source
-                && I::of_endpoint(found.endpoint) == self.destination
+                && I::of_endpoint(leg.endpoint) == self.destination
         };
-        same.then_some(found)
+        same.then_some(leg)
     }
 
     /// The flow that this tuple belongs to, if it is within `probes` slots of a home.
     #[inline(always)]
-    pub fn find<'t, T: Tables>(&self, tables: &'t T, probes: u32) -> Option<Found<'t>> {
+    pub fn find<'t, T: Tables>(&self, tables: &'t T, probes: u32) -> Option<Leg<'t>> {
         let homes = Homes::of(tables, self.hash(tables));
         let mut home = homes.near;
         for _ in 0..1 + u32::from(homes.has_far) {
             for distance in 0..probes {
                 let index = home.slot(distance);
                 let slot = tables.slot(index)?;
-                if let Some(found) = self.matches(tables, index, slot) {
-                    return Some(found);
+                if let Some(leg) = self.matches(tables, index, slot) {
+                    return Some(leg);
                 }
                 if slot.word() & word::LIFE == word::FREE {
                     break;

@@ -7,7 +7,7 @@ use privatelink_common::{
 };
 
 /// A slot and the records that it names.
-pub struct Found<'t> {
+pub struct Leg<'t> {
     /// Index of the slot.
     pub index: u32,
     /// The slot.
@@ -22,7 +22,7 @@ pub struct Found<'t> {
     pub source: &'t Source,
 }
 
-impl<'t> Found<'t> {
+impl<'t> Leg<'t> {
     /// The records that a slot names.
     #[inline(always)]
     pub(super) fn of<T: Tables>(
