@@ -37,8 +37,8 @@ pub use stages::{
 use flows::table::NEAR;
 use privatelink_common::Reason;
 use stages::{
-    answer, carry, clamp, fragment, icmp, icmp_error, open, packet::Packet, slow, translate,
-    translate_error,
+    answer, carry, clamp, egress::Egress, fragment, icmp, icmp_error, open, packet::Packet, slow,
+    translate, translate_error,
 };
 use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport, Udp};
 
@@ -57,21 +57,33 @@ pub fn process<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
 /// Takes a frame through one of the later stages.
 #[inline(always)]
 pub fn stage<F: Frame, T: Operations>(stage: Stage, frame: &mut F, tables: &T) -> Verdict {
+    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+    /// Calls a stage for the family that the frame's Ethernet header names.
+    macro_rules! by_family {
+        ($stage:ident::$function:ident $(, $part:literal)?) => {
+            match frame.view::<Ethernet>(0).map(|ethernet| ethernet.ethertype()) {
+                Some(EtherType::IPV4) => {
+                    $stage::$function::<F, T, Ipv4 $(, $part)?>(frame, tables, scratch)
+                }
+                Some(_) => $stage::$function::<F, T, Ipv6 $(, $part)?>(frame, tables, scratch),
+                None => Verdict::Pass,
+            }
+        };
+    }
     let verdict = match stage {
-        Stage::Slow => slow::slow(frame, tables),
-        Stage::Open => open::open(frame, tables),
-        Stage::Carry => carry::carry(frame, tables),
-        Stage::Fragment => fragment::fragment(frame, tables),
-        Stage::Clamp => clamp::clamp(frame, tables),
-        Stage::Translate => translate::translate::<F, T, false>(frame, tables),
-        Stage::TranslatePart => translate::translate::<F, T, true>(frame, tables),
-        Stage::Icmp => icmp::icmp(frame, tables),
-        Stage::IcmpError => icmp_error::icmp_error(frame, tables),
-        Stage::TranslateError => translate_error::translate_error(frame, tables),
-        Stage::Answer => answer::answer(frame, tables),
+        Stage::Slow => slow::slow(frame, tables, scratch),
+        Stage::Open => by_family!(open::open),
+        Stage::Carry => by_family!(carry::carry),
+        Stage::Fragment => by_family!(fragment::fragment),
+        Stage::Clamp => clamp::clamp(frame, tables, scratch),
+        Stage::Translate => by_family!(translate::translate, false),
+        Stage::TranslatePart => by_family!(translate::translate, true),
+        Stage::Icmp => by_family!(icmp::icmp),
+        Stage::IcmpError => by_family!(icmp_error::icmp_error),
+        Stage::TranslateError => by_family!(translate_error::translate_error),
+        Stage::Answer => return by_family!(answer::answer),
     };
-    let answers = stage == Stage::Answer;
-    if answers { verdict } else { answer::or_answer(verdict, tables) }
+    answer::or_answer(verdict, scratch)
 }
 
 /// Carries a packet of an established flow; `None` leaves it, untouched, to [`Stage::Slow`].
@@ -106,7 +118,7 @@ fn fast_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
 ) -> Option<Verdict> {
     let (packet, head) = Packet::read_transport::<F, L>(frame, network, datagram).ok()?;
     let leg = packet.arrival.find(tables, NEAR)?;
-    let egress = carry::Egress::of(&leg);
+    let egress = Egress::of(&leg);
     carry::takes_fast_path(head, &packet, &leg, &egress)
         .then(|| carry::send(head, tables, packet.length, &leg, &egress))
 }

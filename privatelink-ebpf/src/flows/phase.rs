@@ -30,6 +30,15 @@ pub fn follow<T: Operations>(tables: &T, index: u32, flags: u32) {
     }
 }
 
+/// Flags that move a flow to another phase.
+pub const PHASE_FLAGS: u32 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
+
+/// Whether a packet may move its flow to another phase.
+#[inline(always)]
+pub fn changes_phase(flags: u32, word: u32) -> bool {
+    flags & PHASE_FLAGS != 0 || word & word::PHASE != Phase::Established.bits()
+}
+
 /// Counts what tells how endpoint and target do.
 #[inline(always)]
 fn count<T: Tables>(tables: &T, leg: &Leg<'_>, flags: u32, next: u32) {

@@ -11,25 +11,21 @@ use crate::{
         sum,
         verdict::{Refused, Verdict},
     },
-    wire::{
-        ETHERNET_LEN, EtherType, Ethernet, Fresh, Head, Icmp, Ipv4, Ipv6, MacWords, Tcp, checksum,
-        tcp_flags,
-    },
+    wire::{ETHERNET_LEN, Ethernet, Fresh, Head, Icmp, MacWords, Tcp, checksum, tcp_flags},
 };
-use privatelink_common::{Reason, Refusal, Scratch, TCP};
+use privatelink_common::{Reason, Refusal, Scratch, Stage, TCP};
 
 /// Lets a refusal that is to be answered go on to the stage that answers; other verdicts stand.
 #[inline(always)]
-pub fn or_answer<T: Tables>(verdict: Verdict, tables: &T) -> Verdict {
+pub fn or_answer(verdict: Verdict, scratch: &Scratch) -> Verdict {
     match verdict {
         Verdict::Drop(Refused { reason, endpoint }) if is_answered(reason) => {
-            let Some(scratch) = tables.scratch() else { return verdict };
             scratch.reason.store(reason as u32);
             if !matches!(reason, Reason::TooBig) {
                 scratch.mtu.store(0);
             }
             scratch.endpoint.store(endpoint.unwrap_or(Scratch::NO_ENDPOINT));
-            Verdict::Next(privatelink_common::Stage::Answer)
+            Verdict::Next(Stage::Answer)
         }
         Verdict::Pass
         | Verdict::Drop(_)
@@ -114,9 +110,12 @@ fn message<I: Fresh>(reason: Reason) -> (u8, u8) {
 }
 
 /// The stage that turns a refused packet into its answer, if it may have one.
-#[inline(always)]
-pub fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+#[inline(never)]
+pub fn answer<F: Frame, T: Tables, I: Fresh + Chained>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &Scratch,
+) -> Verdict {
     let reason = Reason::of(scratch.reason.load()).unwrap_or(Reason::Internal);
     let index = scratch.endpoint.load();
     let endpoint = (index != Scratch::NO_ENDPOINT).then_some(index);
@@ -124,30 +123,17 @@ pub fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     if is_declined(tables, reason, index) {
         return Verdict::Drop(refused);
     }
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Drop(refused) };
     // What is read back from memory is any number to the verifier, which then need not follow each
     // reason to the end.
-    let note =
-        |(kind, code): (u8, u8)| scratch.message.store(u32::from_be_bytes([0, 0, kind, code]));
-    let answered = match ethernet.ethertype() {
-        EtherType::IPV4 => {
-            note(message::<Ipv4>(reason));
-            answer_ip::<F, T, Ipv4>(frame, tables, scratch)
-        }
-        _ => {
-            note(message::<Ipv6>(reason));
-            answer_ip::<F, T, Ipv6>(frame, tables, scratch)
-        }
-    };
-    match answered {
-        Some(()) => {
-            if index != Scratch::NO_ENDPOINT {
-                tables.count_endpoint(index, |count| count.answers += 1);
-            }
-            Verdict::Reply { refused, ifindex: frame.ingress() }
-        }
-        None => Verdict::Drop(refused),
+    let (kind, code) = message::<I>(reason);
+    scratch.message.store(u32::from_be_bytes([0, 0, kind, code]));
+    if answer_ip::<F, T, I>(frame, tables, scratch).is_none() {
+        return Verdict::Drop(refused);
     }
+    if index != Scratch::NO_ENDPOINT {
+        tables.count_endpoint(index, |count| count.answers += 1);
+    }
+    Verdict::Reply { refused, ifindex: frame.ingress() }
 }
 
 /// Whether the provider has declared that packets of this connection get no answer.

@@ -9,7 +9,7 @@ use crate::{
     stages::{chain, verdict::Verdict},
     wire::{Ip, Ipv4, Ipv6, Tcp, checksum, option},
 };
-use privatelink_common::{Reason, flow::word};
+use privatelink_common::{Scratch, flow::word};
 
 /// Most bytes that TCP's options take, and so most of them.
 const MAX_OPTIONS: u32 = 40;
@@ -18,8 +18,7 @@ const MSS: (u8, u32) = (2, 4);
 
 /// The stage that a rewritten packet with SYN takes on its way out.
 #[inline(always)]
-pub fn clamp<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+pub fn clamp<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &Scratch) -> Verdict {
     if let Some(most) = most(tables, scratch.slot.load()) {
         lower(frame, tables, scratch.transport.load(), most);
     }

@@ -9,13 +9,14 @@ use crate::{
     environment::Frame,
     flows::{operations::Operations, table::Leg},
     stages::{
-        carry::{Egress, max_fragment_input_len, refused},
         chain::Chained,
+        egress::{Egress, max_fragment_input_len},
         neighbour,
         packet::Packet,
+        stop::refused,
         verdict::Verdict,
     },
-    wire::{Control, EtherType, Ethernet, Front, Ip as _, Ipv4, Ipv6, Transport as _, Udp},
+    wire::{Control, Front, Ip as _, Ipv4, Ipv6, Transport as _, Udp},
 };
 use privatelink_common::{
     Reason, Scratch, Stage,
@@ -32,18 +33,8 @@ const LONGEST: u32 = 65_535;
 const NOWHERE: u32 = u32::MAX;
 
 /// Takes a fragment on to where it is carried.
-#[inline(always)]
-pub fn fragment<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
-    match ethernet.ethertype() {
-        EtherType::IPV4 => fragment_ip::<F, T, Ipv4>(frame, tables, scratch),
-        _ => fragment_ip::<F, T, Ipv6>(frame, tables, scratch),
-    }
-}
-
 #[inline(never)]
-fn fragment_ip<F: Frame, T: Operations, I: Control + Chained>(
+pub fn fragment<F: Frame, T: Operations, I: Control + Chained>(
     frame: &mut F,
     tables: &T,
     scratch: &Scratch,
@@ -65,7 +56,7 @@ fn fragment_ip<F: Frame, T: Operations, I: Control + Chained>(
     packet.arrival.ports = ports;
     packet.arrival.protocol = protocol;
     if packet.fragment.is_first() {
-        return first(frame, tables, packet, entry);
+        return first(frame, tables, scratch, packet, &entry);
     }
     let refusal = later(tables, packet, &entry, scratch);
     if refusal != NOTHING {
@@ -106,10 +97,10 @@ fn is_live<T: Operations, I: Control>(tables: &T, entry: &Fragmented) -> bool {
 fn first<F: Frame, T: Operations, I: Control>(
     frame: &mut F,
     tables: &T,
+    scratch: &Scratch,
     packet: &Packet<I>,
-    entry: DatagramKey,
+    entry: &DatagramKey,
 ) -> Verdict {
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     let Some(leg) = Leg::at(tables, scratch.slot.load()) else {
         return Verdict::drop(Reason::Internal);
     };
@@ -130,7 +121,7 @@ fn first<F: Frame, T: Operations, I: Control>(
     {
         return Verdict::drop_at(reason, endpoint);
     }
-    let room = room::<T, I>(tables, &entry);
+    let room = room::<T, I>(tables, entry);
     let Some(cell) = tables.fragmented(room) else {
         return Verdict::drop_at(Reason::FragmentOverlap, endpoint);
     };

@@ -4,27 +4,21 @@
 use crate::{
     environment::Frame,
     flows::{operations::Operations, table::Arrival},
-    stages::{carry::refused_admission, verdict::Verdict},
+    stages::{stop::refused_admission, verdict::Verdict},
     wire::{
-        Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Extension, Fragment, Icmp, Ipv4,
-        Ipv6, LEAST_QUOTE, Quoted, Tcp, Transport, Udp,
+        Control, Datagram, ETHERNET_LEN, Ethernet, Extension, Fragment, Icmp, LEAST_QUOTE, Quoted,
+        Tcp, Transport, Udp,
     },
 };
 use privatelink_common::{Local, LocalKey, LocalKind, Reason, Refusal, Scratch, Stage};
 
 /// The stage for a control message to one of our addresses, at our Ethernet address.
-#[inline(always)]
-pub fn icmp<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    match ethernet.ethertype() {
-        EtherType::IPV4 => icmp_ip::<F, T, Ipv4>(frame, tables),
-        _ => icmp_ip::<F, T, Ipv6>(frame, tables),
-    }
-}
-
 #[inline(never)]
-fn icmp_ip<F: Frame, T: Operations, I: Control>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+pub fn icmp<F: Frame, T: Operations, I: Control>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &Scratch,
+) -> Verdict {
     let network = scratch.network.load();
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
     let datagram = match &header.datagram() {

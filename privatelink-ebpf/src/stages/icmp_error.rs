@@ -8,34 +8,24 @@
 use crate::{
     environment::{Frame, Tables},
     flows::{policy, table::Leg},
-    stages::{
-        carry::{Egress, refused},
-        verdict::Verdict,
-        vlan,
-    },
+    stages::{egress::Egress, stop::refused, verdict::Verdict, vlan},
     wire::{
-        Control, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ipv4, Ipv6, QuotedTcp, Transport, Udp,
+        Control, ETHERNET_LEN, Ethernet, Icmp, QuotedTcp, Transport, Udp,
         checksum::{self, TTL_STEP},
     },
 };
-use privatelink_common::{Reason, Stage, flow::word};
+use privatelink_common::{Reason, Scratch, Stage, flow::word};
 
 /// More than any offset of a quoted transport header; the verifier wants a bound.
 pub const OFFSETS: usize = 0xff;
 
 /// The stage for an error whose flow is known.
-#[inline(always)]
-pub fn icmp_error<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    match ethernet.ethertype() {
-        EtherType::IPV4 => error_ip::<F, T, Ipv4>(frame, tables),
-        _ => error_ip::<F, T, Ipv6>(frame, tables),
-    }
-}
-
 #[inline(never)]
-fn error_ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+pub fn icmp_error<F: Frame, T: Tables, I: Control>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &Scratch,
+) -> Verdict {
     let at = scratch.quoted.load();
     let Some(leg) = Leg::at(tables, scratch.slot.load()) else {
         return Verdict::drop(Reason::Internal);

@@ -8,12 +8,13 @@ use crate::{
         table::{Arrival, Taken},
     },
     stages::{
-        carry::{max_input_len, refused_admission},
         chain::Chained,
+        egress::max_input_len,
         packet::{Packet, opens_tcp},
+        stop::refused_admission,
         verdict::Verdict,
     },
-    wire::{ETHERNET_LEN, EtherType, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
+    wire::{ETHERNET_LEN, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
 };
 use core::marker::PhantomData;
 use privatelink_common::{
@@ -35,18 +36,8 @@ const PORT_ATTEMPTS: u32 = 256;
 const CLAIM_ATTEMPTS: u32 = 3;
 
 /// The stage that makes the flow which a packet opens, or says what becomes of one without.
-#[inline(always)]
-pub fn open<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
-    match ethernet.ethertype() {
-        EtherType::IPV4 => open_ip::<F, T, Ipv4>(frame, tables, scratch),
-        _ => open_ip::<F, T, Ipv6>(frame, tables, scratch),
-    }
-}
-
 #[inline(never)]
-fn open_ip<F: Frame, T: Operations, I: Chained>(
+pub fn open<F: Frame, T: Operations, I: Chained>(
     frame: &mut F,
     tables: &T,
     scratch: &Scratch,
@@ -75,7 +66,7 @@ fn open_ip<F: Frame, T: Operations, I: Chained>(
         tables.report(reason as u32, index);
         Verdict::drop_at(reason, index)
     };
-    let mut chosen = choose(tables, packet, index);
+    let mut chosen = choose(tables, scratch, packet, index);
     let flow = match &mut chosen {
         Ok(flow) => flow,
         Err(reason) => return refuse(*reason),
@@ -128,6 +119,7 @@ fn note<I: Ip>(opening: &Opening, packet: &Packet<I>) {
 #[inline(never)]
 fn choose<T: Operations, I: Ip>(
     tables: &T,
+    scratch: &Scratch,
     packet: &Packet<I>,
     index: u32,
 ) -> Result<NewFlow, Reason> {
@@ -169,7 +161,7 @@ fn choose<T: Operations, I: Ip>(
     let leaves = if target.address.is_v4() { Ipv4::LEAVES } else { Ipv6::LEAVES };
     let most = max_input_len::<I>(leaves, target.largest());
     if packet.length > most {
-        tables.scratch().ok_or(Reason::Internal)?.mtu.store(most);
+        scratch.mtu.store(most);
         return Err(Reason::TooBig);
     }
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;

@@ -20,15 +20,14 @@ use privatelink_common::{
 };
 
 /// Decides about one frame that [`fast`](crate::fast) did not carry.
-#[inline(always)]
-pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
+#[inline(never)]
+pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T, scratch: &Scratch) -> Verdict {
     let Some(network) = tables.network(frame.ingress()) else { return Verdict::Pass };
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     scratch.tag.store(0);
     scratch.leaves.store(0);
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     let network = if ethernet.ethertype() == EtherType::TAGGED {
-        let Some(network) = vlan::take_off(frame, tables) else { return Verdict::Pass };
+        let Some(network) = vlan::take_off(frame, tables, scratch) else { return Verdict::Pass };
         network
     } else if network == TAGGED_ONLY {
         return Verdict::Pass;
@@ -39,8 +38,8 @@ pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
     scratch.fault.store(Scratch::NO_FAULT);
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
     match ethernet.ethertype() {
-        EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, network),
-        EtherType::IPV6 => slow_ip::<F, T, Ipv6>(frame, tables, network),
+        EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, scratch),
+        EtherType::IPV6 => slow_ip::<F, T, Ipv6>(frame, tables, scratch),
         EtherType::ARP => neighbour::answer_arp(frame, tables, network),
         _ => Verdict::Pass,
     }
@@ -50,8 +49,9 @@ pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
 fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
     frame: &mut F,
     tables: &T,
-    network: u32,
+    scratch: &Scratch,
 ) -> Verdict {
+    let network = scratch.network.load();
     let read = Packet::<I>::read_slowly(frame, tables, network);
     let packet = match &read {
         Ok(packet) => packet,
@@ -60,7 +60,6 @@ fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
     if packet.fragment.is_later() {
         return Verdict::Next(Stage::Fragment);
     }
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     // A fragment alone cannot be verified.
     if packet.arrival.protocol == u32::from(TCP)
         && opens_tcp(packet.flags)
@@ -69,8 +68,11 @@ fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
         scratch.fault.store(fault::<F, T, I>(frame, tables, packet));
     }
     let Some(index) = tables.search(&packet.arrival) else { return Verdict::Next(Stage::Open) };
-    if reopens(tables, scratch, packet, index) && tables.end_closed(index) {
-        return Verdict::Next(Stage::Open);
+    if reopens(tables, scratch, packet, index) {
+        let has_ended = tables.end_closed(index);
+        if has_ended {
+            return Verdict::Next(Stage::Open);
+        }
     }
     scratch.slot.store(index);
     if packet.fragment.is_part() {

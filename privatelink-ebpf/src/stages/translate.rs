@@ -7,50 +7,41 @@
 //! Whole packets and fragments take the same way, as two stages: `PART` is known when each is
 //! compiled.
 
+use super::{
+    chain::{self, Chained},
+    egress::{Egress, Ingress, max_fragment_input_len, max_input_len},
+    packet::Packet,
+    sent::{Sent, finish},
+    stop::stop,
+    sum,
+    verdict::Verdict,
+};
 use crate::{
     environment::Frame,
     flows::{
         operations::Operations,
         table::{Arrival, Leg},
     },
-    stages::{
-        carry::{Egress, Ingress, count_sent, max_fragment_input_len, max_input_len, stop},
-        chain::{self, Chained},
-        packet::Packet,
-        sum,
-        verdict::Verdict,
-        vlan,
-    },
-    wire::{
-        ETHERNET_LEN, EtherType, Ethernet, Extension, Fresh, Ipv4, Ipv6, NewHeader, Tcp, Transport,
-        Udp, checksum, tcp_flags,
-    },
+    wire::{ETHERNET_LEN, Ethernet, Extension, Fresh, NewHeader, Tcp, Transport, Udp, checksum},
 };
-use privatelink_common::{Reason, Stage, UDP};
+use privatelink_common::{Reason, Scratch, UDP};
 
 /// The stage that carries packets, or fragments, from one family to the other.
-#[inline(always)]
-pub fn translate<F: Frame, T: Operations, const PART: bool>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    match ethernet.ethertype() {
-        EtherType::IPV4 => translate_ip::<F, T, Ipv4, Ipv6, PART>(frame, tables),
-        _ => translate_ip::<F, T, Ipv6, Ipv4, PART>(frame, tables),
-    }
-}
-
 #[inline(never)]
-fn translate_ip<F: Frame, T: Operations, I: Fresh + Chained, O: Fresh, const PART: bool>(
+pub fn translate<F: Frame, T: Operations, I: Fresh + Chained, const PART: bool>(
     frame: &mut F,
     tables: &T,
+    scratch: &Scratch,
 ) -> Verdict {
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
     let packet = &match Packet::<I>::read_slowly(frame, tables, scratch.network.load()) {
         Ok(packet) => packet,
         Err(reason) => return Verdict::drop(reason),
     };
     match packet.arrival.protocol {
-        Tcp::PROTOCOL => translate_transport::<F, T, I, O, Tcp, PART>(frame, tables, packet),
-        _ => translate_transport::<F, T, I, O, Udp, PART>(frame, tables, packet),
+        Tcp::PROTOCOL => {
+            translate_transport::<F, T, I, I::Other, Tcp, PART>(frame, tables, scratch, packet)
+        }
+        _ => translate_transport::<F, T, I, I::Other, Udp, PART>(frame, tables, scratch, packet),
     }
 }
 
@@ -65,19 +56,19 @@ fn translate_transport<
 >(
     frame: &mut F,
     tables: &T,
+    scratch: &Scratch,
     packet: &Packet<I>,
 ) -> Verdict {
     let internal = Verdict::drop(Reason::Internal);
-    let Some(scratch) = tables.scratch() else { return internal };
     let Some(leg) = Leg::at(tables, scratch.slot.load()) else { return internal };
     let endpoint = leg.slot.endpoint();
     let mut ingress = Ingress::of(&leg);
-    ingress.mtu = if PART {
-        max_fragment_input_len::<I>(O::LEAVES, ingress.mtu)
+    ingress.max_input_len = if PART {
+        max_fragment_input_len::<I>(O::LEAVES, ingress.max_input_len)
     } else {
-        max_input_len::<I>(O::LEAVES, ingress.mtu)
+        max_input_len::<I>(O::LEAVES, ingress.max_input_len)
     };
-    let stopped = stop(frame, tables, packet, &leg, &ingress);
+    let stopped = stop(frame, tables, packet, scratch, &leg, &ingress);
     if !stopped.is_nothing() {
         return stopped.verdict(endpoint);
     }
@@ -127,14 +118,9 @@ fn translate_transport<
         identification: identification as u16,
         place: if PART { packet.fragment.place } else { 0 },
     });
-    let verdict = count_sent(tables, length, &leg, &egress);
-    vlan::leave_by(scratch, egress.vlan);
-    if L::PROTOCOL == Tcp::PROTOCOL && packet.flags & tcp_flags::SYN != 0 {
-        scratch.transport.store((ETHERNET_LEN + O::LEN + marks) as u32);
-        scratch.ifindex.store(egress.ifindex);
-        return Verdict::Next(Stage::Clamp);
-    }
-    verdict
+    let transport = ETHERNET_LEN + O::LEN + marks;
+    let sent = Sent { length, flags: packet.flags, transport };
+    finish::<T, O, L>(tables, scratch, &leg, &egress, &sent)
 }
 
 /// Gives a UDP datagram the checksum that it lacks, since over IPv6 none may; `false` if not all of

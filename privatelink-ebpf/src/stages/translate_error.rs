@@ -7,15 +7,13 @@ use crate::{
     environment::{Frame, Tables},
     flows::table::Leg,
     stages::{
-        carry::Egress,
+        egress::Egress,
         icmp_error::{OFFSETS, QuotedSegment, permit, says_unreachable, translate_segment},
         sum,
         verdict::Verdict,
         vlan,
     },
-    wire::{
-        ETHERNET_LEN, EtherType, Ethernet, Fresh, Icmp, Ipv4, Ipv6, NO_MESSAGE, NewHeader, checksum,
-    },
+    wire::{ETHERNET_LEN, Ethernet, Fresh, Icmp, NO_MESSAGE, NewHeader, checksum},
 };
 use privatelink_common::{Reason, Scratch};
 
@@ -25,27 +23,22 @@ const ICMP: usize = size_of::<Icmp>();
 const LONGEST: u32 = 1280;
 
 /// The stage for an error whose flow is known, and goes on as the other family.
-#[inline(always)]
-pub fn translate_error<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    match ethernet.ethertype() {
-        EtherType::IPV4 => error_ip::<F, T, Ipv4, Ipv6>(frame, tables),
-        _ => error_ip::<F, T, Ipv6, Ipv4>(frame, tables),
-    }
-}
-
 #[inline(never)]
-fn error_ip<F: Frame, T: Tables, I: Fresh, O: Fresh>(frame: &mut F, tables: &T) -> Verdict {
-    let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
+pub fn translate_error<F: Frame, T: Tables, I: Fresh>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &Scratch,
+) -> Verdict {
     let Some(leg) = Leg::at(tables, scratch.slot.load()) else {
         return Verdict::drop(Reason::Internal);
     };
     let endpoint = leg.slot.endpoint();
     let refuse = |reason| Verdict::drop_at(reason, endpoint);
-    let length = match &permit::<F, T, I>(frame, tables, &leg, max_error_input_len::<I, O>(&leg)) {
-        Ok(length) => *length,
-        Err(reason) => return refuse(*reason),
-    };
+    let length =
+        match &permit::<F, T, I>(frame, tables, &leg, max_error_input_len::<I, I::Other>(&leg)) {
+            Ok(length) => *length,
+            Err(reason) => return refuse(*reason),
+        };
     if !is_sound::<F, T, I>(frame, tables, length) {
         return refuse(Reason::BadChecksum);
     }
@@ -54,15 +47,15 @@ fn error_ip<F: Frame, T: Tables, I: Fresh, O: Fresh>(frame: &mut F, tables: &T) 
     }
     let is_unreachable = leg.is_reverse() && says_unreachable::<F, I>(frame);
     let mut outline = Outline::default();
-    if outline.read::<F, I, O>(frame, scratch, length).is_none() {
+    if outline.read::<F, I, I::Other>(frame, scratch, length).is_none() {
         return refuse(Reason::Malformed);
     }
-    let egress = Egress::<O>::of(&leg);
+    let egress = Egress::<I::Other>::of(&leg);
     let segment = QuotedSegment { at: outline.at, shown: outline.shown };
     if translate_segment(frame, &leg, egress.ports, &segment).is_none() {
         return refuse(Reason::Malformed);
     }
-    if compose::<F, T, O>(frame, tables, &leg, &outline).is_none() {
+    if compose::<F, T, I::Other>(frame, tables, &leg, &outline).is_none() {
         return refuse(Reason::Internal);
     }
     tables.count_endpoint(endpoint, |count| count.errors += 1);

@@ -12,8 +12,7 @@ use privatelink_common::{Scratch, TagKey};
 
 /// Takes a frame's tag off; the network that it stands for, if it is one of ours.
 #[inline(never)]
-pub fn take_off<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<u32> {
-    let scratch = tables.scratch()?;
+pub fn take_off<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &Scratch) -> Option<u32> {
     let control = u16::from_be(frame.view::<VlanTag>(ETHERNET_LEN)?.control());
     let vlan = control & VlanTag::VLAN;
     let network = tables.tagged(&TagKey { ifindex: frame.ingress(), vlan: vlan.into() })?;

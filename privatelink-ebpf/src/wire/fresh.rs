@@ -12,6 +12,9 @@ use super::{
 /// What differs between the families in packets that nobody sent before, and in errors about
 /// packets.
 pub trait Fresh: Control {
+    /// The other family.
+    type Other: Fresh;
+
     /// Kind of an Ethernet frame's payload.
     const ETHERTYPE: u16;
     /// How much of a packet, from its IP header on, an error about it shows at most: with that,
@@ -95,6 +98,8 @@ pub struct NewHeader<I: Fresh> {
 const MAY_FRAGMENT: u32 = 1260;
 
 impl Fresh for Ipv4 {
+    type Other = Ipv6;
+
     const ETHERTYPE: u16 = EtherType::IPV4;
     // RFC 1812, section 4.3.2.3: 576 bytes in all.
     const QUOTE: u32 = 576 - 20 - 8;
@@ -175,6 +180,8 @@ impl Fresh for Ipv4 {
 }
 
 impl Fresh for Ipv6 {
+    type Other = Ipv4;
+
     const ETHERTYPE: u16 = EtherType::IPV6;
     // RFC 4443, section 3.1: 1280 bytes in all.
     const QUOTE: u32 = 1280 - 40 - 8;

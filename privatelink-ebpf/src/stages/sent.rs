@@ -1,0 +1,53 @@
+//! What is left to do for a packet that has been rewritten.
+
+use super::{egress::Egress, verdict::Verdict, vlan};
+use crate::{
+    environment::Tables,
+    flows::table::Leg,
+    wire::{Ip, Tcp, Transport, tcp_flags},
+};
+use privatelink_common::{Scratch, Stage};
+
+/// A packet that has been rewritten.
+pub struct Sent {
+    /// Length from the IP header on.
+    pub length: u32,
+    /// [`tcp_flags`]; zero for UDP.
+    pub flags: u32,
+    /// Where in the frame its transport header begins.
+    pub transport: usize,
+}
+
+/// Counts a packet that has been rewritten, and sends it out.
+#[inline(always)]
+pub fn count_sent<T: Tables, I: Ip>(
+    tables: &T,
+    length: u32,
+    leg: &Leg<'_>,
+    egress: &Egress<I>,
+) -> Verdict {
+    leg.slot.seen(tables.now());
+    leg.slot.count(length);
+    let from_consumer = egress.from_consumer;
+    tables.count_endpoint(leg.slot.endpoint(), |count| count.add(from_consumer, length));
+    Verdict::Send { ifindex: egress.ifindex }
+}
+
+/// [`count_sent`] in the later stages, which know of tags, and lower what a SYN says of segments.
+#[inline(always)]
+pub fn finish<T: Tables, I: Ip, L: Transport>(
+    tables: &T,
+    scratch: &Scratch,
+    leg: &Leg<'_>,
+    egress: &Egress<I>,
+    sent: &Sent,
+) -> Verdict {
+    let verdict = count_sent(tables, sent.length, leg, egress);
+    vlan::leave_by(scratch, egress.vlan);
+    if L::PROTOCOL == Tcp::PROTOCOL && sent.flags & tcp_flags::SYN != 0 {
+        scratch.transport.store(sent.transport as u32);
+        scratch.ifindex.store(egress.ifindex);
+        return Verdict::Next(Stage::Clamp);
+    }
+    verdict
+}
