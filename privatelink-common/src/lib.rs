@@ -15,6 +15,7 @@ mod end;
 pub mod flow;
 pub mod fragment;
 pub mod hash;
+mod notice;
 pub mod policy;
 mod reason;
 mod records;
@@ -28,6 +29,7 @@ pub mod maps;
 pub use address::{Addr, Mac};
 pub use counters::{DropKey, EndpointCounters, TargetCounters};
 pub use end::{End, EndCause};
+pub use notice::Notice;
 pub use policy::{Limits, Meter, MeterCell, Rule, RuleKey};
 pub use reason::Reason;
 pub use records::{

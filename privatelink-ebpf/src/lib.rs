@@ -58,15 +58,14 @@ pub fn process<F: Frame, T: Operations>(frame: &mut F, tables: &T) -> Verdict {
 #[inline(always)]
 pub fn stage<F: Frame, T: Operations>(stage: Stage, frame: &mut F, tables: &T) -> Verdict {
     let Some(scratch) = tables.scratch() else { return Verdict::drop(Reason::Internal) };
-    /// Calls a stage for the family that the frame's Ethernet header names.
+    // Each verdict comes out of a function that is not inlined: one that were put together here
+    // would leave fields unwritten, as an enum may, and the verifier refuses to see those copied.
     macro_rules! by_family {
         ($stage:ident::$function:ident $(, $part:literal)?) => {
-            match frame.view::<Ethernet>(0).map(|ethernet| ethernet.ethertype()) {
-                Some(EtherType::IPV4) => {
-                    $stage::$function::<F, T, Ipv4 $(, $part)?>(frame, tables, scratch)
-                }
-                Some(_) => $stage::$function::<F, T, Ipv6 $(, $part)?>(frame, tables, scratch),
-                None => Verdict::Pass,
+            if is_ipv4(frame) {
+                $stage::$function::<F, T, Ipv4 $(, $part)?>(frame, tables, scratch)
+            } else {
+                $stage::$function::<F, T, Ipv6 $(, $part)?>(frame, tables, scratch)
             }
         };
     }
@@ -84,6 +83,12 @@ pub fn stage<F: Frame, T: Operations>(stage: Stage, frame: &mut F, tables: &T) -
         Stage::Answer => return by_family!(answer::answer),
     };
     answer::or_answer(verdict, scratch)
+}
+
+/// The family of a frame that [`Stage::Slow`] let through, which is one of the two.
+#[inline(always)]
+fn is_ipv4<F: Frame>(frame: &mut F) -> bool {
+    frame.view::<Ethernet>(0).is_some_and(|ethernet| ethernet.ethertype() == EtherType::IPV4)
 }
 
 /// Carries a packet of an established flow; `None` leaves it, untouched, to [`Stage::Slow`].

@@ -13,17 +13,14 @@ use crate::{
     },
     wire::{ETHERNET_LEN, Ethernet, Fresh, Head, Icmp, MacWords, Tcp, checksum, tcp_flags},
 };
-use privatelink_common::{Reason, Refusal, Scratch, Stage, TCP};
+use privatelink_common::{Notice, Reason, Refusal, Scratch, Stage, TCP};
 
 /// Lets a refusal that is to be answered go on to the stage that answers; other verdicts stand.
 #[inline(always)]
 pub fn or_answer(verdict: Verdict, scratch: &Scratch) -> Verdict {
     match verdict {
-        Verdict::Drop(Refused { reason, endpoint }) if is_answered(reason) => {
+        Verdict::Drop(Refused { reason, endpoint }) if reason.notice().is_sent() => {
             scratch.reason.store(reason as u32);
-            if !matches!(reason, Reason::TooBig) {
-                scratch.mtu.store(0);
-            }
             scratch.endpoint.store(endpoint.unwrap_or(Scratch::NO_ENDPOINT));
             Verdict::Next(Stage::Answer)
         }
@@ -35,78 +32,22 @@ pub fn or_answer(verdict: Verdict, scratch: &Scratch) -> Verdict {
     }
 }
 
-/// Whether the sender may be told. Silence is for what nobody can have meant to send, and for
-/// what passes by itself: the sender tries again.
+/// Type and code of the ICMP error.
 #[inline(always)]
-const fn is_answered(reason: Reason) -> bool {
-    match reason {
-        Reason::TtlExpired
-        | Reason::NoListener
-        | Reason::NoFlow
-        | Reason::Pending
-        | Reason::Rejected
-        | Reason::Expired
-        | Reason::NoTarget
-        | Reason::FlowTableFull
-        | Reason::PortsExhausted
-        | Reason::TooBig
-        | Reason::NotAllowed
-        | Reason::FlowLimit
-        | Reason::FlowRateLimit => true,
-        Reason::Malformed
-        | Reason::BadChecksum
-        | Reason::Options
-        | Reason::Fragment
-        | Reason::FragmentTiny
-        | Reason::FragmentOverlap
-        | Reason::FragmentLong
-        | Reason::FragmentUnknown
-        | Reason::Protocol
-        | Reason::NoNeighbour
-        | Reason::Contended
-        | Reason::NoDevice
-        | Reason::Internal
-        | Reason::PacketRateLimit
-        | Reason::BitRateLimit
-        | Reason::NoChecksum
-        | Reason::IcmpUnrelated => false,
+const fn message<I: Fresh>(notice: Notice) -> (u8, u8) {
+    match notice {
+        Notice::TimeExceeded => I::TIME_EXCEEDED,
+        Notice::TooBig => I::TOO_BIG,
+        Notice::PortUnreachable => I::PORT_UNREACHABLE,
+        Notice::HostUnreachable => I::HOST_UNREACHABLE,
+        Notice::Prohibited | Notice::Declined | Notice::Silent => I::PROHIBITED,
     }
 }
 
-/// What an ICMP error says.
+/// Type and code as [`Scratch::message`] has them.
 #[inline(always)]
-fn message<I: Fresh>(reason: Reason) -> (u8, u8) {
-    match reason {
-        Reason::TtlExpired => I::TIME_EXCEEDED,
-        Reason::TooBig => I::TOO_BIG,
-        Reason::NoListener | Reason::NoFlow => I::PORT_UNREACHABLE,
-        Reason::NoTarget
-        | Reason::FlowTableFull
-        | Reason::PortsExhausted
-        | Reason::FlowLimit
-        | Reason::FlowRateLimit => I::HOST_UNREACHABLE,
-        Reason::Pending
-        | Reason::Rejected
-        | Reason::Expired
-        | Reason::Malformed
-        | Reason::BadChecksum
-        | Reason::Options
-        | Reason::Fragment
-        | Reason::FragmentTiny
-        | Reason::FragmentOverlap
-        | Reason::FragmentLong
-        | Reason::FragmentUnknown
-        | Reason::Protocol
-        | Reason::NoNeighbour
-        | Reason::Contended
-        | Reason::NoDevice
-        | Reason::Internal
-        | Reason::NotAllowed
-        | Reason::PacketRateLimit
-        | Reason::BitRateLimit
-        | Reason::NoChecksum
-        | Reason::IcmpUnrelated => I::PROHIBITED,
-    }
+const fn packed((kind, code): (u8, u8)) -> u32 {
+    u32::from_be_bytes([0, 0, kind, code])
 }
 
 /// The stage that turns a refused packet into its answer, if it may have one.
@@ -125,8 +66,7 @@ pub fn answer<F: Frame, T: Tables, I: Fresh + Chained>(
     }
     // What is read back from memory is any number to the verifier, which then need not follow each
     // reason to the end.
-    let (kind, code) = message::<I>(reason);
-    scratch.message.store(u32::from_be_bytes([0, 0, kind, code]));
+    scratch.message.store(packed(message::<I>(reason.notice())));
     if answer_ip::<F, T, I>(frame, tables, scratch).is_none() {
         return Verdict::Drop(refused);
     }
@@ -139,7 +79,7 @@ pub fn answer<F: Frame, T: Tables, I: Fresh + Chained>(
 /// Whether the provider has declared that packets of this connection get no answer.
 #[inline(always)]
 fn is_declined<T: Tables>(tables: &T, reason: Reason, endpoint: u32) -> bool {
-    matches!(reason, Reason::Pending | Reason::Rejected | Reason::Expired)
+    reason.notice() == Notice::Declined
         && tables
             .endpoint(endpoint)
             .is_some_and(|endpoint| endpoint.refusal == Refusal::Drop as u32)
@@ -164,9 +104,10 @@ fn answer_ip<F: Frame, T: Tables, I: Fresh + Chained>(
     if is_later || is_group(from) || is_group(to) || !I::is_host(packet.arrival.source) {
         return None;
     }
-    let reason = scratch.reason.load();
-    let is_about_the_way = reason == Reason::TtlExpired as u32 || reason == Reason::TooBig as u32;
-    if packet.arrival.protocol == u32::from(TCP) && !is_about_the_way {
+    // What a reset would not say: it would end the flow, which may go on by another path or size.
+    let message = scratch.message.load();
+    let needs_icmp = message == packed(I::TIME_EXCEEDED) || message == packed(I::TOO_BIG);
+    if packet.arrival.protocol == u32::from(TCP) && !needs_icmp {
         return reset::<F, I>(frame, packet);
     }
     if !tables.may_complain(scratch.network.load()) {
@@ -247,11 +188,32 @@ fn complain<F: Frame, T: Tables, I: Fresh>(
     let length = quote + ICMP as u32;
     frame.view::<I>(ETHERNET_LEN)?.compose(source, destination, I::ICMP, length);
     let message = frame.view::<Icmp>(ETHERNET_LEN + I::LEN)?;
-    [_, _, message.kind, message.code] = scratch.message.load().to_be_bytes();
+    let packed_message = scratch.message.load();
+    [_, _, message.kind, message.code] = packed_message.to_be_bytes();
     message.set_check(0);
-    message.set_rest(scratch.mtu.load().to_be());
+    message.set_rest(if packed_message == packed(I::TOO_BIG) {
+        scratch.mtu.load().to_be()
+    } else {
+        0
+    });
     let sum = sum::over(frame, tables, ETHERNET_LEN + I::LEN, length)?;
     let sum = sum + I::control_sum(source, destination, length);
     frame.view::<Icmp>(ETHERNET_LEN + I::LEN)?.set_check(!checksum::fold(sum));
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Ipv4, Ipv6};
+
+    #[test]
+    fn the_page_shows_the_types_and_codes_that_are_sent() {
+        for notice in Notice::ALL.iter().copied().filter(|notice| notice.is_sent()) {
+            let (v4, v6) = (message::<Ipv4>(notice), message::<Ipv6>(notice));
+            let numbers = format!("{}/{}, {}/{}", v4.0, v4.1, v6.0, v6.1);
+            let shown = [notice.over_tcp(), notice.over_udp()];
+            assert!(shown.iter().any(|text| text.contains(&numbers)), "{notice:?}: {numbers}");
+        }
+    }
 }
