@@ -69,12 +69,12 @@ pub fn stage<F: Frame, T: Operations>(stage: Stage, frame: &mut F, tables: &T) -
             }
         };
     }
-    let verdict = match stage {
+    let mut verdict = match stage {
         Stage::Slow => slow::slow(frame, tables, scratch),
         Stage::Open => by_family!(open::open),
         Stage::Carry => by_family!(carry::carry),
         Stage::Fragment => by_family!(fragment::fragment),
-        Stage::Clamp => clamp::clamp(frame, tables, scratch),
+        Stage::Clamp => return clamp::clamp(frame, tables, scratch),
         Stage::Translate => by_family!(translate::translate, false),
         Stage::TranslatePart => by_family!(translate::translate, true),
         Stage::Icmp => by_family!(icmp::icmp),
@@ -82,7 +82,8 @@ pub fn stage<F: Frame, T: Operations>(stage: Stage, frame: &mut F, tables: &T) -
         Stage::TranslateError => by_family!(translate_error::translate_error),
         Stage::Answer => return by_family!(answer::answer),
     };
-    answer::or_answer(verdict, scratch)
+    answer::or_answer(&mut verdict, scratch);
+    verdict
 }
 
 /// The family of a frame that [`Stage::Slow`] let through, which is one of the two.

@@ -11,24 +11,22 @@ use crate::{
         sum,
         verdict::{Refused, Verdict},
     },
-    wire::{ETHERNET_LEN, Ethernet, Fresh, Head, Icmp, MacWords, Tcp, checksum, tcp_flags},
+    wire::{
+        ETHERNET_LEN, Ethernet, Fresh, Head, Icmp, MacWords, Tcp, checksum, swapped, tcp_flags,
+    },
 };
 use privatelink_common::{Notice, Reason, Refusal, Scratch, Stage, TCP};
 
-/// Lets a refusal that is to be answered go on to the stage that answers; other verdicts stand.
-#[inline(always)]
-pub fn or_answer(verdict: Verdict, scratch: &Scratch) -> Verdict {
-    match verdict {
-        Verdict::Drop(Refused { reason, endpoint }) if reason.notice().is_sent() => {
-            scratch.reason.store(reason as u32);
-            scratch.endpoint.store(endpoint.unwrap_or(Scratch::NO_ENDPOINT));
-            Verdict::Next(Stage::Answer)
-        }
-        Verdict::Pass
-        | Verdict::Drop(_)
-        | Verdict::Reply { .. }
-        | Verdict::Send { .. }
-        | Verdict::Next(_) => verdict,
+/// Passes a refusal whose sender is notified on to the stage that answers; other verdicts stand.
+///
+/// Out of line, and by reference, for the reason of [`vlan::leave`](super::vlan::leave).
+#[inline(never)]
+pub fn or_answer(verdict: &mut Verdict, scratch: &Scratch) {
+    let Verdict::Drop(Refused { reason, endpoint }) = *verdict else { return };
+    if reason.notice().is_sent() {
+        scratch.reason.store(reason as u32);
+        scratch.endpoint.store(endpoint.unwrap_or(Scratch::NO_ENDPOINT));
+        *verdict = Verdict::Next(Stage::Answer);
     }
 }
 
@@ -149,7 +147,7 @@ fn reset<F: Frame, I: Fresh>(frame: &mut F, packet: &Packet<I>) -> Option<()> {
     head.ip.compose(source, destination, TCP, LEN);
 
     let tcp = &mut head.transport;
-    let ports = packet.arrival.ports.rotate_left(16);
+    let ports = swapped(packet.arrival.ports);
     let offset_flags = ((LEN << 10 | flags) as u16).to_be();
     tcp.set_ports(ports);
     tcp.set_sequence(sequence);

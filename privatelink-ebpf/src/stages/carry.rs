@@ -11,7 +11,7 @@ use super::{
 use crate::{
     environment::{Frame, Tables},
     flows::{operations::Operations, phase, table::Leg},
-    wire::{Front, Head, Ip, Tcp, Transport, Udp},
+    wire::{Front, Head, Ip, Tcp, Transport, Udp, swapped},
 };
 use privatelink_common::{
     Admission, Reason, Scratch, Stage, TargetState,
@@ -51,7 +51,7 @@ pub fn send<T: Tables, I: Ip, L: Transport>(
 ) -> Verdict {
     head.ethernet.readdress(egress.mac, egress.hop);
     head.ip.readdress(egress.source, egress.destination, leg.slot.l3_delta());
-    head.transport.rewrite(egress.ports.rotate_left(16), leg.slot.l4_delta());
+    head.transport.rewrite(swapped(egress.ports), leg.slot.l4_delta());
     count_sent(tables, length, leg, egress)
 }
 
@@ -98,7 +98,7 @@ fn carry_transport<F: Frame, T: Operations, I: Chained, L: Transport>(
     }
     if !packet.fragment.is_later() {
         let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
-        transport.rewrite(egress.ports.rotate_left(16), leg.slot.l4_delta());
+        transport.rewrite(swapped(egress.ports), leg.slot.l4_delta());
     }
     let sent = Sent { length: packet.length, flags: packet.flags, transport: packet.transport() };
     finish::<T, I, L>(tables, scratch, &leg, &egress, &sent)

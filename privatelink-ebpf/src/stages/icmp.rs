@@ -7,7 +7,7 @@ use crate::{
     stages::{stop::refused_admission, verdict::Verdict},
     wire::{
         Control, Datagram, ETHERNET_LEN, Ethernet, Extension, Fragment, Icmp, LEAST_QUOTE, Quoted,
-        Tcp, Transport, Udp,
+        Tcp, Transport, Udp, swapped,
     },
 };
 use privatelink_common::{Local, LocalKey, LocalKind, Reason, Refusal, Scratch, Stage};
@@ -131,7 +131,7 @@ impl<I: Control> Quote<I> {
             network,
             source: quoted.destination,
             destination: quoted.source,
-            ports: head.ports().rotate_left(16),
+            ports: swapped(head.ports()),
             protocol: quoted.protocol,
         };
         Ok(Self { arrival, transport })

@@ -3,18 +3,19 @@
 
 pub mod answer;
 pub mod carry;
-pub mod chain;
+mod chain;
 pub mod clamp;
 pub mod egress;
 pub mod fragment;
 pub mod icmp;
 pub mod icmp_error;
-pub mod neighbour;
+mod neighbour;
 pub mod open;
 pub mod packet;
-pub mod sent;
+mod ports;
+mod sent;
 pub mod slow;
-pub mod stop;
+mod stop;
 mod sum;
 pub mod translate;
 pub mod translate_error;

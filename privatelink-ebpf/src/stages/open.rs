@@ -1,22 +1,18 @@
 //! Opens a flow: whether there may be one, to which target, from which source address and port.
 
+use super::{
+    chain::Chained,
+    egress::max_input_len,
+    packet::{Packet, opens_tcp},
+    ports::{self, NewFlow, PortSearch},
+    stop::refused_admission,
+    verdict::Verdict,
+};
 use crate::{
-    environment::{Frame, Walk},
-    flows::{
-        operations::Operations,
-        policy,
-        table::{Arrival, Taken},
-    },
-    stages::{
-        chain::Chained,
-        egress::max_input_len,
-        packet::{Packet, opens_tcp},
-        stop::refused_admission,
-        verdict::Verdict,
-    },
+    environment::Frame,
+    flows::{operations::Operations, policy, table::Arrival},
     wire::{ETHERNET_LEN, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
 };
-use core::marker::PhantomData;
 use privatelink_common::{
     Admission, Endpoint, Listener, ListenerKey, LocalKey, LocalKind, Opening, Pool, Reason,
     Scratch, Stage, TCP, TargetState,
@@ -25,17 +21,7 @@ use privatelink_common::{
     policy::limited,
 };
 
-/// First port that a flow may be given.
-const FIRST_PORT: u32 = 1024;
-/// Ports of one source address.
-const PORTS: u32 = 65_536 - FIRST_PORT;
-/// Ports tried before a flow is refused: with one in twenty free, all of these are taken once
-/// in half a million.
-const PORT_ATTEMPTS: u32 = 256;
-/// How often another CPU may take the very port that looked free.
-const CLAIM_ATTEMPTS: u32 = 3;
-
-/// The stage that makes the flow which a packet opens, or says what becomes of one without.
+/// Makes the flow that a packet opens, or decides about a packet without one.
 #[inline(never)]
 pub fn open<F: Frame, T: Operations, I: Chained>(
     frame: &mut F,
@@ -72,7 +58,7 @@ pub fn open<F: Frame, T: Operations, I: Chained>(
         Err(reason) => return refuse(*reason),
     };
     (flow.content.client_mac_high, flow.content.client_mac_low) = client_mac;
-    // What goes no further opens nothing.
+    // A packet that goes no further opens nothing.
     match frame.view::<I>(ETHERNET_LEN) {
         Some(header) if header.ttl() > 1 => {}
         _ => return refuse(Reason::TtlExpired),
@@ -81,9 +67,9 @@ pub fn open<F: Frame, T: Operations, I: Chained>(
         return refuse(reason);
     }
     let entered = if flow.leaves == Ipv6::LEAVES {
-        enter::<T, I, Ipv6>(tables, &mut PortSearch::of(&packet.arrival, flow))
+        ports::enter::<T, I, Ipv6>(tables, &mut PortSearch::of(&packet.arrival, flow))
     } else {
-        enter::<T, I, Ipv4>(tables, &mut PortSearch::of(&packet.arrival, flow))
+        ports::enter::<T, I, Ipv4>(tables, &mut PortSearch::of(&packet.arrival, flow))
     };
     match entered {
         Ok(slot) => scratch.slot.store(slot),
@@ -95,7 +81,8 @@ pub fn open<F: Frame, T: Operations, I: Chained>(
     Verdict::Next(Stage::Carry)
 }
 
-/// Notes what a packet would open, if it would open anything.
+/// Notes what a packet would open, if it would open anything: the record of a refused flow is
+/// written from these notes.
 #[inline(always)]
 fn note<I: Ip>(opening: &Opening, packet: &Packet<I>) {
     let arrival = &packet.arrival;
@@ -103,8 +90,8 @@ fn note<I: Ip>(opening: &Opening, packet: &Packet<I>) {
         opening.protocol.store(0);
         return;
     }
-    let put = |place: &[Word32; 4], address: I::Address| {
-        for (cell, word) in place.iter().zip(I::to_addr(address).words()) {
+    let put = |cells: &[Word32; 4], address: I::Address| {
+        for (cell, word) in cells.iter().zip(I::to_addr(address).words()) {
             cell.store(word);
         }
     };
@@ -130,7 +117,7 @@ fn choose<T: Operations, I: Ip>(
     let arrival = &packet.arrival;
     let key = ListenerKey {
         service: endpoint.service,
-        port: second(arrival.ports),
+        port: ports::second(arrival.ports),
         protocol: arrival.protocol as u16,
     };
     let listener = tables.listener(&key).ok_or(Reason::NoListener)?;
@@ -139,46 +126,25 @@ fn choose<T: Operations, I: Ip>(
     if arrival.protocol == u32::from(TCP) && packet.flags & (opens | does_not) != opens {
         return Err(Reason::NoFlow);
     }
-
     if let Some(reason) = refused_by_policy::<T, I>(tables, endpoint, index, arrival) {
         return Err(reason);
     }
-
     let hash = arrival.hash_slowly(tables);
-    let backends = I::backends(&listener);
-    let sticks = listener.flags & Listener::STICKY != 0;
-    let picks = if sticks { arrival.client_hash(tables) } else { hash };
-    let target_index = pick(backends, picks as u32)
-        .and_then(|index| tables.backend(index))
-        .ok_or(Reason::NoTarget)?;
-    let target = tables.target(target_index).ok_or(Reason::Internal)?;
-    if target.state != TargetState::Present as u32 {
-        return Err(Reason::NoTarget);
-    }
-    if split_mac(target.hop) == (0, 0) {
-        return Err(Reason::NoNeighbour);
-    }
-    let leaves = if target.address.is_v4() { Ipv4::LEAVES } else { Ipv6::LEAVES };
-    let most = max_input_len::<I>(leaves, target.largest());
-    if packet.length > most {
-        scratch.mtu.store(most);
-        return Err(Reason::TooBig);
-    }
+    let (target, leaves) = pick_target::<T, I>(tables, scratch, packet, &listener, hash)?;
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;
     let sources = if leaves == Ipv6::LEAVES { service.sources_v6 } else { service.sources_v4 };
     if sources.count == 0 {
         return Err(Reason::NoTarget);
     }
-
     let phase =
         if arrival.protocol == u32::from(TCP) { Phase::Opening } else { Phase::Established };
     let content = Content {
         now: tables.now(),
         client: I::to_addr(arrival.source).words(),
         consumer_ports: arrival.ports,
-        provider_ports: pair(listener.target_port, 0),
+        provider_ports: ports::pair(listener.target_port, 0),
         endpoint: index,
-        target: target_index,
+        target,
         source: sources.first,
         client_mac_low: 0,
         client_mac_high: 0,
@@ -186,18 +152,42 @@ fn choose<T: Operations, I: Ip>(
         l4_delta: 0,
         reserved: 0,
     };
-    Ok(NewFlow {
-        word: arrival.protocol << word::PROTOCOL_SHIFT | phase.bits(),
-        leaves,
-        sources,
-        start: (hash >> 32) as u32,
-        stride: hash as u32 | 1,
-        number: 0,
-        content,
-    })
+    let word = arrival.protocol << word::PROTOCOL_SHIFT | phase.bits();
+    Ok(NewFlow::of(word, leaves, sources, hash, content))
 }
 
-/// What the endpoint's rules and limits say against a flow to be.
+/// Picks a target of a listener: its index, and what a slot's word says of packets that leave as
+/// its family.
+#[inline(always)]
+fn pick_target<T: Operations, I: Ip>(
+    tables: &T,
+    scratch: &Scratch,
+    packet: &Packet<I>,
+    listener: &Listener,
+    hash: u64,
+) -> Result<(u32, u32), Reason> {
+    let is_sticky = listener.flags & Listener::STICKY != 0;
+    let picks = if is_sticky { packet.arrival.client_hash(tables) } else { hash };
+    let index = pick(I::backends(listener), picks as u32)
+        .and_then(|index| tables.backend(index))
+        .ok_or(Reason::NoTarget)?;
+    let target = tables.target(index).ok_or(Reason::Internal)?;
+    if target.state != TargetState::Present as u32 {
+        return Err(Reason::NoTarget);
+    }
+    if split_mac(target.hop) == (0, 0) {
+        return Err(Reason::NoNeighbour);
+    }
+    let leaves = if target.address.is_v4() { Ipv4::LEAVES } else { Ipv6::LEAVES };
+    let max_len = max_input_len::<I>(leaves, target.largest());
+    if packet.length > max_len {
+        scratch.mtu.store(max_len);
+        return Err(Reason::TooBig);
+    }
+    Ok((index, leaves))
+}
+
+/// The reason for which the endpoint's rules and limits refuse a new flow.
 #[inline(never)]
 fn refused_by_policy<T: Operations, I: Ip>(
     tables: &T,
@@ -205,7 +195,7 @@ fn refused_by_policy<T: Operations, I: Ip>(
     index: u32,
     arrival: &Arrival<I>,
 ) -> Option<Reason> {
-    let port = u16::from_be(second(arrival.ports));
+    let port = u16::from_be(ports::second(arrival.ports));
     if !policy::is_allowed(tables, endpoint, &I::to_addr(arrival.source), port) {
         return Some(Reason::NotAllowed);
     }
@@ -215,184 +205,9 @@ fn refused_by_policy<T: Operations, I: Ip>(
     policy::refused_flow(tables, index)
 }
 
-/// Two ports in network order as they lie side by side on the wire.
-#[inline(always)]
-fn pair(first: u16, second: u16) -> u32 {
-    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u32::from_ne_bytes([a, b, c, d])
-}
-
-/// The first of two ports that lie side by side.
-#[inline(always)]
-fn first(ports: u32) -> u16 {
-    let [a, b, _, _] = ports.to_ne_bytes();
-    u16::from_ne_bytes([a, b])
-}
-
-/// The second of two ports that lie side by side.
-#[inline(always)]
-fn second(ports: u32) -> u16 {
-    let [_, _, c, d] = ports.to_ne_bytes();
-    u16::from_ne_bytes([c, d])
-}
-
-/// An index of a pool, evenly by hash.
+/// An index of a pool; the hash decides, and spreads evenly.
 #[inline(always)]
 fn pick(pool: Pool, hash: u32) -> Option<u32> {
     let offset = (u64::from(hash) * u64::from(pool.count)) >> 32;
     (pool.count != 0).then(|| pool.first.wrapping_add(offset as u32))
-}
-
-/// Enters both directions, or neither.
-#[inline(always)]
-fn enter<T: Operations, I: Ip, O: Ip>(
-    tables: &T,
-    search: &mut PortSearch<'_, I, O>,
-) -> Result<u32, Reason> {
-    let reverse = claim_port(tables, search)?;
-    let taken = match enter_direction(tables, search, false) {
-        Ok(index) => {
-            let content = &search.flow.content;
-            tables.count_endpoint(content.endpoint, |count| count.new_flows += 1);
-            tables.count_target(content.target, |count| count.opened += 1);
-            if let Some(meter) = tables.meter(content.endpoint) {
-                tables.add(&meter.flows, 1);
-            }
-            return Ok(index);
-        }
-        Err(taken) => taken,
-    };
-    tables.remove(reverse, search.word(true) | word::LIVE);
-    match taken {
-        // Another CPU made the same flow at the same time: this packet goes with it.
-        Taken::Exists => tables.search(search.arrival).ok_or(Reason::Contended),
-        Taken::Full => Err(Reason::FlowTableFull),
-        Taken::Contended => Err(Reason::Contended),
-    }
-}
-
-/// Enters the direction from the target under a source address and port that nobody uses
-/// towards it: this is what allocates them.
-#[inline(always)]
-fn claim_port<T: Operations, I: Ip, O: Ip>(
-    tables: &T,
-    search: &mut PortSearch<'_, I, O>,
-) -> Result<u32, Reason> {
-    search.propose(0);
-    let mut claimed = enter_direction(tables, search, true);
-    for _ in 1..CLAIM_ATTEMPTS {
-        if claimed != Err(Taken::Exists) {
-            break;
-        }
-        tables.walk(PORT_ATTEMPTS, search);
-        claimed = enter_direction(tables, search, true);
-    }
-    claimed.map_err(|taken| match taken {
-        Taken::Exists => Reason::PortsExhausted,
-        Taken::Full => Reason::FlowTableFull,
-        Taken::Contended => Reason::Contended,
-    })
-}
-
-/// Enters one direction of the flow to be.
-#[inline(never)]
-fn enter_direction<T: Operations, I: Ip, O: Ip>(
-    tables: &T,
-    search: &mut PortSearch<'_, I, O>,
-    reverse: bool,
-) -> Result<u32, Taken> {
-    let reply = search.reply(tables).ok_or(Taken::Full)?;
-    let (client, target) = (search.arrival.address_sum(), reply.address_sum());
-    let (client_ports, target_ports) = (search.arrival.port_sum(), reply.port_sum());
-    let (from, to) = if reverse { (target, client) } else { (client, target) };
-    let (from_ports, to_ports) =
-        if reverse { (target_ports, client_ports) } else { (client_ports, target_ports) };
-    let l3 = checksum::difference(from, to);
-    let l4 = checksum::difference(from + from_ports, to + to_ports);
-    let word = search.word(reverse);
-    let content = &mut search.flow.content;
-    content.l3_delta = checksum::fold(u32::from(l3) + u32::from(checksum::TTL_STEP));
-    content.l4_delta = l4;
-    if reverse {
-        tables.insert(&reply, word, content)
-    } else {
-        tables.insert(search.arrival, word, content)
-    }
-}
-
-/// A flow to be.
-struct NewFlow {
-    /// What the words of both directions have in common.
-    word: u32,
-    /// What the word says of packets that leave as the target's family.
-    leaves: u32,
-    sources: Pool,
-    /// Where the search for a port starts, secret to everybody else.
-    start: u32,
-    stride: u32,
-    /// Which step of the search the source address and port of the content are.
-    number: u32,
-    /// What the slots are filled with.
-    content: Content,
-}
-
-/// The search for a source address and port, for a client of one family and a target of another
-/// or the same.
-struct PortSearch<'p, I: Ip, O: Ip> {
-    /// The tuple from the client.
-    arrival: &'p Arrival<I>,
-    flow: &'p mut NewFlow,
-    family: PhantomData<O>,
-}
-
-impl<I: Ip, O: Ip, T: Operations> Walk<T> for PortSearch<'_, I, O> {
-    /// Goes on to the next source address and port that looks free.
-    #[inline(always)]
-    fn step(&mut self, tables: &T, _number: u32) -> bool {
-        let next = self.flow.number.wrapping_add(1);
-        self.propose(next);
-        self.reply(tables).is_none_or(|arrival| tables.search(&arrival).is_none())
-    }
-}
-
-impl<'p, I: Ip, O: Ip> PortSearch<'p, I, O> {
-    #[inline(always)]
-    fn of(arrival: &'p Arrival<I>, flow: &'p mut NewFlow) -> Self {
-        Self { arrival, flow, family: PhantomData }
-    }
-
-    /// The word of one direction.
-    #[inline(always)]
-    fn word(&self, reverse: bool) -> u32 {
-        let families =
-            if reverse { word::REVERSE | O::ARRIVES | I::LEAVES } else { I::ARRIVES | O::LEAVES };
-        self.flow.word | families
-    }
-
-    /// Puts the source address and port of a step of the search.
-    #[inline(always)]
-    fn propose(&mut self, number: u32) {
-        let places = u64::from(self.flow.sources.count) * u64::from(PORTS);
-        let place = u64::from(self.flow.start) + u64::from(number) * u64::from(self.flow.stride);
-        let place = place.checked_rem(places).unwrap_or(0);
-        let (source, port) = (place / u64::from(PORTS), place % u64::from(PORTS));
-        self.flow.number = number;
-        self.flow.content.source = self.flow.sources.first + source as u32;
-        let target_port = first(self.flow.content.provider_ports);
-        let port = ((FIRST_PORT + port as u32) as u16).to_be();
-        self.flow.content.provider_ports = pair(target_port, port);
-    }
-
-    /// The tuple of the target's packets.
-    #[inline(always)]
-    fn reply<T: Operations>(&self, tables: &T) -> Option<Arrival<O>> {
-        let target = tables.target(self.flow.content.target)?;
-        Some(Arrival {
-            network: target.network,
-            source: O::from_addr(&target.address),
-            destination: O::from_addr(&tables.source(self.flow.content.source)?.address),
-            ports: self.flow.content.provider_ports,
-            protocol: self.arrival.protocol,
-        })
-    }
 }

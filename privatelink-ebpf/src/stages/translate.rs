@@ -22,7 +22,9 @@ use crate::{
         operations::Operations,
         table::{Arrival, Leg},
     },
-    wire::{ETHERNET_LEN, Ethernet, Extension, Fresh, NewHeader, Tcp, Transport, Udp, checksum},
+    wire::{
+        ETHERNET_LEN, Ethernet, Extension, Fresh, NewHeader, Tcp, Transport, Udp, checksum, swapped,
+    },
 };
 use privatelink_common::{Reason, Scratch, UDP};
 
@@ -80,7 +82,7 @@ fn translate_transport<
             return Verdict::drop_at(Reason::NoChecksum, endpoint);
         }
         let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
-        transport.rewrite(egress.ports.rotate_left(16), leg.slot.l4_delta());
+        transport.rewrite(swapped(egress.ports), leg.slot.l4_delta());
     }
 
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return internal };

@@ -31,6 +31,6 @@ pub use icmpv6::{NeighbourMessage, NeighbourOption};
 pub use ip::{Datagram, Ip};
 pub use ipv4::Ipv4;
 pub use ipv6::Ipv6;
-pub use transport::{Segment, Tcp, Transport, Udp, tcp_flags};
+pub use transport::{Segment, Tcp, Transport, Udp, swapped, tcp_flags};
 pub use vlan::VlanTag;
 pub use word::Wire;

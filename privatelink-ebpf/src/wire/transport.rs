@@ -18,6 +18,12 @@ pub struct Segment {
     pub header: u32,
 }
 
+/// The ports of packets that go the other way: source and destination are the halves of the word.
+#[inline(always)]
+pub const fn swapped(ports: u32) -> u32 {
+    ports.rotate_left(16)
+}
+
 /// What differs between TCP and UDP.
 pub trait Transport: Wire {
     /// IP protocol number.
