@@ -25,7 +25,7 @@ pub fn run() -> Result<()> {
             failures.push(name.to_owned());
         }
     };
-    check("tidy", &mut tidy::run);
+    check("tidy", &mut tidy::check);
     check("fmt", &mut || fmt::run(true));
     check("clippy", &mut clippy::host);
     check("clippy for BPF", &mut clippy::datapath);

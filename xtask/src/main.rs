@@ -55,7 +55,7 @@ enum Task {
     /// Look for inputs that something goes wrong with
     Fuzz(fuzz::Arguments),
     /// Check the house rules that no compiler checks
-    Tidy,
+    Tidy(tidy::Arguments),
     /// Check that the BPF object is one that the kernel will take
     CheckElf,
     /// Lint the host's code and the datapath
@@ -90,7 +90,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Test(selection) => test::run(selection),
         Task::Bench { arguments } => bench::run(arguments),
         Task::Fuzz(arguments) => fuzz::run(arguments),
-        Task::Tidy => tidy::run(),
+        Task::Tidy(arguments) => tidy::run(arguments),
         Task::CheckElf => check_elf::run(),
         Task::Clippy => clippy::run(),
         Task::Fmt { check } => fmt::run(*check),

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use toml::{Table, Value};
 
-use super::Finding;
+use super::finding::Finding;
 
 /// Each crate of ours, with those of ours that it may depend on. The datapath knows nothing of
 /// the daemon, the daemon gets the datapath as bytes only, and only the tests see both.

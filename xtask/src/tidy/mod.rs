@@ -1,54 +1,39 @@
 //! `cargo xtask tidy`: the house rules that no compiler checks.
 
+mod finding;
 mod manifests;
+mod rooms;
 mod sources;
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use self::finding::{Finding, Severity};
 use crate::step::Step;
 use crate::test::suites;
 use crate::workspace;
 
-/// One breach of a rule.
-#[derive(Debug, PartialEq, Eq)]
-struct Finding {
-    file: String,
-    line: Option<usize>,
-    message: String,
-    severity: Severity,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Severity {
-    Warning,
-    Error,
-}
-
-impl Finding {
-    fn error(file: &str, line: Option<usize>, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line, message: message.into(), severity: Severity::Error }
-    }
-
-    fn warning(file: &str, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { file: file.to_owned(), line: None, message, severity: Severity::Warning }
-    }
-
-    fn print(&self) {
-        let severity = match self.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
-        println!("{severity}: {}{line}: {}", self.file, self.message);
-    }
+/// What to print.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Print rooms, files, arrows between rooms and circles instead of checking
+    #[arg(long, hide = true)]
+    rooms: bool,
 }
 
 /// # Errors
 /// When a rule is broken; each breach has been printed.
-pub fn run() -> Result<()> {
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.rooms {
+        return rooms::summarise(&workspace::root(), &tracked_files()?);
+    }
+    check()
+}
+
+/// # Errors
+/// As [`run`].
+pub fn check() -> Result<()> {
     let root = workspace::root();
     let mut findings = manifests::check(&root)?;
     if let Err(fault) = suites::check_table() {
@@ -60,6 +45,7 @@ pub fn run() -> Result<()> {
         let Ok(text) = std::fs::read_to_string(root.join(file)) else { continue };
         findings.extend(sources::check(file, &text));
     }
+    findings.extend(rooms::check(&root, &files)?);
     findings.iter().for_each(Finding::print);
     let errors = findings.iter().filter(|one| one.severity == Severity::Error).count();
     ensure!(errors == 0, "{errors} breaches of the house rules");

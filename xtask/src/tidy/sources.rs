@@ -1,6 +1,6 @@
 //! What each file may contain.
 
-use super::Finding;
+use super::finding::Finding;
 
 /// From here on a file gets hard to read.
 const LONG: usize = 400;
@@ -102,9 +102,9 @@ mod tests {
     fn long_files_warn_and_longer_ones_fail() {
         assert_eq!(length("x.rs", LONG), None);
         let long = length("x.rs", TOO_LONG).expect("it is long");
-        assert_eq!(long.severity, super::super::Severity::Warning);
+        assert_eq!(long.severity, crate::tidy::finding::Severity::Warning);
         let too_long = length("x.rs", TOO_LONG + 1).expect("it is too long");
-        assert_eq!(too_long.severity, super::super::Severity::Error);
+        assert_eq!(too_long.severity, crate::tidy::finding::Severity::Error);
         assert!(messages("x.md", &"\n".repeat(1000)).is_empty(), "only code is measured");
     }
 
