@@ -8,3 +8,4 @@ pub mod demo;
 pub mod fixtures;
 pub mod lab;
 pub mod packet;
+pub mod pages;

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::step::Step;
 use crate::test::{self, Summary};
-use crate::{check_elf, clippy, doc, fmt, setup, tidy};
+use crate::{check_elf, clippy, doc, docs, fmt, setup, tidy};
 
 /// # Errors
 /// When any check failed; the last lines name them.
@@ -33,6 +33,7 @@ pub fn run() -> Result<()> {
         tests = test::summarise(&test::Selection::default())?;
         tests.verdict()
     });
+    check("docs", &mut || docs::run(true));
     check("doc", &mut doc::run);
     check("deny", &mut deny);
     check("check-elf", &mut check_elf::run);

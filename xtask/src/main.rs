@@ -7,6 +7,7 @@ mod check_elf;
 mod ci;
 mod clippy;
 mod doc;
+mod docs;
 mod elf;
 mod fmt;
 mod fuzz;
@@ -68,6 +69,12 @@ enum Task {
     },
     /// Build the crates' documentation
     Doc,
+    /// Write the sections of docs/ that are generated from code
+    Docs {
+        /// Only say whether they are up to date
+        #[arg(long)]
+        check: bool,
+    },
     /// Run every check
     Ci,
 }
@@ -95,6 +102,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Clippy => clippy::run(),
         Task::Fmt { check } => fmt::run(*check),
         Task::Doc => doc::run(),
+        Task::Docs { check } => docs::run(*check),
         Task::Ci => ci::run(),
     }
 }
