@@ -29,7 +29,9 @@ pub struct Page {
 /// When there is no answer within `timeout`, or one that is not HTTP.
 pub fn http_get(server: SocketAddr, timeout: Duration) -> Result<Page> {
     let mut stream = connect(server, timeout)?;
-    write!(stream, "GET / HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
+    // One write: a formatted write to a socket sends a packet for each argument.
+    let request = format!("GET / HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream
         .read_to_string(&mut answer)

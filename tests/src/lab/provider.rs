@@ -211,16 +211,21 @@ fn serve_page(mut stream: &TcpStream, local: SocketAddr, peer: SocketAddr) -> Re
             break;
         }
     }
+    send_page(&mut stream, local, peer)
+}
+
+/// One write, and so one packet: a formatted write to a socket is one for each argument.
+fn send_page(stream: &mut impl Write, local: SocketAddr, peer: SocketAddr) -> Result<()> {
     let page = format!(
         "<!doctype html>\n<title>PrivateLink demo</title>\n<h1>{GREETING}</h1>\n\
          <p>You reached {local}, and look like {peer} from here.</p>\n"
     );
-    write!(
-        stream,
+    let response = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\
          {SEEN_FROM}: {peer}\r\nConnection: close\r\n\r\n{page}",
         page.len()
-    )?;
+    );
+    stream.write_all(response.as_bytes())?;
     Ok(())
 }
 
@@ -239,4 +244,35 @@ fn echo_bytes(mut stream: &TcpStream) -> Result<()> {
 /// A thread that panicked has reported it; its data is still valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Writes(Vec<String>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_page_is_sent_at_once() {
+        let mut writes = Writes::default();
+        let local = SocketAddr::from(([10, 0, 0, 10], HTTP_PORT));
+        let peer = SocketAddr::from(([10, 0, 0, 240], 1024));
+        send_page(&mut writes, local, peer).unwrap();
+        assert_eq!(writes.0.len(), 1, "{:?}", writes.0);
+        assert!(writes.0[0].contains(GREETING));
+    }
 }
