@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the house rules that no compiler checks.
 
+mod commits;
 mod finding;
 mod manifests;
 mod rooms;
@@ -46,6 +47,7 @@ pub fn check() -> Result<()> {
         findings.extend(sources::check(file, &text));
     }
     findings.extend(rooms::check(&root, &files)?);
+    findings.extend(commits::check()?);
     findings.iter().for_each(Finding::print);
     let errors = findings.iter().filter(|one| one.severity == Severity::Error).count();
     ensure!(errors == 0, "{errors} breaches of the house rules");
