@@ -12,8 +12,7 @@ use crate::workspace;
 /// # Errors
 /// When the machine cannot be set up or something does not compile.
 pub fn run(arguments: &[OsString]) -> Result<()> {
-    setup::run()?;
-    progress::build(&["--release", "--package", "privatelink-user"])?;
-    progress::build(&["--release", "--package", "privatelink-tests", "--bin", "bench"])?;
+    setup::tools()?;
+    progress::build(&progress::daemon_and("bench"))?;
     Step::new(workspace::target_dir().join("release/bench")).args(arguments).exec()
 }

@@ -43,9 +43,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             .args(&arguments.rest)
             .exec();
     }
-    setup::run()?;
-    progress::build(&["--release", "--package", "privatelink-user"])?;
-    progress::build(&["--release", "--package", "privatelink-tests", "--bin", "demo"])?;
+    setup::demonstration(arguments.keep)?;
+    progress::build(&progress::daemon_and("demo"))?;
     Step::new(release.join("demo"))
         .args(arguments.keep.then_some("--keep"))
         .arg("--daemon")

@@ -100,7 +100,7 @@ fn add_core_source(sysroot: &Path) -> Result<()> {
 
 fn debian() -> Result<Compiler> {
     const LLVM: u32 = 22;
-    packages::install_missing(packages::BPF_COMPILER)?;
+    packages::install_missing(&[packages::BPF_COMPILER])?;
     let rustc = PathBuf::from("/usr/bin/rustc");
     let (identity, llvm) = identity(&rustc)?;
     anyhow::ensure!(

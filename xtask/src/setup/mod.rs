@@ -1,4 +1,6 @@
 //! `cargo xtask setup`: makes a machine that has only cargo able to build and test everything.
+//!
+//! Other tasks install only what they need: [`toolchain`], [`demonstration`] or [`tools`].
 
 mod compiler;
 pub mod flow_reader;
@@ -15,29 +17,54 @@ use anyhow::{Context as _, Result};
 use crate::bpf::Toolchain;
 use crate::workspace;
 
-/// Sets up the BPF toolchain and the programs that tests use.
+/// Sets up everything: what compiling, the demonstration, tests and benchmarks need.
 ///
 /// # Errors
 /// When something is missing and cannot be had; the message says what to install.
 pub fn run() -> Result<()> {
-    toolchain()?;
-    packages::install_missing(packages::TEST_TOOLS)?;
-    if let Err(error) = packages::install_missing(packages::ORACLE) {
-        println!("setup: going on without it, and without the suite `oracle`: {error:#}");
-    }
-    if let Err(error) = packages::install_missing(packages::SERVICE) {
-        println!("setup: going on without it, and without the suite `packaging`: {error:#}");
-    }
-    if let Err(error) = packages::install_missing(packages::PROMETHEUS) {
-        println!("setup: going on without it, and without the suite `prometheus`: {error:#}");
-    }
-    if let Err(error) = flow_reader::install() {
-        println!("setup: going on without it, and without the suite `flow_reader`: {error:#}");
-    }
-    if let Err(error) = schemathesis::install() {
-        println!("setup: going on without it, and without the suite `api`: {error:#}");
-    }
+    tools()?;
+    judges();
     Ok(())
+}
+
+/// Sets up what the demonstration needs; with `keep` also what it then suggests to try.
+///
+/// # Errors
+/// As [`run`].
+pub fn demonstration(keep: bool) -> Result<()> {
+    toolchain()?;
+    if keep {
+        packages::install_missing(&[packages::DEMO, packages::LOOK_AROUND])
+    } else {
+        packages::install_missing(&[packages::DEMO])
+    }
+}
+
+/// Sets up what the benchmarks and most tests need.
+///
+/// # Errors
+/// As [`run`].
+pub fn tools() -> Result<()> {
+    toolchain()?;
+    packages::install_missing(&[packages::DEMO, packages::LOOK_AROUND, packages::TEST_TOOLS])
+}
+
+/// Sets up the programs of others that judge what the gateway does. Each suite that needs one is
+/// left out without it.
+fn judges() {
+    type Installation = fn() -> Result<()>;
+    let judges: [(&str, Installation); 5] = [
+        ("oracle", || packages::install_missing(&[packages::ORACLE])),
+        ("packaging", || packages::install_missing(&[packages::SERVICE])),
+        ("prometheus", || packages::install_missing(&[packages::PROMETHEUS])),
+        ("flow_reader", flow_reader::install),
+        ("api", schemathesis::install),
+    ];
+    for (suite, install) in judges {
+        if let Err(error) = install() {
+            println!("setup: going on without it, and without the suite `{suite}`: {error:#}");
+        }
+    }
 }
 
 /// Sets up what compiling needs, and nothing else.

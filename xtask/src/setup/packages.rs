@@ -26,27 +26,35 @@ enum Probe {
 
 use Probe::{File, Program};
 
-/// What tests, the demo and the benchmarks start.
-pub const TEST_TOOLS: &[Need] = &[
-    need("iproute2", Program("ip"), "namespaces and links of the tests and the demo"),
+/// What the demonstration starts.
+pub const DEMO: &[Need] = &[
+    need("iproute2", Program("ip"), "makes namespaces and links"),
     need("util-linux", Program("nsenter"), "enters a namespace without hiding the BPF file system"),
-    need("ethtool", Program("ethtool"), "turns offloads off and on in the tests"),
+    need("ethtool", Program("ethtool"), "turns offloads off and on"),
+    need("curl", Program("curl"), "is the consumer of the demonstration"),
+];
+
+/// What the demonstration suggests to try in networks that it leaves in place.
+pub const LOOK_AROUND: &[Need] = &[
     need("tcpdump", Program("tcpdump"), "records what crosses a link"),
-    need("curl", Program("curl"), "the consumer of the demo"),
     need("bind9-dnsutils", Program("dig"), "asks for names"),
-    need("dnsperf", Program("dnsperf"), "how many answers the name server gives"),
+];
+
+/// What tests and benchmarks start besides.
+pub const TEST_TOOLS: &[Need] = &[
+    need("dnsperf", Program("dnsperf"), "measures how many queries the name server answers"),
     need("bind9-utils", Program("named-checkzone"), "judges exported zones"),
     need(
         "systemd",
         Program("systemd-socket-activate"),
         "starts the name server as a service would",
     ),
-    need("dnsmasq-base", Program("dnsmasq"), "a name server of a consumer's own"),
-    need("python3", Program("python3"), "the web server of the demo"),
-    need("iputils-ping", Program("ping"), "endpoints answer ping"),
-    need("traceroute", Program("traceroute"), "the gateway counts as a hop"),
-    need("iperf3", Program("iperf3"), "throughput through the gateway"),
-    need("nftables", Program("nft"), "what the benchmark compares with"),
+    need("dnsmasq-base", Program("dnsmasq"), "is a name server of a consumer's own"),
+    need("python3", Program("python3"), "runs the independent judges"),
+    need("iputils-ping", Program("ping"), "pings endpoints"),
+    need("traceroute", Program("traceroute"), "shows the gateway as a hop"),
+    need("iperf3", Program("iperf3"), "measures throughput through the gateway"),
+    need("nftables", Program("nft"), "is what the benchmark compares with"),
     need("clang", Program("clang"), "compiles the benchmark's reference in C"),
     need("llvm", Program("llvm-objdump"), "shows the BPF object's code"),
     need("libbpf-dev", File("/usr/include/bpf/bpf_helpers.h"), "headers of the reference in C"),
@@ -104,14 +112,15 @@ pub fn install_command(needs: &[Need]) -> String {
     format!("apt-get install --yes --no-install-recommends {}", packages.join(" "))
 }
 
-/// Installs those of `needs` that are absent.
+/// Installs what is absent of these sets of needs.
 ///
 /// # Errors
 /// When some are still absent afterwards; the message has the command to type.
-pub fn install_missing(needs: &'static [Need]) -> Result<()> {
-    let missing: Vec<&Need> = needs.iter().filter(|need| !need.is_met()).collect();
+pub fn install_missing(sets: &[&'static [Need]]) -> Result<()> {
+    let needs = || sets.iter().flat_map(|set| set.iter());
+    let missing: Vec<&Need> = needs().filter(|need| !need.is_met()).collect();
     if missing.is_empty() {
-        println!("setup: all {} system packages are there", needs.len());
+        println!("setup: all {} system packages are there", needs().count());
         return Ok(());
     }
     for need in &missing {
@@ -181,4 +190,21 @@ fn apt(limit: Duration, arguments: &[&str]) -> Result<()> {
         .args(["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"])
         .args(arguments)
         .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demonstration_needs_few_packages() {
+        let demo: BTreeSet<_> = DEMO.iter().map(|need| need.package).collect();
+        assert_eq!(demo, BTreeSet::from(["curl", "ethtool", "iproute2", "util-linux"]));
+    }
+
+    #[test]
+    fn the_command_names_each_package_once() {
+        let command = install_command(PROMETHEUS);
+        assert_eq!(command, "apt-get install --yes --no-install-recommends prometheus");
+    }
 }

@@ -19,7 +19,7 @@ pub fn install(folder: &Path, package: &str) -> Result<()> {
         return Ok(());
     }
     if environment(folder).is_err() {
-        packages::install_missing(packages::PYTHON)?;
+        packages::install_missing(&[packages::PYTHON])?;
         environment(folder)?;
     }
     Step::limited(Duration::from_secs(600), folder.join("bin/pip"))

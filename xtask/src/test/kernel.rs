@@ -33,7 +33,7 @@ const FILES: [&str; 1] = ["tests/verifier-budget.toml"];
 /// # Errors
 /// When the machine cannot be had or started.
 pub fn run(filter: Option<&str>) -> Result<Summary> {
-    packages::install_missing(packages::VIRTUAL_MACHINE)?;
+    packages::install_missing(&[packages::VIRTUAL_MACHINE])?;
     let folder = workspace::root().join("target").join(format!("kernel-{VERSION}"));
     let kernel = kernel_image(&folder)?;
     let names: Vec<&str> =
