@@ -1,5 +1,5 @@
-//! `cargo xtask ci`: every check, cheapest first. All of them run, so that one run shows all
-//! that is wrong.
+//! `cargo xtask ci`: every check, cheapest first. All of them run, so that one run shows every
+//! fault.
 
 use std::time::Instant;
 
@@ -46,7 +46,7 @@ pub fn run() -> Result<()> {
 }
 
 /// Licences and sources of the dependencies, where cargo-deny is installed: building it takes
-/// minutes, so nobody is made to.
+/// minutes, so it is optional.
 fn deny() -> Result<()> {
     if !Step::cargo("deny").arg("--version").succeeds() {
         println!("skipped: cargo-deny is not installed (cargo install --locked cargo-deny)");

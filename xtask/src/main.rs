@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Make this machine able to build and test everything
+    /// Install what building and testing need
     Setup,
     /// Compile the workspace
     Build {
@@ -45,7 +45,7 @@ enum Task {
     },
     /// Show a private link between network namespaces, or start the daemon on this host
     Run(run::Arguments),
-    /// Run the tests that this process is privileged enough for
+    /// Run the tests that the privileges of this process allow
     Test(test::Selection),
     /// Measure the datapath
     Bench {
@@ -53,17 +53,17 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Look for inputs that something goes wrong with
+    /// Fuzz packets, configurations and DNS queries
     Fuzz(fuzz::Arguments),
     /// Check the house rules that no compiler checks
     Tidy(tidy::Arguments),
-    /// Check that the BPF object is one that the kernel will take
+    /// Check that the kernel can load the BPF object
     CheckElf,
     /// Lint the host's code and the datapath
     Clippy,
     /// Format the code
     Fmt {
-        /// Only say whether it is formatted
+        /// Change nothing; fail if something is not formatted
         #[arg(long)]
         check: bool,
     },
@@ -71,7 +71,7 @@ enum Task {
     Doc,
     /// Write the sections of docs/ that are generated from code
     Docs {
-        /// Only say whether they are up to date
+        /// Change nothing; fail if one is out of date
         #[arg(long)]
         check: bool,
     },

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 
-/// Whether somebody asked us to stop.
+/// Whether a signal asked us to stop.
 #[derive(Debug, Default)]
 pub struct Interrupts(Arc<(Mutex<bool>, Condvar)>);
 

@@ -1,4 +1,4 @@
-//! The demonstration: the README's first command, told step by step.
+//! The demonstration: the README's first command, step by step.
 
 use std::{
     fs,
@@ -50,7 +50,7 @@ pub fn run(
     let screen = Screen::new(STEPS, interrupts);
     screen.diagram(&scenario);
 
-    let lab = screen.step("Laying two networks and a gateway", Lab::quickstart)?;
+    let lab = screen.step("Creating two networks and a gateway", Lab::quickstart)?;
     let provider = screen.step("Starting the vendor's web server and echo", || {
         Provider::start(lab.host("vendor"))
     })?;
@@ -67,7 +67,7 @@ pub fn run(
         screen.invitation(&lab, &daemon, &scenario);
         interrupts.wait();
     }
-    println!("Cleaning up: the daemon goes down, the networks are removed.");
+    println!("Cleaning up: stopping the daemon, removing the networks.");
     Ok(())
 }
 
@@ -118,7 +118,7 @@ fn witnessed(seen: &[Seen], lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Fetches the page by the service's name, as the gateway tells it to acme.
+/// Fetches the page by the service's name, as the gateway resolves it for acme.
 fn fetch(lab: &Lab, scenario: &Scenario) -> Result<String> {
     let url = scenario.url();
     let curl = ["curl", "--silent", "--show-error", "--fail", "--max-time", "10", &url];

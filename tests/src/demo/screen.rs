@@ -50,7 +50,7 @@ impl<'a> Screen<'a> {
         let sources = scenario.sources.join(", ");
         println!(
             "\n\
-             Two networks that know nothing of each other, and a gateway with a leg in both:\n\n\
+             Two networks without a route between them, and a gateway with an interface in each:\n\n\
              \x20 acme, the consumer          the gateway           vendor, the provider\n\
              \x20+------------------+   +---------------------+   +--------------------+\n\
              \x20| 10.1.0.2         |   |         XDP         |   | 10.0.0.10          |\n\

@@ -1,5 +1,5 @@
 //! The suites of the tests crate, with what each needs. The manifest and this table must agree:
-//! a suite that nobody runs is worse than none.
+//! a suite that is never run is worse than none.
 
 use std::collections::BTreeSet;
 
