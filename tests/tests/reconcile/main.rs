@@ -132,7 +132,7 @@ fn a_foreign_pin_is_reported_and_left_alone() {
 
     let error = Datapath::down(&pins.path).unwrap_err();
     assert!(matches!(&error, Error::Foreign { path, .. } if *path == foreign), "{error}");
-    assert_eq!(entries(&pins.path), ["links", "foreign", "stages"]);
+    assert_eq!(entries(&pins.path), ["foreign", "links", "stages"]);
     fs::remove_file(foreign).unwrap();
 }
 
