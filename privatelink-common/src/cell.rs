@@ -1,8 +1,13 @@
 //! Machine words that several CPUs read and write.
 //!
 //! `core` has no atomics for BPF. A volatile access of an aligned word is one instruction there,
-//! which is all that a relaxed atomic would be; what needs more than a load or a store goes
-//! through the datapath's compare-and-exchange.
+//! which is all that a relaxed atomic would be; anything beyond a load or a store goes through the
+//! datapath's compare-and-exchange.
+//!
+//! Relaxed loads and stores suffice. Counters and times need no order. The content of a slot is
+//! published by its word, which is exchanged with a full barrier. A CPU whose loads run ahead of
+//! that takes the slot for another flow's, and its packet goes to the slow stage, which searches
+//! again; it never takes old content for a match, because a freed slot rests before it is reused.
 
 macro_rules! word {
     ($(#[doc = $doc:literal])+ $name:ident, $value:ty, $atomic:ident) => {
@@ -69,13 +74,13 @@ word!(
 
 #[cfg(not(target_arch = "bpf"))]
 impl Word32 {
-    /// Puts `new` where `old` stands and says whether it stood there; a full barrier.
+    /// Replaces `old` by `new`, and returns whether the word was `old`; a full barrier.
     pub fn exchange(&self, old: u32, new: u32) -> bool {
         use core::sync::atomic::Ordering::SeqCst;
         self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
     }
 
-    /// Adds at once, modulo 2^32.
+    /// Adds atomically, modulo 2^32.
     pub fn add(&self, by: u32) {
         self.0.fetch_add(by, core::sync::atomic::Ordering::Relaxed);
     }
@@ -83,7 +88,7 @@ impl Word32 {
 
 #[cfg(not(target_arch = "bpf"))]
 impl Word64 {
-    /// Puts `new` where `old` stands and says whether it stood there; a full barrier.
+    /// Replaces `old` by `new`, and returns whether the word was `old`; a full barrier.
     pub fn exchange(&self, old: u64, new: u64) -> bool {
         use core::sync::atomic::Ordering::SeqCst;
         self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()

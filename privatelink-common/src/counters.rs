@@ -22,14 +22,14 @@ pub struct EndpointCounters {
     pub resets_in: u64,
     /// TCP resets from targets, forwarded.
     pub resets_out: u64,
-    /// Refused packets whose sender was told, by a TCP reset or an ICMP error.
+    /// Refused packets whose sender was notified, by a TCP reset or an ICMP error.
     pub answers: u64,
     /// ICMP errors about packets of flows, translated. They belong to no flow's packets and bytes.
     pub errors: u64,
 }
 
-/// How a target does, counted per CPU. Packets are those of flows that have ended: no packet pays
-/// for being counted once more.
+/// What happened at a target, counted per CPU. Packets are those of flows that have ended, so no
+/// packet is counted a second time while it is carried.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,

@@ -1,9 +1,9 @@
-//! How a flow ended: what the sweep tells user space.
+//! How a flow ended: what the sweep reports to user space.
 
 use crate::{Addr, Endpoint, Target, flow::Flow};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A flow that has ended, with all that its ends have to be told.
+/// A flow that has ended, with all that is needed to notify both of its ends.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,

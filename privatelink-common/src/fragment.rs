@@ -2,7 +2,7 @@
 //!
 //! Only the first fragment of a datagram has ports; an entry remembers them for the others. The
 //! table is split by network, so that one that floods it with beginnings pushes out its own and
-//! those of the networks that share its part, and nobody else's.
+//! those of the networks that share its part, and no others.
 
 use crate::cell::Word32;
 
@@ -15,7 +15,7 @@ pub const WAYS: u32 = 8;
 /// Buckets of a part.
 pub const BUCKETS: u32 = ENTRIES / PARTS / WAYS;
 
-/// What is known of a datagram since its first fragment.
+/// What is known of a datagram whose first fragment was forwarded.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Fragmented {
@@ -27,7 +27,7 @@ pub struct Fragmented {
     pub ports: Word32,
     /// IP protocol number in the upper half; where the transport header ends in the lower.
     pub transport: Word32,
-    /// Bytes of the datagram, once its last fragment has told; else zero.
+    /// Bytes of the datagram, once its last fragment has arrived; else zero.
     pub length: Word32,
     /// Bytes of it that went through.
     pub arrived: Word32,
@@ -39,7 +39,7 @@ pub struct Fragmented {
 }
 
 impl Fragmented {
-    /// Tag of an entry that nobody uses.
+    /// Tag of an unused entry.
     pub const FREE: u32 = 0;
     /// Tag of an entry that is being written.
     pub const BUSY: u32 = 1;

@@ -53,7 +53,7 @@ pub const UDP: u8 = 17;
 
 /// One tick of the datapath's clock is 2^24 ns (16.8 ms): no division in the kernel, and a
 /// `u32` of ticks wraps only after two years. The clock counts the kernel's jiffies, which costs
-/// a packet nothing; only the datapath itself can tell the time.
+/// a packet nothing; user space asks the datapath for the time.
 pub const TICK_SHIFT: u32 = 24;
 
 /// Converts a duration in milliseconds to ticks, rounded up.

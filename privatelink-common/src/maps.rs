@@ -123,7 +123,7 @@ pub const MAX_LOCALS: u32 = 262_144;
 
 /// Name of the program that is attached, and of its pin.
 pub const PROGRAM: &str = "privatelink";
-/// Name of the program that tells the datapath's time.
+/// Name of the program that returns the datapath's time.
 pub const CLOCK_PROGRAM: &str = "privatelink_clock";
 /// Name of the program that ends silent flows. It finds the first region, and how many, as two
 /// native words behind [`SWEEP_RANGE`] bytes of its packet, and returns how many it ended.

@@ -89,7 +89,7 @@ pub struct Endpoint {
     pub v6: Addr,
     /// The IPv4 address as the machine loads its bytes, or zero.
     pub v4: u32,
-    /// An [`Admission`]; zero for an index that nobody uses.
+    /// An [`Admission`]; zero for an unused index.
     pub admission: u32,
     /// What a packet of a connection that is not `available` gets: a [`Refusal`].
     pub refusal: u32,
@@ -105,7 +105,7 @@ pub struct Endpoint {
     pub mac: Mac,
     /// Its set of security rules.
     pub rules: [u32; 2],
-    /// How many rules there are; with none, whoever is in the network may use it.
+    /// How many rules there are; with none, every client in the network may use the endpoint.
     pub rule_count: u16,
     /// Bits of [`limited`](crate::policy::limited).
     pub limits: u16,
@@ -240,7 +240,7 @@ impl Listener {
 pub struct Target {
     /// Its address.
     pub address: Addr,
-    /// A [`TargetState`]; zero for an index that nobody uses.
+    /// A [`TargetState`]; zero for an unused index.
     pub state: u32,
     /// Index of the provider's network.
     pub network: u32,

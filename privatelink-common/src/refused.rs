@@ -1,4 +1,4 @@
-//! Flows that were refused: what the datapath tells user space of them.
+//! Refused flows: what the datapath reports to user space.
 
 use crate::Addr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -27,27 +27,27 @@ pub struct RefusedFlow {
     pub tick: u32,
 }
 
-/// How much of something one CPU tells at a time, and what became of the rest.
+/// A rate limit of one CPU, by tick, and the count of what it left out.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Sampling {
-    /// The tick in which `told` were told.
+    /// The tick that `told` belongs to.
     pub tick: u32,
     /// How many.
     pub told: u32,
-    /// How many were not told, since there were too many or no room.
+    /// How many were left out, because there were too many or no room.
     pub left_out: u64,
 }
 
 impl Sampling {
-    /// Refused flows that user space is told of in a tick: 3,800 in a second.
+    /// Refused flows that are reported in a tick: 3,800 in a second.
     pub const REFUSED_FLOWS: u32 = 64;
-    /// ICMP errors that the senders of one network are told in a tick (RFC 4443, section 2.4).
+    /// ICMP errors that are sent into one network in a tick (RFC 4443, section 2.4).
     pub const ERRORS: u32 = 64;
 
-    /// Whether one more may be told at this tick, of `most`; counts it either way.
+    /// Whether `most` admits one more in this tick; counts it either way.
     #[inline(always)]
     pub fn takes(&mut self, tick: u32, most: u32) -> bool {
         if self.tick != tick {

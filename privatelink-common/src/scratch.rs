@@ -1,8 +1,8 @@
-//! What one stage of the packet path tells the next.
+//! What one stage of the packet path notes for the next.
 
 use crate::cell::Word32;
 
-/// Notes about the packet that a CPU has in hand; each CPU has its own.
+/// Notes about the packet that a CPU is processing; each CPU has its own.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Scratch {

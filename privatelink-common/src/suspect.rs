@@ -1,4 +1,4 @@
-//! What one walk of the sweep tells the next.
+//! What one walk of the sweep notes for the next.
 
 use crate::cell::Word32;
 

@@ -10,6 +10,23 @@
 //!
 //! The same code runs in the kernel, in tests and in the fuzzer: nothing here knows of maps,
 //! helpers or contexts. [`Frame`] and [`Tables`] are the only ways out.
+//!
+//! # Rooms
+//!
+//! From the ground up; each imports only from those before it.
+//!
+//! - [`wire`]: headers as bytes, and what differs between families and transports.
+//! - [`environment`]: the traits [`Frame`] and [`Tables`], and both in plain memory.
+//! - [`flows`]: the flow table and what is built on it; [`Operations`] are those of its functions
+//!   that the kernel has out of line.
+//! - `stages`: one file for each stage, and what they share.
+//! - `bpf`, a binary: maps, programs and contexts.
+//!
+//! # Inlining
+//!
+//! Most functions are `inline(always)`: a call costs a packet time, and it costs the verifier what
+//! it knows of the frame's bounds. Those that are `inline(never)` keep large variables out of their
+//! callers' stack frames: a whole chain of calls has 512 bytes.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![deny(unsafe_code)]

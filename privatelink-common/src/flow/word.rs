@@ -2,9 +2,9 @@
 
 /// The life of a slot.
 pub const LIFE: u32 = 0b11;
-/// Nobody's, and no searched-for slot lies beyond it.
+/// Unused, and a search ends here.
 pub const FREE: u32 = 0;
-/// Nobody's, but a search goes on beyond it.
+/// Unused, but a search goes on beyond it.
 pub const TOMB: u32 = 1;
 /// Claimed and being written.
 pub const BUSY: u32 = 2;

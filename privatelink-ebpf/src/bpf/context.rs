@@ -83,7 +83,7 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn resize(&mut self, length: usize) -> Option<()> {
         let by = length as i32 - self.length() as i32;
-        // SAFETY: the context is the kernel's own; no reference into the frame is alive, since
+        // SAFETY: the context is the kernel's own; no reference into the frame is alive, because
         // `self` is borrowed exclusively.
         let result = unsafe { bpf_xdp_adjust_tail(self.context.ctx, by) };
         (result == 0).then_some(())

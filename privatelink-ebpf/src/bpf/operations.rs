@@ -12,7 +12,7 @@ use privatelink_ebpf::{
 
 /// The tuple is taken.
 pub const EXISTS: u64 = 1;
-/// Its region is full.
+/// The tuple's region is full.
 pub const FULL: u64 = 2;
 /// Another CPU held the region.
 const CONTENDED: u64 = 3;
@@ -62,7 +62,7 @@ pub extern "C" fn flow_remove(index: u32, word: u32) -> u64 {
     u64::from(table::remove(&Maps, index, word))
 }
 
-/// Follows a flow through its phases. Zero, since the verifier wants a number.
+/// Follows a flow through its phases. Returns zero, because the verifier requires a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn flow_follow(index: u32, flags: u32) -> u64 {
@@ -84,7 +84,7 @@ pub extern "C" fn flow_allowed(index: u32) -> u64 {
     u64::from(policy::allows(&Maps, index))
 }
 
-/// Tells user space of a refused flow. Zero, as above.
+/// Reports a refused flow to user space. Returns zero, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn flow_refused(reason: u32, endpoint: u32) -> u64 {
@@ -92,7 +92,7 @@ pub extern "C" fn flow_refused(reason: u32, endpoint: u32) -> u64 {
     0
 }
 
-/// Counts a refused packet at its endpoint. Zero, as above.
+/// Counts a refused packet at its endpoint. Returns zero, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn drop_at_endpoint(endpoint: u32, reason: u32) -> u64 {

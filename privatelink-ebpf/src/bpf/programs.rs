@@ -48,7 +48,7 @@ stages! {
     privatelink_answer: Answer,
 }
 
-/// Tells the time to user space, which runs this program for its result.
+/// Returns the time; user space runs this program for its result.
 #[classifier]
 pub fn privatelink_clock(_context: TcContext) -> i32 {
     Maps.now().cast_signed()

@@ -18,11 +18,11 @@ use privatelink_common::{
 };
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Endpoints whose consumption is noted.
+/// Endpoints whose consumption is counted.
 const METERS: u32 = 64;
 
 std::thread_local! {
-    /// A thread is what a CPU is in the kernel. There are few, so what each leaks does not matter.
+    /// A thread stands for a CPU of the kernel. There are few, so what each leaks does not matter.
     static SCRATCH: &'static Scratch = Box::leak(Box::default());
     static SUSPECTS: &'static [Suspect] =
         Box::leak((0..REGION_SLOTS).map(|_| Suspect::default()).collect());
@@ -42,7 +42,7 @@ pub struct MemoryTables {
     pub endpoints: BTreeMap<u32, Endpoint>,
     /// Security rules.
     pub rules: BTreeMap<RuleKey, Rule>,
-    /// What endpoints may take, by index.
+    /// Limits of endpoints, by index.
     pub limits: BTreeMap<u32, Limits>,
     /// Services by index.
     pub services: BTreeMap<u32, Service>,
@@ -54,20 +54,20 @@ pub struct MemoryTables {
     pub targets: BTreeMap<u32, Target>,
     /// Source addresses by index.
     pub sources: BTreeMap<u32, Source>,
-    /// What went through, by endpoint.
+    /// Counters of endpoints, by index.
     pub counters: Mutex<BTreeMap<u32, EndpointCounters>>,
-    /// How targets do, by index.
+    /// Counters of targets, by index.
     pub target_counters: Mutex<BTreeMap<u32, TargetCounters>>,
-    /// What was refused, in order.
+    /// Records of refused flows, in the order of reporting.
     pub refused: Mutex<Vec<RefusedFlow>>,
     sampling: Mutex<Sampling>,
     errors: Mutex<BTreeMap<u32, Sampling>>,
     /// The most ICMP errors that go into a network in one tick.
     pub errors_per_tick: u32,
-    /// What ended, in order.
+    /// Records of ended flows, in the order of reporting.
     pub ends: Mutex<Vec<End>>,
     meters: Vec<MeterCell>,
-    /// Made when it is first needed: most packets do without.
+    /// Allocated when it is first needed: most tests send no fragments.
     fragments: OnceLock<Vec<Fragmented>>,
     keys: HashKeys,
     regions: Vec<RegionCell>,
@@ -117,7 +117,7 @@ impl MemoryTables {
     }
 }
 
-/// What a lock guards, also after a test has failed meanwhile.
+/// The content of a lock, even if a test has panicked while it held the lock.
 fn guarded<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -251,7 +251,7 @@ impl Tables for MemoryTables {
     }
 }
 
-/// What stands before a frame: nothing that anybody may rely on.
+/// The bytes in front of a frame before they are written: no code may rely on them.
 const STALE: u8 = 0xdb;
 
 /// A frame in plain memory.

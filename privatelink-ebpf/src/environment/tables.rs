@@ -9,8 +9,8 @@ use privatelink_common::{
     fragment::Fragmented,
 };
 
-/// What the packet function knows of the world: the maps, a clock, and two primitives
-/// that the kernel has and plain code lacks.
+/// What the packet path knows of the world besides the frame: the maps, a clock, and two
+/// primitives that the kernel has and plain code lacks (atomic words and bounded loops).
 pub trait Tables: Sized {
     /// The time in nanoseconds, as coarse as the kernel's jiffies.
     fn nanos(&self) -> u64;
@@ -19,21 +19,21 @@ pub trait Tables: Sized {
     fn now(&self) -> u32 {
         (self.nanos() >> TICK_SHIFT) as u32
     }
-    /// What the stages tell each other about the packet in hand.
+    /// Notes that the stages pass on about the current packet.
     fn scratch(&self) -> Option<&Scratch>;
     /// Index of the network that an interface is attached to.
     fn network(&self, ifindex: u32) -> Option<u32>;
     /// Index of the network that is a VLAN of an interface.
     fn tagged(&self, key: &TagKey) -> Option<u32>;
-    /// Which of the gateway's own addresses this is.
+    /// The gateway's own address of this key, if it is one.
     fn local(&self, key: &LocalKey) -> Option<Local>;
     /// An endpoint by index.
     fn endpoint(&self, index: u32) -> Option<&Endpoint>;
     /// One of an endpoint's security rules.
     fn rule(&self, key: &RuleKey) -> Option<&Rule>;
-    /// What an endpoint may take.
+    /// The limits of an endpoint.
     fn limits(&self, endpoint: u32) -> Option<&Limits>;
-    /// What an endpoint takes.
+    /// The consumption that is counted against an endpoint's limits.
     fn meter(&self, endpoint: u32) -> Option<&MeterCell>;
     /// A service by index.
     fn service(&self, index: u32) -> Option<&Service>;
@@ -54,34 +54,35 @@ pub trait Tables: Sized {
     fn region(&self, index: u32) -> Option<&RegionCell>;
     /// A slot of the flow table by index.
     fn slot(&self, index: u32) -> Option<&Slot>;
-    /// What the sweep notes of the region in hand, by number.
+    /// A note of the sweep about the current region, by number.
     fn suspect(&self, number: u32) -> Option<&Suspect>;
     /// One of the secret keys of the flow table's hash.
     fn hash_key(&self, index: usize) -> u32;
 
-    /// Tells user space that a flow has ended; `fill` says which, and writes every field.
+    /// Reports to user space that a flow has ended; `fill` writes every field of the record.
     fn ended(&self, fill: impl FnOnce(&mut End));
-    /// Tells user space that a flow was refused, unless too many are; `fill` says which, and writes
-    /// every field.
+    /// Reports to user space that a flow was refused, unless the limit of reports is reached;
+    /// `fill` writes every field of the record.
     fn refused(&self, fill: impl FnOnce(&mut RefusedFlow));
-    /// Whether one more ICMP error may be sent into a network at this time; counts it either way.
+    /// Whether the rate limit admits one more ICMP error into a network now; counts it either way.
     fn may_complain(&self, network: u32) -> bool;
-    /// Counts at an endpoint.
+    /// Updates the counters of an endpoint.
     fn count_endpoint(&self, endpoint: u32, count: impl FnOnce(&mut EndpointCounters));
-    /// Counts at a target.
+    /// Updates the counters of a target.
     fn count_target(&self, target: u32, count: impl FnOnce(&mut TargetCounters));
 
-    /// Puts `new` where `old` stands and says whether it stood there; a full barrier.
+    /// Replaces `old` by `new`, and returns whether the word was `old`; a full barrier.
     fn exchange(&self, cell: &Word32, old: u32, new: u32) -> bool;
-    /// [`Tables::exchange`] of a longer word.
+    /// [`Tables::exchange`] of a 64-bit word.
     fn exchange64(&self, cell: &Word64, old: u64, new: u64) -> bool;
-    /// Adds to a word at once, modulo 2^32.
+    /// Adds to a word atomically, modulo 2^32.
     fn add(&self, cell: &Word32, by: u32);
-    /// Takes steps until one says stop or `limit` is reached.
+    /// Takes steps until one returns `true` or `limit` is reached.
     fn walk<W: Walk<Self>>(&self, limit: u32, walk: &mut W);
 }
 
-/// A loop whose body the verifier looks at once.
+/// A loop whose body the verifier checks once, instead of once for each round: in the kernel it is
+/// a call of `bpf_loop`.
 pub trait Walk<T> {
     /// The step of this number; `true` ends the walk.
     fn step(&mut self, tables: &T, number: u32) -> bool;

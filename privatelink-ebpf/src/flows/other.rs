@@ -46,8 +46,8 @@ pub fn homes_of_other<T: Tables>(tables: &T, leg: &Leg<'_>) -> (u32, u32) {
     (if homes.has_far { homes.far.slot(0) } else { near }, near)
 }
 
-/// Has the processor fetch the slots that a search from this home looks at, and what a removal
-/// there looks at. Many such fetches overlap, where searches would wait one after the other.
+/// Loads the slots that a search from this home, or a removal there, looks at. Many such loads
+/// overlap, while searches would wait one after the other.
 #[inline(always)]
 pub fn fetch<T: Tables>(tables: &T, home: u32) {
     let home = Home::at(home);
@@ -72,8 +72,8 @@ pub fn other_slot<T: Operations>(tables: &T, leg: &Leg<'_>) -> Option<u32> {
     }
 }
 
-/// [`other_slot`] for the sweep, which has the homes fetched before: from the first one, then from
-/// the second. If there is none, the index of no slot.
+/// [`other_slot`] for the sweep, which has loaded the homes: searches from the first one, then from
+/// the second. Returns [`NOWHERE`] if there is none.
 #[inline(always)]
 pub fn slot_of_other<T: Tables>(tables: &T, slot: &Slot, first: u32, second: u32) -> u32 {
     let word = (slot.word() ^ word::REVERSE) & WHOSE;
@@ -86,7 +86,8 @@ pub fn slot_of_other<T: Tables>(tables: &T, slot: &Slot, first: u32, second: u32
     search.found
 }
 
-/// What the words of both directions have in common, and what tells them apart.
+/// The bits of a slot's word that name a direction of a flow: the same in both, but for the
+/// direction bit.
 const WHOSE: u32 = word::LIFE | word::REVERSE | word::PROTOCOL;
 
 /// A search for the slot that says the same as another, and is of the other direction.

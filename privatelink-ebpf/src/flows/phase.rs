@@ -18,7 +18,7 @@ pub fn follow<T: Operations>(tables: &T, index: u32, flags: u32) {
         return;
     }
     let put = |slot: &Slot, word: u32, noted: u32| {
-        // Whoever changed the word meanwhile knows better: the next packet sees it.
+        // If another CPU has changed the word, its change wins: the next packet sees it.
         let _won = tables.exchange(slot.word_cell(), word, word & !marks | next | noted);
     };
     put(leg.slot, leg.word, noted);
@@ -39,7 +39,7 @@ pub fn changes_phase(flags: u32, word: u32) -> bool {
     flags & PHASE_FLAGS != 0 || word & word::PHASE != Phase::Established.bits()
 }
 
-/// Counts what tells how endpoint and target do.
+/// Counts resets and answers, by which people judge endpoint and target.
 #[inline(always)]
 fn count<T: Tables>(tables: &T, leg: &Leg<'_>, flags: u32, next: u32) {
     let opening = Phase::of(leg.word) == Phase::Opening;
@@ -59,7 +59,7 @@ fn count<T: Tables>(tables: &T, leg: &Leg<'_>, flags: u32, next: u32) {
     }
 }
 
-/// What a slot's word keeps of a packet's flags: what opens and ends conversations.
+/// The flags of a packet that a slot's word keeps: those that open and end connections.
 #[inline(always)]
 fn noted(flags: u32) -> u32 {
     let with_syn = if flags & tcp_flags::SYN != 0 { tcp_flags::ACK } else { 0 };

@@ -7,11 +7,11 @@ use privatelink_common::{
     policy::{BYTE_SHIFT, MAX_RULES, limited},
 };
 
-/// How far new flows may come before their time: one second's worth at once.
+/// How far new flows may run ahead of their rate: a burst of one second's worth.
 const FLOW_BURST: u64 = 1_000_000_000;
-/// How far packets and bytes may come before their time. Well above the clock's grain.
+/// How far packets and bytes may run ahead of their rate. Well above the clock's resolution.
 const PACKET_BURST: u64 = 100_000_000;
-/// How often another CPU may count at the very moment.
+/// Attempts to count while other CPUs count at the same moment.
 const ATTEMPTS: u32 = 8;
 
 /// Whether a client may reach a port, in the machine's order, by the endpoint's rules.
@@ -62,7 +62,8 @@ impl<T: Tables> Walk<T> for Rules {
     }
 }
 
-/// Why an endpoint may not open one more flow now, if it may not; if it may, that is counted.
+/// The reason for which an endpoint may not open one more flow now; `None` if it may, and then the
+/// flow is counted.
 #[inline(never)]
 pub fn refused_flow<T: Tables>(tables: &T, endpoint: u32) -> Option<Reason> {
     let (limits, meter) = (tables.limits(endpoint)?, tables.meter(endpoint)?);
@@ -73,8 +74,8 @@ pub fn refused_flow<T: Tables>(tables: &T, endpoint: u32) -> Option<Reason> {
     (!in_time).then_some(Reason::FlowRateLimit)
 }
 
-/// Why a packet of `length` bytes may not go through an endpoint now, if it may not; if it may,
-/// that is counted.
+/// The reason for which a packet of `length` bytes may not pass an endpoint now; `None` if it may,
+/// and then the packet is counted.
 #[inline(never)]
 pub fn refused_packet<T: Tables>(tables: &T, endpoint: u32, length: u32) -> Option<Reason> {
     let (limits, meter) = (tables.limits(endpoint)?, tables.meter(endpoint)?);
@@ -91,8 +92,8 @@ pub fn is_metered(endpoint: &Endpoint) -> bool {
     endpoint.limits & limited::PACKETS != 0
 }
 
-/// Takes `cost` nanoseconds of what is spent at the rate of time itself (GCRA): `spent` may run
-/// ahead of the clock by `burst`, and never falls behind it.
+/// Spends `cost` nanoseconds of a budget that grows with time (GCRA): `spent` may run ahead of the
+/// clock by `burst`, and never falls behind it. Returns whether the budget sufficed.
 #[inline(always)]
 fn take<T: Tables>(tables: &T, spent: &Word64, cost: u64, burst: u64) -> bool {
     if cost == 0 {
@@ -100,7 +101,7 @@ fn take<T: Tables>(tables: &T, spent: &Word64, cost: u64, burst: u64) -> bool {
     }
     let mut take = Take { spent, cost, burst, now: tables.nanos(), refused: false };
     tables.walk(ATTEMPTS, &mut take);
-    // Where all attempts lost the race, the others have paid; this one goes free.
+    // If all attempts lost the race, other packets have been counted; this one passes uncounted.
     !take.refused
 }
 

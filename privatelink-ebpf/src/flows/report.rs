@@ -1,9 +1,9 @@
-//! Tells user space of flows that are refused.
+//! Reports refused flows to user space.
 
 use crate::environment::Tables;
 use privatelink_common::{Addr, Scratch, cell::Word32};
 
-/// Tells user space of a flow that was refused.
+/// Reports a refused flow to user space.
 pub fn report<T: Tables>(tables: &T, reason: u32, endpoint: u32) {
     let Some(Scratch { opening, .. }) = tables.scratch() else { return };
     if opening.protocol.load() == 0 {

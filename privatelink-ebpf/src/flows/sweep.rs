@@ -1,6 +1,6 @@
 //! Ends flows: those that have been silent for too long, and those that may not go on.
 //!
-//! User space runs this region by region: no packet pays for it, and none waits for it.
+//! User space runs this region by region, so no packet waits for it.
 
 use super::{
     operations::Operations,
@@ -58,17 +58,17 @@ impl<T: Operations> Walk<T> for Regions {
 
 /// Notes which slots of a region are of flows that may have to end.
 ///
-/// One direction that is not silent is enough. Nearly every flow is known to live by this, so
-/// that the other direction, somewhere in the table, is not looked for.
+/// A flow lives while one of its directions is not silent. This shows most live flows to be alive
+/// without a search for the other direction, which may be anywhere in the table.
 struct Suspects {
     /// The first slot of the region.
     first: u32,
-    /// The listener that was asked last, and how long its flows may be silent.
+    /// The listener of the last look-up, and how long its flows may be silent.
     listener: ListenerKey,
     idle: u32,
 }
 
-/// Slots that are looked at in one step: a call costs as much as a look.
+/// Slots that one step looks at: the call of a step costs as much as a look.
 const LOOKS: u32 = 4;
 
 impl<T: Operations> Walk<T> for Suspects {
@@ -105,7 +105,7 @@ impl Suspects {
                 return false;
             }
         }
-        // Not a number of the walk's own, which the verifier would follow from zero up.
+        // The count lies in a map: the verifier would follow a local variable from zero up.
         let Some(Scratch { suspects, .. }) = tables.scratch() else { return true };
         let Some(suspect) = tables.suspect(suspects.load()) else { return true };
         suspects.store(suspects.load().wrapping_add(1));
@@ -144,7 +144,7 @@ impl Suspects {
     }
 }
 
-/// Has the homes of the suspects' other directions fetched.
+/// Loads the homes of the suspects' other directions into the processor's cache.
 struct Fetch;
 
 /// Suspects of one step.
@@ -153,7 +153,7 @@ const FETCHES: u32 = 8;
 impl<T: Tables> Walk<T> for Fetch {
     #[inline(always)]
     fn step(&mut self, tables: &T, number: u32) -> bool {
-        // A loop, as the compiler would count it, is one without an end to the verifier.
+        // Unrolled by hand: the verifier finds no bound for the loop that the compiler makes of it.
         let fetch = |further| {
             if let Some(suspect) = tables.suspect(number * FETCHES + further) {
                 fetch(tables, suspect.far.load());
@@ -171,7 +171,7 @@ impl<T: Tables> Walk<T> for Fetch {
     }
 }
 
-/// Ends the suspects' flows, but for those that another direction keeps.
+/// Ends the suspects' flows, except those whose other direction is still in use.
 struct Ends {
     ended: u32,
 }
@@ -183,7 +183,7 @@ impl<T: Tables> Walk<T> for Ends {
         let index = suspect.slot.load();
         let Some(slot) = tables.slot(index) else { return true };
         let word = slot.word();
-        // It is gone where the other direction was a suspect of this region, too.
+        // Already removed, if the other direction was a suspect of this region, too.
         if word & word::LIFE != word::LIVE {
             return false;
         }
@@ -211,15 +211,16 @@ impl<T: Tables> Walk<T> for Ends {
 /// The index of no slot.
 const NO_SLOT: u32 = u32::MAX;
 
-/// Ends a flow whose client uses its tuple anew, by the index of its direction from the client.
+/// Ends a closed flow whose client opens another with the same tuple; `index` is that of the
+/// direction from the client.
 pub fn end_closed<T: Operations>(tables: &T, index: u32) -> Option<()> {
     let leg = Leg::at(tables, index)?;
     let other = other_slot(tables, &leg).unwrap_or(NO_SLOT);
     end(tables, index, other, EndCause::Closed as u32, |index, word| tables.remove(index, word))
 }
 
-/// Takes a flow out of use and tells user space, once: what could not be taken out of use has not
-/// ended.
+/// Removes a flow and reports its end to user space, once: a flow that cannot be removed now has
+/// not ended.
 #[inline(always)]
 fn end<T: Tables>(
     tables: &T,
@@ -245,7 +246,8 @@ fn end<T: Tables>(
     Some(())
 }
 
-/// What a flow's slots said last; a slot that is not in use says other things.
+/// What a flow's slots held before they were removed: a removed slot's word and times mean
+/// something else.
 struct Last {
     word: u32,
     word_out: u32,
@@ -287,7 +289,7 @@ fn silence(word: u32) -> EndCause {
     }
 }
 
-/// Tells user space what there was, and counts it at the target.
+/// Reports the ended flow to user space, and counts it at the target.
 #[inline(always)]
 fn tell<T: Tables>(tables: &T, leg: &Leg<'_>, reply: Option<&Slot>, last: &Last) {
     let (bytes_in, packets_in) = leg.slot.counted();

@@ -1,7 +1,7 @@
-//! Tells the sender of a refused packet: a TCP reset, or an ICMP error.
+//! Notifies the sender of a refused packet: a TCP reset, or an ICMP error.
 //!
-//! The answer takes the packet's place in its frame and goes back by the interface that it came
-//! from, from the very address that was asked. The packet counts as refused all the same.
+//! The answer replaces the packet in its frame and leaves by the interface that the packet came
+//! from; its source is the packet's destination. The packet is counted as refused all the same.
 
 use crate::{
     environment::{Frame, Tables},
@@ -62,8 +62,8 @@ pub fn answer<F: Frame, T: Tables, I: Fresh + Chained>(
     if is_declined(tables, reason, index) {
         return Verdict::Drop(refused);
     }
-    // What is read back from memory is any number to the verifier, which then need not follow each
-    // reason to the end.
+    // The verifier takes a number that is read back from a map for any number, and so does not
+    // follow each reason separately to the end.
     scratch.message.store(packed(message::<I>(reason.notice())));
     if answer_ip::<F, T, I>(frame, tables, scratch).is_none() {
         return Verdict::Drop(refused);
@@ -96,13 +96,13 @@ fn answer_ip<F: Frame, T: Tables, I: Fresh + Chained>(
     };
     let ethernet = frame.view::<Ethernet>(0)?;
     let (from, to) = (ethernet.from(), ethernet.to());
-    // RFC 1122, section 3.2.2: what was not sent by one host to one host is not answered.
-    // Nor is a fragment that is not the first, which does not say from whom it is.
+    // RFC 1122, section 3.2.2: a packet that was not sent by one host to one host is not answered.
+    // Nor is a fragment that is not the first, which has no ports.
     let is_later = packet.fragment.is_later();
     if is_later || is_group(from) || is_group(to) || !I::is_host(packet.arrival.source) {
         return None;
     }
-    // What a reset would not say: it would end the flow, which may go on by another path or size.
+    // A reset would end the flow, which can go on by another path or with smaller packets.
     let message = scratch.message.load();
     let needs_icmp = message == packed(I::TIME_EXCEEDED) || message == packed(I::TOO_BIG);
     if packet.arrival.protocol == u32::from(TCP) && !needs_icmp {

@@ -27,7 +27,7 @@ pub fn takes_fast_path<I: Ip, L: Transport>(
     egress: &Egress<I>,
 ) -> bool {
     head.ip.ttl() > 1
-        // A switch that floods may show us frames for somebody else.
+        // A switch that floods delivers frames for other hosts, too.
         && head.ethernet.to() == egress.own
         && (leg.is_reverse() || head.ethernet.from() == leg.slot.client_mac())
         && leg.endpoint.admission == Admission::Available as u32
@@ -55,7 +55,7 @@ pub fn send<T: Tables, I: Ip, L: Transport>(
     count_sent(tables, length, leg, egress)
 }
 
-/// The stage that carries an unusual packet: clears whatever stands in its way, or refuses it.
+/// Carries a packet that the fast path does not, or refuses it.
 #[inline(never)]
 pub fn carry<F: Frame, T: Operations, I: Chained>(
     frame: &mut F,

@@ -1,7 +1,7 @@
 //! The headers between Ethernet's and the transport's, where there is more than a plain IP
-//! header: options of IPv4, extension headers of IPv6, and what a fragment says of itself.
+//! header: options of IPv4, extension headers of IPv6, fragments.
 //!
-//! How many are followed is bounded, and so is how far. What is followed passes on as it came.
+//! Their number and length are bounded. Headers that are followed are forwarded unchanged.
 
 use crate::{
     environment::{Frame, Tables, Walk},
@@ -30,7 +30,7 @@ const _: () = assert!(MAX_OFFSET < OFFSET_MASK);
 /// The most bytes that a length can say.
 const LONGEST: u32 = 0xffff;
 
-/// What stands before the transport header.
+/// The headers before the transport header.
 pub struct Chain<I: Ip> {
     /// What the IP header says; the protocol is that behind all extension headers.
     pub datagram: Datagram<I>,
@@ -66,7 +66,7 @@ impl<I: Ip> Chain<I> {
     /// Checks what a fragment says of its place in the datagram.
     ///
     /// # Errors
-    /// What cannot be.
+    /// The fragment's place is impossible.
     #[inline(always)]
     pub fn check_part(&self) -> Result<(), Reason> {
         let at = part_at(self.fragment, self.transport);
@@ -74,7 +74,7 @@ impl<I: Ip> Chain<I> {
         if part == 0 || self.fragment.has_more() && part & 7 != 0 {
             return Err(Reason::Malformed);
         }
-        // IPv6 does not count its header among a datagram's bytes, and a fragment header is none.
+        // IPv6 counts neither its header nor a fragment header among a datagram's bytes.
         let uncounted = match self.fragment.at {
             0 => ETHERNET_LEN,
             _ => ETHERNET_LEN + I::LEN + size_of::<Extension>(),
@@ -109,7 +109,7 @@ impl<I: Ip> Chain<I> {
 
 /// What differs between the families in the headers before the transport's.
 pub trait Chained: Ip {
-    /// Follows whatever stands before the transport header of a packet that is not plain.
+    /// Follows the headers before the transport header of a packet that is not plain.
     ///
     /// # Errors
     /// What keeps the packet from being followed.
@@ -316,7 +316,7 @@ struct Extensions<'f, F: Frame> {
     at: u32,
     /// Where the packet ends.
     end: u32,
-    /// What stands at `at`.
+    /// Kind of the header at `at`.
     next: u32,
     fragment: Fragment,
     fault: Fault,

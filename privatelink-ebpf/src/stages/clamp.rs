@@ -1,7 +1,7 @@
 //! Keeps the segments of a flow that opens small enough for the ways to both of its ends.
 //!
-//! Each end tells the other in its SYN how large segments may be that it gets. Neither knows what
-//! lies beyond the gateway, so the gateway lowers what they say.
+//! Each end announces in its SYN the largest segment that it accepts. Neither knows the path beyond
+//! the gateway, so the gateway lowers the number.
 
 use crate::{
     environment::{Frame, Tables, Walk},
@@ -13,7 +13,7 @@ use privatelink_common::{Scratch, flow::word};
 
 /// Most bytes that TCP's options take, and so most of them.
 const MAX_OPTIONS: u32 = 40;
-/// TCP's option that tells the largest segment, and its length.
+/// TCP's option for the largest segment, and its length.
 const MSS: (u8, u32) = (2, 4);
 
 /// The stage that a rewritten packet with SYN takes on its way out.
@@ -38,7 +38,7 @@ fn most<T: Tables>(tables: &T, slot: u32) -> Option<u32> {
     least.checked_sub(size_of::<Tcp>() as u32)
 }
 
-/// Lowers the largest segment that the options of a TCP header tell, if they do.
+/// Lowers the largest segment in the options of a TCP header, if it is there.
 #[inline(never)]
 fn lower<F: Frame, T: Tables>(frame: &mut F, tables: &T, transport: u32, most: u32) {
     let Some(tcp) = frame.view::<Tcp>(chain::bounded(transport)) else { return };
@@ -48,7 +48,7 @@ fn lower<F: Frame, T: Tables>(frame: &mut F, tables: &T, transport: u32, most: u
     tables.walk(MAX_OPTIONS, &mut options);
 }
 
-/// Looks at each option of a TCP header; one that makes no sense ends that.
+/// Walks along the options of a TCP header, up to one that is malformed.
 struct TcpOptions<'f, F: Frame> {
     frame: &'f mut F,
     /// Where in the frame the TCP header begins.
@@ -108,7 +108,7 @@ impl<F: Frame> TcpOptions<'_, F> {
             return;
         }
         *number = new;
-        // At an odd place, the two bytes stand in two words of the sum.
+        // At an odd offset the two bytes belong to two words of the sum.
         let word = |[first, second]: [u8; 2]| {
             let bytes = if at & 1 == 0 { [first, second] } else { [second, first] };
             u32::from(u16::from_ne_bytes(bytes))

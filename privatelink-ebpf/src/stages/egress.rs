@@ -12,15 +12,16 @@ use privatelink_common::flow::split_mac;
 pub struct Egress<I: Ip> {
     /// Sender of packets to the other side.
     pub source: I::Address,
-    /// Their receiver.
+    /// Receiver of packets to the other side.
     pub destination: I::Address,
-    /// As packets from the other side carry them: the wrong way round for packets to it.
+    /// Ports as packets from the other side carry them. Packets to it carry them
+    /// [`swapped`](crate::wire::swapped).
     pub ports: u32,
     /// The gateway's address on the side that packets come from.
     pub own: MacWords,
     /// The gateway's address on the side that packets go to.
     pub mac: MacWords,
-    /// Who takes them there.
+    /// Ethernet address of the next hop.
     pub hop: MacWords,
     /// The interface that they leave by.
     pub ifindex: u32,
@@ -45,7 +46,7 @@ impl<I: Ip> Egress<I> {
                 ports: leg.slot.consumer_ports(),
                 own: split_mac(leg.target.mac),
                 mac: split_mac(leg.endpoint.mac),
-                // Replies go where the client's packets come from.
+                // Replies go to the Ethernet address that the client's packets come from.
                 hop: leg.slot.client_mac(),
                 ifindex: leg.endpoint.ifindex,
                 mtu: leg.endpoint.largest(),
@@ -79,11 +80,11 @@ impl<I: Ip> Egress<I> {
     }
 }
 
-/// What a packet is held against before it goes on.
+/// What a packet of a flow is checked against where it comes in.
 pub struct Ingress {
     /// The gateway's address on the side that it comes from.
     pub own: MacWords,
-    /// Largest IP packet as it comes in, so that it fits the way out.
+    /// Largest IP packet that still fits the outgoing interface once it is rewritten.
     pub max_input_len: u32,
 }
 

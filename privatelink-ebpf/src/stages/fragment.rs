@@ -1,9 +1,9 @@
 //! The stage for fragments: finds the flow of those that have no ports.
 //!
-//! A first fragment comes here when its flow is known, and leaves an entry; the others are looked
-//! up by it. None is kept: one that comes before the first is refused. All fragments of a datagram
-//! go on with one new identification, since two senders behind one source address may have chosen
-//! the same, and the receiver would mix up their datagrams.
+//! A first fragment gets here when its flow is known, and leaves an entry by which the others are
+//! looked up. No fragment is kept: one that arrives before the first is refused. All fragments
+//! are forwarded with one new identification, because two senders behind one source address may
+//! have chosen the same, and the receiver would mix up their datagrams.
 
 use crate::{
     environment::Frame,
@@ -48,7 +48,8 @@ pub fn fragment<F: Frame, T: Operations, I: Control + Chained>(
     let Some(identification) = I::identification(frame, packet.fragment) else {
         return Verdict::drop(Reason::Internal);
     };
-    // The receiver puts fragments together that agree in these.
+    // A receiver reassembles fragments that agree in addresses, identification and, over IPv4,
+    // protocol. The same tuple with the identification in place of ports names the entry.
     let (ports, protocol) = (packet.arrival.ports, packet.arrival.protocol);
     packet.arrival.ports = identification;
     packet.arrival.protocol = if I::IDENTIFIED_BY_PROTOCOL { protocol } else { 0 };
@@ -112,7 +113,7 @@ fn first<F: Frame, T: Operations, I: Control>(
     let endpoint = leg.slot.endpoint();
     let leaves = leg.word & word::LEAVES_V6;
     let most = max_fragment_input_len::<I>(leaves, egress.mtu);
-    // What is refused where it would be carried enters nothing.
+    // A fragment that the stage Carry refuses must leave no entry.
     if refused(&leg).is_some() || packet.length > most || front.ip.ttl() <= 1 {
         return Verdict::Next(Stage::Carry);
     }
@@ -153,7 +154,7 @@ fn stays<F: Frame, I: Control>(frame: &mut F, packet: &Packet<I>) -> Option<Reas
     if packet.transport() as u32 != packet.part_at() {
         return Some(Reason::Options);
     }
-    // Over IPv6 every datagram has a checksum, and a part of it does not tell which.
+    // Over IPv6 every datagram has a checksum, which cannot be computed from a part of it.
     if packet.arrival.protocol == Udp::PROTOCOL
         && !frame.view::<Udp>(packet.transport())?.has_checksum()
     {
@@ -202,14 +203,14 @@ fn renumbered<T: Operations>(tables: &T, hash: u64) -> u32 {
     begun.wrapping_add((hash >> 32) as u32)
 }
 
-/// Nothing speaks against a fragment.
+/// The fragment may go on.
 const NOTHING: u32 = 0;
-/// Its first fragment has not come through.
+/// Its first fragment has not been forwarded.
 const UNKNOWN: u32 = 1;
-/// It reaches into another.
+/// It overlaps another fragment.
 const OVERLAP: u32 = 2;
 
-/// Finds the flow of a fragment that is not the first; tells why not, if it does not.
+/// Finds the flow of a fragment that is not the first; returns [`NOTHING`], or why it has none.
 #[inline(never)]
 fn later<T: Operations, I: Control>(
     tables: &T,

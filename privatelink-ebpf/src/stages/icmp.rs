@@ -43,8 +43,8 @@ pub fn icmp<F: Frame, T: Operations, I: Control>(
     Verdict::drop_for(Reason::Protocol, &local)
 }
 
-/// Answers a ping. An endpoint that waits for its provider's decision answers too, which tells a
-/// client that the address is right; one that is to be silent meanwhile does not.
+/// Answers a ping. An endpoint that waits for its provider's decision answers too, which shows a
+/// client that the address is right, unless the provider has chosen silence.
 #[inline(always)]
 fn echo<F: Frame, T: Operations, I: Control>(
     frame: &mut F,
@@ -61,7 +61,7 @@ fn echo<F: Frame, T: Operations, I: Control>(
             return Verdict::drop_at(reason, local.index);
         }
     }
-    // What claims to come from many is not answered: it may come from anybody.
+    // A group's address as the sender is forged.
     if !I::is_host(datagram.source) {
         return Verdict::drop_for(Reason::Malformed, local);
     }
@@ -88,7 +88,7 @@ fn error<F: Frame, T: Operations, I: Control>(
         Ok(quote) => quote,
         Err(reason) => return Verdict::drop_for(*reason, local),
     };
-    // Errors about a packet come to whom it came from.
+    // An error goes to the sender of the packet that it quotes.
     if quote.arrival.destination != datagram.destination {
         return Verdict::drop_for(Reason::IcmpUnrelated, local);
     }

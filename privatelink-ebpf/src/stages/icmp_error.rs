@@ -1,9 +1,10 @@
 //! Translates an ICMP error about a packet of a flow.
 //!
-//! The quoted packet is one that the gateway sent on: the error goes to who sent it to the gateway,
-//! about the packet as that one knows it. Whoever on the way reports the error, it comes from the
-//! address that stands for the far side, so nothing of one network is seen in the other. The flow
-//! itself is not touched: anybody may have made up an error.
+//! The quoted packet is one that the gateway forwarded. The error goes to the host that sent it to
+//! the gateway, and quotes the packet as that host sent it. Whichever router reports the error, it
+//! comes from the address that stands for the far side, so no address of one network is seen in
+//! the other. The flow
+//! itself is not touched: any sender can forge an error.
 
 use crate::{
     environment::{Frame, Tables},
@@ -48,7 +49,7 @@ pub fn icmp_error<F: Frame, T: Tables, I: Control>(
         return Verdict::drop_at(Reason::Internal, endpoint);
     }
     tables.count_endpoint(endpoint, |count| count.errors += 1);
-    // About a packet to the target; who reports it may as well be a router.
+    // About a packet to the target. A router may have reported it.
     if leg.is_reverse() && says_unreachable::<F, I>(frame) {
         tables.count_target(leg.slot.target(), |count| count.unreachable += 1);
     }
@@ -83,7 +84,7 @@ pub fn permit<F: Frame, T: Tables, I: Control>(
     Ok(length)
 }
 
-/// Whether an error says that nobody is there.
+/// Whether an error says that its packet's destination is unreachable.
 #[inline(always)]
 pub fn says_unreachable<F: Frame, I: Control>(frame: &mut F) -> bool {
     let message = frame.view::<Icmp>(ETHERNET_LEN + I::LEN);
@@ -98,11 +99,11 @@ pub struct QuotedSegment {
     pub shown: u32,
 }
 
-/// Makes the quoted packet what its sender knows; returns what the message's sum gains by that.
-/// Where less than all of it is there, nothing has been changed.
+/// Rewrites the quoted packet to what its sender sent; returns what the message's sum gains by
+/// that. If the quote is too short, nothing has been changed.
 ///
-/// What a sum over both ends gains in this direction of the flow, it gains in a packet of the
-/// other direction too, when that is taken back.
+/// The flow's precomputed differences of this direction fit: undoing the rewrite of a packet of the
+/// other direction changes sums by the same amounts.
 #[inline(never)]
 fn translate_quote<F: Frame, I: Control>(
     frame: &mut F,
@@ -117,7 +118,7 @@ fn translate_quote<F: Frame, I: Control>(
     Some(gain + u32::from(address_gain) + u32::from(header_gain))
 }
 
-/// Makes the quoted transport header what its sender knows; returns what its sum gains.
+/// Rewrites the quoted transport header to what its sender sent; returns what its sum gains.
 #[inline(always)]
 pub fn translate_segment<F: Frame>(
     frame: &mut F,
@@ -147,7 +148,7 @@ pub fn translate_segment<F: Frame>(
     })
 }
 
-/// Sends the error to the other side, where its message sums to `gain` more.
+/// Addresses the error to the other side; its message's sum has changed by `gain`.
 #[inline(never)]
 fn readdress<F: Frame, I: Control>(frame: &mut F, egress: &Egress<I>, gain: u32) -> Option<()> {
     let header = frame.view::<I>(ETHERNET_LEN)?;

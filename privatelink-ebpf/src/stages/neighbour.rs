@@ -9,7 +9,7 @@ use crate::{
 };
 use privatelink_common::{Addr, LocalKey, Mac, Reason, Stage, flow::split_mac};
 
-/// Answers an ARP request for one of our addresses; all other ARP is the host's.
+/// Answers an ARP request for one of the gateway's addresses; other ARP is left to the host.
 #[inline(never)]
 pub fn answer_arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict {
     let Some(arp) = frame.view::<Arp>(ETHERNET_LEN) else { return Verdict::Pass };
@@ -26,7 +26,8 @@ pub fn answer_arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) 
     Verdict::Send { ifindex: frame.ingress() }
 }
 
-/// A packet that the fast path does not carry: ours to answer, ours to refuse, or the host's.
+/// Decides about a packet that belongs to no flow: one to answer, to refuse, or to leave to the
+/// host.
 #[inline(never)]
 pub fn other<F: Frame, T: Tables, I: Control>(
     frame: &mut F,
@@ -49,7 +50,7 @@ pub fn other<F: Frame, T: Tables, I: Control>(
     if speaks_icmp { Verdict::Next(Stage::Icmp) } else { Verdict::drop_for(reason, &local) }
 }
 
-/// Whether a question is for `mac`, or for a group that it may be in.
+/// Whether a request is addressed to `mac`, or to a group that may include it.
 #[inline(always)]
 fn is_put_to<F: Frame>(frame: &mut F, mac: Mac) -> bool {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return false };
@@ -60,12 +61,13 @@ fn is_put_to<F: Frame>(frame: &mut F, mac: Mac) -> bool {
 /// Length of an advertisement with its option.
 const ADVERTISEMENT_LEN: usize = size_of::<NeighbourMessage>() + size_of::<NeighbourOption>();
 const MESSAGE: usize = ETHERNET_LEN + Ipv6::LEN;
-/// What RFC 4861 wants to see: a packet that no router has touched.
+/// RFC 4861 requires this hop limit, which shows that no router has forwarded the packet.
 const HOP_LIMIT: u8 = 255;
 const ALL_NODES: [u32; 4] = [0xff02_0000_u32.to_be(), 0, 0, 1_u32.to_be()];
 const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 
-/// Turns a solicitation for one of our addresses into the answer; `None` if it is not one.
+/// Turns a solicitation for one of the gateway's addresses into its answer; `None` if the packet is
+/// not one.
 #[inline(never)]
 fn answer_solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Option<()> {
     let header = frame.view::<Ipv6>(ETHERNET_LEN)?;
@@ -90,7 +92,8 @@ fn answer_solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: 
     }
     frame.resize(MESSAGE + ADVERTISEMENT_LEN)?;
 
-    // Somebody who tests whether the address is free has none yet, and is told with everybody.
+    // A host that tests whether the address is free (RFC 4862) has no address yet: the answer goes
+    // to all nodes.
     let testing = asker == [0; 4];
     let to = if testing { ALL_NODES } else { asker };
     let header = frame.view::<Ipv6>(ETHERNET_LEN)?;
@@ -124,7 +127,7 @@ fn answer_solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: 
 fn advertisement_checksum(target: [u32; 4], to: [u32; 4], flags: u8, mac: Mac) -> u16 {
     let word = |a: u8, b: u8| u32::from(u16::from_ne_bytes([a, b]));
     let [a, b, c, d, e, f] = mac;
-    // The target stands in the pseudo header, as the sender, and in the message.
+    // The target counts twice: as the sender in the pseudo header, and in the message.
     let sum = 2 * Ipv6::sum(target)
         + Ipv6::sum(to)
         + word(0, ADVERTISEMENT_LEN as u8)

@@ -18,7 +18,7 @@ pub struct Packet<I: Ip> {
     pub arrival: Arrival<I>,
     /// Length from the IP header on.
     pub length: u32,
-    /// [`tcp_flags`](crate::wire::tcp_flags); zero for UDP.
+    /// [`tcp_flags`]; zero for UDP.
     pub flags: u32,
     /// Which part of a datagram it is.
     pub fragment: Fragment,
@@ -32,7 +32,7 @@ impl<I: Ip> Packet<I> {
     /// transport header.
     ///
     /// # Errors
-    /// Why it cannot be carried, whoever it is for.
+    /// Why it cannot be carried, to any destination.
     #[inline(never)]
     pub fn read_slowly<F: Frame, T: Tables>(
         frame: &mut F,
@@ -103,7 +103,7 @@ impl<I: Ip> Packet<I> {
     /// Goes on after a plain IP header.
     ///
     /// # Errors
-    /// Why it cannot be carried, whoever it is for.
+    /// Why it cannot be carried, to any destination.
     #[inline(always)]
     pub fn read_transport<'f, F: Frame, L: Transport>(
         frame: &'f mut F,

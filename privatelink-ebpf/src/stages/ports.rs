@@ -26,7 +26,7 @@ const CLAIM_ATTEMPTS: u32 = 3;
 /// What divides the number of ports, however many source addresses there are, and no odd stride:
 /// a search comes back to its first port after a multiple of this.
 const SHORTEST_ROUND: u32 = 1 << PORTS.trailing_zeros();
-const _: () = assert!(1 + (CLAIM_ATTEMPTS - 1) * PORT_ATTEMPTS <= SHORTEST_ROUND);
+const _: () = assert!((CLAIM_ATTEMPTS - 1) * PORT_ATTEMPTS < SHORTEST_ROUND);
 
 /// A flow to be.
 pub struct NewFlow {

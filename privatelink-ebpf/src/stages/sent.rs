@@ -1,4 +1,4 @@
-//! What is left to do for a packet that has been rewritten.
+//! The last steps for a packet that has been rewritten.
 
 use super::{egress::Egress, verdict::Verdict, vlan};
 use crate::{
@@ -33,7 +33,8 @@ pub fn count_sent<T: Tables, I: Ip>(
     Verdict::Send { ifindex: egress.ifindex }
 }
 
-/// [`count_sent`] in the later stages, which know of tags, and lower what a SYN says of segments.
+/// [`count_sent`] for the later stages, which also note the tag that the packet leaves with, and
+/// pass a SYN on to the stage that lowers its largest segment.
 #[inline(always)]
 pub fn finish<T: Tables, I: Ip, L: Transport>(
     tables: &T,

@@ -1,5 +1,5 @@
-//! The second stage: finds the flow of what is not an established flow's ordinary packet, and
-//! answers for the gateway's own addresses.
+//! The second stage: finds the flow of a packet that the first stage left, and answers for the
+//! gateway's own addresses.
 
 use crate::{
     environment::Frame,
@@ -99,8 +99,8 @@ fn reopens<T: Operations, I: Fresh>(
         })
 }
 
-/// What is wrong with a packet that may open a flow, as [`Scratch::fault`] has it: others are
-/// carried with whatever checksum they have, but this one makes the gateway remember something.
+/// What is wrong with a packet that may open a flow, as [`Scratch::fault`] has it. The checksums of
+/// other packets are left to the receiver, but this packet makes the gateway allocate a flow.
 #[inline(always)]
 fn fault<F: Frame, T: Operations, I: Fresh + Chained>(
     frame: &mut F,

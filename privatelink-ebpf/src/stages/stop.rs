@@ -8,18 +8,18 @@ use crate::{
 };
 use privatelink_common::{Admission, Reason, Scratch, TargetState};
 
-/// What keeps a packet of a flow from going on, as one number: the verifier would have to know the
-/// content of an `Option` that is empty.
+/// What keeps a packet of a flow from going on, as one number: an `Option` leaves its content
+/// unwritten when it is empty, and the verifier refuses to see that copied.
 #[derive(Clone, Copy)]
 pub struct Stop(u32);
 
 impl Stop {
-    /// Nothing.
+    /// The packet goes on.
     const NOTHING: Self = Self(0);
-    /// It is not for us.
+    /// The packet is not for the gateway.
     const NOT_OURS: Self = Self(1);
 
-    /// It is refused.
+    /// The packet is refused.
     #[inline(always)]
     fn refused(reason: Reason) -> Self {
         Self(2 + reason as u32)
@@ -44,8 +44,8 @@ impl Stop {
     }
 }
 
-/// Holds a packet of a flow against all that may keep it from going on; if nothing does, the flow
-/// has been moved on.
+/// Checks all that may keep a packet of a flow from going on. If nothing does, the flow's phase and
+/// the client's Ethernet address have been updated.
 #[inline(always)]
 pub fn stop<F: Frame, T: Operations, I: Ip>(
     frame: &mut F,
@@ -75,7 +75,7 @@ pub fn stop<F: Frame, T: Operations, I: Ip>(
     {
         return Stop::refused(reason);
     }
-    // Only what goes on moves the flow.
+    // Only a packet that is forwarded may change the flow's phase.
     if phase::changes_phase(packet.flags, leg.word) {
         if let Some(reason) = Reason::of(scratch.fault.load()) {
             return Stop::refused(reason);

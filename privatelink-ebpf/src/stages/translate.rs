@@ -103,7 +103,7 @@ fn translate_transport<
         // Changes from packet to packet of a flow; small packets may be cut into pieces.
         leg.slot.counted().1
     };
-    // What a later fragment says of its protocol need not be so.
+    // A later fragment's own protocol field is not to be trusted.
     let protocol = if PART { leg.protocol() } else { packet.arrival.protocol } as u8;
     if marks != 0 {
         let Some(header) = frame.view::<Extension>(ETHERNET_LEN + O::LEN) else { return internal };
@@ -125,8 +125,8 @@ fn translate_transport<
     finish::<T, O, L>(tables, scratch, &leg, &egress, &sent)
 }
 
-/// Gives a UDP datagram the checksum that it lacks, since over IPv6 none may; `false` if not all of
-/// it can be seen.
+/// Computes the checksum of a UDP datagram that has none, because IPv6 requires one; `false` if
+/// the datagram lies in several buffers.
 #[inline(never)]
 fn add_checksum<F: Frame, T: Operations, I: Fresh>(
     frame: &mut F,

@@ -1,7 +1,7 @@
 //! Translates an ICMP error between the two families of a flow (RFC 7915, sections 4.2 and 5.2).
 //!
-//! The message is another one, about another packet: both IP headers are written anew, and the
-//! checksum is computed over all of it. So that of what came is verified before.
+//! Both IP headers are written anew, and the checksum is computed over the whole message. A wrong
+//! checksum would become a right one, so it is verified first.
 
 use crate::{
     environment::{Frame, Tables},

@@ -1,4 +1,4 @@
-//! What becomes of a packet.
+//! The packet path's decision about a packet.
 
 use privatelink_common::{Local, LocalKind, Reason, Stage};
 
@@ -6,18 +6,18 @@ use privatelink_common::{Local, LocalKind, Reason, Stage};
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Not ours: the host's stack sees it as it came.
+    /// Not for the gateway: the host's stack gets the frame unchanged.
     Pass,
     /// Refused.
     Drop(Refused),
-    /// Refused, and turned into what tells its sender so.
+    /// Refused, and turned into the packet that notifies its sender.
     Reply {
-        /// Why, and whose.
+        /// The reason, and the endpoint.
         refused: Refused,
         /// Index of the interface that it came from, and goes back to.
         ifindex: u32,
     },
-    /// Rewritten, and out by this interface; by the one it came from too.
+    /// Rewritten, to be sent by this interface, which may be the one that it arrived on.
     Send {
         /// Index of the interface.
         ifindex: u32,
@@ -29,7 +29,7 @@ pub enum Verdict {
 /// Why a packet was refused, and whose it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Why.
+    /// The reason that is counted.
     pub reason: Reason,
     /// The endpoint that it was for, where one is known.
     pub endpoint: Option<u32>,

@@ -1,7 +1,8 @@
-//! 802.1Q tags: taken off before a frame is looked at, put on before it leaves.
+//! 802.1Q tags: removed before a frame is read, added before it leaves.
 //!
-//! Only the later stages know of tags. The first carries none, and leaves what would have to get
-//! one: the records of a tagged way say that nothing leaves by it untagged.
+//! Only the later stages know of tags. The first stage passes on every frame that has one, and
+//! every packet that must get one: in the records of a tagged network the largest untagged packet
+//! is zero.
 
 use crate::{
     environment::{Frame, Tables},
@@ -10,7 +11,7 @@ use crate::{
 };
 use privatelink_common::{Scratch, TagKey};
 
-/// Takes a frame's tag off; the network that it stands for, if it is one of ours.
+/// Removes a frame's tag; returns the network of the VLAN, if there is one.
 #[inline(never)]
 pub fn take_off<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &Scratch) -> Option<u32> {
     let control = u16::from_be(frame.view::<VlanTag>(ETHERNET_LEN)?.control());
@@ -22,12 +23,13 @@ pub fn take_off<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &Scratc
     // The payload's ethertype lies where the header has it now.
     frame.view::<Ethernet>(0)?.readdress(from, to);
     scratch.tag.store(Scratch::TAGGED | u32::from(control));
-    // What answers goes back as it came.
+    // An answer gets the tag of the packet that it answers.
     scratch.leaves.store(Scratch::TAGGED | u32::from(control));
     Some(network)
 }
 
-/// The tag of a packet that goes on to a VLAN, or to none: its priority stays.
+/// Notes the tag of a packet that leaves for a VLAN, or for an untagged network. The priority of
+/// the tag that it came with is kept.
 #[inline(always)]
 pub fn leave_by(scratch: &Scratch, vlan: u16) {
     let priority = scratch.tag.load() & u32::from(VlanTag::PRIORITY);
@@ -35,10 +37,10 @@ pub fn leave_by(scratch: &Scratch, vlan: u16) {
     scratch.leaves.store(if vlan == 0 { 0 } else { tag });
 }
 
-/// Puts the tag on a frame that it has to have for what becomes of it; whether that could be done.
+/// Adds the tag that a frame needs for its verdict; returns whether that succeeded.
 ///
-/// Out of line, and by reference: a verdict that were taken apart for this would be put together
-/// again with what the verifier takes for uninitialised.
+/// Out of line, and by reference: the compiler would otherwise take the verdict apart and put it
+/// together again with fields that were never written, which the verifier refuses.
 #[inline(never)]
 pub fn leave<F: Frame, T: Tables>(frame: &mut F, tables: &T, verdict: &Verdict) -> bool {
     let Some(scratch) = tables.scratch() else { return false };

@@ -38,7 +38,7 @@ pub fn message_to_v6(kind: u8, code: u8) -> u32 {
 pub fn rest_to_v6(kind: u8, code: u8, rest: u32) -> u32 {
     match (kind, code) {
         (icmp_v4::UNREACHABLE, icmp_v4::FRAGMENTATION_NEEDED) => {
-            // Old routers tell none.
+            // Old routers send zero.
             let mtu = (rest & 0xffff) + LONGER;
             if mtu < LEAST_MTU { LEAST_MTU } else { mtu }
         }

@@ -26,17 +26,17 @@ fields!(Arp:
     lengths: u16;
     /// Request or reply.
     operation: u16 = set_operation;
-    /// Who speaks: first two bytes of the Ethernet address.
+    /// Sender's Ethernet address, first two bytes.
     sender_mac_high: u16 = set_sender_mac_high;
-    /// Who speaks: last four bytes of the Ethernet address.
+    /// Sender's Ethernet address, last four bytes.
     sender_mac_low: u32 = set_sender_mac_low;
-    /// Who speaks.
+    /// Sender's IPv4 address.
     sender: u32 = set_sender;
-    /// Who is told: first two bytes of the Ethernet address.
+    /// Target's Ethernet address, first two bytes.
     target_mac_high: u16 = set_target_mac_high;
-    /// Who is told: last four bytes of the Ethernet address.
+    /// Target's Ethernet address, last four bytes.
     target_mac_low: u32 = set_target_mac_low;
-    /// Who is asked or told.
+    /// Target's IPv4 address.
     target: u32 = set_target;
 );
 

@@ -1,4 +1,4 @@
-//! What may stand between an IP header and the transport's.
+//! The headers between an IP header and the transport's.
 
 use super::word::fields;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

@@ -9,7 +9,7 @@ use super::{
     ipv6::Ipv6,
 };
 
-/// What differs between the families in packets that nobody sent before, and in errors about
+/// What differs between the families in packets that the gateway makes itself, and in errors about
 /// packets.
 pub trait Fresh: Control {
     /// The other family.
@@ -21,11 +21,11 @@ pub trait Fresh: Control {
     /// the error is as long as every link carries.
     const QUOTE: u32;
 
-    /// Type and code: nobody listens on the port.
+    /// Type and code: no program listens on the port.
     const PORT_UNREACHABLE: (u8, u8);
-    /// Type and code: no way to the host.
+    /// Type and code: the host is unreachable.
     const HOST_UNREACHABLE: (u8, u8);
-    /// Type and code: somebody has decided against it.
+    /// Type and code: administratively prohibited.
     const PROHIBITED: (u8, u8);
     /// Type and code: no hops were left.
     const TIME_EXCEEDED: (u8, u8);
@@ -85,7 +85,7 @@ pub struct NewHeader<I: Fresh> {
     pub class: u8,
     /// Remaining hops.
     pub hops: u8,
-    /// What tells the packet from others, if it may be fragmented.
+    /// Identification of the packet, if it may be fragmented.
     pub identification: u16,
     /// Which part of a datagram it is, as [`Fragment::place`] has it.
     ///

@@ -20,7 +20,7 @@ pub struct Icmp {
 fields!(Icmp:
     /// Checksum; that of ICMPv6 covers the pseudo header too.
     check: u16 = set_check;
-    /// Identifier and sequence number of an echo; the MTU of an error that tells one: all of it
+    /// Identifier and sequence number of an echo; the MTU in an error that has one: the whole field
     /// in ICMPv6, its lower half in ICMP.
     rest: u32 = set_rest;
 );
@@ -69,7 +69,7 @@ pub trait Control: Ip {
     fn pseudo_header(gain: u16) -> u16;
 }
 
-/// What a quoted header says.
+/// The fields of a quoted header.
 #[derive(Clone, Copy)]
 pub struct Quoted<I: Ip> {
     /// Sender.
@@ -114,12 +114,12 @@ pub mod icmp_v4 {
     pub const ECHO_REQUEST: u8 = 8;
     /// No hops were left, or a fragment was missing for too long.
     pub const TIME_EXCEEDED: u8 = 11;
-    /// A header of the packet makes no sense.
+    /// A header of the packet is malformed.
     pub const PARAMETER_PROBLEM: u8 = 12;
 
-    /// [`UNREACHABLE`]: no way to the host.
+    /// [`UNREACHABLE`]: the host is unreachable.
     pub const HOST: u8 = 1;
-    /// [`UNREACHABLE`]: nobody listens on the port.
+    /// [`UNREACHABLE`]: no program listens on the port.
     pub const PORT: u8 = 3;
     /// [`UNREACHABLE`]: too large for the next link, and may not be fragmented.
     pub const FRAGMENTATION_NEEDED: u8 = 4;
@@ -137,7 +137,7 @@ pub mod icmp_v6 {
     pub const TOO_BIG: u8 = 2;
     /// No hops were left, or a fragment was missing for too long.
     pub const TIME_EXCEEDED: u8 = 3;
-    /// A header of the packet makes no sense.
+    /// A header of the packet is malformed.
     pub const PARAMETER_PROBLEM: u8 = 4;
     /// Asks for an echo reply.
     pub const ECHO_REQUEST: u8 = 128;
@@ -146,8 +146,8 @@ pub mod icmp_v6 {
 
     /// [`UNREACHABLE`]: administratively prohibited.
     pub const PROHIBITED: u8 = 1;
-    /// [`UNREACHABLE`]: no way to the address.
+    /// [`UNREACHABLE`]: the address is unreachable.
     pub const ADDRESS: u8 = 3;
-    /// [`UNREACHABLE`]: nobody listens on the port.
+    /// [`UNREACHABLE`]: no program listens on the port.
     pub const PORT: u8 = 4;
 }

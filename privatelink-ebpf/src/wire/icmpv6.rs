@@ -34,13 +34,13 @@ fields!(NeighbourMessage:
 );
 
 impl NeighbourMessage {
-    /// Who has it?
+    /// Asks for the Ethernet address of an IPv6 address.
     pub const SOLICITATION: u8 = 135;
-    /// I have.
+    /// Announces the Ethernet address of an IPv6 address.
     pub const ADVERTISEMENT: u8 = 136;
-    /// The answer to a question.
+    /// Set in an answer to a solicitation.
     pub const SOLICITED: u8 = 0x40;
-    /// Replaces what the receiver had cached.
+    /// Makes the receiver replace its cached entry.
     pub const OVERRIDE: u8 = 0x20;
 
     /// The address in question.

@@ -3,7 +3,7 @@
 use super::word::Wire;
 use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot};
 
-/// What an IP header says about a whole packet without options.
+/// The fields of the IP header of a whole packet without options.
 #[derive(Clone, Copy)]
 pub struct Datagram<I: Ip> {
     /// Sender.
@@ -41,7 +41,7 @@ pub trait Ip: Wire + Copy {
     /// # Errors
     /// What keeps the packet from being followed.
     fn datagram(&self) -> Result<Datagram<Self>, Reason>;
-    /// For whom the packet is, whatever else its header says.
+    /// The packet's destination, without any check of the header.
     fn receiver(&self) -> Self::Address;
     /// Remaining hops.
     fn ttl(&self) -> u8;

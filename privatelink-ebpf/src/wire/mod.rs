@@ -1,8 +1,7 @@
 //! Headers as they are on the wire: byte arrays in network order, at any alignment.
 //!
-//! A header type only names bytes; whether they make sense is decided where they are used.
-//! Accessors yield words as the machine loads them; what is a number on the wire is converted
-//! where it is used as one.
+//! A header type only names bytes; the code that uses them checks them. Accessors return words as
+//! the machine loads them; a number on the wire is converted where it is used as a number.
 
 mod across;
 mod arp;

@@ -7,7 +7,7 @@ use super::{
 use privatelink_common::{Reason, TCP, UDP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What a transport header says.
+/// The fields of a transport header.
 #[derive(Clone, Copy, Default)]
 pub struct Segment {
     /// Source port and destination port.

@@ -1,8 +1,8 @@
 //! Words of a header, at any alignment.
 //!
 //! Headers begin two bytes off a word boundary. The processors that matter load and store words
-//! there in one instruction, and so does BPF; but the compiler, which must assume less, would
-//! take bytes. Hence the instructions are spelled out for BPF, here and nowhere else.
+//! there in one instruction, and so does BPF; but the compiler must assume less, and would load
+//! bytes. So the instructions are spelled out for BPF, here and nowhere else.
 //!
 //! A value is the bytes as they lie in memory, as one number of the machine.
 

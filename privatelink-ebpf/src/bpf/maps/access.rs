@@ -1,4 +1,4 @@
-//! The packet path's ways to the maps.
+//! The packet path's access to the maps.
 
 use super::{
     ATTACHMENTS, BACKENDS, ENDPOINT_COUNTERS, ENDPOINTS, ENDS, ENDS_LOST, ERRORS, ERRORS_PER_TICK,
@@ -225,7 +225,7 @@ impl Tables for Maps {
     fn walk<W: Walk<Self>>(&self, limit: u32, walk: &mut W) {
         let step = step::<W> as extern "C" fn(u64, *mut W) -> i64;
         // SAFETY: the helper calls `step` with the walk, which outlives the call, and with
-        // nobody else using it.
+        // no other code using it.
         unsafe { bpf_loop(limit, step as *mut c_void, core::ptr::from_mut(walk).cast(), 0) };
     }
 }

@@ -96,10 +96,10 @@ static REFUSALS: RingBuf<RefusedFlow, { REFUSALS_BYTES as usize }> = RingBuf::ne
 static SAMPLING: PerCpuArray<Sampling, 1> = PerCpuArray::new();
 #[btf_map]
 static ERRORS: PerCpuArray<Sampling, { MAX_ERRORS as usize }> = PerCpuArray::new();
-/// What the stages tell each other.
+/// Notes that the stages pass on about the current packet.
 #[btf_map]
 static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
-/// What the sweep notes of the region in hand.
+/// Notes of the sweep about the current region.
 #[btf_map]
 static SUSPECTS: PerCpuArray<Suspect, { REGION_SLOTS as usize }> = PerCpuArray::new();
 /// Programs of the later stages, entered by the loader.

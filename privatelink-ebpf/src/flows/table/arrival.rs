@@ -22,7 +22,7 @@ pub struct Arrival<I: Ip> {
 /// Why a tuple could not be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It is there already.
+    /// The tuple is in the table already.
     Exists,
     /// The region has no room.
     Full,
@@ -44,13 +44,13 @@ impl<I: Ip> Arrival<I> {
         hash::finish(sum)
     }
 
-    /// [`Arrival::hash`] out of line: where a flow is opened, room on the stack is scarce.
+    /// [`Arrival::hash`] out of line: the stack is nearly full where a flow is opened.
     #[inline(never)]
     pub fn hash_slowly<T: Tables>(&self, tables: &T) -> u64 {
         self.hash(tables)
     }
 
-    /// The keyed hash of the client, whatever it speaks to.
+    /// The keyed hash of the client, the same for all its flows.
     #[inline(never)]
     pub fn client_hash<T: Tables>(&self, tables: &T) -> u64 {
         let key = |index| tables.hash_key(index);

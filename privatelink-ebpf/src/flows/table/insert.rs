@@ -13,7 +13,7 @@ impl<I: Ip> Arrival<I> {
     /// is, `content` the rest.
     ///
     /// # Errors
-    /// Why it could not be entered.
+    /// Why the direction could not be entered.
     #[inline(always)]
     pub fn insert<T: Tables>(
         &self,
@@ -29,7 +29,8 @@ impl<I: Ip> Arrival<I> {
         result
     }
 
-    /// Takes the far region's lock too, always after the near one's.
+    /// Takes the far region's lock too. Every CPU takes a near lock first and a far one second, and
+    /// no region is both, so two CPUs never wait for each other.
     #[inline(always)]
     fn insert_beyond<T: Tables>(
         &self,
@@ -85,7 +86,7 @@ fn enter<T: Tables, I: Ip>(
     if live >= limit {
         return Err(Taken::Full);
     }
-    // Each exchange is a barrier: the content is seen by nobody before the word says so.
+    // Each exchange is a barrier: no CPU sees the content before the word is LIVE.
     if !tables.exchange(slot.word_cell(), slot.word(), word::BUSY) {
         return Err(Taken::Contended);
     }

@@ -12,7 +12,7 @@ pub struct Leg<'t> {
     pub index: u32,
     /// The slot.
     pub slot: &'t Slot,
-    /// Its word, read once.
+    /// The slot's word, loaded once: another CPU may change it at any time.
     pub word: u32,
     /// The endpoint of the flow.
     pub endpoint: &'t Endpoint,

@@ -59,6 +59,6 @@ pub(super) fn lock<T: Tables>(tables: &T, region: &RegionCell) -> Option<()> {
 /// Lets go of a region's lock.
 #[inline(always)]
 pub(super) fn unlock<T: Tables>(tables: &T, region: &RegionCell) {
-    // The exchange, rather than a store, is the barrier that ends the critical section.
+    // An exchange rather than a store: it is the barrier that ends the critical section.
     let _released = tables.exchange(&region.lock, 1, 0);
 }

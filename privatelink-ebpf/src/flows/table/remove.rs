@@ -33,7 +33,7 @@ fn remove_locked<T: Tables>(tables: &T, index: u32, word: u32, region: &RegionCe
     true
 }
 
-/// Frees a tomb, and those before it, if a free slot is next: no search has to go on beyond them.
+/// Frees a tomb, and those before it, if a free slot is next: no search goes on beyond a free slot.
 #[inline(always)]
 fn clear<T: Tables>(tables: &T, index: u32) {
     let home = Home::at(index);
@@ -42,7 +42,7 @@ fn clear<T: Tables>(tables: &T, index: u32) {
         return;
     }
     slot.word_cell().store(word::RESTING);
-    // A look before the walk, which most often would not take a step.
+    // Look before the walk: most often there is no tomb before, and the call is saved.
     let Some(last) = tables.slot(home.slot(u32::MAX)) else { return };
     if last.word() & word::LIFE == word::TOMB {
         tables.walk(MAX_PROBES, &mut Clear { home });

@@ -146,7 +146,7 @@ impl<I: Ip, T: Tables> Walk<T> for Probe<'_, I> {
             if self.room != NOWHERE || !self.claims {
                 return true;
             }
-            // It rests: room is further on, where a search must come to.
+            // The slot rests. Room is further on, and a search must get there past this slot.
             slot.word_cell().store(word::TOMB);
             return false;
         }
