@@ -1,8 +1,8 @@
 //! The gateway's daemon and its command line.
 //!
 //! ```text
-//! files ─config─► Model ─desired─► Tables ─plan─► maps
-//!                state ─┘    └─ host      └─ store (what the maps hold now)
+//! files ─config─► Model ─desired─► MapTables ─plan─► maps
+//!                state ─┘    └─ host         └─ store (what the maps hold now)
 //! ```
 //!
 //! Control flows one way: nothing on the right decides about anything on the left. Up to the

@@ -14,7 +14,7 @@ use privatelink_user::datapath::{
     op::{Change, Op},
     plan::Plan,
     store::MapStore,
-    tables::Tables,
+    tables::MapTables,
     teardown,
 };
 use proptest::{
@@ -84,8 +84,8 @@ proptest! {
 fn everything_is_put_from_the_bottom_up_and_removed_from_the_top_down() {
     let content = example();
     let order = |plan: &Plan| plan.ops().iter().map(Op::map).collect::<Vec<_>>();
-    let up = Plan::between(&Tables::default(), &content);
-    let down = Plan::between(&content, &Tables::default());
+    let up = Plan::between(&MapTables::default(), &content);
+    let down = Plan::between(&content, &MapTables::default());
     let expected = [
         "DEVICES",
         "SOURCES",
@@ -116,30 +116,32 @@ fn a_changed_value_is_replaced_in_place() {
 
 #[test]
 fn a_zero_in_an_array_is_no_entry() {
-    let zero = Tables {
+    let zero = MapTables {
         backends: BTreeMap::from([(5, 0)]),
         services: BTreeMap::from([(2, Service::default())]),
-        ..Tables::default()
+        ..MapTables::default()
     };
-    assert!(Plan::between(&Tables::default(), &zero).is_empty());
-    assert!(Plan::between(&zero, &Tables::default()).is_empty());
-    let mut store =
-        MemoryMaps::holding(Tables { backends: BTreeMap::from([(5, 9)]), ..Tables::default() });
+    assert!(Plan::between(&MapTables::default(), &zero).is_empty());
+    assert!(Plan::between(&zero, &MapTables::default()).is_empty());
+    let mut store = MemoryMaps::holding(MapTables {
+        backends: BTreeMap::from([(5, 9)]),
+        ..MapTables::default()
+    });
     Plan::between(&loaded(&store), &zero).apply(&mut store).unwrap();
-    assert_eq!(store.tables(), &Tables::default());
+    assert_eq!(store.tables(), &MapTables::default());
 }
 
 #[test]
 fn writes_are_named_as_an_operator_knows_them() {
-    let plan = Plan::between(&example(), &Tables::default());
+    let plan = Plan::between(&example(), &MapTables::default());
     let text: Vec<_> = plan.ops().iter().map(Op::to_string).collect();
     assert!(text.contains(&"remove LISTENERS[1, 6/443]".to_owned()), "{text:?}");
     assert!(text.contains(&"remove LOCALS[0, 10.0.0.3]".to_owned()), "{text:?}");
 }
 
 /// One entry in each map.
-fn example() -> Tables {
-    let mut content = Tables::default();
+fn example() -> MapTables {
+    let mut content = MapTables::default();
     content.devices.insert(7, ());
     content.sources.insert(0, Source::at(address(9)));
     content.targets.insert(1, target(1));
@@ -152,12 +154,12 @@ fn example() -> Tables {
     content
 }
 
-fn loaded(store: &MemoryMaps) -> Tables {
+fn loaded(store: &MemoryMaps) -> MapTables {
     store.tables().clone()
 }
 
 /// Says what refers to nothing, or to what another service owns.
-fn fault(content: &Tables) -> Option<String> {
+fn fault(content: &MapTables) -> Option<String> {
     for (key, local) in &content.locals {
         let known = if local.kind == LocalKind::Endpoint as u32 {
             content.endpoints.contains_key(&local.index)
@@ -207,7 +209,7 @@ fn owner(target: u32) -> u32 {
 }
 
 /// A consistent content of the maps, of few indices so that two of them overlap.
-fn content() -> impl Strategy<Value = Tables> {
+fn content() -> impl Strategy<Value = MapTables> {
     let below = (
         btree_map(0..6u32, any::<u8>(), 0..6),
         btree_map(1..16u32, any::<u8>(), 0..16),
@@ -223,7 +225,7 @@ fn content() -> impl Strategy<Value = Tables> {
     );
     (below, above).prop_map(|((sources, targets, services), above)| {
         let (listeners, endpoints, locals, attachments, devices, order) = above;
-        let mut content = Tables {
+        let mut content = MapTables {
             attachments,
             devices: devices.into_iter().map(|device| (device, ())).collect(),
             sources: sources
@@ -232,7 +234,7 @@ fn content() -> impl Strategy<Value = Tables> {
                 .collect(),
             targets: targets.into_iter().map(|(index, last)| (index, target(last))).collect(),
             services: services.iter().map(|index| (*index, service())).collect(),
-            ..Tables::default()
+            ..MapTables::default()
         };
         add_listeners(&mut content, listeners, &order);
         add_endpoints(&mut content, endpoints, &services);
@@ -252,7 +254,7 @@ fn content() -> impl Strategy<Value = Tables> {
 
 /// Lays the listeners' pools out one after the other, in any order.
 fn add_listeners(
-    content: &mut Tables,
+    content: &mut MapTables,
     listeners: BTreeMap<(u32, u16), (u32, u8)>,
     order: &[prop::sample::Index],
 ) {
@@ -276,7 +278,7 @@ fn add_listeners(
 }
 
 fn add_endpoints(
-    content: &mut Tables,
+    content: &mut MapTables,
     endpoints: BTreeMap<u32, (u32, u8)>,
     services: &BTreeSet<u32>,
 ) {
@@ -313,7 +315,7 @@ fn endpoint(service: u32, mac: u8) -> Endpoint {
 }
 
 /// Puts an endpoint with what it refers to. Those with an odd number share a rule.
-fn add_endpoint(content: &mut Tables, index: u32, mut endpoint: Endpoint) {
+fn add_endpoint(content: &mut MapTables, index: u32, mut endpoint: Endpoint) {
     let number = endpoint.mtu;
     if number % 2 == 1 {
         (endpoint.rules, endpoint.rule_count) = ([u32::from(number % 3), 0], 1);

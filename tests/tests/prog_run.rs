@@ -19,7 +19,7 @@ use privatelink_tests::{
     lab::wait_until,
     packet::{Given, flags},
 };
-use privatelink_user::datapath::tables::Tables;
+use privatelink_user::datapath::tables::MapTables;
 use proptest::{
     prelude::*,
     test_runner::{Config, RngSeed, TestRunner},
@@ -282,14 +282,14 @@ impl Both {
     /// Resets everything but the programs, which the kernel takes a second to verify.
     fn reset(&mut self) -> &mut Self {
         self.host = Host::new(self.max_flows);
-        self.kernel.load(&Tables::default()).unwrap();
+        self.kernel.load(&MapTables::default()).unwrap();
         self.kernel.datapath().forget(&ENDPOINTS, &TARGETS).unwrap();
         self
     }
 }
 
 impl Gateway for Both {
-    fn load(&mut self, tables: &Tables) -> Result<()> {
+    fn load(&mut self, tables: &MapTables) -> Result<()> {
         self.kernel.load(tables)?;
         self.host.load(tables)
     }

@@ -5,7 +5,7 @@ use log::warn;
 use super::running::Running;
 use crate::datapath::{
     frames::announce::{ServedAddresses, frame, served_addresses},
-    tables::Tables,
+    tables::MapTables,
 };
 
 /// What networks were told.
@@ -17,7 +17,7 @@ pub(super) struct Announcements {
 
 impl Running {
     /// Remembers where addresses were served before this daemon began.
-    pub(super) fn remember_places(&mut self, before: &Tables) {
+    pub(super) fn remember_places(&mut self, before: &MapTables) {
         if self.announcements.told.is_none() {
             self.announcements.told = Some(served_addresses(before, self.host.facts()));
         }

@@ -15,7 +15,7 @@ use crate::{
     datapath::{
         bpf::{self, Datapath, Reader},
         flow_records::FlowRecords,
-        tables::Tables,
+        tables::MapTables,
     },
     dns,
     events::{Event, Kind},
@@ -278,7 +278,7 @@ impl Running {
         Ok((search, Arc::clone(self.datapath.reader())))
     }
 
-    fn tables(&self) -> Result<&Tables, Refused> {
+    fn tables(&self) -> Result<&MapTables, Refused> {
         let busy = || Refused::Failed("the maps are being written; ask again".into());
         self.actual.as_ref().ok_or_else(busy)
     }

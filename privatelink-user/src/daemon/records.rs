@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::running::Running;
 use crate::{
-    datapath::{bpf::Datapath, flow_records::FlowRecords, tables::Tables},
+    datapath::{bpf::Datapath, flow_records::FlowRecords, tables::MapTables},
     events::{Event, Kind},
     flow_log::{Batch, Clock, Counts, FlowSource, Interval, Log, Names, Totals},
     interface::types,
@@ -104,7 +104,7 @@ impl Records {
     }
 
     /// Has flows that last told of, if it is time.
-    fn tell_of_lasting(&mut self, datapath: &Datapath, tables: Option<&Tables>) {
+    fn tell_of_lasting(&mut self, datapath: &Datapath, tables: Option<&MapTables>) {
         let (Some(log), Some(tables)) = (&self.log, tables) else { return };
         if self.due.is_none_or(|due| Instant::now() < due) {
             return;

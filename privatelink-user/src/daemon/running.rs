@@ -29,7 +29,7 @@ use crate::{
         bpf::{Datapath, Kernel, Mode},
         plan::Plan,
         store::MapStore as _,
-        tables::Tables,
+        tables::MapTables,
         teardown,
     },
     desired::{Pools, desired},
@@ -73,7 +73,7 @@ pub(super) struct Running {
     /// When time next changes what packets of some connection meet.
     deadline: Option<Timestamp>,
     /// What the maps hold, while that is known.
-    pub(super) actual: Option<Tables>,
+    pub(super) actual: Option<MapTables>,
     pub(super) attached: BTreeMap<u32, Mode>,
     /// What does not work now.
     pub(super) problems: Vec<String>,
@@ -272,7 +272,7 @@ impl Running {
     }
 
     /// Writes the difference, and returns how many entries that were.
-    fn apply(&mut self, before: &Tables, after: &Tables) -> Result<usize, Error> {
+    fn apply(&mut self, before: &MapTables, after: &MapTables) -> Result<usize, Error> {
         let plan = Plan::between(before, after);
         plan.apply(&mut self.kernel)?;
         Ok(plan.len())

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use privatelink_common::{Endpoint, Source, Target, flow};
 
-use super::tables::Tables;
+use super::tables::MapTables;
 
 /// The records that flows refer to, by index.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ pub struct FlowRecords {
 
 impl FlowRecords {
     /// The records in the maps.
-    pub fn of(tables: &Tables) -> Self {
+    pub fn of(tables: &MapTables) -> Self {
         Self {
             endpoints: tables.endpoints.clone(),
             sources: tables.sources.clone(),

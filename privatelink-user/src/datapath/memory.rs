@@ -5,19 +5,19 @@ use std::{collections::BTreeMap, io};
 use super::{
     op::{Change, Op},
     store::{MapStore, StoreError},
-    tables::{Kind, Tables, for_each_map},
+    tables::{Kind, MapTables, for_each_map},
 };
 
 /// A [`MapStore`] in memory, which behaves like that of the kernel and fails on demand.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryMaps {
-    tables: Tables,
+    tables: MapTables,
     writes_left: Option<usize>,
 }
 
 impl MemoryMaps {
     /// A store that holds `tables`.
-    pub fn holding(mut tables: Tables) -> Self {
+    pub fn holding(mut tables: MapTables) -> Self {
         forget_zeros(&mut tables);
         Self { tables, writes_left: None }
     }
@@ -33,13 +33,13 @@ impl MemoryMaps {
     }
 
     /// The content of the maps.
-    pub fn tables(&self) -> &Tables {
+    pub fn tables(&self) -> &MapTables {
         &self.tables
     }
 }
 
 impl MapStore for MemoryMaps {
-    fn load(&self) -> Result<Tables, StoreError> {
+    fn load(&self) -> Result<MapTables, StoreError> {
         Ok(self.tables.clone())
     }
 
@@ -59,14 +59,14 @@ impl MapStore for MemoryMaps {
 
 macro_rules! define_writes {
     ($($(#[$doc:meta])* $variant:ident $field:ident: $kind:ident $(<$($of:ty),+>)? = $name:ident;)+) => {
-        fn write(tables: &mut Tables, op: &Op) {
+        fn write(tables: &mut MapTables, op: &Op) {
             match op {
                 $(Op::$variant(change) => write_entry(Kind::$kind, &mut tables.$field, change),)+
             }
         }
 
         /// Removes the values that the kernel does not tell from absent ones.
-        fn forget_zeros(tables: &mut Tables) {
+        fn forget_zeros(tables: &mut MapTables) {
             $(tables.$field.retain(|_, value| !Kind::$kind.is_absent(value));)+
         }
     };

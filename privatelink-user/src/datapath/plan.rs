@@ -10,7 +10,7 @@ use privatelink_common::{Listener, Pool};
 use super::{
     op::{Change, Op},
     store::{MapStore, StoreError},
-    tables::{Kind, Tables, for_each_map},
+    tables::{Kind, MapTables, for_each_map},
 };
 
 /// The writes that turn one content of the maps into another, in the order in which they are
@@ -29,7 +29,7 @@ impl Plan {
     ///
     /// A zero value in an array is the same as no entry, because the kernel cannot tell them
     /// apart.
-    pub fn between(actual: &Tables, desired: &Tables) -> Self {
+    pub fn between(actual: &MapTables, desired: &MapTables) -> Self {
         let mut ops = puts(actual, desired);
         if let Some(first) = ops.iter().position(|op| put_backend(op).is_some()) {
             let closures = closures(actual, desired, &ops);
@@ -77,7 +77,7 @@ impl Plan {
 /// Listeners that must take no new flow while their part of the backend table gets other
 /// content: those that change or go, and whose pool one of `puts` writes into. With an empty pool
 /// they refuse new flows, which is better than sending them to another service's targets.
-fn closures(actual: &Tables, desired: &Tables, puts: &[Op]) -> Vec<Op> {
+fn closures(actual: &MapTables, desired: &MapTables, puts: &[Op]) -> Vec<Op> {
     let mut written: Vec<u32> = puts.iter().filter_map(put_backend).collect();
     written.sort_unstable();
     let touches = |pool: Pool| {
@@ -105,7 +105,7 @@ macro_rules! define_differences {
     ($($(#[$doc:meta])* $variant:ident $field:ident: $kind:ident $(<$($of:ty),+>)? = $name:ident;)+) => {
         /// The entries of `desired` that `actual` lacks or holds with another value, map by map
         /// in the order of the list.
-        fn puts(actual: &Tables, desired: &Tables) -> Vec<Op> {
+        fn puts(actual: &MapTables, desired: &MapTables) -> Vec<Op> {
             let mut ops = Vec::new();
             $(ops.extend(
                 put_changes(Kind::$kind, &actual.$field, &desired.$field).map(Op::$variant),
@@ -114,7 +114,7 @@ macro_rules! define_differences {
         }
 
         /// The entries of `actual` that `desired` lacks, map by map in the order of the list.
-        fn removals(actual: &Tables, desired: &Tables) -> Vec<Op> {
+        fn removals(actual: &MapTables, desired: &MapTables) -> Vec<Op> {
             let mut ops = Vec::new();
             $(ops.extend(
                 removal_changes(Kind::$kind, &actual.$field, &desired.$field).map(Op::$variant),

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::datapath::{op::Op, tables::Tables};
+use crate::datapath::{op::Op, tables::MapTables};
 
 /// The maps that the daemon writes.
 pub trait MapStore {
@@ -13,7 +13,7 @@ pub trait MapStore {
     ///
     /// # Errors
     /// When a map cannot be read.
-    fn load(&self) -> Result<Tables, StoreError>;
+    fn load(&self) -> Result<MapTables, StoreError>;
 
     /// Does one write. Removing an absent entry is not an error.
     ///

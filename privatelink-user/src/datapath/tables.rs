@@ -1,7 +1,7 @@
 //! The content of the BPF maps as plain ordered data.
 //!
 //! What the configuration asks for ([`desired`](crate::desired)) and what the kernel holds
-//! ([`store`](crate::datapath::store)) are both a [`Tables`]; the plan is the difference between
+//! ([`store`](crate::datapath::store)) are both a [`MapTables`]; the plan is the difference between
 //! two.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// An entry reads `Variant field: Kind<..> = NAME;` with
 ///
 /// - the variant of [`Op`](crate::datapath::op::Op) that writes one entry of the map,
-/// - the field of [`Tables`],
+/// - the field of [`MapTables`],
 /// - the kind of the map and its types: `Array<V>` by index, `Hash<K, V>` by key, or `Devices`,
 ///   a set of interface indices,
 /// - the constant in [`privatelink_common::maps`] with the name of the map.
@@ -81,7 +81,7 @@ macro_rules! define_tables {
     ($($(#[$doc:meta])* $variant:ident $field:ident: $kind:ident $(<$($of:ty),+>)? = $name:ident;)+) => {
         /// Every entry of every map that the daemon writes. Absent indices are zero in the kernel.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
-        pub struct Tables {
+        pub struct MapTables {
             $($(#[$doc])* pub $field: $kind $(<$($of),+>)?,)+
         }
     };

@@ -6,10 +6,10 @@
 
 use privatelink_common::{Admission, Endpoint, Source, Target, TargetState};
 
-use crate::datapath::tables::Tables;
+use crate::datapath::tables::MapTables;
 
 /// What the maps have to hold between `actual` and `wanted`; `None` if no flow has to end.
-pub fn between(actual: &Tables, wanted: &Tables) -> Option<Tables> {
+pub fn between(actual: &MapTables, wanted: &MapTables) -> Option<MapTables> {
     let mut teardown = wanted.clone();
     let mut ends = false;
     for (index, old) in &actual.endpoints {
@@ -70,8 +70,8 @@ mod tests {
         Endpoint { v4: 7, service, admission, ..Endpoint::default() }
     }
 
-    fn tables() -> Tables {
-        let mut tables = Tables::default();
+    fn tables() -> MapTables {
+        let mut tables = MapTables::default();
         tables.services.insert(1, Service::default());
         tables.endpoints.insert(3, endpoint(1));
         tables.targets.insert(4, Target { state: 1, network: 2, ..Target::default() });
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn nothing_ends_where_nothing_is_taken_away() {
         assert_eq!(between(&tables(), &tables()), None);
-        assert_eq!(between(&Tables::default(), &tables()), None);
+        assert_eq!(between(&MapTables::default(), &tables()), None);
         let mut more = tables();
         more.endpoints.insert(9, endpoint(1));
         more.targets.entry(4).or_default().hop = [1; 6];
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_goes_stays_for_a_moment_marked_as_gone() {
-        let teardown = between(&tables(), &Tables::default()).unwrap();
+        let teardown = between(&tables(), &MapTables::default()).unwrap();
         assert_eq!(teardown.endpoints[&3].admission, Admission::Rejected as u32);
         assert_eq!(teardown.endpoints[&3].v4, 7);
         assert_eq!(teardown.targets[&4].state, TargetState::Gone as u32);
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(between(&tables(), &ill), Some(ill.clone()));
         assert_eq!(between(&ill, &ill), None);
         assert_eq!(between(&ill, &tables()), None);
-        assert_eq!(between(&ill, &Tables::default()).unwrap().targets, ill.targets);
+        assert_eq!(between(&ill, &MapTables::default()).unwrap().targets, ill.targets);
     }
 
     #[test]

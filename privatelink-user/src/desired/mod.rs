@@ -14,7 +14,7 @@ use privatelink_common::{
 };
 
 use crate::{
-    datapath::tables::Tables,
+    datapath::tables::MapTables,
     host::{HostFacts, Link},
     model::{self, Model, OnPending, OnReject, OnUnhealthy, Protocol, Stickiness},
     state::{
@@ -38,10 +38,10 @@ pub fn desired(
     inputs: &Inputs,
     pools: &Pools,
     now: Timestamp,
-) -> Tables {
+) -> MapTables {
     let ids = &state.ids;
     let mut builder =
-        Builder { model, state, ids, facts, inputs, pools, now, tables: Tables::default() };
+        Builder { model, state, ids, facts, inputs, pools, now, tables: MapTables::default() };
     builder.networks();
     builder.sources();
     for service in model.services().values() {
@@ -130,7 +130,7 @@ struct Builder<'a> {
     inputs: &'a Inputs,
     pools: &'a Pools,
     now: Timestamp,
-    tables: Tables,
+    tables: MapTables,
 }
 
 impl<'a> Builder<'a> {

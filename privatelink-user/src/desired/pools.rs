@@ -15,7 +15,7 @@ use privatelink_common::{Pool, maps};
 
 use super::maglev::{self, Member, PLACES};
 use crate::{
-    datapath::tables::Tables,
+    datapath::tables::MapTables,
     model::{Listener, Model, Service},
     state::{
         ids::{Family, Ids},
@@ -87,7 +87,7 @@ impl Pools {
         model: &Model,
         ids: &Ids,
         inputs: &Inputs,
-        actual: &Tables,
+        actual: &MapTables,
     ) -> Vec<NoRoom> {
         let places = places(model, inputs);
         let services = model.services().values();
@@ -134,7 +134,7 @@ struct Occupancy {
 }
 
 impl Occupancy {
-    fn of(pools: &Pools, actual: &Tables) -> Self {
+    fn of(pools: &Pools, actual: &MapTables) -> Self {
         let tables = pools.services.values().flat_map(|one| one.tables.values());
         let mut ranges: BTreeSet<(u32, u32)> =
             tables.map(|table| (table.first, table.pool().count)).collect();

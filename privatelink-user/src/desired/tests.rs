@@ -46,19 +46,19 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn compute_from(model: &Model, state: &State, facts: &HostFacts) -> Tables {
+fn compute_from(model: &Model, state: &State, facts: &HostFacts) -> MapTables {
     let mut pools = Pools::default();
-    let full = pools.arrange(model, &state.ids, &state.inputs, &Tables::default());
+    let full = pools.arrange(model, &state.ids, &state.inputs, &MapTables::default());
     assert!(full.is_empty(), "{full:?}");
     desired(model, state, facts, &state.inputs, &pools, NOW)
 }
 
-fn compute(text: &str, facts: &HostFacts) -> Tables {
+fn compute(text: &str, facts: &HostFacts) -> MapTables {
     let model = model(text);
     compute_from(&model, &state(&model), facts)
 }
 
-fn endpoint_of(tables: &Tables, network: u32, address: &str) -> Endpoint {
+fn endpoint_of(tables: &MapTables, network: u32, address: &str) -> Endpoint {
     let key = LocalKey { network, address: Addr::from(ip(address)) };
     let local = tables.locals[&key];
     assert_eq!(local.kind, LocalKind::Endpoint as u32);
@@ -66,7 +66,7 @@ fn endpoint_of(tables: &Tables, network: u32, address: &str) -> Endpoint {
 }
 
 /// Fails unless every index that a record names exists.
-fn nothing_dangles(tables: &Tables) {
+fn nothing_dangles(tables: &MapTables) {
     let within = |table: &BTreeMap<u32, _>, pool: Pool| {
         (pool.first..pool.first + pool.count).all(|index| table.contains_key(&index))
     };

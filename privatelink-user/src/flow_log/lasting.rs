@@ -126,7 +126,7 @@ mod tests {
     use privatelink_common::{Endpoint, Source, Target, flow::word};
 
     use super::*;
-    use crate::{datapath::tables::Tables, timestamp::Timestamp};
+    use crate::{datapath::tables::MapTables, timestamp::Timestamp};
 
     /// A flow's two slots, which have come so far.
     fn slots(opened: u32, packets: u32) -> [Flow; 2] {
@@ -148,7 +148,7 @@ mod tests {
         let source = FlowSource::new(move |visit| {
             shown.lock().unwrap().iter().for_each(&mut *visit);
         });
-        let mut tables = Tables::default();
+        let mut tables = MapTables::default();
         tables.endpoints.insert(0, Endpoint::default());
         tables.targets.insert(0, Target::default());
         tables.sources.insert(0, Source::default());

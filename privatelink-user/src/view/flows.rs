@@ -206,14 +206,14 @@ mod tests {
     use privatelink_common::{Addr, Endpoint, Source, Target};
 
     use super::*;
-    use crate::datapath::tables::Tables;
+    use crate::datapath::tables::MapTables;
 
     fn ip(text: &str) -> Addr {
         text.parse::<IpAddr>().unwrap().into()
     }
 
-    fn tables() -> Tables {
-        let mut tables = Tables::default();
+    fn tables() -> MapTables {
+        let mut tables = MapTables::default();
         let v4 = u32::from_ne_bytes([10, 1, 0, 50]);
         tables.endpoints.insert(3, Endpoint { v4, v6: ip("fd00:1::50"), ..Endpoint::default() });
         tables.targets.insert(4, Target { address: ip("fd00::10"), ..Target::default() });

@@ -14,7 +14,7 @@ use privatelink_tests::{
     fixtures::{self, Counts, Fixture, Gateway, Host, Interfaces, MAX_FLOWS, Outcome, Port, play},
     packet::ETHERNET,
 };
-use privatelink_user::datapath::tables::Tables;
+use privatelink_user::datapath::tables::MapTables;
 
 /// The interfaces of a host that has no kernel to ask.
 pub const INTERFACES: Interfaces = Interfaces([1, 2, 3, 4]);
@@ -29,7 +29,7 @@ const HEADERS: usize = 100;
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Its maps are made to hold this.
-    Load(Box<Tables>),
+    Load(Box<MapTables>),
     /// A frame comes in.
     Frame(Port, Vec<u8>),
 }
@@ -60,7 +60,7 @@ struct Recorder {
 }
 
 impl Gateway for Recorder {
-    fn load(&mut self, tables: &Tables) -> Result<()> {
+    fn load(&mut self, tables: &MapTables) -> Result<()> {
         self.trace.push(Event::Load(Box::new(tables.clone())));
         self.host.load(tables)
     }

@@ -6,15 +6,15 @@ use privatelink_common::{
     Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, Rule, RuleKey, Service, Source,
     Target, maps,
 };
-use privatelink_user::datapath::tables::Tables;
+use privatelink_user::datapath::tables::MapTables;
 use proptest::{
     collection::{btree_map, btree_set},
     prelude::*,
 };
 
 /// A little of everything that a test looks for.
-pub fn example() -> Tables {
-    let mut content = Tables::default();
+pub fn example() -> MapTables {
+    let mut content = MapTables::default();
     content.targets.insert(3, Target { state: 1, ..Target::default() });
     content.backends.insert(maps::MAX_BACKENDS - 1, 3);
     content.attachments.insert(2, 1);
@@ -23,7 +23,7 @@ pub fn example() -> Tables {
 }
 
 /// Any content that the maps can hold, zero values included; the devices are interfaces.
-pub fn content(devices: Vec<u32>) -> impl Strategy<Value = Tables> {
+pub fn content(devices: Vec<u32>) -> impl Strategy<Value = MapTables> {
     let arrays = (
         btree_map(0..maps::MAX_IFINDEX, any::<u32>(), 0..20),
         btree_map(0..maps::MAX_ENDPOINTS, 0..3u32, 0..20),
@@ -43,7 +43,7 @@ pub fn content(devices: Vec<u32>) -> impl Strategy<Value = Tables> {
         let (attachments, endpoints, services, backends, targets, sources) = arrays;
         let (listeners, locals, devices, rules, limits) = sparse;
         let pool = |count| Pool { first: 0, count };
-        Tables {
+        MapTables {
             attachments,
             tagged: BTreeMap::new(),
             locals: locals

@@ -18,7 +18,7 @@ use privatelink_user::datapath::{
     memory::MemoryMaps,
     plan::Plan,
     store::MapStore,
-    tables::Tables,
+    tables::MapTables,
 };
 use proptest::{
     prelude::*,
@@ -334,5 +334,5 @@ fn array(name: &str, value_size: u32) -> MapData {
 }
 
 fn fill(store: &mut Kernel) {
-    Plan::between(&Tables::default(), &example()).apply(store).unwrap();
+    Plan::between(&MapTables::default(), &example()).apply(store).unwrap();
 }

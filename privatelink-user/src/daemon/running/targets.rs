@@ -8,7 +8,7 @@ use log::error;
 use super::{Error, Running, keep};
 use crate::{
     chain::Chain,
-    datapath::tables::Tables,
+    datapath::tables::MapTables,
     desired::{Pools, next_hops},
     events::{of_drained, of_drains},
     model::Model,
@@ -61,7 +61,7 @@ impl Running {
     }
 
     /// Brings the pools after what is known of targets.
-    pub(super) fn arrange(&mut self, actual: &Tables) {
+    pub(super) fn arrange(&mut self, actual: &MapTables) {
         let (model, ids) = (&self.loaded.model, &self.store.state().ids);
         self.full = self.pools.arrange(model, ids, &self.inputs, actual);
     }
@@ -69,7 +69,7 @@ impl Running {
     /// The pools under another configuration, if there is room for them.
     pub(super) fn rearranged(&self, model: &Model, state: &State) -> Result<Pools, TooMuch> {
         let mut pools = self.pools.clone();
-        let none = Tables::default();
+        let none = MapTables::default();
         let actual = self.actual.as_ref().unwrap_or(&none);
         let full = pools.arrange(model, &state.ids, &state.inputs, actual);
         full.into_iter().next().map_or(Ok(pools), |full| Err(full.into()))

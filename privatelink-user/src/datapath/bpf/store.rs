@@ -14,7 +14,7 @@ use super::{batch, maps::Maps, sys};
 use crate::datapath::{
     op::{Change, Op},
     store::{MapStore, StoreError},
-    tables::{Tables, for_each_map},
+    tables::{MapTables, for_each_map},
 };
 
 type Array<V> = aya::maps::Array<MapData, V>;
@@ -39,9 +39,9 @@ macro_rules! define_kernel {
         }
 
         impl MapStore for Kernel {
-            fn load(&self) -> Result<Tables, StoreError> {
+            fn load(&self) -> Result<MapTables, StoreError> {
                 let fail = |map| move |source| StoreError::Read { map, source };
-                Ok(Tables { $($field: self.$field.read().map_err(fail(maps::$name))?,)+ })
+                Ok(MapTables { $($field: self.$field.read().map_err(fail(maps::$name))?,)+ })
             }
 
             fn apply(&mut self, op: &Op) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use std::{
 use etherparse::PacketBuilder;
 use privatelink_common::Mac;
 
-use crate::{datapath::tables::Tables, host::HostFacts};
+use crate::{datapath::tables::MapTables, host::HostFacts};
 
 /// Length of both addresses of an Ethernet header; a tag follows them.
 const MACS: usize = 12;
@@ -36,7 +36,7 @@ const TARGET_LINK_ADDRESS: [u8; 2] = [2, 1];
 pub type ServedAddresses = BTreeMap<(u32, u16, IpAddr), Mac>;
 
 /// The addresses that these maps serve, on interfaces that are up.
-pub fn served_addresses(tables: &Tables, facts: &HostFacts) -> ServedAddresses {
+pub fn served_addresses(tables: &MapTables, facts: &HostFacts) -> ServedAddresses {
     let is_up = |ifindex: &u32| facts.link_at(*ifindex).is_some_and(|link| link.up);
     // The map holds the index + 1, because an absent entry of an array reads as 0.
     let untagged = tables
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn addresses_are_told_of_where_the_link_is_up() {
-        let mut tables = Tables::default();
+        let mut tables = MapTables::default();
         tables.attachments.extend([(3, 1), (4, 2)]);
         tables.tagged.insert(TagKey { ifindex: 3, vlan: 7 }, 2);
         for network in [0, 1, 2] {

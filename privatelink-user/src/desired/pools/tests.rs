@@ -39,7 +39,7 @@ fn model(targets: &[&str], rules: &str) -> Model {
 struct Gateway {
     state: State,
     pools: Pools,
-    tables: Tables,
+    tables: MapTables,
 }
 
 impl Gateway {
@@ -54,7 +54,7 @@ impl Gateway {
         let full = self.pools.arrange(model, ids, inputs, &self.tables);
         assert_eq!(full, []);
         // As the maps would hold it.
-        self.tables = Tables::default();
+        self.tables = MapTables::default();
         for service in model.services().values() {
             let index = ids.service(service).unwrap();
             self.tables.backends.extend(self.pools.entries(index));
@@ -208,7 +208,7 @@ fn what_finds_no_room_is_shorter_and_at_last_is_named() {
     let model = model(&["10.0.0.1=1", "10.0.0.2=1"], "");
     gateway.follow(&model);
     let taken = |count| {
-        let mut actual = Tables::default();
+        let mut actual = MapTables::default();
         let whole = privatelink_common::Listener {
             backends_v4: Pool { first: 0, count },
             ..privatelink_common::Listener::default()

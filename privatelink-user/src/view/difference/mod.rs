@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use privatelink_common::flow::Flow;
 
 use crate::{
-    datapath::{plan::Plan, tables::Tables},
+    datapath::{plan::Plan, tables::MapTables},
     interface::types::{Action, Change, Difference},
     model::{Endpoint, Listener, Model, Name, Network, Principal, Service, Target},
     state::{State, targets::Inputs},
@@ -29,7 +29,7 @@ pub struct Side<'a> {
     /// What is known of targets.
     pub inputs: &'a Inputs,
     /// What the maps hold.
-    pub tables: &'a Tables,
+    pub tables: &'a MapTables,
 }
 
 /// Compares the configuration in force with another one, of which the `flows` know nothing yet.

@@ -48,7 +48,7 @@ fn compare_with(text: &str) -> Difference {
     let mut next = state.clone();
     next.follow(&new, &facts(), &inputs, now).unwrap();
     let mut pools = Pools::default();
-    pools.arrange(&old, &state.ids, &inputs, &Tables::default());
+    pools.arrange(&old, &state.ids, &inputs, &MapTables::default());
     let before = desired(&old, &state, &facts(), &inputs, &pools, now);
     pools.arrange(&new, &next.ids, &inputs, &before);
     let after = desired(&new, &next, &facts(), &inputs, &pools, now);

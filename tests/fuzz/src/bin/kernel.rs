@@ -20,7 +20,7 @@ use privatelink_fuzz::{
 use privatelink_tests::fixtures::{
     Gateway, Host, Interfaces, Kernel, Outcome, Port, with_interfaces,
 };
-use privatelink_user::datapath::tables::Tables;
+use privatelink_user::datapath::tables::MapTables;
 
 /// The kernel takes no shorter frame for a test, nor one that does not fit in a page with its
 /// headroom.
@@ -119,13 +119,13 @@ struct Round<'a> {
     kernel: Kernel,
     host: Host,
     interfaces: &'a Interfaces,
-    loaded: Tables,
+    loaded: MapTables,
 }
 
 impl<'a> Round<'a> {
     fn new(interfaces: &'a Interfaces) -> Result<Self> {
         let kernel = Kernel::new(MAX_FLOWS).context("the programs do not load")?;
-        Ok(Self { kernel, host: Host::new(MAX_FLOWS), interfaces, loaded: Tables::default() })
+        Ok(Self { kernel, host: Host::new(MAX_FLOWS), interfaces, loaded: MapTables::default() })
     }
 
     /// Plays scripts until then, or until the two differ: from there on they would differ always.
