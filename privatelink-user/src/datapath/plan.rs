@@ -133,7 +133,7 @@ fn put_changes<K: Copy + Ord, V: Copy + Default + PartialEq>(
     let present = move |value: &V| Some(*value).filter(|value| !kind.is_absent(value));
     desired
         .iter()
-        .filter(move |(key, value)| actual.get(*key).and_then(present) != present(*value))
+        .filter(move |(key, value)| actual.get(*key).and_then(present) != present(value))
         .map(|(key, value)| Change::Put(*key, *value))
 }
 
