@@ -228,7 +228,8 @@ mod tests {
             "  acme    veth-acme    generic            acme       10.1.0.0/16",
             "  globex  veth-globex  not attached       globex     10.1.0.0/16",
             "  vendor  veth-vendor  no interface       vendor     10.1.0.0/16",
-            "  no_flow        3  A packet in the middle of a conversation that the gateway does not know.",
+            "  no_flow        3  A TCP packet that opens nothing and belongs to no flow, or any packet to a source \
+             address without a flow",
             "  something",
         ] {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
