@@ -34,7 +34,7 @@ pub enum StoreError {
     Mismatch {
         /// Name of the map.
         map: &'static str,
-        /// The difference.
+        /// Why the loader library refuses the map.
         #[source]
         source: Box<aya::maps::MapError>,
     },
@@ -67,7 +67,7 @@ pub enum StoreError {
     /// One entry could not be written.
     #[error("cannot {op}{}", advice(.source))]
     Write {
-        /// The write.
+        /// The write that was refused.
         op: Box<Op>,
         /// The kernel's error.
         #[source]

@@ -47,7 +47,7 @@ pub(super) fn shorter(length: u32) -> Option<u32> {
 pub(super) struct Member {
     /// The target's address.
     pub address: IpAddr,
-    /// Its index.
+    /// Its index in the map of targets.
     pub index: u32,
     /// Its weight, not zero.
     pub weight: u32,

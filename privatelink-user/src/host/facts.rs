@@ -45,7 +45,7 @@ pub struct Link {
 /// What the kernel knows about a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
-    /// Its Ethernet address.
+    /// Its Ethernet address, which frames to it carry.
     pub mac: Mac,
     /// Whether an operator set it as permanent, so that the kernel does not resolve it.
     pub fixed: bool,

@@ -32,7 +32,7 @@ pub enum Error {
         "cannot make the kernel resolve the neighbour {address} on the interface with index {ifindex}"
     )]
     Neighbour {
-        /// The next hop.
+        /// Address of the next hop.
         address: IpAddr,
         /// The interface that it is on.
         ifindex: u32,
@@ -43,7 +43,7 @@ pub enum Error {
     /// The kernel refuses to switch an interface to all multicast.
     #[error("cannot switch the interface with index {ifindex} to all multicast")]
     Allmulti {
-        /// The interface.
+        /// Index of the interface.
         ifindex: u32,
         /// The kernel's answer.
         #[source]

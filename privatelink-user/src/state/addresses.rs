@@ -28,9 +28,9 @@ const IPV6_WINDOW: u128 = 0xffff;
      subnet, or write the address"
 )]
 pub struct NoAddress {
-    /// The endpoint.
+    /// Name of the endpoint.
     pub endpoint: Name,
-    /// Its network.
+    /// Name of the network without a free address.
     pub network: Name,
     /// `IPv4` or `IPv6`.
     pub family: &'static str,

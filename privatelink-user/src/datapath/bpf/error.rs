@@ -20,7 +20,7 @@ pub enum Error {
          or set gateway.pin_dir to a directory on one"
     )]
     NotBpffs {
-        /// The pin directory.
+        /// Path of the pin directory.
         path: PathBuf,
     },
     /// The pin directory holds an object of another program.
@@ -37,7 +37,7 @@ pub enum Error {
     /// A file or directory below the pin directory cannot be used.
     #[error("cannot {action} {path}{}", needs(.source))]
     Path {
-        /// The verb.
+        /// What was tried, as the verb of the message.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum Error {
         "another privatelink uses {path}: stop it, or give this one a gateway.pin_dir of its own"
     )]
     InUse {
-        /// The pin directory.
+        /// Path of the pin directory.
         path: PathBuf,
     },
     /// The embedded object is not what the daemon was built for.

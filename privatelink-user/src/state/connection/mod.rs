@@ -29,7 +29,7 @@ pub type Connections = BTreeMap<Name, Connection>;
 /// The parties of a connection. If any of them changes, it is another connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parties {
-    /// The service.
+    /// Name of the service.
     pub service: Name,
     /// The provider, which decides.
     pub provider: Name,

@@ -13,7 +13,7 @@ use crate::{
 /// checked for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TargetKey {
-    /// The service.
+    /// Name of the service.
     pub service: Name,
     /// The target's address.
     pub address: IpAddr,
@@ -47,7 +47,7 @@ impl Health {
 /// A target's health, since when, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
-    /// The health.
+    /// The result of its checks.
     pub health: Health,
     /// When it changed to that.
     pub since: Timestamp,
@@ -70,7 +70,7 @@ pub struct Inputs {
 /// A target in a file that lists targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// Its address.
+    /// Address of the target.
     pub address: IpAddr,
     /// Its share of new flows.
     pub weight: Weight,
