@@ -4,8 +4,8 @@
 //! after a restart of either end only the difference is made up. All of it happens in a thread of
 //! its own, so that a server that does not read keeps nobody waiting.
 
+mod changes;
 mod launch;
-mod news;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,8 +32,8 @@ use super::{
     sockets,
 };
 use crate::events::Bus;
+use changes::News;
 use launch::Connection;
-use news::News;
 
 /// How often the feeder looks after the server, and tries again what failed.
 const LOOK: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use log::info;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Event, kept::File, kind::is_of, subscribers::Subscribers};
+use super::{Event, file::File, kind::is_of, subscribers::Subscribers};
 use crate::{
     access::Rights,
     interface::types,

@@ -7,7 +7,7 @@
 mod bus;
 mod connections;
 mod drains;
-mod kept;
+mod file;
 mod kind;
 mod observation;
 mod subscribers;

@@ -10,9 +10,9 @@
 //! and never waits: names, formats and files are a thread's business, and what finds no room in
 //! the queue is counted and told of in the log itself.
 
-mod lasting;
+mod index_names;
+mod live;
 mod marks;
-mod names;
 mod record;
 mod sink;
 mod totals;
@@ -20,8 +20,8 @@ mod vpc;
 mod worker;
 mod writer;
 
-pub use lasting::{FlowSource, Interval};
-pub use names::{EndpointNames, Names};
+pub use index_names::{EndpointNames, Names};
+pub use live::{FlowSource, Interval};
 pub(crate) use record::of_live;
 pub use record::{Clock, Record, RecordKind};
 pub(crate) use sink::file;

@@ -12,7 +12,7 @@ use privatelink_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::names::{EndpointNames, Names};
+use super::index_names::{EndpointNames, Names};
 use crate::{datapath::flow_records::FlowRecords, timestamp::Timestamp};
 
 /// The datapath's time and that of the wall at one moment.

@@ -16,9 +16,9 @@ use log::warn;
 use privatelink_common::{End, RefusedFlow};
 
 use super::{
-    lasting::{self, FlowSource, Interval},
+    index_names::Names,
+    live::{self, FlowSource, Interval},
     marks::{Key, Mark, Marks},
-    names::Names,
     record::{self, Clock, Tally},
     totals::Totals,
     writer::{Shared, Writer},
@@ -186,7 +186,7 @@ impl Worker {
 
     fn tell_of_lasting(&mut self, interval: &Interval) {
         let names = &interval.names;
-        lasting::records(&self.flows, interval, &mut self.marks, |record| {
+        live::records(&self.flows, interval, &mut self.marks, |record| {
             self.writer.add(record, names);
         });
         self.writer.done(0, interval.clock.now);

@@ -7,7 +7,7 @@ use std::sync::{
 
 use log::warn;
 
-use super::{names::Names, record::Record, sink::Sink, totals::Totals, vpc};
+use super::{index_names::Names, record::Record, sink::Sink, totals::Totals, vpc};
 use crate::{
     model::{FlowLog, LogFormat},
     timestamp::Timestamp,

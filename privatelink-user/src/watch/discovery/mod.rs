@@ -4,13 +4,13 @@
 //! Both are looked at again and again. What was found last stays until something else is found:
 //! neither a silent name server nor a half-written file takes targets away.
 
+mod files;
 mod fit;
-mod lists;
-mod names;
+mod lookups;
 
+pub use files::{List, Lists};
 pub use fit::{Misfit, fit};
-pub use lists::{List, Lists};
-pub use names::{Names, Question};
+pub use lookups::{Names, Question};
 
 /// What was found out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,12 +12,12 @@
 
 mod engine;
 mod jitter;
+mod planned;
 mod probe;
 mod standing;
 mod symptoms;
-mod wanted;
 
 pub use engine::{Checks, Report, Reports};
+pub use planned::{Check, Obstacle, wanted};
 pub use standing::{Outcome, Standing, Thresholds};
 pub use symptoms::Symptoms;
-pub use wanted::{Check, Obstacle, wanted};

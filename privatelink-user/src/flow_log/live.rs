@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use privatelink_common::flow::Flow;
 
 use super::{
+    index_names::Names,
     marks::{Key, Mark, Marks},
-    names::Names,
     record::{Clock, Record, Subject, Tally},
 };
 use crate::datapath::flow_records::FlowRecords;
