@@ -179,7 +179,7 @@ impl Running {
         let link = self.host.facts().stack(&found.attachment);
         let own = link.into_iter().flat_map(|link| self.host.facts().own_addresses(link.index));
         let own: Vec<_> = own.filter(|address| !is_link_local(*address)).collect();
-        Ok(dns::told(network, names, &own))
+        Ok(dns::listing(network, names, &own))
     }
 
     fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {

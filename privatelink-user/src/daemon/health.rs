@@ -42,7 +42,7 @@ impl Watch {
 impl Running {
     /// Has those targets checked that the configuration wants to be.
     pub(super) fn follow_checks(&mut self) {
-        let wanted = health::wanted(&self.loaded.model, self.host.facts(), &self.inputs);
+        let wanted = health::wanted_checks(&self.loaded.model, self.host.facts(), &self.inputs);
         if wanted != self.watch.wanted {
             // What was known before this daemon, or is taken for granted, is where checks begin.
             let before = &self.watch.wanted;

@@ -18,7 +18,10 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Names, account::Tally, record::Claim};
+use super::{
+    account::Tally,
+    record::{Claim, Names},
+};
 
 /// The most sockets that go with one frame.
 pub const MOST_SOCKETS: usize = 16;

@@ -148,10 +148,10 @@ fn words(things: &[impl ToString]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::{self, tests::names};
+    use crate::dns::{listing::listing, tests::names};
 
     fn told() -> NetworkNames {
-        dns::told(
+        listing(
             "acme",
             &names(&[], true),
             &["10.1.0.1".parse().unwrap(), "fd00:1::1".parse().unwrap()],

@@ -8,7 +8,6 @@ mod changes;
 mod launch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     io,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
@@ -25,29 +24,19 @@ use std::{
 use log::{info, warn};
 
 use super::{
-    Names,
     account::{Account, Latest},
     channel::{self, Order, Place, Report},
-    record::Claim,
     sockets,
+    wanted::Wanted,
 };
 use crate::events::Bus;
-use changes::News;
+use changes::{News, unproven_in_words};
 use launch::Connection;
 
 /// How often the feeder looks after the server, and tries again what failed.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long the server may take to end.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// What the server is to serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// The names of each network.
-    pub names: BTreeMap<String, Names>,
-    /// Where they can be asked for.
-    pub places: BTreeSet<Place>,
-}
 
 /// Has names served for as long as there are some to serve.
 #[derive(Debug)]
@@ -289,11 +278,6 @@ impl Feed {
         }
         server.report()
     }
-}
-
-fn unproven_in_words(claim: &Claim, reason: &str) -> String {
-    let (name, resolver) = (&claim.name, claim.resolver);
-    format!("{name} is not served: {reason}; {resolver} must have {claim}")
 }
 
 fn explain(place: &Place, interface: &str, error: &io::Error) -> String {

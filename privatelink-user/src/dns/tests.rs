@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
+use super::{record::Names, zones::zones};
 use crate::{
     config,
     host::{HostFacts, Link},

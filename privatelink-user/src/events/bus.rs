@@ -1,35 +1,23 @@
 //! Where events are published, kept and followed.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use log::info;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Event, file::File, kind::is_of, subscribers::Subscribers};
-use crate::{
-    access::Rights,
-    interface::types,
-    model::{Name, Subscriptions},
-    timestamp::Timestamp,
+use super::{
+    event::Event, file::EventFile, kind::is_of, stored::StoredEvent, subscribers::Subscribers,
 };
+use crate::{access::Rights, interface::types, model::Subscriptions, timestamp::Timestamp};
 
 /// How many events are kept.
 const CAPACITY: usize = 10_000;
 /// More events at once than this are not logged one by one.
 const MANY: usize = 100;
-
-/// An event that was published, and who may hear of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
-    #[serde(flatten)]
-    pub event: types::Event,
-    pub audience: BTreeSet<Name>,
-}
 
 /// The latest events. Clones are the same bus.
 #[derive(Clone, Debug)]
@@ -44,8 +32,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct Ring {
-    entries: VecDeque<Entry>,
-    file: File,
+    entries: VecDeque<StoredEvent>,
+    file: EventFile,
     subscribers: Subscribers,
 }
 
@@ -72,7 +60,7 @@ pub struct Found {
 impl Bus {
     /// Goes on from the events that are kept in a directory.
     pub fn open(directory: &Path) -> Self {
-        let (file, entries) = File::open(directory, CAPACITY);
+        let (file, entries) = EventFile::open(directory, CAPACITY);
         let last = entries.back().map_or(0, |entry| entry.event.number);
         let ring = Mutex::new(Ring { entries, file, subscribers: Subscribers::default() });
         Self(Arc::new(Inner { ring, latest: watch::Sender::new(last) }))
@@ -97,12 +85,12 @@ impl Bus {
         let time = Timestamp::now().to_string();
         let mut ring = self.ring();
         let mut number = *self.0.latest.borrow();
-        let new: Vec<Entry> = events
+        let new: Vec<StoredEvent> = events
             .into_iter()
             .map(|Event { kind, text, about, audience }| {
                 number += 1;
                 let (time, kind) = (time.clone(), kind.word().to_owned());
-                Entry { event: types::Event { number, time, kind, text, about }, audience }
+                StoredEvent { event: types::Event { number, time, kind, text, about }, audience }
             })
             .collect();
         let Ring { entries, file, subscribers } = &mut *ring;
@@ -117,9 +105,10 @@ impl Bus {
     /// The events that are wanted, of those that somebody may hear of.
     pub fn find(&self, wanted: &Wanted, rights: &Rights) -> Found {
         let ring = self.ring();
-        let of_kind =
-            |entry: &Entry| wanted.kind.as_ref().is_none_or(|kind| is_of(&entry.event.kind, kind));
-        let visible = |entry: &&Entry| {
+        let of_kind = |entry: &StoredEvent| {
+            wanted.kind.as_ref().is_none_or(|kind| is_of(&entry.event.kind, kind))
+        };
+        let visible = |entry: &&StoredEvent| {
             of_kind(entry)
                 && match rights {
                     Rights::All => true,
@@ -169,7 +158,7 @@ impl Bus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Kind;
+    use crate::{events::kind::Kind, model::Name};
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()

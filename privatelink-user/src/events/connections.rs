@@ -1,6 +1,6 @@
 //! What becomes of connections, as events.
 
-use super::{Event, Kind};
+use super::{event::Event, kind::Kind};
 use crate::{
     interface::types::About,
     model::Name,

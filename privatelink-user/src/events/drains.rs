@@ -1,6 +1,6 @@
 //! Targets that begin to drain, and those that have drained.
 
-use super::{Event, Kind};
+use super::{event::Event, kind::Kind};
 use crate::{
     interface::types::About,
     model::Model,

@@ -13,14 +13,14 @@ use std::{
 
 use log::warn;
 
-use super::bus::Entry;
+use super::stored::StoredEvent;
 
 /// Name of the file in the state directory.
 const FILE: &str = "events.jsonl";
 
 /// The file, which holds at least the latest events and never much more than twice as many.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct EventFile {
     path: PathBuf,
     /// Lines in the file; `None` where its content is not certain, so that it is written anew.
     lines: Option<usize>,
@@ -29,9 +29,9 @@ pub(super) struct File {
     broken: bool,
 }
 
-impl File {
+impl EventFile {
     /// Reads the latest `capacity` events. A line that is not one was never written whole.
-    pub fn open(directory: &Path, capacity: usize) -> (Self, VecDeque<Entry>) {
+    pub fn open(directory: &Path, capacity: usize) -> (Self, VecDeque<StoredEvent>) {
         let path = directory.join(FILE);
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -42,8 +42,9 @@ impl File {
                 String::new()
             }
         };
-        let mut entries: VecDeque<Entry> = VecDeque::new();
-        for entry in text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()) {
+        let mut entries: VecDeque<StoredEvent> = VecDeque::new();
+        for entry in text.lines().filter_map(|line| serde_json::from_str::<StoredEvent>(line).ok())
+        {
             // Numbers only grow: whatever else is there was not written by this bus.
             if entries.back().is_none_or(|last| last.event.number < entry.event.number) {
                 entries.push_back(entry);
@@ -54,7 +55,7 @@ impl File {
     }
 
     /// Adds events; `all` are those to keep, the new ones included.
-    pub fn append(&mut self, new: &[Entry], all: &VecDeque<Entry>) {
+    pub fn append(&mut self, new: &[StoredEvent], all: &VecDeque<StoredEvent>) {
         let lines = self.lines.map(|lines| lines + new.len());
         let written = match lines {
             Some(lines) if lines <= 2 * self.capacity => self.add(new).map(|()| lines),
@@ -72,11 +73,11 @@ impl File {
         }
     }
 
-    fn add(&self, new: &[Entry]) -> io::Result<()> {
+    fn add(&self, new: &[StoredEvent]) -> io::Result<()> {
         OpenOptions::new().append(true).open(&self.path)?.write_all(&lines(new)?)
     }
 
-    fn rewrite(&self, all: &VecDeque<Entry>) -> io::Result<()> {
+    fn rewrite(&self, all: &VecDeque<StoredEvent>) -> io::Result<()> {
         if let Some(directory) = self.path.parent() {
             fs::create_dir_all(directory)?;
         }
@@ -89,7 +90,7 @@ impl File {
     }
 }
 
-fn lines<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> io::Result<Vec<u8>> {
+fn lines<'a>(entries: impl IntoIterator<Item = &'a StoredEvent>) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     for entry in entries {
         serde_json::to_writer(&mut text, entry)?;
@@ -101,23 +102,23 @@ fn lines<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> io::Result<Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interface::types::Event;
+    use crate::interface::types::{About, Event};
 
-    fn entry(number: u64) -> Entry {
+    fn entry(number: u64) -> StoredEvent {
         let event = Event {
             number,
             time: "1970-01-01T00:00:00.000Z".into(),
             kind: "gateway-ready".into(),
             text: format!("event {number}"),
-            about: super::super::About::default(),
+            about: About::default(),
         };
-        Entry { event, audience: ["acme".parse().unwrap()].into() }
+        StoredEvent { event, audience: ["acme".parse().unwrap()].into() }
     }
 
     #[test]
     fn a_torn_line_costs_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut file, mut all) = File::open(directory.path(), 3);
+        let (mut file, mut all) = EventFile::open(directory.path(), 3);
         for number in 1..=5 {
             all.push_back(entry(number));
             all.drain(..all.len().saturating_sub(3));
@@ -128,18 +129,18 @@ mod tests {
         assert_eq!(text.lines().count(), 5);
         text += r#"{"number":6,"ti"#;
         fs::write(&path, text).unwrap();
-        let (mut file, found) = File::open(directory.path(), 3);
+        let (mut file, found) = EventFile::open(directory.path(), 3);
         assert_eq!(found, all);
         // What is written next must not stand behind the torn line.
         all.push_back(entry(7));
         file.append(&[entry(7)], &all);
-        assert_eq!(File::open(directory.path(), 9).1, all);
+        assert_eq!(EventFile::open(directory.path(), 9).1, all);
     }
 
     #[test]
     fn the_file_stays_within_bounds() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut file, mut all) = File::open(directory.path(), 10);
+        let (mut file, mut all) = EventFile::open(directory.path(), 10);
         for number in 1..=1_000 {
             all.push_back(entry(number));
             all.drain(..all.len().saturating_sub(10));
@@ -147,7 +148,7 @@ mod tests {
             let text = fs::read_to_string(directory.path().join(FILE)).unwrap();
             assert!((all.len()..=20).contains(&text.lines().count()), "{number}");
         }
-        assert_eq!(File::open(directory.path(), 10).1, all);
+        assert_eq!(EventFile::open(directory.path(), 10).1, all);
     }
 
     #[test]
@@ -155,7 +156,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let blocked = directory.path().join("file");
         fs::write(&blocked, "").unwrap();
-        let (mut file, mut all) = File::open(&blocked, 10);
+        let (mut file, mut all) = EventFile::open(&blocked, 10);
         all.push_back(entry(1));
         file.append(&[entry(1)], &all);
         assert!(file.broken);

@@ -7,7 +7,7 @@ use std::{
 
 use privatelink_common::Mac;
 
-use super::{Event, Kind};
+use super::{event::Event, kind::Kind};
 use crate::{
     datapath::bpf::Mode,
     desired::next_hop,

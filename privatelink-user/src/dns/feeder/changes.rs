@@ -5,9 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::unproven_in_words;
 use crate::{
-    dns::{Names, channel::NOT_ASKED, record::Claim},
+    dns::{
+        channel::NOT_ASKED,
+        record::{Claim, Names},
+    },
     events::{Event, Kind},
     interface::types::About,
 };
@@ -104,6 +106,12 @@ impl News {
         });
         events
     }
+}
+
+/// Says that a claim's name is not served, why, and what its owner has to publish.
+pub fn unproven_in_words(claim: &Claim, reason: &str) -> String {
+    let (name, resolver) = (&claim.name, claim.resolver);
+    format!("{name} is not served: {reason}; {resolver} must have {claim}")
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use log::info;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::dns::{
-    Names,
     channel::{self, Greeting, MOST_SOCKETS, Order, Place, Receiver, Report},
+    record::Names,
 };
 
 /// How long a server may take to read what it is told, and to say something at first.

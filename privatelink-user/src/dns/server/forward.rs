@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     answer::Transport,
     network::{Network, Served},
+    random::unpredictable,
 };
 use crate::dns::sockets::PORT;
 
@@ -68,12 +69,6 @@ async fn ask(
         *id = own;
     }
     Ok(answer)
-}
-
-pub fn unpredictable() -> [u8; 2] {
-    use std::hash::{BuildHasher as _, RandomState};
-    let [low, high, ..] = RandomState::new().hash_one(0).to_ne_bytes();
-    [low, high]
 }
 
 async fn by_udp(served: &Served, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {

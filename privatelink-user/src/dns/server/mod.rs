@@ -7,6 +7,7 @@ mod forward;
 mod limit;
 mod network;
 mod proof;
+mod random;
 mod sandbox;
 mod serve;
 mod tcp;

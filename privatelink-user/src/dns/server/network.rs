@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{limit::Limiter, proof::Proofs, table::Table};
-use crate::dns::{Names, account::Tally};
+use crate::dns::{account::Tally, record::Names};
 
 /// Conversations over TCP at a time.
 const CONNECTIONS: usize = 128;

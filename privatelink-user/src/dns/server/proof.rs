@@ -19,7 +19,7 @@ use hickory_proto::{
 };
 use log::info;
 
-use super::{answer::UDP_MOST, forward::unpredictable};
+use super::{answer::UDP_MOST, random::unpredictable};
 use crate::dns::{channel::NOT_ASKED, record::Claim, sockets::PORT};
 
 /// How long a resolver has for its answer.

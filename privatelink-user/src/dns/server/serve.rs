@@ -30,8 +30,8 @@ use super::{
     worker::{Job, Worker},
 };
 use crate::dns::{
-    Names,
     channel::{self, Greeting, Order, Place, Receiver, Report},
+    record::Names,
 };
 
 /// The most workers: with more, the kernel's work for the datagrams is what limits.

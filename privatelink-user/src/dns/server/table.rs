@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use crate::dns::{Data, Names};
+use crate::dns::record::{Data, Names};
 
 /// Types of records, as numbers.
 pub mod kind {

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -14,22 +14,13 @@ use tokio::{
     time::sleep,
 };
 
-use super::Finding;
-use crate::{config::target_list, model::Name, state::targets::Listed};
+use super::finding::{Finding, List};
+use crate::{config::target_list, state::targets::Listed};
 
 /// How often a file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// A file is read no further: no service has as many targets.
 const LONGEST: u64 = 4 << 20;
-
-/// A service's file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct List {
-    /// The service.
-    pub service: Name,
-    /// The file.
-    pub file: PathBuf,
-}
 
 /// The files that are looked at. That ends when this is dropped.
 #[derive(Debug)]

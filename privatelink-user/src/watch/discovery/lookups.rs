@@ -26,8 +26,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::Finding;
-use crate::model::{DnsName, Interface};
+use super::finding::{Finding, Question};
+use crate::model::Interface;
 
 /// No name is asked for more often, whatever its server says.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -40,17 +40,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 2;
 /// How long to wait for a name server to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// A name, and who is asked for its addresses.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Question {
-    /// The name.
-    pub name: DnsName,
-    /// The name servers; none means those of the host.
-    pub servers: Vec<IpAddr>,
-    /// The targets' network: servers in its subnets are asked by its interface.
-    pub network: Option<(Interface, Vec<IpNet>)>,
-}
 
 /// The names that are asked for. That ends when this is dropped.
 #[derive(Debug)]

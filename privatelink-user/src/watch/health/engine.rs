@@ -15,9 +15,10 @@ use tokio::{
 };
 
 use super::{
-    Check, Outcome, Standing, Thresholds,
+    check::Check,
     jitter::Jitter,
     probe::{Passed, Trust, probe},
+    standing::{Outcome, Standing, Thresholds},
 };
 use crate::{
     state::targets::{Condition, Health, TargetKey},

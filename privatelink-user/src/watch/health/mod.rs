@@ -10,6 +10,7 @@
 //! [`Report`]s and becomes an input to the maps. What clients' flows tell ([`Symptoms`]) only
 //! brings a check forward.
 
+mod check;
 mod engine;
 mod jitter;
 mod planned;
@@ -17,7 +18,8 @@ mod probe;
 mod standing;
 mod symptoms;
 
+pub use check::{Check, Obstacle};
 pub use engine::{Checks, Report, Reports};
-pub use planned::{Check, Obstacle, wanted};
+pub use planned::wanted_checks;
 pub use standing::{Outcome, Standing, Thresholds};
 pub use symptoms::Symptoms;

@@ -1,50 +1,22 @@
 //! One check of one target, over the network.
 
+mod failure;
 mod grpc;
 mod http;
 mod tls;
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     net::{TcpSocket, TcpStream},
     time::{Instant, timeout_at},
 };
 
-use super::Check;
-use crate::model::{Probe, StatusCodes};
+use super::check::Check;
+use crate::model::Probe;
+use failure::Failure;
 
 pub(super) use tls::Trust;
-
-/// Who asks, as targets see it in their logs.
-const USER_AGENT: &str = concat!("privatelink-health-check/", env!("CARGO_PKG_VERSION"));
-
-/// Why a target did not pass.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("connection refused")]
-    Refused,
-    #[error("connection reset")]
-    Reset,
-    #[error("no route to host: nobody answers for its address")]
-    HostUnreachable,
-    #[error("network unreachable: the gateway has no route to it on {0}")]
-    NetworkUnreachable(String),
-    #[error("timed out after {} while {}", humantime::format_duration(*.after), .stage)]
-    TimedOut { after: Duration, stage: &'static str },
-    #[error("cannot connect: {0}")]
-    Connect(io::Error),
-    #[error("TLS: {0}")]
-    Tls(String),
-    #[error("HTTP {code}, expected {expected}")]
-    Status { code: u16, expected: StatusCodes },
-    #[error("no answer in {protocol}: {cause}")]
-    Protocol { protocol: &'static str, cause: String },
-    #[error("gRPC health is {0}")]
-    NotServing(&'static str),
-    #[error("gRPC status {code}{}", grpc::meaning(*.code))]
-    Grpc { code: u32 },
-}
 
 /// When a check has to have come how far.
 struct Deadline {
@@ -137,11 +109,6 @@ where
             deadline.of("waiting for the answer", grpc::ask(stream, service, &host)).await
         }
     }
-}
-
-/// An error with its causes: the outermost one often says no more than that there was one.
-fn chain(error: &dyn std::error::Error) -> String {
-    crate::chain::Chain(error).to_string()
 }
 
 #[cfg(test)]

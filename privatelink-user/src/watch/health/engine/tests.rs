@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::{net::TcpListener, time::timeout};
 
 use super::*;
-use crate::{config, model::HealthCheck, watch::health::Obstacle};
+use crate::{config, model::HealthCheck, watch::health::check::Obstacle};
 
 /// On a busy machine.
 const SOON: Duration = Duration::from_secs(60);

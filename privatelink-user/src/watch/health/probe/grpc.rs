@@ -7,13 +7,15 @@ use hyper::{
     HeaderMap, Request,
     body::{Bytes, Incoming},
     client::conn::http2,
-    header::{CONTENT_TYPE, TE, USER_AGENT},
+    header::{self, CONTENT_TYPE, TE},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Failure;
+use super::{failure::Failure, http::USER_AGENT};
 
+/// The protocol, as failures name it.
+const PROTOCOL: &str = "gRPC";
 const METHOD: &str = "grpc.health.v1.Health/Check";
 /// No honest answer is longer.
 const LONGEST: usize = 4096;
@@ -30,15 +32,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.map_err(|error| strange(&error))?;
+    let (mut sender, connection) =
+        handshake.await.map_err(|error| Failure::protocol(PROTOCOL, &error))?;
     let request = Request::post(format!("http://{host}/{METHOD}"))
         .header(CONTENT_TYPE, "application/grpc")
         .header(TE, "trailers")
-        .header(USER_AGENT, super::USER_AGENT)
+        .header(header::USER_AGENT, USER_AGENT)
         .body(Full::new(question(service)))
-        .map_err(|error| strange(&error))?;
+        .map_err(|error| Failure::protocol(PROTOCOL, &error))?;
     let exchange = async {
-        let answer = sender.send_request(request).await.map_err(|error| strange(&error))?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|error| Failure::protocol(PROTOCOL, &error))?;
         read(answer).await
     };
     tokio::pin!(connection, exchange);
@@ -54,12 +60,12 @@ async fn read(answer: hyper::Response<Incoming>) -> Result<String, Failure> {
     let (head, body) = answer.into_parts();
     if head.status != hyper::StatusCode::OK {
         let cause = format!("HTTP {}", head.status.as_u16());
-        return Err(Failure::Protocol { protocol: "gRPC", cause });
+        return Err(Failure::Protocol { protocol: PROTOCOL, cause });
     }
     // An answer without a message has its status in the head.
     check_status(&head.headers)?;
     let body = Limited::new(body, LONGEST).collect().await;
-    let body = body.map_err(|error| strange(error.as_ref()))?;
+    let body = body.map_err(|error| Failure::protocol(PROTOCOL, error.as_ref()))?;
     if let Some(trailers) = body.trailers() {
         check_status(trailers)?;
     }
@@ -70,7 +76,7 @@ async fn read(answer: hyper::Response<Incoming>) -> Result<String, Failure> {
         Some(_) => Err(Failure::NotServing("UNKNOWN")),
         None => {
             let cause = "the message is damaged".to_owned();
-            Err(Failure::Protocol { protocol: "gRPC", cause })
+            Err(Failure::Protocol { protocol: PROTOCOL, cause })
         }
     }
 }
@@ -81,17 +87,6 @@ fn check_status(headers: &HeaderMap) -> Result<(), Failure> {
         None | Some(Ok(0)) => Ok(()),
         Some(Ok(code)) => Err(Failure::Grpc { code }),
         Some(Err(_)) => Err(Failure::Grpc { code: 2 }),
-    }
-}
-
-/// What a status code of gRPC means to whoever set up the check.
-pub(super) fn meaning(code: u32) -> &'static str {
-    match code {
-        5 => ": the target does not know that service",
-        12 => ": the target has no gRPC health service",
-        14 => ": unavailable",
-        16 => ": the target wants to know who asks",
-        _ => "",
     }
 }
 
@@ -161,10 +156,6 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
         }
     }
     None
-}
-
-fn strange(error: &dyn std::error::Error) -> Failure {
-    Failure::Protocol { protocol: "gRPC", cause: super::chain(error) }
 }
 
 #[cfg(test)]

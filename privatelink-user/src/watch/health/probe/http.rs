@@ -5,26 +5,32 @@ use hyper::{
     Request,
     body::Bytes,
     client::conn::http1,
-    header::{CONNECTION, HOST, USER_AGENT},
+    header::{self, CONNECTION, HOST},
 };
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Failure;
+use super::failure::Failure;
+
+/// The client's name, as targets see it in their logs.
+pub(super) const USER_AGENT: &str = concat!("privatelink-health-check/", env!("CARGO_PKG_VERSION"));
+/// The protocol, as failures name it.
+const PROTOCOL: &str = "HTTP";
 
 /// Fetches a path, and returns the code of the answer.
 pub(super) async fn ask<S>(stream: S, path: &str, host: &str) -> Result<u16, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| strange(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| Failure::protocol(PROTOCOL, &error))?;
     let request = Request::get(path)
         .header(HOST, host)
-        .header(USER_AGENT, super::USER_AGENT)
+        .header(header::USER_AGENT, USER_AGENT)
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| strange(&error))?;
+        .map_err(|error| Failure::protocol(PROTOCOL, &error))?;
     let answer = sender.send_request(request);
     tokio::pin!(connection, answer);
     tokio::select! {
@@ -34,9 +40,5 @@ where
         _ = &mut connection => answer.await,
     }
     .map(|answer| answer.status().as_u16())
-    .map_err(|error| strange(&error))
-}
-
-fn strange(error: &dyn std::error::Error) -> Failure {
-    Failure::Protocol { protocol: "HTTP", cause: super::chain(error) }
+    .map_err(|error| Failure::protocol(PROTOCOL, &error))
 }

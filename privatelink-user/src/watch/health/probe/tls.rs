@@ -11,11 +11,11 @@ use rustls::{
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::Failure;
+use super::failure::Failure;
 use crate::{
     host::certificates::certificates,
     model::{Probe, Tls},
-    watch::health::Check,
+    watch::health::check::Check,
 };
 
 /// Certificates are read again after this time, since others replace them.

@@ -1,0 +1,27 @@
+//! What a network is served, in the words of the API.
+
+use std::net::IpAddr;
+
+use super::record::{Names, Record, Zone};
+use crate::interface::types::{NamesRecord, NamesZone, NetworkNames};
+
+/// What a network is served, for whoever asks the daemon.
+pub fn listing(network: &str, names: &Names, addresses: &[IpAddr]) -> NetworkNames {
+    let record = |record: &Record| NamesRecord {
+        name: record.name.clone(),
+        r#type: record.data.kind().to_owned(),
+        data: record.data.to_string(),
+    };
+    let zone = |(apex, zone): (&String, &Zone)| NamesZone {
+        apex: apex.clone(),
+        records: zone.records.iter().map(record).collect(),
+    };
+    NetworkNames {
+        network: network.to_owned(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        server: names.server.clone(),
+        ttl: names.ttl,
+        negative_ttl: names.negative_ttl(),
+        zones: names.zones.iter().map(zone).collect(),
+    }
+}
