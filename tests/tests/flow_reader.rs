@@ -9,7 +9,7 @@ use privatelink_common::{
 };
 use privatelink_user::{
     config,
-    flow_log::{Batch, Clock, FlowSource, Log, Names},
+    flow_log::{Batch, Clock, FlowSource, IndexNames, Log},
     model::LogField,
     state::{State, targets::Inputs},
     timestamp::Timestamp,
@@ -26,7 +26,7 @@ fn addr(text: &str) -> Addr {
 }
 
 /// A flow that was closed, and one that was refused, through the endpoint of this index.
-fn batch(endpoint: u32, names: Names) -> Batch {
+fn batch(endpoint: u32, names: IndexNames) -> Batch {
     let word = u32::from(TCP) << word::PROTOCOL_SHIFT | Phase::Closing.bits();
     let end = End {
         flow: Flow {
@@ -90,7 +90,7 @@ fn records(fields: &str) -> Vec<Value> {
         format!("\n[gateway.flow_log]\nto = \"{}\"\nformat = \"vpc\"\n{fields}\n", path.display());
     let loaded = config::from_text("t.toml", &(text.to_owned() + &log));
     let model = loaded.unwrap_or_else(|faults| panic!("{faults}")).model;
-    let (mut state, mut names) = (State::default(), Names::default());
+    let (mut state, mut names) = (State::default(), IndexNames::default());
     let now = Timestamp::from_millis(0);
     state.follow(&model, &Default::default(), &Inputs::default(), now).unwrap();
     names.update(&model, &state.ids);

@@ -54,7 +54,7 @@ pub enum Request {
     /// Decide about the connection of this endpoint, for this reason.
     Decide(String, Decision, String, Reply<Connection>),
     /// What has changed?
-    Events(events::Wanted, Reply<events::Found>),
+    Events(events::EventFilter, Reply<events::EventPage>),
     /// When does something change?
     Follow(Reply<watch::Receiver<u64>>),
     /// What would this configuration change?

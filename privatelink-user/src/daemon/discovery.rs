@@ -11,16 +11,16 @@ use super::running::Running;
 use crate::{
     model::{DnsName, Name, Service},
     state::targets::{self, Listed},
-    watch::discovery::{Finding, List, Lists, Misfit, Names, Question, fit},
+    watch::discovery::{FileWatcher, Finding, Misfit, NameWatcher, WatchedFile, WatchedName, fit},
 };
 
 /// What is searched for, and what was found.
 #[derive(Debug)]
 pub(super) struct Search {
-    names: Names,
-    lists: Lists,
-    answers: BTreeMap<Question, Known<Vec<IpAddr>>>,
-    contents: BTreeMap<List, Known<Vec<Listed>>>,
+    names: NameWatcher,
+    lists: FileWatcher,
+    answers: BTreeMap<WatchedName, Known<Vec<IpAddr>>>,
+    contents: BTreeMap<WatchedFile, Known<Vec<Listed>>>,
     /// What was found and cannot be used.
     problems: BTreeSet<String>,
 }
@@ -51,8 +51,8 @@ impl Search {
     /// Searches for nothing yet, and tells there what is found.
     pub fn new(findings: UnboundedSender<Finding>) -> Self {
         Self {
-            names: Names::new(findings.clone()),
-            lists: Lists::new(findings),
+            names: NameWatcher::new(findings.clone()),
+            lists: FileWatcher::new(findings),
             answers: BTreeMap::new(),
             contents: BTreeMap::new(),
             problems: BTreeSet::new(),
@@ -60,7 +60,7 @@ impl Search {
     }
 
     /// Searches for what a configuration names, and for nothing else.
-    fn follow(&mut self, questions: &BTreeSet<Question>, lists: &BTreeSet<List>) {
+    fn follow(&mut self, questions: &BTreeSet<WatchedName>, lists: &BTreeSet<WatchedFile>) {
         self.names.follow(questions);
         self.lists.follow(lists);
         self.answers.retain(|question, _| questions.contains(question));
@@ -75,7 +75,7 @@ impl Running {
             Finding::Name(question, found) => {
                 self.search.answers.entry(question).or_default().take_in(found);
             }
-            Finding::List(list, found) => {
+            Finding::File(list, found) => {
                 self.search.contents.entry(list).or_default().take_in(found);
             }
         }
@@ -85,14 +85,14 @@ impl Running {
     /// found. What was known before stays until something else is found.
     pub(super) fn discover(&mut self) {
         let services = self.loaded.model.services();
-        let asked: Vec<(&Name, Question)> = services
+        let asked: Vec<(&Name, WatchedName)> = services
             .values()
             .flat_map(|service| {
                 let question = |name| self.question(service, name);
                 targets::names(service).map(move |name| (&service.name, question(name)))
             })
             .collect();
-        let lists: BTreeSet<List> = services.values().filter_map(list).collect();
+        let lists: BTreeSet<WatchedFile> = services.values().filter_map(list).collect();
         let questions = asked.iter().map(|(_, question)| question.clone()).collect();
         self.search.follow(&questions, &lists);
         let mut problems = BTreeSet::new();
@@ -110,8 +110,8 @@ impl Running {
             let fitting = self.fitting(service, &source, found, |one| *one, &mut problems);
             self.inputs.resolved.insert((service.clone(), name), fitting);
         }
-        for List { service, file } in lists {
-            let list = List { service: service.clone(), file };
+        for WatchedFile { service, file } in lists {
+            let list = WatchedFile { service: service.clone(), file };
             let Some(known) = self.search.contents.get(&list) else { continue };
             if let Some(why) = &known.failure {
                 problems.insert(format!("service {service}: {why}; its targets stay as they were"));
@@ -125,7 +125,7 @@ impl Running {
     }
 
     /// Whom to ask for the addresses of a service's target.
-    fn question(&self, service: &Service, name: &DnsName) -> Question {
+    fn question(&self, service: &Service, name: &DnsName) -> WatchedName {
         let model = &self.loaded.model;
         let servers = if service.resolvers.is_empty() {
             model.gateway().resolvers.clone()
@@ -138,7 +138,7 @@ impl Running {
             let stack = self.host.facts().stack(&network.attachment)?;
             Some((stack.name.parse().ok()?, network.subnets.clone()))
         });
-        Question { name: name.clone(), servers, network }
+        WatchedName { name: name.clone(), servers, network }
     }
 
     /// Leaves out what cannot be a target, and says so.
@@ -175,7 +175,7 @@ impl Running {
     }
 }
 
-fn list(service: &Service) -> Option<List> {
+fn list(service: &Service) -> Option<WatchedFile> {
     let file = service.targets_file.clone()?;
-    Some(List { service: service.name.clone(), file })
+    Some(WatchedFile { service: service.name.clone(), file })
 }

@@ -9,7 +9,7 @@ use crate::{
     interface::types::About,
     model::{Listener, Protocol},
     state::targets::{Condition, Health, TargetKey},
-    watch::health::{self, Check, Checks, Obstacle, Report, Reports, Symptoms},
+    watch::health::{self, Check, Checks, HealthReport, HealthReports, Obstacle, Symptoms},
 };
 
 /// The checks that run, and what they were told.
@@ -108,10 +108,10 @@ impl Running {
     }
 
     /// Takes in a report and those that wait behind it; says whether a target's health changed.
-    pub fn take_reports(&mut self, report: Report, reports: &mut Reports) -> bool {
+    pub fn take_reports(&mut self, report: HealthReport, reports: &mut HealthReports) -> bool {
         let mut changed = Vec::new();
         let mut next = Some(report);
-        while let Some(Report { key, condition }) = next {
+        while let Some(HealthReport { key, condition }) = next {
             // It may have been on its way while the target was removed.
             if self.watch.wanted.contains_key(&key) {
                 let known = self.inputs.health.get(&key);

@@ -32,7 +32,7 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Answers nobody yet.
-    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::Latest) -> Self {
+    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::LatestStatus) -> Self {
         let source = Arc::new(Source::new(reader, records, names));
         let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
         Self {

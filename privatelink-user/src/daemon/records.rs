@@ -10,7 +10,7 @@ use super::running::Running;
 use crate::{
     datapath::{bpf::Datapath, flow_records::FlowRecords, tables::MapTables},
     events::{Event, Kind},
-    flow_log::{Batch, Clock, Counts, FlowSource, Interval, Log, Names, Totals},
+    flow_log::{Batch, Clock, FlowSource, IndexNames, IntervalTick, Log, RecordCounts, Totals},
     interface::types,
     model::{FlowLog, Gateway, Model},
     state::ids::Ids,
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Records {
     log: Option<Log>,
-    names: Arc<Names>,
+    names: Arc<IndexNames>,
     totals: Arc<Totals>,
     /// What the kernel had left out when the log was told last.
     left_out: u64,
@@ -72,7 +72,7 @@ impl Records {
     }
 
     /// What indices are called.
-    pub fn names(&self) -> &Arc<Names> {
+    pub fn names(&self) -> &Arc<IndexNames> {
         &self.names
     }
 
@@ -86,7 +86,8 @@ impl Records {
     /// What is told of the log.
     pub fn told(&self) -> Option<types::FlowLog> {
         let log = self.log.as_ref()?;
-        let (to, Counts { written, lost }) = (log.settings().to.to_string(), self.totals.counts());
+        let (to, RecordCounts { written, lost }) =
+            (log.settings().to.to_string(), self.totals.counts());
         Some(types::FlowLog { to, written, lost })
     }
 
@@ -112,7 +113,7 @@ impl Records {
         self.due = Some(Instant::now() + log.settings().interval.get());
         let Ok(ticks) = datapath.now_ticks() else { return };
         let (parts, names) = (FlowRecords::of(tables), Arc::clone(&self.names));
-        log.interval(Interval { parts, names, clock: Clock { ticks, now: Timestamp::now() } });
+        log.interval(IntervalTick { parts, names, clock: Clock { ticks, now: Timestamp::now() } });
     }
 
     fn submit(&mut self, datapath: &Datapath, ends: Vec<End>) {

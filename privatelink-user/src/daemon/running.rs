@@ -44,7 +44,7 @@ use crate::{
     view::flows::Counts,
     watch::{
         discovery::Finding,
-        health::{Checks, Reports},
+        health::{Checks, HealthReports},
     },
 };
 
@@ -99,7 +99,7 @@ pub(super) struct Heard {
     /// Of the host.
     pub events: Events,
     /// How checks ended.
-    pub reports: Reports,
+    pub reports: HealthReports,
     /// Of targets' names and lists.
     pub findings: mpsc::UnboundedReceiver<Finding>,
 }
@@ -263,7 +263,7 @@ impl Running {
         }
         self.actual = Some(wanted);
         let (model, state) = (&self.loaded.model, self.store.state());
-        self.names.want(dns::wanted(model, state, self.host.facts(), &self.inputs, now));
+        self.names.want(dns::wanted_names(model, state, self.host.facts(), &self.inputs, now));
         let (connections, model) = (&self.store.state().connections, &self.loaded.model);
         let drains = self.store.state().drains.deadline(now);
         self.deadline =

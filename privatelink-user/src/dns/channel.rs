@@ -19,8 +19,8 @@ use rustix::net::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    account::Tally,
-    record::{Claim, Names},
+    record::{NameClaim, ServedNames},
+    status::NetworkCounters,
 };
 
 /// The most sockets that go with one frame.
@@ -33,7 +33,7 @@ pub const NOT_ASKED: &str = "not asked yet";
 
 /// Where names can be asked for: an address of the gateway on an interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place {
+pub struct ListenAddress {
     /// The network whose names they are.
     pub network: String,
     /// The interface's index.
@@ -51,27 +51,29 @@ pub enum Order {
         /// The network.
         network: String,
         /// All that can be asked there.
-        names: Names,
+        names: ServedNames,
     },
     /// Serve at this place: behind the frame come a socket of datagrams for each worker, and one
     /// that listens.
     Listen {
-        /// The place.
-        place: Place,
+        /// The address.
+        #[serde(rename = "place")]
+        at: ListenAddress,
         /// How many sockets there are.
         sockets: usize,
     },
     /// Serve here no more.
     Close {
-        /// The place.
-        place: Place,
+        /// The address.
+        #[serde(rename = "place")]
+        at: ListenAddress,
     },
     /// Forget the names of a network.
     Forget {
         /// The network.
         network: String,
     },
-    /// Say what is not served for want of a proof, and what was counted: a [`Report`].
+    /// Say what is not served for want of a proof, and what was counted: a [`ServerReport`].
     Report,
     /// End: names are not served any more, or by another.
     Leave,
@@ -85,7 +87,8 @@ pub struct Greeting {
     /// How many workers it has.
     pub workers: usize,
     /// Where it serves, from what it was told before.
-    pub places: Vec<Place>,
+    #[serde(rename = "places")]
+    pub listen_addresses: Vec<ListenAddress>,
     /// Whose names it has.
     pub networks: Vec<String>,
 }
@@ -93,11 +96,11 @@ pub struct Greeting {
 /// What the server says when it is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Report {
+pub struct ServerReport {
     /// The claims that are not proven, and why.
-    pub unproven: Vec<(Claim, String)>,
+    pub unproven: Vec<(NameClaim, String)>,
     /// What it has counted, by network.
-    pub networks: BTreeMap<String, Tally>,
+    pub networks: BTreeMap<String, NetworkCounters>,
 }
 
 /// Writes a frame, and passes sockets with it.
@@ -124,12 +127,12 @@ pub fn send(
 
 /// Reads frames, and keeps the sockets that came with them.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct FrameReader {
     stream: UnixStream,
     sockets: VecDeque<OwnedFd>,
 }
 
-impl Receiver {
+impl FrameReader {
     /// Reads from this stream.
     pub fn new(stream: UnixStream) -> Self {
         Self { stream, sockets: VecDeque::new() }
@@ -165,7 +168,7 @@ impl Receiver {
     }
 }
 
-impl Read for Receiver {
+impl Read for FrameReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -191,25 +194,28 @@ mod tests {
     #[test]
     fn frames_and_sockets_arrive_in_order() {
         let (near, far) = UnixStream::pair().unwrap();
-        let mut receiver = Receiver::new(far);
+        let mut receiver = FrameReader::new(far);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let place =
-            |last| Place { network: "acme".into(), ifindex: 3, address: [10, 1, 0, last].into() };
+        let at = |last| ListenAddress {
+            network: "acme".into(),
+            ifindex: 3,
+            address: [10, 1, 0, last].into(),
+        };
         for last in 1..4 {
-            let order = Order::Listen { place: place(last), sockets: 2 };
+            let order = Order::Listen { at: at(last), sockets: 2 };
             send(&near, &order, &[socket.as_fd(), socket.as_fd()]).unwrap();
-            send(&near, &Order::Close { place: place(last) }, &[]).unwrap();
+            send(&near, &Order::Close { at: at(last) }, &[]).unwrap();
         }
         drop(near);
         for last in 1..4 {
             let order: Order = receiver.receive().unwrap().unwrap();
-            assert_eq!(order, Order::Listen { place: place(last), sockets: 2 });
+            assert_eq!(order, Order::Listen { at: at(last), sockets: 2 });
             let sockets = receiver.sockets(2);
             assert_eq!(sockets.len(), 2);
             let same = UdpSocket::from(sockets.into_iter().next().unwrap());
             assert_eq!(same.local_addr().unwrap(), socket.local_addr().unwrap());
             let order: Order = receiver.receive().unwrap().unwrap();
-            assert_eq!(order, Order::Close { place: place(last) });
+            assert_eq!(order, Order::Close { at: at(last) });
         }
         assert_eq!(receiver.receive::<Order>().unwrap(), None);
         assert!(receiver.sockets(9).is_empty());

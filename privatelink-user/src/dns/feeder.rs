@@ -15,7 +15,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver as Inbox, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
     time::{Duration, Instant},
@@ -24,14 +24,14 @@ use std::{
 use log::{info, warn};
 
 use super::{
-    account::{Account, Latest},
-    channel::{self, Order, Place, Report},
+    channel::{self, ListenAddress, Order, ServerReport},
     sockets,
-    wanted::Wanted,
+    status::{LatestStatus, ServerStatus},
+    wanted::WantedNames,
 };
 use crate::events::Bus;
-use changes::{News, unproven_in_words};
-use launch::Connection;
+use changes::{ServerChanges, unproven_in_words};
+use launch::ServerConnection;
 
 /// How often the feeder looks after the server, and tries again what failed.
 const LOOK: Duration = Duration::from_millis(500);
@@ -43,8 +43,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct Feeder {
     orders: Sender<Message>,
     problems: Arc<Mutex<Vec<String>>>,
-    latest: Latest,
-    last: Wanted,
+    latest: LatestStatus,
+    last: WantedNames,
     /// How many times something else was wanted, and how many of these have been followed.
     asked: u64,
     followed: Arc<AtomicU64>,
@@ -52,7 +52,7 @@ pub struct Feeder {
 
 #[derive(Debug)]
 enum Message {
-    Want(u64, Wanted),
+    Want(u64, WantedNames),
     /// The server is to end; whoever waits for that is told.
     End(Sender<()>),
 }
@@ -64,10 +64,10 @@ impl Feeder {
         let (orders, inbox) = channel();
         let problems = Arc::default();
         let followed = Arc::default();
-        let latest = Latest::default();
-        let feed = Feed {
-            door: launch::door(control),
-            wanted: Wanted::default(),
+        let latest = LatestStatus::default();
+        let feed = FeederThread {
+            socket: launch::socket_path(control),
+            wanted: WantedNames::default(),
             server: None,
             child: None,
             looked: false,
@@ -75,7 +75,7 @@ impl Feeder {
             followed: Arc::clone(&followed),
             problems: Arc::clone(&problems),
             latest: latest.clone(),
-            news: News::default(),
+            changes: ServerChanges::default(),
             events,
         };
         if let Err(error) =
@@ -83,11 +83,11 @@ impl Feeder {
         {
             warn!("names are not served: cannot start a thread: {error}");
         }
-        Self { orders, problems, latest, last: Wanted::default(), asked: 0, followed }
+        Self { orders, problems, latest, last: WantedNames::default(), asked: 0, followed }
     }
 
     /// Has this served from now on.
-    pub fn want(&mut self, wanted: Wanted) {
+    pub fn want(&mut self, wanted: WantedNames) {
         if self.last != wanted {
             self.last.clone_from(&wanted);
             // Without its thread, the log says why.
@@ -97,7 +97,7 @@ impl Feeder {
     }
 
     /// What is wanted.
-    pub fn wanted(&self) -> &Wanted {
+    pub fn wanted(&self) -> &WantedNames {
         &self.last
     }
 
@@ -107,7 +107,7 @@ impl Feeder {
     }
 
     /// Where the latest account of the server is.
-    pub fn latest(&self) -> &Latest {
+    pub fn latest(&self) -> &LatestStatus {
         &self.latest
     }
 
@@ -127,15 +127,15 @@ impl Feeder {
 
 /// Ends the server of a daemon that is gone itself.
 pub fn end(control: &Path) {
-    if let Ok(server) = Connection::open(&launch::door(control)) {
+    if let Ok(server) = ServerConnection::open(&launch::socket_path(control)) {
         server.dismiss(FAREWELL);
     }
 }
 
-struct Feed {
-    door: PathBuf,
-    wanted: Wanted,
-    server: Option<Connection>,
+struct FeederThread {
+    socket: PathBuf,
+    wanted: WantedNames,
+    server: Option<ServerConnection>,
     child: Option<Child>,
     /// Whether it has been looked for a server that an earlier daemon left.
     looked: bool,
@@ -143,18 +143,18 @@ struct Feed {
     asked: u64,
     followed: Arc<AtomicU64>,
     problems: Arc<Mutex<Vec<String>>>,
-    latest: Latest,
-    news: News,
+    latest: LatestStatus,
+    changes: ServerChanges,
     events: Bus,
 }
 
-impl Feed {
-    fn run(mut self, inbox: &Inbox<Message>) {
+impl FeederThread {
+    fn run(mut self, inbox: &Receiver<Message>) {
         loop {
             match inbox.recv_timeout(LOOK) {
                 Ok(Message::Want(asked, wanted)) => (self.asked, self.wanted) = (asked, wanted),
                 Ok(Message::End(ended)) => {
-                    self.wanted = Wanted::default();
+                    self.wanted = WantedNames::default();
                     self.follow();
                     let _ = ended.send(());
                     continue;
@@ -174,7 +174,7 @@ impl Feed {
         if self.wanted.names.is_empty() {
             self.dismiss();
             self.followed.store(self.asked, Ordering::Release);
-            self.events.publish_all(self.news.dismissed());
+            self.events.publish_all(self.changes.dismissed());
             self.latest.replace(None);
         } else {
             match self.supply(&mut problems) {
@@ -182,13 +182,13 @@ impl Feed {
                 Err(error) => {
                     self.server = None;
                     problems.push(format!("names are not served: the name server: {error}"));
-                    self.events.publish_all(self.news.down(&error.to_string()));
-                    let known = self.latest.account().unwrap_or_default();
-                    self.latest.replace(Some(Account { up: false, ..known }));
+                    self.events.publish_all(self.changes.down(&error.to_string()));
+                    let known = self.latest.status().unwrap_or_default();
+                    self.latest.replace(Some(ServerStatus { up: false, ..known }));
                 }
             }
             let behind = self.followed.load(Ordering::Acquire) != self.asked;
-            self.events.publish_all(self.news.look(behind, &problems, Instant::now()));
+            self.events.publish_all(self.changes.look(behind, &problems, Instant::now()));
         }
         let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {
@@ -200,7 +200,7 @@ impl Feed {
     /// Looks whether the server has ended.
     fn look_for_ends(&mut self) {
         let mut why = None;
-        if self.server.as_ref().is_some_and(Connection::is_gone) {
+        if self.server.as_ref().is_some_and(ServerConnection::is_gone) {
             self.server = None;
             why = Some("it has ended".to_owned());
         }
@@ -212,22 +212,22 @@ impl Feed {
             why = Some(format!("it has ended: {status}"));
         }
         if let Some(why) = why.filter(|_| !self.wanted.names.is_empty()) {
-            self.events.publish_all(self.news.down(&why));
+            self.events.publish_all(self.changes.down(&why));
         }
     }
 
     /// Takes in what the server says of itself.
-    fn take_in(&mut self, report: Report, problems: &mut Vec<String>) {
-        let Report { unproven, networks } = report;
+    fn take_in(&mut self, report: ServerReport, problems: &mut Vec<String>) {
+        let ServerReport { unproven, networks } = report;
         problems.extend(unproven.iter().map(|(claim, reason)| unproven_in_words(claim, reason)));
-        self.events.publish_all(self.news.up(self.wanted.names.len()));
-        self.events.publish_all(self.news.prove(&self.wanted.names, &unproven));
-        let account = Account { up: true, conflicts: self.news.conflicts(), networks };
-        self.latest.replace(Some(account));
+        self.events.publish_all(self.changes.up(self.wanted.names.len()));
+        self.events.publish_all(self.changes.prove(&self.wanted.names, &unproven));
+        let status = ServerStatus { up: true, conflicts: self.changes.conflicts(), networks };
+        self.latest.replace(Some(status));
     }
 
     fn dismiss(&mut self) {
-        let left = if self.looked { None } else { Connection::open(&self.door).ok() };
+        let left = if self.looked { None } else { ServerConnection::open(&self.socket).ok() };
         self.looked = true;
         if let Some(server) = self.server.take().or(left) {
             server.dismiss(FAREWELL);
@@ -235,11 +235,11 @@ impl Feed {
     }
 
     /// Tells the server what is new, and has it report.
-    fn supply(&mut self, problems: &mut Vec<String>) -> io::Result<Report> {
+    fn supply(&mut self, problems: &mut Vec<String>) -> io::Result<ServerReport> {
         self.looked = true;
         let server = match &mut self.server {
             Some(server) => server,
-            None => self.server.insert(launch::server(&self.door, &mut self.child)?),
+            None => self.server.insert(launch::server(&self.socket, &mut self.child)?),
         };
         for (network, names) in &self.wanted.names {
             if server.told.get(network) != Some(names) {
@@ -248,22 +248,24 @@ impl Feed {
                 server.told.insert(network, names);
             }
         }
-        let gone: Vec<Place> = server.places.difference(&self.wanted.places).cloned().collect();
-        for place in gone {
-            server.tell(&Order::Close { place: place.clone() })?;
-            server.places.remove(&place);
+        let gone: Vec<ListenAddress> =
+            server.listen_addresses.difference(&self.wanted.listen_addresses).cloned().collect();
+        for at in gone {
+            server.tell(&Order::Close { at: at.clone() })?;
+            server.listen_addresses.remove(&at);
         }
-        let new: Vec<Place> = self.wanted.places.difference(&server.places).cloned().collect();
-        for place in new {
-            let Some(names) = self.wanted.names.get(&place.network) else { continue };
-            match sockets::open(&place, &names.interface, server.workers) {
+        let new: Vec<ListenAddress> =
+            self.wanted.listen_addresses.difference(&server.listen_addresses).cloned().collect();
+        for at in new {
+            let Some(names) = self.wanted.names.get(&at.network) else { continue };
+            match sockets::open(&at, &names.interface, server.workers) {
                 Ok(opened) => {
-                    let order = Order::Listen { place: place.clone(), sockets: opened.len() };
+                    let order = Order::Listen { at: at.clone(), sockets: opened.len() };
                     let opened: Vec<_> = opened.iter().map(|socket| socket.as_fd()).collect();
                     channel::send(server.stream(), &order, &opened)?;
-                    server.places.insert(place);
+                    server.listen_addresses.insert(at);
                 }
-                Err(error) => problems.push(explain(&place, &names.interface, &error)),
+                Err(error) => problems.push(explain(&at, &names.interface, &error)),
             }
         }
         let networks: Vec<String> = server.networks.iter().cloned().collect();
@@ -280,8 +282,8 @@ impl Feed {
     }
 }
 
-fn explain(place: &Place, interface: &str, error: &io::Error) -> String {
-    let Place { network, address, .. } = place;
+fn explain(at: &ListenAddress, interface: &str, error: &io::Error) -> String {
+    let ListenAddress { network, address, .. } = at;
     let help = if error.kind() == io::ErrorKind::AddrInUse {
         "; another program has port 53 there: have it leave that interface out"
     } else if error.kind() == io::ErrorKind::PermissionDenied {

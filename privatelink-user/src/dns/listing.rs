@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::record::{Names, Record, Zone};
+use super::record::{Record, ServedNames, Zone};
 use crate::interface::types::{NamesRecord, NamesZone, NetworkNames};
 
 /// What a network is served, for whoever asks the daemon.
-pub fn listing(network: &str, names: &Names, addresses: &[IpAddr]) -> NetworkNames {
+pub fn listing(network: &str, names: &ServedNames, addresses: &[IpAddr]) -> NetworkNames {
     let record = |record: &Record| NamesRecord {
         name: record.name.clone(),
         r#type: record.data.kind().to_owned(),

@@ -1,14 +1,13 @@
 //! Private names: what consumers call a service, in their own networks.
 //!
 //! ```text
-//! model, state, host, time ─zones─► Names of each network ─feeder─► server ─► consumers
+//! model, state, host, time ─zones─► names of each network ─feeder─► server ─► consumers
 //!                                                          sockets ─┘
 //! ```
 //!
 //! What is served is computed from values, as the maps are. A process of its own without any
 //! rights serves it: it is the one part that reads what tenants send.
 
-pub mod account;
 pub mod channel;
 pub mod export;
 pub mod feeder;
@@ -16,14 +15,15 @@ pub mod listing;
 pub mod record;
 pub mod server;
 pub mod sockets;
+pub mod status;
 pub mod wanted;
 pub mod zones;
 
-pub use account::{Account, Latest};
 pub use feeder::Feeder;
 pub use listing::listing;
-pub use record::{Data, Names, Record, Zone};
-pub use wanted::{Wanted, wanted};
+pub use record::{Data, Record, ServedNames, Zone};
+pub use status::{LatestStatus, ServerStatus};
+pub use wanted::{WantedNames, wanted_names};
 
 #[cfg(test)]
 pub(crate) mod tests;

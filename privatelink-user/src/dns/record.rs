@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// What a network is served: the zones that the gateway answers for there, and what it does about
 /// all other names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Names {
+pub struct ServedNames {
     /// The interface that leads to the network.
     pub interface: String,
     /// The name of the name server itself.
@@ -32,7 +32,7 @@ pub struct Names {
 
 /// That a provider may serve a name, as its owner has to confirm.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Claim {
+pub struct NameClaim {
     /// The name server that is asked.
     pub resolver: IpAddr,
     /// The name, without a wildcard.
@@ -41,20 +41,20 @@ pub struct Claim {
     pub text: String,
 }
 
-impl Claim {
+impl NameClaim {
     /// Where its owner has to publish it.
-    pub fn place(&self) -> String {
+    pub fn record_name(&self) -> String {
         format!("_privatelink.{}", self.name)
     }
 }
 
-impl fmt::Display for Claim {
+impl fmt::Display for NameClaim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} IN TXT \"{}\"", self.place(), self.text)
+        write!(f, "{} IN TXT \"{}\"", self.record_name(), self.text)
     }
 }
 
-/// What there is below one name. Its SOA and NS records follow from [`Names`].
+/// What there is below one name. Its SOA and NS records follow from [`ServedNames`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zone {
     /// The records, each once and in order.
@@ -91,12 +91,12 @@ pub enum Data {
     Txt(String),
 }
 
-impl Names {
+impl ServedNames {
     /// What has to be proven before all of this may be served.
-    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+    pub fn claims(&self) -> impl Iterator<Item = NameClaim> {
         let claim = |(name, provider): (&String, &String)| {
             let text = format!("privatelink={provider}");
-            Some(Claim { resolver: self.resolver?, name: name.clone(), text })
+            Some(NameClaim { resolver: self.resolver?, name: name.clone(), text })
         };
         self.providers.iter().filter_map(claim)
     }
@@ -138,7 +138,7 @@ impl fmt::Display for Data {
             Self::Aaaa(address) => address.fmt(f),
             Self::Ptr(name) => write!(f, "{name}."),
             Self::Srv { port, target } => write!(f, "0 0 {port} {target}."),
-            // Names of services have nothing in them that would have to be escaped.
+            // Names of services contain nothing that needs escaping.
             Self::Txt(text) => write!(f, "\"{text}\""),
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::channel::Place;
+use super::channel::ListenAddress;
 
 /// The port of the DNS.
 pub const PORT: u16 = 53;
@@ -23,23 +23,28 @@ const BACKLOG: i32 = 64;
 ///
 /// # Errors
 /// When the address or the interface is gone, or another program serves names there.
-pub fn open(place: &Place, interface: &str, workers: usize) -> io::Result<Vec<OwnedFd>> {
+pub fn open(at: &ListenAddress, interface: &str, workers: usize) -> io::Result<Vec<OwnedFd>> {
     let mut sockets = Vec::with_capacity(workers + 1);
     for _ in 0..workers {
-        let socket = bound(place, interface, Type::DGRAM, Protocol::UDP)?;
+        let socket = bound(at, interface, Type::DGRAM, Protocol::UDP)?;
         sockets.push(socket.into());
     }
-    let socket = bound(place, interface, Type::STREAM, Protocol::TCP)?;
+    let socket = bound(at, interface, Type::STREAM, Protocol::TCP)?;
     socket.listen(BACKLOG)?;
     sockets.push(socket.into());
     Ok(sockets)
 }
 
-fn bound(place: &Place, interface: &str, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-    let address = match place.address {
+fn bound(
+    at: &ListenAddress,
+    interface: &str,
+    kind: Type,
+    protocol: Protocol,
+) -> io::Result<Socket> {
+    let address = match at.address {
         IpAddr::V4(v4) => SocketAddr::from((v4, PORT)),
         // The index says on which link an address of the link is.
-        IpAddr::V6(v6) => SocketAddrV6::new(v6, PORT, 0, place.ifindex).into(),
+        IpAddr::V6(v6) => SocketAddrV6::new(v6, PORT, 0, at.ifindex).into(),
     };
     let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), Some(protocol))?;
     if address.is_ipv6() {

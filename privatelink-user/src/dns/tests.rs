@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{record::Names, zones::zones};
+use super::{record::ServedNames, zones::zones};
 use crate::{
     config,
     host::{HostFacts, Link},
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) const CONFIG: &str = include_str!("tests.toml");
 
 /// The names of the network `acme` with these lines in the place of others.
-pub(super) fn names(changes: &[(&str, &str)], healthy: bool) -> Names {
+pub(super) fn names(changes: &[(&str, &str)], healthy: bool) -> ServedNames {
     let text = changes.iter().fold(CONFIG.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "nothing to replace: {from}");
         text.replacen(from, to, 1)
@@ -38,7 +38,7 @@ pub(super) fn names(changes: &[(&str, &str)], healthy: bool) -> Names {
     served(&model, &inputs).remove("acme").unwrap()
 }
 
-fn served(model: &Model, inputs: &Inputs) -> BTreeMap<Name, Names> {
+fn served(model: &Model, inputs: &Inputs) -> BTreeMap<Name, ServedNames> {
     let mut facts = HostFacts::default();
     facts.insert_link(Link {
         index: 3,
@@ -57,7 +57,7 @@ fn served(model: &Model, inputs: &Inputs) -> BTreeMap<Name, Names> {
     zones(model, &state, &facts, inputs, Timestamp::now())
 }
 
-fn lines(names: &Names, apex: &str) -> Vec<String> {
+fn lines(names: &ServedNames, apex: &str) -> Vec<String> {
     let records = names.zones.get(apex).unwrap_or_else(|| panic!("no zone {apex}")).records.iter();
     records.map(|one| format!("{} {} {}", one.name, one.data.kind(), one.data)).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{channel::Place, record::Names, zones::zones};
+use super::{channel::ListenAddress, record::ServedNames, zones::zones};
 use crate::{
     host::HostFacts,
     model::Model,
@@ -12,28 +12,28 @@ use crate::{
 
 /// What the server is to serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedNames {
     /// The names of each network.
-    pub names: BTreeMap<String, Names>,
+    pub names: BTreeMap<String, ServedNames>,
     /// Where they can be asked for.
-    pub places: BTreeSet<Place>,
+    pub listen_addresses: BTreeSet<ListenAddress>,
 }
 
 /// Computes what is to be served, and where.
-pub fn wanted(
+pub fn wanted_names(
     model: &Model,
     state: &State,
     facts: &HostFacts,
     inputs: &Inputs,
     now: Timestamp,
-) -> Wanted {
-    let mut wanted = Wanted::default();
+) -> WantedNames {
+    let mut wanted = WantedNames::default();
     for (name, names) in zones(model, state, facts, inputs, now) {
         let link = facts.link(&names.interface);
         if let Some(link) = link {
             let (network, ifindex) = (name.to_string(), link.index);
             let own = facts.own_addresses(ifindex);
-            wanted.places.extend(own.map(|address| Place {
+            wanted.listen_addresses.extend(own.map(|address| ListenAddress {
                 network: network.clone(),
                 ifindex,
                 address,

@@ -7,7 +7,7 @@ use std::{
 
 use privatelink_common::Admission;
 
-use super::record::{Data, Names, Record, Zone};
+use super::record::{Data, Record, ServedNames, Zone};
 use crate::{
     host::{HostFacts, is_link_local},
     model::{self, DnsUnhealthy, Model, Name, Service, naming, seconds},
@@ -30,13 +30,13 @@ pub fn zones(
     facts: &HostFacts,
     inputs: &Inputs,
     now: Timestamp,
-) -> BTreeMap<Name, Names> {
+) -> BTreeMap<Name, ServedNames> {
     let mut endpoints: BTreeMap<&Name, Vec<&model::Endpoint>> = BTreeMap::new();
     for endpoint in model.endpoints().values() {
         endpoints.entry(&endpoint.network).or_default().push(endpoint);
     }
     let networks = model.networks().values().filter(|network| network.dns);
-    let view = View { model, state, facts, inputs, now };
+    let view = ZoneBuilder { model, state, facts, inputs, now };
     networks
         .map(|network| {
             let own = endpoints.get(&network.name).map_or(&[][..], Vec::as_slice);
@@ -45,7 +45,7 @@ pub fn zones(
         .collect()
 }
 
-struct View<'a> {
+struct ZoneBuilder<'a> {
     model: &'a Model,
     state: &'a State,
     facts: &'a HostFacts,
@@ -53,8 +53,8 @@ struct View<'a> {
     now: Timestamp,
 }
 
-impl View<'_> {
-    fn network(&self, network: &model::Network, endpoints: &[&model::Endpoint]) -> Names {
+impl ZoneBuilder<'_> {
+    fn network(&self, network: &model::Network, endpoints: &[&model::Endpoint]) -> ServedNames {
         let gateway = self.model.gateway();
         let own = self.own_addresses(network);
         let mut zones = Zones::default();
@@ -83,7 +83,7 @@ impl View<'_> {
             }
         }
         let loops = |forwarder: &IpAddr| own.contains(forwarder);
-        Names {
+        ServedNames {
             interface: self
                 .facts
                 .stack(&network.attachment)

@@ -39,7 +39,7 @@ struct Ring {
 
 /// Which events somebody wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct EventFilter {
     /// Those with a higher number than this; without it, the latest.
     pub after: Option<u64>,
     /// Those of this kind or group.
@@ -50,7 +50,7 @@ pub struct Wanted {
 
 /// Some of the events, in the order of their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct EventPage {
     /// These.
     pub events: Vec<types::Event>,
     /// The number up to which there are no others.
@@ -94,7 +94,7 @@ impl Bus {
             })
             .collect();
         let Ring { entries, file, subscribers } = &mut *ring;
-        new.iter().for_each(|entry| subscribers.tell(&entry.event));
+        new.iter().for_each(|entry| subscribers.notify(&entry.event));
         let surplus = (entries.len() + new.len()).saturating_sub(CAPACITY);
         entries.extend(new.iter().cloned());
         entries.drain(..surplus);
@@ -102,11 +102,11 @@ impl Bus {
         self.0.latest.send_replace(number);
     }
 
-    /// The events that are wanted, of those that somebody may hear of.
-    pub fn find(&self, wanted: &Wanted, rights: &Rights) -> Found {
+    /// The events that match the filter and that the caller may see.
+    pub fn find(&self, filter: &EventFilter, rights: &Rights) -> EventPage {
         let ring = self.ring();
         let of_kind = |entry: &StoredEvent| {
-            wanted.kind.as_ref().is_none_or(|kind| is_of(&entry.event.kind, kind))
+            filter.kind.as_ref().is_none_or(|kind| is_of(&entry.event.kind, kind))
         };
         let visible = |entry: &&StoredEvent| {
             of_kind(entry)
@@ -116,18 +116,18 @@ impl Bus {
                 }
         };
         let last = *self.0.latest.borrow();
-        let Some(after) = wanted.after else {
-            let latest = ring.entries.iter().rev().filter(visible).take(wanted.limit);
+        let Some(after) = filter.after else {
+            let latest = ring.entries.iter().rev().filter(visible).take(filter.limit);
             let mut events: Vec<_> = latest.map(|entry| entry.event.clone()).collect();
             events.reverse();
-            return Found { events, complete_to: last };
+            return EventPage { events, complete_to: last };
         };
         let begin = ring.entries.partition_point(|entry| entry.event.number <= after);
-        let found = ring.entries.iter().skip(begin).filter(visible).take(wanted.limit);
+        let found = ring.entries.iter().skip(begin).filter(visible).take(filter.limit);
         let events: Vec<_> = found.map(|entry| entry.event.clone()).collect();
-        let cut = events.len() == wanted.limit;
+        let cut = events.len() == filter.limit;
         let complete_to = events.last().filter(|_| cut).map_or(last, |event| event.number);
-        Found { events, complete_to }
+        EventPage { events, complete_to }
     }
 
     /// Has these be told of each event from now on. Programs find the daemon at the socket.
@@ -137,7 +137,7 @@ impl Bus {
 
     /// How well each of those is served that are told of events.
     pub fn subscribers(&self) -> Vec<types::Subscriber> {
-        self.ring().subscribers.told()
+        self.ring().subscribers.report()
     }
 
     /// Something that changes with each event; it holds the number of the latest.
@@ -168,8 +168,8 @@ mod tests {
         Event::new(Kind::NextHopLost, text)
     }
 
-    fn texts(bus: &Bus, wanted: &Wanted, rights: &Rights) -> Vec<String> {
-        bus.find(wanted, rights).events.into_iter().map(|event| event.text).collect()
+    fn texts(bus: &Bus, filter: &EventFilter, rights: &Rights) -> Vec<String> {
+        bus.find(filter, rights).events.into_iter().map(|event| event.text).collect()
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         bus.publish(event("for acme").seen_by(&name("acme")));
         bus.publish(event("for both").seen_by(&name("acme")).seen_by(&name("vendor")));
         bus.publish(event("for nobody"));
-        let wanted = Wanted { limit: 10, ..Wanted::default() };
+        let filter = EventFilter { limit: 10, ..EventFilter::default() };
         let of = |names: &[&str]| Rights::Of(names.iter().map(|text| name(text)).collect());
         for (rights, expected) in [
             (Rights::All, vec!["for acme", "for both", "for nobody"]),
@@ -187,7 +187,7 @@ mod tests {
             (of(&["vendor", "other"]), vec!["for both"]),
             (of(&["other"]), vec![]),
         ] {
-            assert_eq!(texts(&bus, &wanted, &rights), expected, "{rights:?}");
+            assert_eq!(texts(&bus, &filter, &rights), expected, "{rights:?}");
         }
     }
 
@@ -198,8 +198,8 @@ mod tests {
         bus.publish_all(["1", "2", "3", "4"].map(event));
         bus.publish(Event::new(Kind::GatewayReady, "5"));
         let find = |after, kind: Option<&str>, limit| {
-            let wanted = Wanted { after, kind: kind.map(ToOwned::to_owned), limit };
-            let found = bus.find(&wanted, &Rights::All);
+            let filter = EventFilter { after, kind: kind.map(ToOwned::to_owned), limit };
+            let found = bus.find(&filter, &Rights::All);
             let texts: Vec<String> = found.events.into_iter().map(|event| event.text).collect();
             (texts.concat(), found.complete_to)
         };
@@ -219,15 +219,15 @@ mod tests {
         for start in (0..more).step_by(100) {
             bus.publish_all((start..start + 100).map(|number| event(&number.to_string())));
         }
-        let wanted = Wanted { after: Some(0), kind: None, limit: usize::MAX };
-        let before = bus.find(&wanted, &Rights::All);
+        let filter = EventFilter { after: Some(0), kind: None, limit: usize::MAX };
+        let before = bus.find(&filter, &Rights::All);
         assert_eq!(before.events.len(), CAPACITY);
         assert_eq!(before.events[0].text, (more - CAPACITY).to_string());
         drop(bus);
         let bus = Bus::open(directory.path());
-        assert_eq!(bus.find(&wanted, &Rights::All), before);
+        assert_eq!(bus.find(&filter, &Rights::All), before);
         bus.publish(event("later"));
-        let after = Wanted { after: Some(before.complete_to), ..wanted };
+        let after = EventFilter { after: Some(before.complete_to), ..filter };
         let later = bus.find(&after, &Rights::All);
         assert_eq!((later.events[0].text.as_str(), later.complete_to), ("later", more as u64 + 1));
     }

@@ -14,7 +14,7 @@ mod observation;
 mod stored;
 mod subscribers;
 
-pub use bus::{Bus, Found, Wanted};
+pub use bus::{Bus, EventFilter, EventPage};
 pub use connections::of_connections;
 pub use drains::{of_drained, of_drains};
 pub use event::Event;

@@ -19,13 +19,13 @@ use crate::{
 /// Interfaces and next hops at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    interfaces: BTreeMap<Name, Interface>,
-    hops: BTreeMap<(Name, IpAddr), Hop>,
+    interfaces: BTreeMap<Name, InterfaceState>,
+    hops: BTreeMap<(Name, IpAddr), NextHopState>,
 }
 
 /// The interface of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Interface {
+struct InterfaceState {
     principal: Name,
     name: String,
     up: bool,
@@ -34,7 +34,7 @@ struct Interface {
 
 /// Somebody to whom packets are handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Hop {
+struct NextHopState {
     principal: Name,
     mac: Option<Mac>,
 }
@@ -50,7 +50,7 @@ impl Observation {
         let mut seen = Self::default();
         for (name, network) in model.networks() {
             let link = facts.link(network.attachment.interface.as_str());
-            let interface = Interface {
+            let interface = InterfaceState {
                 principal: network.principal.clone(),
                 name: network.attachment.interface.to_string(),
                 up: link.is_some_and(|link| link.up),
@@ -62,7 +62,7 @@ impl Observation {
             let hops = hops.filter(|(_, hop)| next_hop(network, *hop) == Some(*hop));
             for (ifindex, address) in hops {
                 let mac = facts.neighbour(*ifindex, *address).map(|neighbour| neighbour.mac);
-                let hop = Hop { principal: network.principal.clone(), mac };
+                let hop = NextHopState { principal: network.principal.clone(), mac };
                 seen.hops.insert((name.clone(), *address), hop);
             }
         }
@@ -89,7 +89,7 @@ impl Observation {
     }
 }
 
-fn interface(network: &Name, before: &Interface, now: &Interface) -> Vec<Event> {
+fn interface(network: &Name, before: &InterfaceState, now: &InterfaceState) -> Vec<Event> {
     let name = &now.name;
     let mut events = Vec::new();
     let mut tell = |kind, words: &str| {
@@ -116,7 +116,11 @@ fn interface(network: &Name, before: &Interface, now: &Interface) -> Vec<Event> 
     events
 }
 
-fn hop((network, address): &(Name, IpAddr), before: Option<Mac>, now: &Hop) -> Option<Event> {
+fn hop(
+    (network, address): &(Name, IpAddr),
+    before: Option<Mac>,
+    now: &NextHopState,
+) -> Option<Event> {
     let (kind, text) = match (before, now.mac) {
         (before, Some(mac)) if before != Some(mac) => {
             let mac = mac.map(|byte| format!("{byte:02x}")).join(":");

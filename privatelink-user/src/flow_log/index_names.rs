@@ -23,13 +23,13 @@ pub struct EndpointNames {
 
 /// The names of all endpoints, and of the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct IndexNames {
     /// The gateway's.
     pub gateway: String,
     endpoints: BTreeMap<u32, EndpointNames>,
 }
 
-impl Names {
+impl IndexNames {
     /// Takes over the names of a configuration. Those of endpoints that are gone stay until
     /// another gets the index, since their flows are still to end.
     pub fn update(&mut self, model: &Model, ids: &Ids) {

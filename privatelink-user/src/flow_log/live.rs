@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use privatelink_common::flow::Flow;
 
 use super::{
-    index_names::Names,
+    index_names::IndexNames,
     marks::{Key, Mark, Marks},
-    record::{Clock, Record, Subject, Tally},
+    record::{Clock, FlowCounts, Record, ResolvedFlow},
 };
 use crate::datapath::flow_records::FlowRecords;
 
@@ -32,11 +32,11 @@ impl fmt::Debug for FlowSource {
 
 /// The moment at which flows that last get their records.
 #[derive(Clone, Debug)]
-pub struct Interval {
+pub struct IntervalTick {
     /// What indices stand for.
     pub parts: FlowRecords,
     /// Their names.
-    pub names: Arc<Names>,
+    pub names: Arc<IndexNames>,
     /// The time.
     pub clock: Clock,
 }
@@ -50,13 +50,13 @@ struct Both {
 impl Both {
     /// What was counted. A direction that was not seen counts as it did before: what is missing
     /// now is told later.
-    fn tally(&self, before: Tally) -> Tally {
+    fn counts(&self, before: FlowCounts) -> FlowCounts {
         let (packets_out, bytes_out) = match &self.reverse {
             Some(reverse) => (reverse.packets, reverse.bytes),
             None => (before.packets_out, before.bytes_out),
         };
         let (packets_in, bytes_in) = (self.forward.packets, self.forward.bytes);
-        Tally { packets_in, packets_out, bytes_in, bytes_out }
+        FlowCounts { packets_in, packets_out, bytes_in, bytes_out }
     }
 
     /// Tick of the last packet.
@@ -70,19 +70,19 @@ impl Both {
 /// Makes a record of each flow of which there is something new; the marks follow.
 pub(super) fn records(
     source: &FlowSource,
-    interval: &Interval,
+    interval: &IntervalTick,
     marks: &mut Marks,
     mut each: impl FnMut(&Record<'_>),
 ) {
     let all = both(source);
     for (key, flow) in &all {
         let before = marks.of(key);
-        let told = before.map(|mark| mark.tally).unwrap_or_default();
-        let counted = flow.tally(told);
+        let told = before.map(|mark| mark.counts).unwrap_or_default();
+        let counted = flow.counts(told);
         if counted == told {
             continue;
         }
-        let Interval { parts, names, clock } = interval;
+        let IntervalTick { parts, names, clock } = interval;
         let forward = &flow.forward;
         let (Some(endpoint), Some(source), Some(target)) = (
             parts.endpoints.get(&forward.endpoint()),
@@ -94,9 +94,10 @@ pub(super) fn records(
         };
         let flags_out = flow.reverse.map_or(0, |reverse| reverse.tcp_flags());
         let (last_seen, source) = (flow.last_seen(), *source);
-        let subject = Subject { flow: forward, flags_out, endpoint, source, target, last_seen };
-        each(&subject.record(names, clock, counted.since(told), before.map(Mark::since)));
-        marks.put(*key, Mark { tally: counted, at: clock.now.millis() });
+        let resolved =
+            ResolvedFlow { flow: forward, flags_out, endpoint, source, target, last_seen };
+        each(&resolved.record(names, clock, counted.since(told), before.map(Mark::since)));
+        marks.put(*key, Mark { counts: counted, at: clock.now.millis() });
     }
     marks.retain(|key| all.contains_key(key));
 }
@@ -167,7 +168,7 @@ mod tests {
             *table.lock().unwrap() = flows.concat();
             let clock = Clock { ticks: 1_000, now: Timestamp::from_millis(1_000_000) };
             let interval =
-                Interval { parts: FlowRecords::of(&tables), names: Arc::default(), clock };
+                IntervalTick { parts: FlowRecords::of(&tables), names: Arc::default(), clock };
             records(&source, &interval, &mut marks, |record| {
                 let sum = told.entry(record.opened).or_default();
                 *sum = (sum.0 + record.bytes_in, sum.1 + record.bytes_out);
@@ -182,6 +183,6 @@ mod tests {
         assert_eq!(sums, [(800, 1_600), (900, 1_800)]);
         // What the end has still to tell is the rest.
         let [forward, _] = slots(10, 8);
-        assert_eq!(marks.take(&Key::of(&forward)).unwrap().tally.bytes_in, 800);
+        assert_eq!(marks.take(&Key::of(&forward)).unwrap().counts.bytes_in, 800);
     }
 }

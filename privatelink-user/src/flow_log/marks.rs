@@ -16,7 +16,7 @@ use log::warn;
 use privatelink_common::flow::Flow;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::record::Tally;
+use super::record::FlowCounts;
 use crate::timestamp::Timestamp;
 
 /// Name of the file in the state directory.
@@ -63,7 +63,7 @@ impl Key {
 /// How much of a flow has been reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
-    pub tally: Tally,
+    pub counts: FlowCounts,
     /// When that was; a number of milliseconds.
     pub at: u64,
 }
@@ -78,7 +78,7 @@ impl Mark {
 /// An entry of the file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-struct Entry {
+struct MarkEntry {
     key: Key,
     packets_in: u32,
     packets_out: u32,
@@ -89,9 +89,9 @@ struct Entry {
     at: u64,
 }
 
-impl Entry {
+impl MarkEntry {
     fn new(key: Key, mark: Mark) -> Self {
-        let Tally { packets_in, packets_out, bytes_in, bytes_out } = mark.tally;
+        let FlowCounts { packets_in, packets_out, bytes_in, bytes_out } = mark.counts;
         let at = mark.at;
         let entry = Self { key, packets_in, packets_out, check: 0, bytes_in, bytes_out, at };
         Self { check: entry.sum(), ..entry }
@@ -103,7 +103,7 @@ impl Entry {
 
     fn mark(&self) -> Mark {
         let Self { packets_in, packets_out, bytes_in, bytes_out, at, .. } = *self;
-        Mark { tally: Tally { packets_in, packets_out, bytes_in, bytes_out }, at }
+        Mark { counts: FlowCounts { packets_in, packets_out, bytes_in, bytes_out }, at }
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) struct Marks {
     /// Entries in the file; `None` where it is to be written anew.
     entries: Option<usize>,
     /// What is not in the file yet.
-    unwritten: Vec<Entry>,
+    unwritten: Vec<MarkEntry>,
     /// Flows that were not there when somebody looked last.
     missing: BTreeSet<Key>,
 }
@@ -129,9 +129,9 @@ impl Marks {
         let bytes = fs::read(&path).unwrap_or_default();
         let mut marks = BTreeMap::new();
         for chunk in
-            bytes.strip_prefix(boot.as_slice()).unwrap_or_default().chunks(size_of::<Entry>())
+            bytes.strip_prefix(boot.as_slice()).unwrap_or_default().chunks(size_of::<MarkEntry>())
         {
-            let Ok(entry) = Entry::read_from_bytes(chunk) else { break };
+            let Ok(entry) = MarkEntry::read_from_bytes(chunk) else { break };
             if entry.check != entry.sum() {
                 break;
             }
@@ -152,13 +152,13 @@ impl Marks {
     /// Notes how much of a flow has been reported.
     pub fn put(&mut self, key: Key, mark: Mark) {
         self.marks.insert(key, mark);
-        self.unwritten.push(Entry::new(key, mark));
+        self.unwritten.push(MarkEntry::new(key, mark));
     }
 
     /// Forgets a flow that has ended; returns what had been reported of it.
     pub fn take(&mut self, key: &Key) -> Option<Mark> {
         let mark = self.marks.remove(key)?;
-        self.unwritten.push(Entry::new(*key, Mark { at: GONE, ..Mark::default() }));
+        self.unwritten.push(MarkEntry::new(*key, Mark { at: GONE, ..Mark::default() }));
         Some(mark)
     }
 
@@ -212,7 +212,7 @@ impl Marks {
         let mut file = io::BufWriter::new(file);
         file.write_all(&self.boot)?;
         for (key, mark) in &self.marks {
-            file.write_all(Entry::new(*key, *mark).as_bytes())?;
+            file.write_all(MarkEntry::new(*key, *mark).as_bytes())?;
         }
         file.into_inner()?;
         fs::rename(&temporary, &self.path)
@@ -228,7 +228,7 @@ mod tests {
     }
 
     fn mark(bytes: u64) -> Mark {
-        Mark { tally: Tally { bytes_in: bytes, ..Tally::default() }, at: bytes }
+        Mark { counts: FlowCounts { bytes_in: bytes, ..FlowCounts::default() }, at: bytes }
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
             marks.keep();
         }
         let length = fs::metadata(directory.path().join(FILE)).unwrap().len();
-        assert!(length < (SHORT as u64 + 2) * size_of::<Entry>() as u64, "{length}");
+        assert!(length < (SHORT as u64 + 2) * size_of::<MarkEntry>() as u64, "{length}");
         let mut found = Marks::open(directory.path());
         assert_eq!(found.of(&key(0)), Some(mark(9_999)));
         found.retain(|_| false);

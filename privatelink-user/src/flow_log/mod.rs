@@ -20,10 +20,10 @@ mod vpc;
 mod worker;
 mod writer;
 
-pub use index_names::{EndpointNames, Names};
-pub use live::{FlowSource, Interval};
+pub use index_names::{EndpointNames, IndexNames};
+pub use live::{FlowSource, IntervalTick};
 pub(crate) use record::of_live;
 pub use record::{Clock, Record, RecordKind};
 pub(crate) use sink::file;
-pub use totals::{Counts, Totals};
+pub use totals::{RecordCounts, Totals};
 pub use worker::{Batch, Log};

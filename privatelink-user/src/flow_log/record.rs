@@ -12,7 +12,7 @@ use privatelink_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::index_names::{EndpointNames, Names};
+use super::index_names::{EndpointNames, IndexNames};
 use crate::{datapath::flow_records::FlowRecords, timestamp::Timestamp};
 
 /// The datapath's time and that of the wall at one moment.
@@ -112,14 +112,14 @@ pub struct Record<'a> {
 
 /// The counts of a flow in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct FlowCounts {
     pub packets_in: u32,
     pub packets_out: u32,
     pub bytes_in: u64,
     pub bytes_out: u64,
 }
 
-impl Tally {
+impl FlowCounts {
     /// What was counted since; packets are counted modulo 2^32.
     pub fn since(self, before: Self) -> Self {
         Self {
@@ -132,7 +132,7 @@ impl Tally {
 }
 
 /// A flow as the kernel knows it.
-pub(super) struct Subject<'a> {
+pub(super) struct ResolvedFlow<'a> {
     /// The direction from the client.
     pub flow: &'a Flow,
     /// TCP's flags to the client.
@@ -144,13 +144,13 @@ pub(super) struct Subject<'a> {
     pub last_seen: u32,
 }
 
-impl Subject<'_> {
+impl ResolvedFlow<'_> {
     /// A record of this much of the flow, the counting of which began at `start`.
     pub fn record<'n>(
         &self,
-        names: &'n Names,
+        names: &'n IndexNames,
         clock: &Clock,
-        tally: Tally,
+        counts: FlowCounts,
         start: Option<Timestamp>,
     ) -> Record<'n> {
         let flow = self.flow;
@@ -170,10 +170,10 @@ impl Subject<'_> {
             target: Some(SocketAddr::new(self.target.address.to_ip(), target_port)),
             reason: Phase::of(flow.word).name().into(),
             protocol: protocol(flow.protocol().into()),
-            packets_in: tally.packets_in.into(),
-            bytes_in: tally.bytes_in,
-            packets_out: tally.packets_out.into(),
-            bytes_out: tally.bytes_out,
+            packets_in: counts.packets_in.into(),
+            bytes_in: counts.bytes_in,
+            packets_out: counts.packets_out.into(),
+            bytes_out: counts.bytes_out,
             tcp_flags_in: flow.tcp_flags(),
             tcp_flags_out: self.flags_out,
             opened,
@@ -188,10 +188,10 @@ impl Subject<'_> {
 pub(crate) fn of_live<'n>(
     flow: &Flow,
     parts: &FlowRecords,
-    names: &'n Names,
+    names: &'n IndexNames,
     clock: &Clock,
 ) -> Option<Record<'n>> {
-    let subject = Subject {
+    let resolved = ResolvedFlow {
         flow,
         flags_out: 0,
         endpoint: parts.endpoints.get(&flow.endpoint())?,
@@ -199,18 +199,18 @@ pub(crate) fn of_live<'n>(
         target: parts.targets.get(&flow.target())?,
         last_seen: flow.last_seen,
     };
-    Some(subject.record(names, clock, Tally::default(), None))
+    Some(resolved.record(names, clock, FlowCounts::default(), None))
 }
 
 /// The record of a flow that has ended, with what was counted of it.
 pub(super) fn ended<'n>(
     end: &End,
-    names: &'n Names,
+    names: &'n IndexNames,
     clock: &Clock,
-    tally: Tally,
+    counts: FlowCounts,
     start: Option<Timestamp>,
 ) -> Record<'n> {
-    let subject = Subject {
+    let resolved = ResolvedFlow {
         flow: &end.flow,
         flags_out: Flow { word: end.word_out, ..Flow::default() }.tcp_flags(),
         endpoint: &end.endpoint,
@@ -219,12 +219,16 @@ pub(super) fn ended<'n>(
         last_seen: end.last_seen,
     };
     let reason = EndCause::of(end.cause).map_or("unknown", EndCause::name);
-    let record = subject.record(names, clock, tally, start);
+    let record = resolved.record(names, clock, counts, start);
     Record { kind: RecordKind::End, reason: reason.into(), ..record }
 }
 
 /// The record of a flow that was refused.
-pub(super) fn refused<'n>(refused: &RefusedFlow, names: &'n Names, clock: &Clock) -> Record<'n> {
+pub(super) fn refused<'n>(
+    refused: &RefusedFlow,
+    names: &'n IndexNames,
+    clock: &Clock,
+) -> Record<'n> {
     let pair = Flow { consumer_ports: refused.ports, ..Flow::default() }.consumer_port_pair();
     let [client_port, listener_port] = pair;
     let when = clock.at(refused.tick);
@@ -245,7 +249,7 @@ pub(super) fn refused<'n>(refused: &RefusedFlow, names: &'n Names, clock: &Clock
 }
 
 /// A record with the names of an endpoint, and nothing else yet.
-fn named(names: &Names, index: u32) -> Record<'_> {
+fn named(names: &IndexNames, index: u32) -> Record<'_> {
     let nowhere = SocketAddr::new(IpAddr::from([0; 4]), 0);
     let unknown = Timestamp::from_millis(0);
     let name =

@@ -11,7 +11,7 @@ pub struct Totals {
 
 /// How many records there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct RecordCounts {
     /// Written.
     pub written: u64,
     /// Lost, since writing was too slow or failed, or since the kernel left them out.
@@ -20,19 +20,19 @@ pub struct Counts {
 
 impl Totals {
     /// How many there have been until now.
-    pub fn counts(&self) -> Counts {
-        Counts {
+    pub fn counts(&self) -> RecordCounts {
+        RecordCounts {
             written: self.written.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
         }
     }
 
-    /// Counts records that were written.
+    /// RecordCounts records that were written.
     pub(super) fn add_written(&self, records: u64) {
         self.written.fetch_add(records, Ordering::Relaxed);
     }
 
-    /// Counts records that were not.
+    /// RecordCounts records that were not.
     pub(crate) fn add_lost(&self, records: u64) {
         self.lost.fetch_add(records, Ordering::Relaxed);
     }

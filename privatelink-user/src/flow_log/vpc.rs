@@ -18,7 +18,7 @@ pub(super) fn heading(fields: &[LogField]) -> String {
 
 /// One direction of a record.
 #[derive(Clone, Copy)]
-struct Way<'a> {
+struct Direction<'a> {
     record: &'a Record<'a>,
     gateway: &'a str,
     version: u8,
@@ -32,7 +32,7 @@ pub(super) fn write(text: &mut String, record: &Record<'_>, gateway: &str, field
         let packets = if egress { record.packets_out } else { record.packets_in };
         if packets > 0 {
             line(text, fields, |field, text| {
-                Way { record, gateway, version, egress }.value(field, text);
+                Direction { record, gateway, version, egress }.value(field, text);
             });
         }
     }
@@ -72,7 +72,7 @@ fn put(text: &mut String, value: impl std::fmt::Display) {
     let _ = write!(text, "{value}");
 }
 
-impl Way<'_> {
+impl Direction<'_> {
     fn value(self, field: LogField, text: &mut String) {
         let record = self.record;
         let (from, to) = self.turned(record.client, record.address);

@@ -16,10 +16,10 @@ use log::warn;
 use privatelink_common::{End, RefusedFlow};
 
 use super::{
-    index_names::Names,
-    live::{self, FlowSource, Interval},
+    index_names::IndexNames,
+    live::{self, FlowSource, IntervalTick},
     marks::{Key, Mark, Marks},
-    record::{self, Clock, Tally},
+    record::{self, Clock, FlowCounts},
     totals::Totals,
     writer::{Shared, Writer},
 };
@@ -40,14 +40,14 @@ pub struct Batch {
     /// Refused flows and ends that the kernel did not tell of, since the batch before.
     pub left_out: u64,
     /// The names.
-    pub names: Arc<Names>,
+    pub names: Arc<IndexNames>,
     /// The time.
     pub clock: Clock,
 }
 
 enum Message {
     Batch(Batch),
-    Interval(Box<Interval>),
+    Interval(Box<IntervalTick>),
     Reopen,
 }
 
@@ -101,7 +101,7 @@ impl Log {
     }
 
     /// Has flows that last told of, unless that is still being done from the last time.
-    pub fn interval(&self, interval: Interval) {
+    pub fn interval(&self, interval: IntervalTick) {
         if !self.shared.telling.swap(true, Ordering::Relaxed) {
             self.send(Message::Interval(Box::new(interval)));
         }
@@ -166,16 +166,16 @@ impl Worker {
         let Batch { ends, refused, left_out, names, clock } = batch;
         self.writer.lose(*left_out);
         for end in ends {
-            let tally = Tally {
+            let counts = FlowCounts {
                 packets_in: end.flow.packets,
                 packets_out: end.packets_out,
                 bytes_in: end.flow.bytes,
                 bytes_out: end.bytes_out,
             };
             let told = self.marks.take(&Key::of(&end.flow));
-            let tally = tally.since(told.map(|mark| mark.tally).unwrap_or_default());
+            let counts = counts.since(told.map(|mark| mark.counts).unwrap_or_default());
             let start = told.map(Mark::since);
-            self.writer.add(&record::ended(end, names, clock, tally, start), names);
+            self.writer.add(&record::ended(end, names, clock, counts, start), names);
         }
         for one in refused.iter().filter(|_| self.refusals) {
             self.writer.add(&record::refused(one, names, clock), names);
@@ -184,7 +184,7 @@ impl Worker {
         self.marks.keep();
     }
 
-    fn tell_of_lasting(&mut self, interval: &Interval) {
+    fn tell_of_lasting(&mut self, interval: &IntervalTick) {
         let names = &interval.names;
         live::records(&self.flows, interval, &mut self.marks, |record| {
             self.writer.add(record, names);

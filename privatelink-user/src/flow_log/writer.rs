@@ -7,7 +7,7 @@ use std::sync::{
 
 use log::warn;
 
-use super::{index_names::Names, record::Record, sink::Sink, totals::Totals, vpc};
+use super::{index_names::IndexNames, record::Record, sink::Sink, totals::Totals, vpc};
 use crate::{
     model::{FlowLog, LogFormat},
     timestamp::Timestamp,
@@ -93,7 +93,7 @@ impl Writer {
     }
 
     /// Adds a record.
-    pub fn add(&mut self, record: &Record<'_>, names: &Names) {
+    pub fn add(&mut self, record: &Record<'_>, names: &IndexNames) {
         match &self.format {
             LogFormat::Json => {
                 // Nothing in a record refuses to be JSON.

@@ -43,7 +43,7 @@ const CENSUS_SHARE: u32 = 50;
 pub struct Source {
     reader: Arc<Reader>,
     records: Arc<Totals>,
-    names: dns::Latest,
+    names: dns::LatestStatus,
     inventory: watch::Sender<Option<Arc<Inventory>>>,
     census: watch::Sender<Arc<Census>>,
 }
@@ -61,7 +61,7 @@ pub enum Error {
 
 impl Source {
     /// Nothing is published yet.
-    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::Latest) -> Self {
+    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::LatestStatus) -> Self {
         let (inventory, census) = (watch::Sender::default(), watch::Sender::default());
         Self { reader, records, names, inventory, census }
     }
@@ -80,7 +80,7 @@ impl Source {
         let census = self.census.borrow().clone();
         let mut readings = Readings::take(&self.reader, &inventory)?;
         readings.records = self.records.counts();
-        readings.names = self.names.account();
+        readings.names = self.names.status();
         Ok(page(format, &inventory, &readings, &census))
     }
 

@@ -4,21 +4,21 @@ use super::{
     family as all,
     text::{Page, labels},
 };
-use crate::dns::account::{Account, CODES, Count, Tally};
+use crate::dns::status::{CODES, NetworkCounters, QueryCounters, ServerStatus};
 
 /// Adds what is known, if there are names to serve.
-pub(super) fn add(page: &mut Page, account: Option<&Account>) {
-    let Some(Account { up, conflicts, networks }) = account else { return };
+pub(super) fn add(page: &mut Page, status: Option<&ServerStatus>) {
+    let Some(ServerStatus { up, conflicts, networks }) = status else { return };
     page.family(&all::DNS_UP).add(&[], u8::from(*up));
     page.family(&all::DNS_CONFLICTS).add(&[], conflicts);
-    let networks: Vec<(String, &Tally)> =
-        networks.iter().map(|(name, tally)| (labels(&[("network", name)]), tally)).collect();
+    let networks: Vec<(String, &NetworkCounters)> =
+        networks.iter().map(|(name, counters)| (labels(&[("network", name)]), counters)).collect();
     let mut tables = page.family(&all::DNS_TABLES);
-    for (network, tally) in &networks {
-        tables.add(&[network], tally.tables);
+    for (network, counters) in &networks {
+        tables.add(&[network], counters.tables);
     }
-    let counts: Vec<(String, &Count)> =
-        networks.iter().flat_map(|(network, tally)| by_transport(network, tally)).collect();
+    let counts: Vec<(String, &QueryCounters)> =
+        networks.iter().flat_map(|(network, counters)| by_transport(network, counters)).collect();
     let mut queries = page.family(&all::DNS_QUERIES);
     for (labels, count) in &counts {
         queries.add(&[labels], count.queries);
@@ -39,13 +39,16 @@ pub(super) fn add(page: &mut Page, account: Option<&Account>) {
         ignored.add(&[labels], count.ignored);
     }
     let mut forwarded = page.family(&all::DNS_FORWARDED);
-    for (network, tally) in &networks {
-        forwarded.add(&[network, "result=\"answered\""], tally.forwarded);
-        forwarded.add(&[network, "result=\"failed\""], tally.failed);
+    for (network, counters) in &networks {
+        forwarded.add(&[network, "result=\"answered\""], counters.forwarded);
+        forwarded.add(&[network, "result=\"failed\""], counters.failed);
     }
 }
 
-fn by_transport<'a>(network: &str, tally: &'a Tally) -> [(String, &'a Count); 2] {
-    [("udp", &tally.udp), ("tcp", &tally.tcp)]
+fn by_transport<'a>(
+    network: &str,
+    counters: &'a NetworkCounters,
+) -> [(String, &'a QueryCounters); 2] {
+    [("udp", &counters.udp), ("tcp", &counters.tcp)]
         .map(|(name, count)| (format!("{network},transport=\"{name}\""), count))
 }

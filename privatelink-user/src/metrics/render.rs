@@ -14,7 +14,7 @@ use super::{
 use crate::{
     datapath::bpf::{self, Reader},
     dns,
-    flow_log::Counts,
+    flow_log::RecordCounts,
     timestamp::Timestamp,
 };
 
@@ -43,9 +43,9 @@ pub struct Readings {
     /// Flows in the flow table.
     pub flows: u64,
     /// Records of flows.
-    pub records: Counts,
+    pub records: RecordCounts,
     /// How the name server does.
-    pub names: Option<dns::Account>,
+    pub names: Option<dns::ServerStatus>,
 }
 
 impl Readings {
@@ -66,7 +66,7 @@ impl Readings {
             refusals_left_out: reader.refusals_left_out()?,
             errors_left_out: reader.errors_left_out()?,
             flows: reader.flow_count()?,
-            records: Counts::default(),
+            records: RecordCounts::default(),
             names: None,
         })
     }
@@ -213,16 +213,17 @@ fn endpoints(page: &mut Page, inventory: &Inventory, readings: &Readings) {
 mod tests {
     use super::*;
     use crate::{
-        dns::account::{Account, Count, Tally},
+        dns::status::{NetworkCounters, QueryCounters, ServerStatus},
         metrics::inventory::tests::inventory,
     };
 
-    fn account() -> Account {
+    fn status() -> ServerStatus {
         let answers = [0, 0, 0, 4, 0, 0, 0];
-        let udp = Count { queries: 9, answers, limited: 5, ..Count::default() };
-        let tcp = Count { ignored: 6, ..Count::default() };
-        let tally = Tally { tables: 3, udp, tcp, failed: 7, ..Tally::default() };
-        Account { up: true, conflicts: 2, networks: [("acme".to_owned(), tally)].into() }
+        let udp = QueryCounters { queries: 9, answers, limited: 5, ..QueryCounters::default() };
+        let tcp = QueryCounters { ignored: 6, ..QueryCounters::default() };
+        let tally =
+            NetworkCounters { tables: 3, udp, tcp, failed: 7, ..NetworkCounters::default() };
+        ServerStatus { up: true, conflicts: 2, networks: [("acme".to_owned(), tally)].into() }
     }
 
     #[test]
@@ -238,8 +239,8 @@ mod tests {
             drops: vec![(Reason::NoFlow, 3)],
             endpoint_drops: [(index, [(Reason::NotAllowed, 4)].into())].into(),
             flows: 5,
-            records: Counts { written: 8, lost: 2 },
-            names: Some(account()),
+            records: RecordCounts { written: 8, lost: 2 },
+            names: Some(status()),
             ..Readings::default()
         };
         let page = page(Format::Plain, &inventory, &readings, &Census::default());

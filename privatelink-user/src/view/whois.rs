@@ -13,7 +13,7 @@ use privatelink_common::flow::Flow;
 use crate::{
     access::Rights,
     datapath::flow_records::FlowRecords,
-    flow_log::{self, Clock, Names, Record},
+    flow_log::{self, Clock, IndexNames, Record},
     interface::types::Whois,
     timestamp::Timestamp,
 };
@@ -75,7 +75,7 @@ pub struct Search {
     /// What indices stand for.
     pub parts: FlowRecords,
     /// Their names.
-    pub names: Arc<Names>,
+    pub names: Arc<IndexNames>,
     /// The time.
     pub clock: Clock,
     /// The files of the flow log, the oldest first.

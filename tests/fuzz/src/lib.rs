@@ -16,7 +16,7 @@ use privatelink_tests::fixtures::{Gateway as _, Host, MAX_FLOWS};
 use privatelink_user::config;
 use privatelink_user::dns::server::answer::{Reply, Transport, UDP_MOST, answer, truncated};
 use privatelink_user::dns::server::table::Table;
-use privatelink_user::dns::{Data, Names, Record, Zone};
+use privatelink_user::dns::{Data, Record, ServedNames, Zone};
 
 use crate::script::{Event, INTERFACES, Trace, perform, traces};
 
@@ -94,7 +94,7 @@ fn judge_answer(query: &[u8], answer: &[u8], most: usize) -> Result<()> {
 }
 
 /// Names of every kind, and another server for all others.
-fn names() -> Names {
+fn names() -> ServedNames {
     let record = |name: &str, data| Record { name: name.to_owned(), data };
     let zone = |records: &[Record]| Zone { records: records.to_vec() };
     let target = "a.web.internal".to_owned();
@@ -114,7 +114,7 @@ fn names() -> Names {
         ("absent.test", zone(&[])),
         (reverse, zone(&[record(reverse, Data::Ptr(target))])),
     ];
-    Names {
+    ServedNames {
         interface: "eth1".into(),
         server: "ns.internal".into(),
         ttl: 60,

@@ -19,7 +19,7 @@ use super::{Question, Requests, ask, problem};
 use crate::{
     access::Peer,
     api::request::{Question as Asked, Request},
-    events::{Kind, Wanted},
+    events::{EventFilter, Kind},
     interface::{
         path,
         types::{Event, EventQuery, Problem},
@@ -34,7 +34,7 @@ const SILENCE: Duration = Duration::from_secs(15);
     (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Event>), (status = BAD_REQUEST, body = Problem),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-pub(super) async fn events(peer: Peer, State(requests): Requests, wanted: Wanted) -> Response {
+pub(super) async fn events(peer: Peer, State(requests): Requests, wanted: EventFilter) -> Response {
     match ask(&requests, &peer, |reply| Request::Events(wanted, reply)).await {
         Ok(found) => Json(found.events).into_response(),
         Err(refusal) => refusal.into_response(),
@@ -47,7 +47,7 @@ pub(super) async fn events(peer: Peer, State(requests): Requests, wanted: Wanted
     (status = BAD_REQUEST, body = Problem), (status = CONFLICT, body = Problem),
     (status = SERVICE_UNAVAILABLE, body = Problem),
 ))]
-pub(super) async fn follow(peer: Peer, State(requests): Requests, wanted: Wanted) -> Response {
+pub(super) async fn follow(peer: Peer, State(requests): Requests, wanted: EventFilter) -> Response {
     let latest = match ask(&requests, &peer, Request::Follow).await {
         Ok(latest) => latest,
         Err(refusal) => return refusal.into_response(),
@@ -61,7 +61,7 @@ pub(super) async fn follow(peer: Peer, State(requests): Requests, wanted: Wanted
 }
 
 /// What stands behind the question mark, if it is sound.
-impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+impl<S: Send + Sync> FromRequestParts<S> for EventFilter {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
@@ -70,7 +70,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     }
 }
 
-fn wanted(query: EventQuery) -> Result<Wanted, String> {
+fn wanted(query: EventQuery) -> Result<EventFilter, String> {
     let limit = query.limit.unwrap_or(EventQuery::DEFAULT_LIMIT);
     if !(1..=EventQuery::MAX_LIMIT).contains(&limit) {
         return Err(format!("`limit` must be from 1 to {}", EventQuery::MAX_LIMIT));
@@ -78,14 +78,14 @@ fn wanted(query: EventQuery) -> Result<Wanted, String> {
     if let Some(kind) = query.kind.as_ref().filter(|kind| !Kind::is_word(kind)) {
         return Err(format!("there are no events of the kind `{kind}`"));
     }
-    Ok(Wanted { after: query.after, kind: query.kind, limit: limit as usize })
+    Ok(EventFilter { after: query.after, kind: query.kind, limit: limit as usize })
 }
 
 /// Somebody who hears of events as they happen.
 struct Follower {
     peer: Peer,
     requests: mpsc::Sender<Asked>,
-    wanted: Wanted,
+    wanted: EventFilter,
     latest: watch::Receiver<u64>,
 }
 
@@ -94,7 +94,8 @@ impl Follower {
     /// lost its rights, which are looked at anew each time.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            let complete = |wanted: &Wanted, latest: u64| wanted.after.is_some_and(|a| a >= latest);
+            let complete =
+                |wanted: &EventFilter, latest: u64| wanted.after.is_some_and(|a| a >= latest);
             while complete(&self.wanted, *self.latest.borrow_and_update()) {
                 tokio::select! {
                     changed = self.latest.changed() => changed.ok()?,

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     dns::{
         channel::NOT_ASKED,
-        record::{Claim, Names},
+        record::{NameClaim, ServedNames},
     },
     events::{Event, Kind},
     interface::types::About,
@@ -19,7 +19,7 @@ const STALE: Duration = Duration::from_secs(10);
 
 /// What was told last.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct ServerChanges {
     /// Whether the server serves, if anything was said of it.
     up: Option<bool>,
     /// Since when it has been behind, and whether that was told.
@@ -28,7 +28,7 @@ pub struct News {
     conflicts: BTreeSet<String>,
 }
 
-impl News {
+impl ServerChanges {
     /// The server has been told what to serve.
     pub fn up(&mut self, networks: usize) -> Option<Event> {
         let text = format!("the name server serves {networks} networks");
@@ -45,8 +45,8 @@ impl News {
 
     /// There is nothing to serve.
     pub fn dismissed(&mut self) -> Option<Event> {
-        let news = Self { up: Some(false), ..Self::default() };
-        let before = std::mem::replace(self, news);
+        let changes = Self { up: Some(false), ..Self::default() };
+        let before = std::mem::replace(self, changes);
         let event = || Event::new(Kind::DnsServerDown, "the name server has nothing to serve");
         (before.up == Some(true)).then(event)
     }
@@ -76,8 +76,8 @@ impl News {
     /// Which private names are not served for want of a proof, of those that are wanted.
     pub fn prove(
         &mut self,
-        wanted: &BTreeMap<String, Names>,
-        unproven: &[(Claim, String)],
+        wanted: &BTreeMap<String, ServedNames>,
+        unproven: &[(NameClaim, String)],
     ) -> Vec<Event> {
         let mut events = Vec::new();
         let mut tell = |kind, name: &str, reason: &str, text| {
@@ -109,7 +109,7 @@ impl News {
 }
 
 /// Says that a claim's name is not served, why, and what its owner has to publish.
-pub fn unproven_in_words(claim: &Claim, reason: &str) -> String {
+pub fn unproven_in_words(claim: &NameClaim, reason: &str) -> String {
     let (name, resolver) = (&claim.name, claim.resolver);
     format!("{name} is not served: {reason}; {resolver} must have {claim}")
 }
@@ -125,24 +125,24 @@ mod tests {
 
     #[test]
     fn what_happens_to_the_server_is_told_once() {
-        let mut news = News::default();
-        assert_eq!(kinds(news.dismissed()), [], "it never was");
-        assert_eq!(kinds(news.up(2)), [Kind::DnsServerUp]);
-        assert_eq!(kinds(news.up(3)), []);
-        assert_eq!(kinds(news.down("killed")), [Kind::DnsServerDown]);
-        assert_eq!(kinds(news.down("still")), []);
-        assert_eq!(kinds(news.up(2)), [Kind::DnsServerUp]);
-        assert_eq!(kinds(news.dismissed()), [Kind::DnsServerDown]);
-        assert_eq!(kinds(News::default().down("cannot start")), [Kind::DnsServerDown]);
+        let mut changes = ServerChanges::default();
+        assert_eq!(kinds(changes.dismissed()), [], "it never was");
+        assert_eq!(kinds(changes.up(2)), [Kind::DnsServerUp]);
+        assert_eq!(kinds(changes.up(3)), []);
+        assert_eq!(kinds(changes.down("killed")), [Kind::DnsServerDown]);
+        assert_eq!(kinds(changes.down("still")), []);
+        assert_eq!(kinds(changes.up(2)), [Kind::DnsServerUp]);
+        assert_eq!(kinds(changes.dismissed()), [Kind::DnsServerDown]);
+        assert_eq!(kinds(ServerChanges::default().down("cannot start")), [Kind::DnsServerDown]);
     }
 
     #[test]
     fn a_server_that_stays_behind_is_told_of_once() {
-        let mut news = News::default();
+        let mut changes = ServerChanges::default();
         let begin = Instant::now();
         let mut look = |behind, seconds| {
             let now = begin + Duration::from_secs(seconds);
-            kinds(news.look(behind, &["port 53 is taken".to_owned()], now))
+            kinds(changes.look(behind, &["port 53 is taken".to_owned()], now))
         };
         for (behind, seconds, told) in [
             (true, 0, 0),
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn names_that_their_owners_keep_are_told_of() {
-        let mut news = News::default();
+        let mut changes = ServerChanges::default();
         let mut served = names(&[], true);
         served.providers = [("web.internal".to_owned(), "vendor".to_owned())].into();
         served.resolver = Some([192, 0, 2, 53].into());
@@ -169,7 +169,7 @@ mod tests {
         let mut prove = |wanted: &_, reasons: &[&str]| {
             let unproven: Vec<_> =
                 reasons.iter().map(|reason| (claim.clone(), (*reason).to_owned())).collect();
-            let events = news.prove(wanted, &unproven);
+            let events = changes.prove(wanted, &unproven);
             let vendor = BTreeSet::from(["vendor".parse().unwrap()]);
             events.into_iter().map(|one| (one.kind, one.audience == vendor)).collect::<Vec<_>>()
         };

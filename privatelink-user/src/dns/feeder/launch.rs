@@ -16,8 +16,8 @@ use log::info;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::dns::{
-    channel::{self, Greeting, MOST_SOCKETS, Order, Place, Receiver, Report},
-    record::Names,
+    channel::{self, FrameReader, Greeting, ListenAddress, MOST_SOCKETS, Order, ServerReport},
+    record::ServedNames,
 };
 
 /// How long a server may take to read what it is told, and to say something at first.
@@ -27,52 +27,52 @@ const BACKLOG: i32 = 4;
 
 /// A server, and what it knows.
 #[derive(Debug)]
-pub struct Connection {
-    receiver: Receiver,
+pub struct ServerConnection {
+    receiver: FrameReader,
     greeting: Greeting,
     /// What each network is served, as far as it was told over this connection.
-    pub told: BTreeMap<String, Names>,
+    pub told: BTreeMap<String, ServedNames>,
     /// The networks of which it knows something.
     pub networks: BTreeSet<String>,
     /// Where it serves.
-    pub places: BTreeSet<Place>,
-    /// How many sockets of datagrams it takes for each place.
+    pub listen_addresses: BTreeSet<ListenAddress>,
+    /// How many sockets of datagrams it takes for each listen address.
     pub workers: usize,
 }
 
 /// Where the server of the daemon with this control socket waits for it.
-pub fn door(control: &Path) -> PathBuf {
+pub fn socket_path(control: &Path) -> PathBuf {
     let mut path = control.as_os_str().to_owned();
     path.push(".dns");
     path.into()
 }
 
 /// The server that waits, or a new one.
-pub fn server(door: &Path, child: &mut Option<Child>) -> io::Result<Connection> {
-    if let Ok(found) = Connection::open(door) {
+pub fn server(socket: &Path, child: &mut Option<Child>) -> io::Result<ServerConnection> {
+    if let Ok(found) = ServerConnection::open(socket) {
         if found.greeting.version == env!("CARGO_PKG_VERSION") {
             return Ok(found);
         }
         info!("the name server is of release {}: it is exchanged", found.greeting.version);
         found.dismiss(PATIENCE);
         // A service manager that has the socket starts the new one.
-        if let Ok(found) = Connection::open(door) {
+        if let Ok(found) = ServerConnection::open(socket) {
             return Ok(found);
         }
     }
-    start(door, child)?;
-    Connection::open(door)
+    start(socket, child)?;
+    ServerConnection::open(socket)
 }
 
-fn start(door: &Path, child: &mut Option<Child>) -> io::Result<()> {
-    match fs::remove_file(door) {
+fn start(socket: &Path, child: &mut Option<Child>) -> io::Result<()> {
+    match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    listener.bind(&SockAddr::unix(door)?)?;
+    listener.bind(&SockAddr::unix(socket)?)?;
     // Nobody can connect before it listens.
-    fs::set_permissions(door, fs::Permissions::from_mode(0o600))?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
     listener.listen(BACKLOG)?;
     // Also after the file has been replaced by another release, this one is of this release.
     let started = Command::new("/proc/self/exe")
@@ -86,22 +86,22 @@ fn start(door: &Path, child: &mut Option<Child>) -> io::Result<()> {
     Ok(())
 }
 
-impl Connection {
+impl ServerConnection {
     /// Connects to the server that waits.
     ///
     /// # Errors
     /// When none does, or it says nothing.
-    pub fn open(door: &Path) -> io::Result<Self> {
-        let stream = UnixStream::connect(door)?;
+    pub fn open(socket: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let mut receiver = Receiver::new(stream);
+        let mut receiver = FrameReader::new(stream);
         let greeting: Greeting = receiver.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let (places, networks) = (&greeting.places, &greeting.networks);
+        let (listen_addresses, networks) = (&greeting.listen_addresses, &greeting.networks);
         Ok(Self {
             told: BTreeMap::new(),
             networks: networks.iter().cloned().collect(),
-            places: places.iter().cloned().collect(),
+            listen_addresses: listen_addresses.iter().cloned().collect(),
             workers: greeting.workers.clamp(1, MOST_SOCKETS - 1),
             receiver,
             greeting,
@@ -125,7 +125,7 @@ impl Connection {
     ///
     /// # Errors
     /// When it is gone, or says nothing.
-    pub fn report(&mut self) -> io::Result<Report> {
+    pub fn report(&mut self) -> io::Result<ServerReport> {
         self.tell(&Order::Report)?;
         Ok(self.receiver.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?)
     }

@@ -5,7 +5,7 @@
 
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 
-use super::table::{Found, Set, Table, kind};
+use super::table::{Lookup, Set, Table, kind};
 
 /// The most that is sent over UDP to those who say that they take more than 512 bytes: what passes
 /// every path without fragments.
@@ -57,7 +57,7 @@ pub fn answer(table: &Table, query: &[u8], transport: Transport, out: &mut Vec<u
         refuse(header, ResponseCode::FormErr, out);
         return Reply::Answer;
     };
-    let mut asked = Asked { header, question, edns: message.edns.as_ref(), transport, out };
+    let mut asked = ParsedQuery { header, question, edns: message.edns.as_ref(), transport, out };
     asked.reply(table, message.metadata.recursion_desired)
 }
 
@@ -71,7 +71,7 @@ pub fn truncated(query: &[u8], out: &mut Vec<u8>) -> bool {
         return false;
     }
     let edns = message.edns.as_ref();
-    Asked { header, question, edns, transport: Transport::Udp, out }.truncate();
+    ParsedQuery { header, question, edns, transport: Transport::Udp, out }.truncate();
     true
 }
 
@@ -90,7 +90,7 @@ fn refuse(header: &[u8; HEADER], code: ResponseCode, out: &mut Vec<u8>) {
 }
 
 /// A query that is whole, while it is answered.
-struct Asked<'a> {
+struct ParsedQuery<'a> {
     header: &'a [u8; HEADER],
     question: &'a Query,
     edns: Option<&'a Edns>,
@@ -108,7 +108,7 @@ struct Sections<'a> {
     truncated: bool,
 }
 
-impl Asked<'_> {
+impl ParsedQuery<'_> {
     fn reply(&mut self, table: &Table, recursion_desired: bool) -> Reply {
         let recursive = !table.forwarders.is_empty();
         let refused = Sections { recursive, ..Sections::default() };
@@ -123,18 +123,18 @@ impl Asked<'_> {
         let known = Sections { authoritative: true, recursive, ..Sections::default() };
         let name = self.name().to_ascii_lowercase();
         match table.find(&name) {
-            Found::Name(node) => {
+            Lookup::Exists(node) => {
                 let answers = node.set(kind);
                 let soa = if answers.is_none() { Some(table.soa(node)) } else { None };
                 self.compose(ResponseCode::NoError, &Sections { answers, soa, ..known })
             }
-            Found::Nothing(soa) => {
+            Lookup::Absent(soa) => {
                 self.compose(ResponseCode::NXDomain, &Sections { soa: Some(soa), ..known })
             }
-            Found::Elsewhere if recursive && recursion_desired => {
+            Lookup::Foreign if recursive && recursion_desired => {
                 Reply::Forward { most: self.most() }
             }
-            Found::Elsewhere => self.compose(ResponseCode::Refused, &refused),
+            Lookup::Foreign => self.compose(ResponseCode::Refused, &refused),
         }
     }
 

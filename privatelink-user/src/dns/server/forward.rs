@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     answer::Transport,
-    network::{Network, Served},
+    network::{Network, Snapshot},
     random::unpredictable,
 };
 use crate::dns::sockets::PORT;
@@ -29,10 +29,10 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// queries wait already.
 pub async fn forward(network: &Network, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
     let answer = ask_all(network, query, transport).await;
-    let mut tally = network.tally();
-    let count = if answer.is_some() { &mut tally.forwarded } else { &mut tally.failed };
+    let mut counters = network.counters();
+    let count = if answer.is_some() { &mut counters.forwarded } else { &mut counters.failed };
     *count += 1;
-    drop(tally);
+    drop(counters);
     answer
 }
 
@@ -49,7 +49,7 @@ async fn ask_all(network: &Network, query: &[u8], transport: Transport) -> Optio
 }
 
 async fn ask(
-    served: &Served,
+    served: &Snapshot,
     server: IpAddr,
     query: &[u8],
     transport: Transport,
@@ -71,7 +71,7 @@ async fn ask(
     Ok(answer)
 }
 
-async fn by_udp(served: &Served, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+async fn by_udp(served: &Snapshot, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     // A socket for each question: the kernel chooses another port each time.
     let socket = bound(served, server, Type::DGRAM)?;
     socket.connect(&server.into())?;
@@ -87,7 +87,7 @@ async fn by_udp(served: &Served, server: SocketAddr, query: &[u8]) -> io::Result
     }
 }
 
-async fn by_tcp(served: &Served, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+async fn by_tcp(served: &Snapshot, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let socket = TcpSocket::from_std_stream(bound(served, server, Type::STREAM)?.into());
     let mut stream: TcpStream = socket.connect(server).await?;
     let length = u16::try_from(query.len()).map_err(io::Error::other)?.to_be_bytes();
@@ -98,7 +98,7 @@ async fn by_tcp(served: &Served, server: SocketAddr, query: &[u8]) -> io::Result
 }
 
 /// A socket that reaches the network and nothing else.
-fn bound(served: &Served, server: SocketAddr, kind: Type) -> io::Result<Socket> {
+fn bound(served: &Snapshot, server: SocketAddr, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(server), kind.nonblocking(), None)?;
     socket.bind_device(Some(served.interface().as_bytes()))?;
     Ok(socket)

@@ -29,7 +29,7 @@ struct Bucket {
 
 /// What a client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum Allowance {
     /// Its answer.
     Answer,
     /// The word that it should come by TCP, which forged addresses cannot.
@@ -51,23 +51,23 @@ impl Limiter {
     }
 
     /// What an answer to this client at this time would be too much for.
-    pub fn share(&mut self, client: IpAddr, now: Instant) -> Share {
+    pub fn share(&mut self, client: IpAddr, now: Instant) -> Allowance {
         let now = u64::try_from(now.saturating_duration_since(self.start).as_millis());
         let now = now.unwrap_or(u64::MAX);
         let hash = self.keys.hash_one(prefix(client));
         let index = usize::try_from(hash).unwrap_or(0) % BUCKETS;
-        let Some(bucket) = self.buckets.get_mut(index) else { return Share::Nothing };
+        let Some(bucket) = self.buckets.get_mut(index) else { return Allowance::Nothing };
         let full = self.rate.saturating_mul(1_000);
         let gained = now.saturating_sub(bucket.filled).saturating_mul(self.rate);
         bucket.left = bucket.left.saturating_add(gained).min(full);
         bucket.filled = now;
         if let Some(left) = bucket.left.checked_sub(1_000) {
             bucket.left = left;
-            return Share::Answer;
+            return Allowance::Answer;
         }
         bucket.refused = bucket.refused.wrapping_add(1);
         // Half of what is too much is told, so that real clients find the other way.
-        if bucket.refused.is_multiple_of(2) { Share::Truncated } else { Share::Nothing }
+        if bucket.refused.is_multiple_of(2) { Allowance::Truncated } else { Allowance::Nothing }
     }
 }
 
@@ -91,9 +91,10 @@ mod tests {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let mut answers = |client: &str, count: usize, millis: u64| {
             let now = begin + Duration::from_millis(millis);
-            let shares: Vec<Share> = (0..count).map(|_| limiter.share(ip(client), now)).collect();
+            let shares: Vec<Allowance> =
+                (0..count).map(|_| limiter.share(ip(client), now)).collect();
             let count = |share| shares.iter().filter(|one| **one == share).count();
-            [count(Share::Answer), count(Share::Truncated), count(Share::Nothing)]
+            [count(Allowance::Answer), count(Allowance::Truncated), count(Allowance::Nothing)]
         };
         assert_eq!(answers("10.1.0.2", 140, 0), [100, 20, 20]);
         assert_eq!(answers("10.1.0.99", 2, 0), [0, 1, 1], "the same /24");

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{limit::Limiter, proof::Proofs, table::Table};
-use crate::dns::{account::Tally, record::Names};
+use crate::dns::{record::ServedNames, status::NetworkCounters};
 
 /// Conversations over TCP at a time.
 const CONNECTIONS: usize = 128;
@@ -18,9 +18,9 @@ const FORWARDED: usize = 256;
 /// What one network is served, and what it may take of the server.
 #[derive(Debug)]
 pub struct Network {
-    served: RwLock<Arc<Served>>,
+    served: RwLock<Arc<Snapshot>>,
     limiter: Mutex<Limiter>,
-    tally: Mutex<Tally>,
+    counters: Mutex<NetworkCounters>,
     /// Room for conversations.
     pub connections: Arc<Semaphore>,
     /// Room for queries that others answer.
@@ -29,15 +29,15 @@ pub struct Network {
 
 /// What is served at the moment.
 #[derive(Debug)]
-pub struct Served {
+pub struct Snapshot {
     /// The answers.
     pub table: Table,
     /// What was to be served, proven or not.
-    names: Names,
+    names: ServedNames,
 }
 
-impl Served {
-    fn new(names: Names, proofs: &Proofs) -> Self {
+impl Snapshot {
+    fn new(names: ServedNames, proofs: &Proofs) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // Serial numbers go round.
         let serial = u32::try_from(now.as_secs() & u64::from(u32::MAX)).unwrap_or(0);
@@ -55,41 +55,41 @@ impl Served {
     }
 
     /// All that was to be served.
-    pub fn names(&self) -> &Names {
+    pub fn names(&self) -> &ServedNames {
         &self.names
     }
 }
 
 impl Network {
     /// Serves these names.
-    pub fn new(names: Names, proofs: &Proofs) -> Self {
+    pub fn new(names: ServedNames, proofs: &Proofs) -> Self {
         Self {
             limiter: Mutex::new(Limiter::new(names.rate)),
-            tally: Mutex::new(Tally { tables: 1, ..Tally::default() }),
-            served: RwLock::new(Arc::new(Served::new(names, proofs))),
+            counters: Mutex::new(NetworkCounters { tables: 1, ..NetworkCounters::default() }),
+            served: RwLock::new(Arc::new(Snapshot::new(names, proofs))),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             forwarded: Semaphore::new(FORWARDED),
         }
     }
 
     /// Serves other names from now on.
-    pub fn replace(&self, names: Names, proofs: &Proofs) {
+    pub fn replace(&self, names: ServedNames, proofs: &Proofs) {
         if self.served().names.rate != names.rate {
             *self.limiter() = Limiter::new(names.rate);
         }
-        let next = Arc::new(Served::new(names, proofs));
+        let next = Arc::new(Snapshot::new(names, proofs));
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = next;
-        self.tally().tables += 1;
+        self.counters().tables += 1;
     }
 
     /// What is served at the moment.
-    pub fn served(&self) -> Arc<Served> {
+    pub fn served(&self) -> Arc<Snapshot> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What was counted. Whoever holds the limiter as well took that first.
-    pub fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn counters(&self) -> MutexGuard<'_, NetworkCounters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who gets how much.

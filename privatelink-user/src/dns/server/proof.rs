@@ -20,7 +20,7 @@ use hickory_proto::{
 use log::info;
 
 use super::{answer::UDP_MOST, random::unpredictable};
-use crate::dns::{channel::NOT_ASKED, record::Claim, sockets::PORT};
+use crate::dns::{channel::NOT_ASKED, record::NameClaim, sockets::PORT};
 
 /// How long a resolver has for its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ const MOST: usize = 10_000;
 /// What is known of every claim.
 #[derive(Debug, Default)]
 pub struct Proofs {
-    claims: Mutex<BTreeMap<Claim, Verdict>>,
+    claims: Mutex<BTreeMap<NameClaim, Verdict>>,
     changed: Condvar,
 }
 
@@ -65,7 +65,7 @@ impl Proofs {
     }
 
     /// Has these asked about, and no others.
-    pub fn want(&self, claims: impl Iterator<Item = Claim>) {
+    pub fn want(&self, claims: impl Iterator<Item = NameClaim>) {
         let mut known = self.lock();
         let new = || Verdict { proven: false, reason: NOT_ASKED.into(), due: Instant::now() };
         let wanted = claims.take(MOST).map(|claim| {
@@ -78,18 +78,18 @@ impl Proofs {
     }
 
     /// Whether its owner agrees to a claim.
-    pub fn is_proven(&self, claim: &Claim) -> bool {
+    pub fn is_proven(&self, claim: &NameClaim) -> bool {
         self.lock().get(claim).is_some_and(|verdict| verdict.proven)
     }
 
     /// The claims that are not proven, and why.
-    pub fn unproven(&self) -> Vec<(Claim, String)> {
+    pub fn unproven(&self) -> Vec<(NameClaim, String)> {
         let known = self.lock();
         let unproven = known.iter().filter(|(_, verdict)| !verdict.proven);
         unproven.map(|(claim, verdict)| (claim.clone(), verdict.reason.clone())).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Claim, Verdict>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NameClaim, Verdict>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,7 +117,7 @@ impl Proofs {
     }
 
     /// Waits until a claim is to be asked about.
-    fn next(&self) -> Claim {
+    fn next(&self) -> NameClaim {
         let mut known = self.lock();
         loop {
             let now = Instant::now();
@@ -133,8 +133,8 @@ impl Proofs {
     }
 }
 
-fn ask(claim: &Claim) -> io::Result<Said> {
-    let name = Name::from_ascii(format!("{}.", claim.place())).map_err(io::Error::other)?;
+fn ask(claim: &NameClaim) -> io::Result<Said> {
+    let name = Name::from_ascii(format!("{}.", claim.record_name())).map_err(io::Error::other)?;
     let mut query = Message::query();
     query.metadata.id = u16::from_ne_bytes(unpredictable());
     query.metadata.recursion_desired = true;

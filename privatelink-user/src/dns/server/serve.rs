@@ -30,8 +30,8 @@ use super::{
     worker::{Job, Worker},
 };
 use crate::dns::{
-    channel::{self, Greeting, Order, Place, Receiver, Report},
-    record::Names,
+    channel::{self, FrameReader, Greeting, ListenAddress, Order, ServerReport},
+    record::ServedNames,
 };
 
 /// The most workers: with more, the kernel's work for the datagrams is what limits.
@@ -50,7 +50,7 @@ pub fn serve() -> Result<()> {
     )?;
     ensure!(address.is_unix(), "standard input is no unix socket");
     let listener = UnixListener::from(stdin);
-    let door = address.as_pathname().map(Door::at).transpose()?;
+    let socket = address.as_pathname().map(SocketFile::at).transpose()?;
     // A terminal's signals are for the daemon. Of a session of its own it is already under systemd.
     let _ = nix::unistd::setsid();
     sandbox::confine()?;
@@ -63,18 +63,18 @@ pub fn serve() -> Result<()> {
         move || serve_again(&networks, &proofs)
     })?;
     sandbox::seal()?;
-    let mut server = Server { workers, networks, proofs, places: BTreeSet::new() };
+    let mut server = NameServer { workers, networks, proofs, listen_addresses: BTreeSet::new() };
     // Waiting for a connection ends after this time.
     SockRef::from(&listener).set_read_timeout(Some(LOOK)).context("cannot set a timeout")?;
     loop {
         match listener.accept() {
-            Ok((stream, _)) => match server.follow(Receiver::new(stream)) {
+            Ok((stream, _)) => match server.follow(FrameReader::new(stream)) {
                 Ok(true) => return Ok(()),
                 Ok(false) => info!("the daemon has gone; names are served as before"),
                 Err(error) => warn!("the daemon is not understood: {error}"),
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if door.as_ref().is_some_and(Door::is_gone) {
+                if socket.as_ref().is_some_and(SocketFile::is_gone) {
                     info!("the socket has been removed, so that no daemon can come back: ending");
                     return Ok(());
                 }
@@ -101,9 +101,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The file by which daemons find the server, held since its directory may be closed to it.
 #[derive(Debug)]
-struct Door(File);
+struct SocketFile(File);
 
-impl Door {
+impl SocketFile {
     fn at(path: &std::path::Path) -> Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).custom_flags(libc::O_PATH).open(path);
@@ -117,31 +117,31 @@ impl Door {
 
 /// What is served, and by whom.
 #[derive(Debug)]
-struct Server {
+struct NameServer {
     workers: Vec<Worker>,
     networks: Arc<Mutex<BTreeMap<String, Arc<Network>>>>,
     proofs: Arc<Proofs>,
-    places: BTreeSet<Place>,
+    listen_addresses: BTreeSet<ListenAddress>,
 }
 
-impl Server {
+impl NameServer {
     /// Does what a daemon says until it goes; `true` if it said that this is to end.
-    fn follow(&mut self, mut daemon: Receiver) -> io::Result<bool> {
+    fn follow(&mut self, mut daemon: FrameReader) -> io::Result<bool> {
         let greeting = Greeting {
             version: env!("CARGO_PKG_VERSION").into(),
             workers: self.workers.len(),
-            places: self.places.iter().cloned().collect(),
+            listen_addresses: self.listen_addresses.iter().cloned().collect(),
             networks: lock(&self.networks).keys().cloned().collect(),
         };
         channel::send(daemon.stream(), &greeting, &[])?;
         while let Some(order) = daemon.receive()? {
             match order {
                 Order::Serve { network, names } => self.serve(network, names),
-                Order::Listen { place, sockets } => {
+                Order::Listen { at, sockets } => {
                     let sockets = daemon.sockets(sockets);
-                    self.listen(place, sockets);
+                    self.listen(at, sockets);
                 }
-                Order::Close { place } => self.close(&place),
+                Order::Close { at } => self.close(&at),
                 Order::Forget { network } => {
                     lock(&self.networks).remove(&network);
                     self.want_proofs();
@@ -156,7 +156,7 @@ impl Server {
         Ok(false)
     }
 
-    fn serve(&self, network: String, names: Names) {
+    fn serve(&self, network: String, names: ServedNames) {
         let mut networks = lock(&self.networks);
         match networks.get(&network) {
             Some(known) => known.replace(names, &self.proofs),
@@ -169,11 +169,11 @@ impl Server {
         self.want_proofs();
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> ServerReport {
         let networks = lock(&self.networks);
         let counted =
-            networks.iter().map(|(name, network)| (name.clone(), network.tally().clone()));
-        Report { unproven: self.proofs.unproven(), networks: counted.collect() }
+            networks.iter().map(|(name, network)| (name.clone(), network.counters().clone()));
+        ServerReport { unproven: self.proofs.unproven(), networks: counted.collect() }
     }
 
     fn want_proofs(&self) {
@@ -182,24 +182,24 @@ impl Server {
         self.proofs.want(served.iter().flat_map(|served| served.names().claims()));
     }
 
-    fn listen(&mut self, place: Place, mut sockets: Vec<OwnedFd>) {
-        self.close(&place);
-        let network = lock(&self.networks).get(&place.network).cloned();
+    fn listen(&mut self, at: ListenAddress, mut sockets: Vec<OwnedFd>) {
+        self.close(&at);
+        let network = lock(&self.networks).get(&at.network).cloned();
         let (Some(network), Some(listener)) = (network, sockets.pop()) else { return };
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            worker.tell(Job::Udp(place.clone(), Arc::clone(&network), socket));
+            worker.tell(Job::Udp(at.clone(), Arc::clone(&network), socket));
         }
-        // Conversations of one place are of one worker, those of all places of all of them.
-        let number = self.places.len().checked_rem(self.workers.len()).unwrap_or(0);
+        // One worker accepts the connections of an address; addresses are spread over the workers.
+        let number = self.listen_addresses.len().checked_rem(self.workers.len()).unwrap_or(0);
         if let Some(worker) = self.workers.get(number) {
-            worker.tell(Job::Tcp(place.clone(), Arc::clone(&network), listener));
+            worker.tell(Job::Tcp(at.clone(), Arc::clone(&network), listener));
         }
-        self.places.insert(place);
+        self.listen_addresses.insert(at);
     }
 
-    fn close(&mut self, place: &Place) {
-        if self.places.remove(place) {
-            self.workers.iter().for_each(|worker| worker.tell(Job::Close(place.clone())));
+    fn close(&mut self, at: &ListenAddress) {
+        if self.listen_addresses.remove(at) {
+            self.workers.iter().for_each(|worker| worker.tell(Job::Close(at.clone())));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use crate::dns::record::{Data, Names};
+use crate::dns::record::{Data, ServedNames};
 
 /// Types of records, as numbers.
 pub mod kind {
@@ -67,18 +67,18 @@ pub struct Set {
 
 /// What there is about a name.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum Lookup<'a> {
     /// It exists.
-    Name(&'a Node),
+    Exists(&'a Node),
     /// It does not, and the gateway knows; this is the zone's SOA.
-    Nothing(&'a [u8]),
+    Absent(&'a [u8]),
     /// It is in no zone of the gateway.
-    Elsewhere,
+    Foreign,
 }
 
 impl Table {
     /// Makes all answers; `serial` tells one version of the zones from another.
-    pub fn new(names: &Names, serial: u32) -> Self {
+    pub fn new(names: &ServedNames, serial: u32) -> Self {
         let mut table = Self { forwarders: names.forwarders.clone(), ..Self::default() };
         for (number, (apex, zone)) in names.zones.iter().enumerate() {
             let soa = soa(names, serial);
@@ -115,9 +115,9 @@ impl Table {
     }
 
     /// Looks up a name as it stands in messages, in lower case.
-    pub fn find(&self, name: &[u8]) -> Found<'_> {
+    pub fn find(&self, name: &[u8]) -> Lookup<'_> {
         if let Some(node) = self.nodes.get(name) {
-            return if node.exists { Found::Name(node) } else { Found::Nothing(self.soa(node)) };
+            return if node.exists { Lookup::Exists(node) } else { Lookup::Absent(self.soa(node)) };
         }
         let count = labels(name).count() + 1;
         let ancestors = labels(name).filter_map(|at| name.get(at..));
@@ -126,11 +126,11 @@ impl Table {
             let Some(closest) = self.nodes.get(ancestor) else { continue };
             let wildcard = [b"\x01*", ancestor].concat();
             return match self.nodes.get(wildcard.as_slice()) {
-                Some(node) => Found::Name(node),
-                None => Found::Nothing(self.soa(closest)),
+                Some(node) => Lookup::Exists(node),
+                None => Lookup::Absent(self.soa(closest)),
             };
         }
-        Found::Elsewhere
+        Lookup::Foreign
     }
 
     /// The SOA record that goes with what is not there, whole.
@@ -163,7 +163,7 @@ impl Node {
     }
 }
 
-fn has_zones_below(names: &Names, apex: &str) -> bool {
+fn has_zones_below(names: &ServedNames, apex: &str) -> bool {
     let below = |zone: &String| zone.strip_suffix(apex).is_some_and(|rest| rest.ends_with('.'));
     names.zones.keys().any(below)
 }
@@ -211,7 +211,7 @@ fn encoded(data: &Data) -> (u16, Vec<u8>) {
     }
 }
 
-fn soa(names: &Names, serial: u32) -> Vec<u8> {
+fn soa(names: &ServedNames, serial: u32) -> Vec<u8> {
     let domain = names.server.split_once('.').map_or("", |(_, domain)| domain);
     let mut data = wire(&names.server);
     data.extend(wire(&format!("hostmaster.{domain}")));

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, TcpListener as Blocking},
+    net::IpAddr,
     os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     answer::{Reply, Transport, answer, failed},
     forward,
-    limit::Share,
+    limit::Allowance,
     network::Network,
 };
 
@@ -33,7 +33,7 @@ const QUERY: usize = 4_096;
 
 /// Answers whoever connects.
 pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
-    let listener = TcpListener::from_std(Blocking::from(socket))?;
+    let listener = TcpListener::from_std(std::net::TcpListener::from(socket))?;
     // They end with this one.
     let mut conversations = JoinSet::new();
     loop {
@@ -60,15 +60,15 @@ async fn converse(mut stream: TcpStream, client: IpAddr, network: &Network) -> i
     loop {
         let Ok(query) = timeout(IDLE, read(&mut stream)).await else { return Ok(()) };
         let query = query?;
-        network.tally().tcp.queries += 1;
-        if network.limiter().share(client, Instant::now()) != Share::Answer {
-            network.tally().tcp.limited += 1;
+        network.counters().tcp.queries += 1;
+        if network.limiter().share(client, Instant::now()) != Allowance::Answer {
+            network.counters().tcp.limited += 1;
             return Ok(());
         }
         let served = network.served();
         match answer(&served.table, &query, Transport::Tcp, &mut out) {
             Reply::Silence => {
-                network.tally().tcp.ignored += 1;
+                network.counters().tcp.ignored += 1;
                 return Ok(());
             }
             Reply::Answer => {}
@@ -79,7 +79,7 @@ async fn converse(mut stream: TcpStream, client: IpAddr, network: &Network) -> i
                 }
             }
         }
-        network.tally().tcp.answered(&out);
+        network.counters().tcp.answered(&out);
         let length = u16::try_from(out.len()).map_err(io::Error::other)?.to_be_bytes();
         let written = timeout(IDLE, stream.write_all(&[&length[..], &out].concat())).await;
         written.map_err(io::Error::from)??;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as Blocking},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::{AsRawFd as _, OwnedFd},
     rc::Rc,
     sync::Arc,
@@ -15,7 +15,7 @@ use tokio::{io::Interest, net::UdpSocket, task::yield_now, time::sleep};
 use super::{
     answer::{Reply, Transport, answer, failed, truncated},
     forward,
-    limit::Share,
+    limit::Allowance,
     network::Network,
 };
 
@@ -28,8 +28,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Answers what comes to a socket, for as long as it works.
 pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
-    let socket = Rc::new(UdpSocket::from_std(Blocking::from(socket))?);
-    let mut batch = Batch::new();
+    let socket = Rc::new(UdpSocket::from_std(std::net::UdpSocket::from(socket))?);
+    let mut batch = QueryBatch::new();
     loop {
         let received = socket.async_io(Interest::READABLE, || batch.receive(&socket)).await;
         if received.is_err() {
@@ -67,12 +67,12 @@ async fn pass_on(
         Some(_) => drop(truncated(&query, &mut out)),
         None => failed(&query, &mut out),
     }
-    network.tally().udp.answered(&out);
+    network.counters().udp.answered(&out);
     send(&socket, &[(client, out)]);
 }
 
 /// Queries that came together, and the answers to them.
-struct Batch {
+struct QueryBatch {
     buffers: Vec<[u8; LONGEST]>,
     headers: MultiHeaders<SockaddrStorage>,
     /// Who sent how much.
@@ -82,7 +82,7 @@ struct Batch {
     spare: Vec<Vec<u8>>,
 }
 
-impl Batch {
+impl QueryBatch {
     fn new() -> Self {
         Self {
             buffers: vec![[0; LONGEST]; BATCH],
@@ -113,7 +113,7 @@ impl Batch {
         let served = network.served();
         let now = Instant::now();
         let mut limiter = network.limiter();
-        let count = &mut network.tally().udp;
+        let count = &mut network.counters().udp;
         for ((client, length), buffer) in self.received.iter().zip(&self.buffers) {
             let (Some(address), Some(query)) = (ip(client), buffer.get(..*length)) else {
                 continue;
@@ -121,19 +121,19 @@ impl Batch {
             count.queries += 1;
             let mut out = self.spare.pop().unwrap_or_default();
             let said = match limiter.share(address, now) {
-                Share::Nothing => {
+                Allowance::Nothing => {
                     count.limited += 1;
                     false
                 }
-                Share::Truncated if truncated(query, &mut out) => {
+                Allowance::Truncated if truncated(query, &mut out) => {
                     count.truncated += 1;
                     true
                 }
-                Share::Truncated => {
+                Allowance::Truncated => {
                     count.ignored += 1;
                     false
                 }
-                Share::Answer => match answer(&served.table, query, Transport::Udp, &mut out) {
+                Allowance::Answer => match answer(&served.table, query, Transport::Udp, &mut out) {
                     Reply::Silence => {
                         count.ignored += 1;
                         false

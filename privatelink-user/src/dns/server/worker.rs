@@ -1,5 +1,5 @@
-//! Threads that answer: each has a socket of its own at every place, and the kernel shares out
-//! what comes.
+//! Threads that answer queries: each has a socket of its own at every listen address, and the
+//! kernel spreads datagrams over them.
 
 use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc, thread};
 
@@ -12,17 +12,17 @@ use tokio::{
 };
 
 use super::{network::Network, tcp, udp};
-use crate::dns::channel::Place;
+use crate::dns::channel::ListenAddress;
 
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Job {
     /// Answer datagrams.
-    Udp(Place, Arc<Network>, OwnedFd),
+    Udp(ListenAddress, Arc<Network>, OwnedFd),
     /// Answer over connections.
-    Tcp(Place, Arc<Network>, OwnedFd),
+    Tcp(ListenAddress, Arc<Network>, OwnedFd),
     /// Stop that.
-    Close(Place),
+    Close(ListenAddress),
 }
 
 /// A thread that answers.
@@ -50,29 +50,29 @@ impl Worker {
 }
 
 async fn work(mut jobs: UnboundedReceiver<Job>) {
-    let mut running: BTreeMap<Place, Vec<AbortHandle>> = BTreeMap::new();
+    let mut running: BTreeMap<ListenAddress, Vec<AbortHandle>> = BTreeMap::new();
     while let Some(job) = jobs.recv().await {
-        let (place, handle) = match job {
-            Job::Udp(place, network, socket) => {
+        let (at, handle) = match job {
+            Job::Udp(at, network, socket) => {
                 let served = udp::serve(socket, network);
-                (place.clone(), spawn_local(said(place, served)).abort_handle())
+                (at.clone(), spawn_local(said(at, served)).abort_handle())
             }
-            Job::Tcp(place, network, socket) => {
+            Job::Tcp(at, network, socket) => {
                 let served = tcp::serve(socket, network);
-                (place.clone(), spawn_local(said(place, served)).abort_handle())
+                (at.clone(), spawn_local(said(at, served)).abort_handle())
             }
-            Job::Close(place) => {
-                running.remove(&place).unwrap_or_default().iter().for_each(AbortHandle::abort);
+            Job::Close(at) => {
+                running.remove(&at).unwrap_or_default().iter().for_each(AbortHandle::abort);
                 continue;
             }
         };
-        running.entry(place).or_default().push(handle);
+        running.entry(at).or_default().push(handle);
     }
 }
 
 /// Tells the log of a socket that cannot be served.
-async fn said(place: Place, served: impl Future<Output = io::Result<()>>) {
+async fn said(at: ListenAddress, served: impl Future<Output = io::Result<()>>) {
     if let Err(error) = served.await {
-        warn!("names of network {} at {}: {error}", place.network, place.address);
+        warn!("names of network {} at {}: {error}", at.network, at.address);
     }
 }

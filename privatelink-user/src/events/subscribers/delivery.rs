@@ -1,7 +1,7 @@
-//! Programs and hosts that are told of each event.
+//! Delivers each event to programs and hosts.
 //!
-//! Each has a thread and a queue of its own, and is told of one event after the other. Nobody
-//! waits for it: what finds no room in the queue is dropped, and counted.
+//! Each subscriber has a thread and a queue of its own and gets one event at a time. The publisher
+//! never waits: an event that does not fit into the queue is dropped and counted.
 
 use std::{
     path::Path,
@@ -18,37 +18,37 @@ use log::warn;
 use super::{hook::Hook, webhook::Webhook};
 use crate::{interface::types, model::Subscriptions};
 
-/// Events that may wait for one subscriber.
+/// Maximum number of events that wait for one subscriber.
 const QUEUE: usize = 1_024;
 
-/// All of them.
+/// The configured subscribers.
 #[derive(Debug, Default)]
 pub(in crate::events) struct Subscribers {
     settings: Subscriptions,
-    all: Vec<Subscriber>,
+    all: Vec<Delivery>,
 }
 
 #[derive(Debug)]
-struct Subscriber {
+struct Delivery {
     name: String,
     queue: SyncSender<Arc<types::Event>>,
-    counts: Arc<Counts>,
+    counts: Arc<DeliveryCounts>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct DeliveryCounts {
     delivered: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
 }
 
 impl Subscribers {
-    /// Has those be told that are wanted, and nobody else.
+    /// Delivers to the configured subscribers from now on, and to no others.
     pub fn follow(&mut self, wanted: &Subscriptions, socket: &Path) {
         if self.settings == *wanted {
             return;
         }
-        // What waits for those of before is still delivered.
+        // Threads of the previous subscribers still deliver what is queued.
         self.all.clear();
         for program in &wanted.hooks {
             let hook = Hook::new(program, wanted.hook_user.as_deref(), socket);
@@ -57,7 +57,7 @@ impl Subscribers {
         if let Some(url) = &wanted.webhook {
             match Webhook::new(url, wanted.webhook_ca_file.as_deref()) {
                 Ok(webhook) => self.add(url.to_string(), move |event| webhook.post(event)),
-                Err(error) => warn!("events are not posted to {url}: {error}"),
+                Err(error) => warn!("cannot post events to {url}: {error}"),
             }
         }
         self.settings = wanted.clone();
@@ -69,19 +69,19 @@ impl Subscribers {
         deliver: impl Fn(&types::Event) -> Result<(), String> + Send + 'static,
     ) {
         let (queue, events) = sync_channel(QUEUE);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(DeliveryCounts::default());
         let (counted, called) = (Arc::clone(&counts), name.clone());
         let started = thread::Builder::new()
             .name("subscriber".into())
             .spawn(move || attend(&called, &events, &counted, deliver));
         match started {
-            Ok(_) => self.all.push(Subscriber { name, queue, counts }),
-            Err(error) => warn!("{name} is not told of events: {error}"),
+            Ok(_) => self.all.push(Delivery { name, queue, counts }),
+            Err(error) => warn!("{name} gets no events: cannot start a thread: {error}"),
         }
     }
 
-    /// Tells all of an event, once they come to it.
-    pub fn tell(&self, event: &types::Event) {
+    /// Queues an event for every subscriber.
+    pub fn notify(&self, event: &types::Event) {
         if self.all.is_empty() {
             return;
         }
@@ -93,30 +93,30 @@ impl Subscribers {
         }
     }
 
-    /// How well each of them is served.
-    pub fn told(&self) -> Vec<types::Subscriber> {
-        let told = |one: &Subscriber| types::Subscriber {
+    /// The delivery counts of each subscriber.
+    pub fn report(&self) -> Vec<types::Subscriber> {
+        let counts = |one: &Delivery| types::Subscriber {
             name: one.name.clone(),
             delivered: one.counts.delivered.load(Ordering::Relaxed),
             failed: one.counts.failed.load(Ordering::Relaxed),
             dropped: one.counts.dropped.load(Ordering::Relaxed),
         };
-        self.all.iter().map(told).collect()
+        self.all.iter().map(counts).collect()
     }
 }
 
-/// Delivers one event after the other.
+/// Delivers events one at a time until the queue is closed.
 fn attend(
     name: &str,
     events: &Receiver<Arc<types::Event>>,
-    counts: &Counts,
+    counts: &DeliveryCounts,
     deliver: impl Fn(&types::Event) -> Result<(), String>,
 ) {
     for event in events {
         match deliver(&event) {
             Ok(()) => counts.delivered.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
-                warn!("{name} was not told of event {}: {error}", event.number);
+                warn!("{name} did not get event {}: {error}", event.number);
                 counts.failed.fetch_add(1, Ordering::Relaxed)
             }
         };
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_subscriber_holds_nobody_up_and_what_it_misses_is_counted() {
+    fn a_slow_subscriber_never_blocks_and_its_dropped_events_are_counted() {
         let mut subscribers = Subscribers::default();
         let (go, gate) = channel::<()>();
         let gate = std::sync::Mutex::new(gate);
@@ -140,7 +140,7 @@ mod tests {
         });
         let total = QUEUE as u64 + 100;
         for number in 0..total {
-            subscribers.tell(&types::Event {
+            subscribers.notify(&types::Event {
                 number,
                 time: String::new(),
                 kind: String::new(),
@@ -148,15 +148,15 @@ mod tests {
                 about: Default::default(),
             });
         }
-        let told = || subscribers.told().remove(0);
-        // One is in its hands, and a queue is full.
-        assert!((99..=100).contains(&told().dropped), "{:?}", told());
+        let report = || subscribers.report().remove(0);
+        // One event is being delivered, and the queue is full.
+        assert!((99..=100).contains(&report().dropped), "{:?}", report());
         drop(go);
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while told().delivered + told().failed + told().dropped < total {
-            assert!(std::time::Instant::now() < deadline, "{:?}", told());
+        while report().delivered + report().failed + report().dropped < total {
+            assert!(std::time::Instant::now() < deadline, "{:?}", report());
             thread::yield_now();
         }
-        assert_eq!(told().failed, 1);
+        assert_eq!(report().failed, 1);
     }
 }

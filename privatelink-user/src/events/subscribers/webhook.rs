@@ -44,11 +44,11 @@ pub(super) struct Webhook {
 
 /// Why an event was not taken.
 #[derive(Debug)]
-enum Failure {
+enum PostFailure {
     /// Another attempt may succeed.
-    ForNow(String),
+    Temporary(String),
     /// None will.
-    ForGood(String),
+    Permanent(String),
 }
 
 impl Webhook {
@@ -68,32 +68,33 @@ impl Webhook {
         let mut waits = WAITS.into_iter();
         loop {
             let attempt = async { timeout(PATIENCE, self.attempt(json.clone())).await };
-            let late = || Failure::ForNow(format!("no answer in {} seconds", PATIENCE.as_secs()));
+            let late =
+                || PostFailure::Temporary(format!("no answer in {} seconds", PATIENCE.as_secs()));
             let error = match self.runtime.block_on(attempt).unwrap_or_else(|_| Err(late())) {
                 Ok(()) => return Ok(()),
-                Err(Failure::ForGood(error)) => return Err(error),
-                Err(Failure::ForNow(error)) => error,
+                Err(PostFailure::Permanent(error)) => return Err(error),
+                Err(PostFailure::Temporary(error)) => error,
             };
             let Some(wait) = waits.next() else { return Err(error) };
             thread::sleep(wait);
         }
     }
 
-    async fn attempt(&self, json: Bytes) -> Result<(), Failure> {
-        let failed = |error: io::Error| Failure::ForNow(error.to_string());
+    async fn attempt(&self, json: Bytes) -> Result<(), PostFailure> {
+        let failed = |error: io::Error| PostFailure::Temporary(error.to_string());
         let address = (self.url.host(), self.url.port());
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         let Some(tls) = &self.tls else { return self.send(stream, json).await };
         let name = ServerName::try_from(self.url.host().to_owned());
-        let name = name.map_err(|error| Failure::ForGood(error.to_string()))?;
+        let name = name.map_err(|error| PostFailure::Permanent(error.to_string()))?;
         self.send(tls.connect(name, stream).await.map_err(failed)?, json).await
     }
 
-    async fn send<S>(&self, stream: S, json: Bytes) -> Result<(), Failure>
+    async fn send<S>(&self, stream: S, json: Bytes) -> Result<(), PostFailure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let failed = |error: hyper::Error| Failure::ForNow(error.to_string());
+        let failed = |error: hyper::Error| PostFailure::Temporary(error.to_string());
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let request = Request::post(self.url.path())
@@ -102,7 +103,7 @@ impl Webhook {
             .header(CONTENT_TYPE, "application/json")
             .header(CONNECTION, "close")
             .body(Full::new(json))
-            .map_err(|error| Failure::ForGood(error.to_string()))?;
+            .map_err(|error| PostFailure::Permanent(error.to_string()))?;
         let answer = sender.send_request(request);
         tokio::pin!(connection, answer);
         let answer = tokio::select! {
@@ -116,13 +117,17 @@ impl Webhook {
 }
 
 /// Whether an answer says that the event was taken.
-fn judge(code: StatusCode) -> Result<(), Failure> {
+fn judge(code: StatusCode) -> Result<(), PostFailure> {
     let text = format!("it answered {code}");
     if code.is_success() {
         return Ok(());
     }
     let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&code);
-    Err(if code.is_server_error() || busy { Failure::ForNow(text) } else { Failure::ForGood(text) })
+    Err(if code.is_server_error() || busy {
+        PostFailure::Temporary(text)
+    } else {
+        PostFailure::Permanent(text)
+    })
 }
 
 fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> {

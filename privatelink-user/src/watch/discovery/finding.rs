@@ -11,7 +11,7 @@ use crate::{
 
 /// A name, and who is asked for its addresses.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Question {
+pub struct WatchedName {
     /// The name.
     pub name: DnsName,
     /// The name servers; none means those of the host.
@@ -22,7 +22,7 @@ pub struct Question {
 
 /// A service's file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct List {
+pub struct WatchedFile {
     /// The service.
     pub service: Name,
     /// The file.
@@ -33,7 +33,7 @@ pub struct List {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// A name has these addresses, or why that is not known.
-    Name(Question, Result<Vec<IpAddr>, String>),
+    Name(WatchedName, Result<Vec<IpAddr>, String>),
     /// A file lists these targets, or why that is not known.
-    List(List, Result<Vec<Listed>, String>),
+    File(WatchedFile, Result<Vec<Listed>, String>),
 }

@@ -4,12 +4,12 @@
 //! Both are looked at again and again. What was found last stays until something else is found:
 //! neither a silent name server nor a half-written file takes targets away.
 
-mod files;
+mod file_watcher;
 mod finding;
 mod fit;
-mod lookups;
+mod name_watcher;
 
-pub use files::Lists;
-pub use finding::{Finding, List, Question};
+pub use file_watcher::FileWatcher;
+pub use finding::{Finding, WatchedFile, WatchedName};
 pub use fit::{Misfit, fit};
-pub use lookups::Names;
+pub use name_watcher::NameWatcher;

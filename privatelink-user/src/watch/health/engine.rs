@@ -1,4 +1,4 @@
-//! Runs the checks: who is due when, so many at a time, each outcome into its target's standing.
+//! Runs the checks: who is due when, so many at a time, each outcome into its target's assessment.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use super::{
+    assessment::{Assessment, Outcome, Thresholds},
     check::Check,
     jitter::Jitter,
     probe::{Passed, Trust, probe},
-    standing::{Outcome, Standing, Thresholds},
 };
 use crate::{
     state::targets::{Condition, Health, TargetKey},
@@ -47,11 +47,11 @@ pub struct Checks(mpsc::UnboundedSender<Command>);
 
 /// What they find out.
 #[derive(Debug)]
-pub struct Reports(mpsc::UnboundedReceiver<Report>);
+pub struct HealthReports(mpsc::UnboundedReceiver<HealthReport>);
 
 /// A target's condition is another than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct HealthReport {
     /// Whose.
     pub key: TargetKey,
     /// What it is now.
@@ -63,13 +63,13 @@ impl Checks {
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn start() -> io::Result<(Self, Reports)> {
+    pub fn start() -> io::Result<(Self, HealthReports)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (commands, orders) = mpsc::unbounded_channel();
         let (reports, reported) = mpsc::unbounded_channel();
         let work = move || runtime.block_on(Engine::new(reports).run(orders));
         thread::Builder::new().name("health".into()).spawn(work)?;
-        Ok((Self(commands), Reports(reported)))
+        Ok((Self(commands), HealthReports(reported)))
     }
 
     /// Checks these from now on, and no others.
@@ -96,22 +96,22 @@ impl Checks {
     }
 }
 
-impl Reports {
+impl HealthReports {
     /// Waits for the next one; `None` if the checks have ended. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Report> {
+    pub async fn next(&mut self) -> Option<HealthReport> {
         self.0.recv().await
     }
 
     /// The next one, if it is there already.
-    pub fn waiting(&mut self) -> Option<Report> {
+    pub fn waiting(&mut self) -> Option<HealthReport> {
         self.0.try_recv().ok()
     }
 }
 
 /// One target that is checked.
-struct Subject {
+struct CheckedTarget {
     check: Arc<Check>,
-    standing: Standing,
+    assessment: Assessment,
     /// Since when it has had its health.
     since: Timestamp,
     stage: Stage,
@@ -141,21 +141,21 @@ struct Ended {
 
 struct Engine {
     started: Instant,
-    subjects: BTreeMap<TargetKey, Subject>,
+    targets: BTreeMap<TargetKey, CheckedTarget>,
     assumed: BTreeMap<TargetKey, Condition>,
     due: BTreeSet<(Instant, TargetKey)>,
     running: JoinSet<Ended>,
     rounds: u64,
     trust: Trust,
     jitter: Jitter,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<HealthReport>,
 }
 
 impl Engine {
-    fn new(reports: mpsc::UnboundedSender<Report>) -> Self {
+    fn new(reports: mpsc::UnboundedSender<HealthReport>) -> Self {
         Self {
             started: Instant::now(),
-            subjects: BTreeMap::new(),
+            targets: BTreeMap::new(),
             assumed: BTreeMap::new(),
             due: BTreeSet::new(),
             running: JoinSet::new(),
@@ -192,23 +192,23 @@ impl Engine {
 
     fn follow(&mut self, mut wanted: BTreeMap<TargetKey, Check>) {
         let gone: Vec<_> =
-            self.subjects.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+            self.targets.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
         for key in gone {
             self.call_off(&key);
-            self.subjects.remove(&key);
+            self.targets.remove(&key);
         }
         wanted.retain(|key, check| {
-            self.subjects.get(key).is_none_or(|subject| *subject.check != *check)
+            self.targets.get(key).is_none_or(|target| *target.check != *check)
         });
         for (key, check) in wanted {
             self.call_off(&key);
-            let subject = self.subjects.remove(&key);
-            let (standing, since) = match (subject, self.assumed.remove(&key)) {
-                (Some(subject), _) => (subject.standing, subject.since),
-                (None, Some(known)) => (Standing::of(known.health, known.reason), known.since),
-                (None, None) => (Standing::default(), Timestamp::now()),
+            let target = self.targets.remove(&key);
+            let (assessment, since) = match (target, self.assumed.remove(&key)) {
+                (Some(target), _) => (target.assessment, target.since),
+                (None, Some(known)) => (Assessment::of(known.health, known.reason), known.since),
+                (None, None) => (Assessment::default(), Timestamp::now()),
             };
-            self.begin_with(key, check, standing, since);
+            self.begin_with(key, check, assessment, since);
         }
         self.assumed.clear();
     }
@@ -217,24 +217,24 @@ impl Engine {
         &mut self,
         key: TargetKey,
         check: Check,
-        mut standing: Standing,
+        mut assessment: Assessment,
         since: Timestamp,
     ) {
         let idle = check.obstacle.is_some();
         if let Some(obstacle) = &check.obstacle {
-            standing = Standing::of(standing.health, format!("not checked: {obstacle}"));
+            assessment = Assessment::of(assessment.health, format!("not checked: {obstacle}"));
         }
         let check = Arc::new(check);
-        let subject = Subject {
+        let target = CheckedTarget {
             check,
-            standing,
+            assessment,
             since,
             stage: Stage::Idle,
             suspected: None,
             connected_in: Duration::ZERO,
         };
-        tell(&self.reports, &key, &subject);
-        self.subjects.insert(key.clone(), subject);
+        tell(&self.reports, &key, &target);
+        self.targets.insert(key.clone(), target);
         if !idle {
             self.put_off(&key, Instant::now());
         }
@@ -242,8 +242,8 @@ impl Engine {
 
     /// Takes a target out of the queue, or ends its running check.
     fn call_off(&mut self, key: &TargetKey) {
-        let Some(subject) = self.subjects.get_mut(key) else { return };
-        match std::mem::replace(&mut subject.stage, Stage::Idle) {
+        let Some(target) = self.targets.get_mut(key) else { return };
+        match std::mem::replace(&mut target.stage, Stage::Idle) {
             Stage::Idle => {}
             Stage::Due(when) => drop(self.due.remove(&(when, key.clone()))),
             Stage::Running { task, .. } => task.abort(),
@@ -251,8 +251,8 @@ impl Engine {
     }
 
     fn put_off(&mut self, key: &TargetKey, when: Instant) {
-        if let Some(subject) = self.subjects.get_mut(key) {
-            subject.stage = Stage::Due(when);
+        if let Some(target) = self.targets.get_mut(key) {
+            target.stage = Stage::Due(when);
             self.due.insert((when, key.clone()));
         }
     }
@@ -271,67 +271,67 @@ impl Engine {
     }
 
     fn begin(&mut self, key: TargetKey, hurry: bool) {
-        let Some(subject) = self.subjects.get_mut(&key) else { return };
+        let Some(target) = self.targets.get_mut(&key) else { return };
         self.rounds += 1;
         let round = self.rounds;
-        let check = Arc::clone(&subject.check);
+        let check = Arc::clone(&target.check);
         let tls = self.trust.of(&check.how.probe);
         // One that is far away gets more time than one next door.
-        let patience = hurry.then(|| HURRY.max(subject.connected_in * 4));
+        let patience = hurry.then(|| HURRY.max(target.connected_in * 4));
         let task = self.running.spawn(async move {
             let begun = Instant::now();
             let result = probe(&check, tls, patience).await.map_err(|failure| failure.to_string());
             Ended { key, round, begun, hurry, result }
         });
-        subject.stage = Stage::Running { round, task };
+        target.stage = Stage::Running { round, task };
     }
 
     fn take_in(&mut self, ended: Ended) {
-        let Some(subject) = self.subjects.get_mut(&ended.key) else { return };
+        let Some(target) = self.targets.get_mut(&ended.key) else { return };
         // Called off, but too late.
-        if !matches!(subject.stage, Stage::Running { round, .. } if round == ended.round) {
+        if !matches!(target.stage, Stage::Running { round, .. } if round == ended.round) {
             return;
         }
-        let how = &subject.check.how;
-        let before = subject.standing.clone();
+        let how = &target.check.how;
+        let before = target.assessment.clone();
         let outcome = match ended.result {
             Ok(Passed { answer, connected_in }) => {
-                subject.connected_in = connected_in;
+                target.connected_in = connected_in;
                 Outcome::Passed(answer)
             }
             Err(why) if ended.hurry => Outcome::Confirmed(why),
             Err(why) => Outcome::Failed(why),
         };
-        subject.standing.take_in(outcome, Thresholds::from(how));
-        if subject.standing.health != before.health {
-            subject.since = Timestamp::now();
+        target.assessment.take_in(outcome, Thresholds::from(how));
+        if target.assessment.health != before.health {
+            target.since = Timestamp::now();
         }
         let interval = how.interval.get();
         let pause = if before.health == Health::Initial {
             // From here on they are spread over the whole interval.
             self.jitter.below(interval)
-        } else if subject.standing.is_contested() {
+        } else if target.assessment.is_contested() {
             // Whatever is new is worth a closer look.
             interval / 2
         } else {
             interval - self.jitter.below(interval / 10)
         };
         let next = together(self.started, ended.begun + pause, interval);
-        if subject.standing != before {
-            tell(&self.reports, &ended.key, subject);
+        if target.assessment != before {
+            tell(&self.reports, &ended.key, target);
         }
         self.put_off(&ended.key, next);
     }
 
     fn suspect(&mut self, key: &TargetKey) {
         let now = Instant::now();
-        let Some(subject) = self.subjects.get_mut(key) else { return };
-        let forgiven = subject.suspected.is_some_and(|when| now < when + BENEFIT_OF_DOUBT);
-        let idle = matches!(subject.stage, Stage::Idle);
-        if subject.standing.health != Health::Healthy || forgiven || idle {
+        let Some(target) = self.targets.get_mut(key) else { return };
+        let forgiven = target.suspected.is_some_and(|when| now < when + BENEFIT_OF_DOUBT);
+        let idle = matches!(target.stage, Stage::Idle);
+        if target.assessment.health != Health::Healthy || forgiven || idle {
             return;
         }
-        subject.suspected = Some(now);
+        target.suspected = Some(now);
         self.call_off(key);
         self.begin(key.clone(), true);
     }
@@ -346,11 +346,11 @@ fn together(started: Instant, when: Instant, interval: Duration) -> Instant {
     when - Duration::from_nanos(beyond as u64)
 }
 
-fn tell(reports: &mpsc::UnboundedSender<Report>, key: &TargetKey, subject: &Subject) {
-    let Standing { health, reason, .. } = &subject.standing;
-    let condition = Condition { health: *health, since: subject.since, reason: reason.clone() };
+fn tell(reports: &mpsc::UnboundedSender<HealthReport>, key: &TargetKey, target: &CheckedTarget) {
+    let Assessment { health, reason, .. } = &target.assessment;
+    let condition = Condition { health: *health, since: target.since, reason: reason.clone() };
     // Nobody listens any more when the daemon ends.
-    let _ = reports.send(Report { key: key.clone(), condition });
+    let _ = reports.send(HealthReport { key: key.clone(), condition });
 }
 
 #[cfg(test)]

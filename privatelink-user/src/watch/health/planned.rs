@@ -44,7 +44,7 @@ fn obstacle(network: &Network, at: SocketAddr, facts: &HostFacts) -> Option<Obst
         return Some(Obstacle::Down(link.name.parse().unwrap_or_else(|_| interface.clone())));
     }
     let mut own = facts.own_addresses(link.index);
-    if own.any(|address| address.is_ipv4() == at.is_ipv4() && !is_link_local(address)) {
+    if own.any(|address| address.is_ipv4() == at.is_ipv4() && !is_automatic(address)) {
         return None;
     }
     let subnet = network.subnets.iter().find(|subnet| subnet.addr().is_ipv4() == at.is_ipv4());
@@ -56,7 +56,7 @@ fn obstacle(network: &Network, at: SocketAddr, facts: &HostFacts) -> Option<Obst
 }
 
 /// An address that every interface has, and that no route to the subnet comes with.
-fn is_link_local(address: IpAddr) -> bool {
+fn is_automatic(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 

@@ -33,13 +33,13 @@ async fn target() -> (TcpListener, SocketAddr) {
     (listener, at)
 }
 
-async fn next(reports: &mut Reports) -> (Health, String) {
+async fn next(reports: &mut HealthReports) -> (Health, String) {
     let report = timeout(SOON, reports.next()).await.unwrap().unwrap();
     (report.condition.health, report.condition.reason)
 }
 
 /// Waits until a report says this.
-async fn wait_for(reports: &mut Reports, health: Health, reason: &str) {
+async fn wait_for(reports: &mut HealthReports, health: Health, reason: &str) {
     loop {
         let (found, said) = next(reports).await;
         if found == health && said.contains(reason) {
@@ -126,7 +126,7 @@ async fn what_was_known_before_holds_until_checks_say_otherwise() {
     checks.assume([(key(at), known.clone())].into());
     checks.follow(one(at, QUICK));
     let report = timeout(SOON, reports.next()).await.unwrap().unwrap();
-    assert_eq!(report, Report { key: key(at), condition: known });
+    assert_eq!(report, HealthReport { key: key(at), condition: known });
     wait_for(&mut reports, Health::Unhealthy, "connection refused").await;
 }
 

@@ -23,11 +23,11 @@ const FRESH: Duration = Duration::from_secs(60);
 
 /// TLS as checks speak it: made once for all that want the same.
 #[derive(Debug, Default)]
-pub(in crate::watch::health) struct Trust(BTreeMap<(Tls, Protocol), (Instant, Configured)>);
+pub(in crate::watch::health) struct Trust(BTreeMap<(Tls, InnerProtocol), (Instant, Configured)>);
 
 /// What is spoken inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Protocol {
+enum InnerProtocol {
     Http,
     Grpc,
 }
@@ -41,8 +41,8 @@ impl Trust {
     pub fn of(&mut self, probe: &Probe) -> Option<Configured> {
         let (tls, protocol) = match probe {
             Probe::Tcp => return None,
-            Probe::Http { tls, .. } => (tls.clone()?, Protocol::Http),
-            Probe::Grpc { tls, .. } => (tls.clone()?, Protocol::Grpc),
+            Probe::Http { tls, .. } => (tls.clone()?, InnerProtocol::Http),
+            Probe::Grpc { tls, .. } => (tls.clone()?, InnerProtocol::Grpc),
         };
         let now = Instant::now();
         let key = (tls, protocol);
@@ -79,7 +79,7 @@ impl Configured {
     }
 }
 
-fn configure(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, String> {
+fn configure(tls: &Tls, protocol: InnerProtocol) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -90,8 +90,8 @@ fn configure(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, String> {
     };
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = match protocol {
-        Protocol::Http => vec![b"http/1.1".to_vec()],
-        Protocol::Grpc => vec![b"h2".to_vec()],
+        InnerProtocol::Http => vec![b"http/1.1".to_vec()],
+        InnerProtocol::Grpc => vec![b"h2".to_vec()],
     };
     Ok(config)
 }

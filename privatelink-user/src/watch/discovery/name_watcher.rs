@@ -26,7 +26,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::finding::{Finding, Question};
+use super::finding::{Finding, WatchedName};
 use crate::model::Interface;
 
 /// No name is asked for more often, whatever its server says.
@@ -43,51 +43,51 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// The names that are asked for. That ends when this is dropped.
 #[derive(Debug)]
-pub struct Names {
-    tasks: BTreeMap<Question, JoinHandle<()>>,
+pub struct NameWatcher {
+    tasks: BTreeMap<WatchedName, JoinHandle<()>>,
     findings: UnboundedSender<Finding>,
 }
 
-impl Names {
+impl NameWatcher {
     /// Asks for nothing yet, and tells there what is found.
     pub fn new(findings: UnboundedSender<Finding>) -> Self {
         Self { tasks: BTreeMap::new(), findings }
     }
 
     /// Asks for these from now on, and for no others.
-    pub fn follow(&mut self, wanted: &BTreeSet<Question>) {
-        self.tasks.retain(|question, task| {
-            let keep = wanted.contains(question);
+    pub fn follow(&mut self, wanted: &BTreeSet<WatchedName>) {
+        self.tasks.retain(|watched, task| {
+            let keep = wanted.contains(watched);
             if !keep {
                 task.abort();
             }
             keep
         });
-        for question in wanted {
-            if !self.tasks.contains_key(question) {
-                let task = tokio::spawn(ask_for_ever(question.clone(), self.findings.clone()));
-                self.tasks.insert(question.clone(), task);
+        for watched in wanted {
+            if !self.tasks.contains_key(watched) {
+                let task = tokio::spawn(ask_for_ever(watched.clone(), self.findings.clone()));
+                self.tasks.insert(watched.clone(), task);
             }
         }
     }
 }
 
-impl Drop for Names {
+impl Drop for NameWatcher {
     fn drop(&mut self) {
         self.tasks.values().for_each(JoinHandle::abort);
     }
 }
 
-async fn ask_for_ever(question: Question, findings: UnboundedSender<Finding>) {
+async fn ask_for_ever(watched: WatchedName, findings: UnboundedSender<Finding>) {
     let mut last = None;
     loop {
-        let (found, pause) = match ask(&question).await {
+        let (found, pause) = match ask(&watched).await {
             Ok((addresses, valid)) => (Ok(addresses), valid.clamp(SHORTEST, LONGEST)),
             Err(why) => (Err(why), RETRY),
         };
         if last.as_ref() != Some(&found) {
             last = Some(found.clone());
-            if findings.send(Finding::Name(question.clone(), found)).is_err() {
+            if findings.send(Finding::Name(watched.clone(), found)).is_err() {
                 return;
             }
         }
@@ -96,23 +96,26 @@ async fn ask_for_ever(question: Question, findings: UnboundedSender<Finding>) {
 }
 
 /// The addresses of both families in order, and how long they are valid.
-async fn ask(question: &Question) -> Result<(Vec<IpAddr>, Duration), String> {
+async fn ask(watched: &WatchedName) -> Result<(Vec<IpAddr>, Duration), String> {
     // Made anew each time: the host's own settings change, and nothing is to be answered from a
     // cache.
-    let way = Way { network: question.network.clone(), tokio: TokioRuntimeProvider::default() };
-    let mut builder = if question.servers.is_empty() {
+    let runtime = InterfaceRuntime {
+        network: watched.network.clone(),
+        tokio: TokioRuntimeProvider::default(),
+    };
+    let mut builder = if watched.servers.is_empty() {
         let read = |error: NetError| format!("cannot read the host's /etc/resolv.conf: {error}");
-        Resolver::builder(way).map_err(read)?
+        Resolver::builder(runtime).map_err(read)?
     } else {
-        let servers = question.servers.iter().copied().map(NameServerConfig::udp_and_tcp);
+        let servers = watched.servers.iter().copied().map(NameServerConfig::udp_and_tcp);
         let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-        Resolver::builder_with_config(config, way)
+        Resolver::builder_with_config(config, runtime)
     };
     builder.options_mut().timeout = PATIENCE;
     builder.options_mut().attempts = ATTEMPTS;
     let resolver = builder.build().map_err(|error| error.to_string())?;
     // Complete as it is: nobody's search list is tried.
-    let name = format!("{}.", question.name);
+    let name = format!("{}.", watched.name);
     let mut addresses = BTreeSet::new();
     let mut until: Option<Instant> = None;
     for family in [RecordType::A, RecordType::AAAA] {
@@ -138,12 +141,12 @@ async fn ask(question: &Question) -> Result<(Vec<IpAddr>, Duration), String> {
 /// How name servers are reached: those in the targets' network by its interface, others as the
 /// host's routes say.
 #[derive(Clone)]
-struct Way {
+struct InterfaceRuntime {
     network: Option<(Interface, Vec<IpNet>)>,
     tokio: TokioRuntimeProvider,
 }
 
-impl Way {
+impl InterfaceRuntime {
     fn interface_to(&self, server: SocketAddr) -> Option<Interface> {
         let (interface, subnets) = self.network.as_ref()?;
         let inside = subnets.iter().any(|subnet| subnet.contains(&server.ip()));
@@ -153,7 +156,7 @@ impl Way {
 
 type Pending<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
-impl RuntimeProvider for Way {
+impl RuntimeProvider for InterfaceRuntime {
     type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
     type Timer = <TokioRuntimeProvider as RuntimeProvider>::Timer;
     type Udp = UdpSocket;

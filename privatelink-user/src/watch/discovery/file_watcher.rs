@@ -14,7 +14,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::finding::{Finding, List};
+use super::finding::{Finding, WatchedFile};
 use crate::{config::target_list, state::targets::Listed};
 
 /// How often a file is looked at.
@@ -24,60 +24,60 @@ const LONGEST: u64 = 4 << 20;
 
 /// The files that are looked at. That ends when this is dropped.
 #[derive(Debug)]
-pub struct Lists {
-    tasks: BTreeMap<List, JoinHandle<()>>,
+pub struct FileWatcher {
+    tasks: BTreeMap<WatchedFile, JoinHandle<()>>,
     findings: UnboundedSender<Finding>,
 }
 
-impl Lists {
+impl FileWatcher {
     /// Looks at nothing yet, and tells there what is found.
     pub fn new(findings: UnboundedSender<Finding>) -> Self {
         Self { tasks: BTreeMap::new(), findings }
     }
 
     /// Looks at these from now on, and at no others.
-    pub fn follow(&mut self, wanted: &BTreeSet<List>) {
-        self.tasks.retain(|list, task| {
-            let keep = wanted.contains(list);
+    pub fn follow(&mut self, wanted: &BTreeSet<WatchedFile>) {
+        self.tasks.retain(|watched, task| {
+            let keep = wanted.contains(watched);
             if !keep {
                 task.abort();
             }
             keep
         });
-        for list in wanted {
-            if !self.tasks.contains_key(list) {
-                let task = tokio::spawn(look_for_ever(list.clone(), self.findings.clone()));
-                self.tasks.insert(list.clone(), task);
+        for watched in wanted {
+            if !self.tasks.contains_key(watched) {
+                let task = tokio::spawn(look_for_ever(watched.clone(), self.findings.clone()));
+                self.tasks.insert(watched.clone(), task);
             }
         }
     }
 }
 
-impl Drop for Lists {
+impl Drop for FileWatcher {
     fn drop(&mut self) {
         self.tasks.values().for_each(JoinHandle::abort);
     }
 }
 
 /// What shows that a file has changed, also if another has taken its place.
-type Mark = (u64, u64, i64, i64, u64);
-/// A file's mark, or why it has none.
-type Seen = Result<Mark, String>;
+type Stamp = (u64, u64, i64, i64, u64);
+/// A file's stamp, or why it has none.
+type Seen = Result<Stamp, String>;
 
-async fn look_for_ever(list: List, findings: UnboundedSender<Finding>) {
+async fn look_for_ever(watched: WatchedFile, findings: UnboundedSender<Finding>) {
     let mut last = None;
     let mut seen = None;
     loop {
-        let file = list.file.clone();
+        let file = watched.file.clone();
         // On a thread of its own: a file system may take its time.
         let looked = spawn_blocking(move || look(&file, seen)).await;
         // The daemon is ending.
-        let Ok((mark, found)) = looked else { return };
-        seen = Some(mark);
+        let Ok((stamp, found)) = looked else { return };
+        seen = Some(stamp);
         if found.is_some() && last != found {
             last.clone_from(&found);
             if let Some(found) = found
-                && findings.send(Finding::List(list.clone(), found)).is_err()
+                && findings.send(Finding::File(watched.clone(), found)).is_err()
             {
                 return;
             }
@@ -88,13 +88,13 @@ async fn look_for_ever(list: List, findings: UnboundedSender<Finding>) {
 
 /// What a file holds, if it is not the one that was seen.
 fn look(file: &Path, seen: Option<Seen>) -> (Seen, Option<Result<Vec<Listed>, String>>) {
-    // Before it is read: what is written meanwhile is another mark the next time.
-    let mark = mark(file);
-    let found = (seen.as_ref() != Some(&mark)).then(|| mark.clone().and_then(|_| read(file)));
-    (mark, found)
+    // Before it is read: what is written meanwhile is another stamp the next time.
+    let stamp = stamp(file);
+    let found = (seen.as_ref() != Some(&stamp)).then(|| stamp.clone().and_then(|_| read(file)));
+    (stamp, found)
 }
 
-fn mark(file: &Path) -> Result<Mark, String> {
+fn stamp(file: &Path) -> Result<Stamp, String> {
     let data = fs::metadata(file).map_err(|error| unreadable(file, &error))?;
     Ok((data.dev(), data.ino(), data.mtime(), data.mtime_nsec(), data.size()))
 }
@@ -124,14 +124,14 @@ mod tests {
     async fn a_file_is_read_again_when_it_has_changed() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("list.toml");
-        let list = List { service: "web".parse().unwrap(), file: file.clone() };
+        let watched = WatchedFile { service: "web".parse().unwrap(), file: file.clone() };
         let (findings, mut found) = mpsc::unbounded_channel();
-        let mut lists = Lists::new(findings);
-        lists.follow(&[list.clone()].into());
+        let mut watcher = FileWatcher::new(findings);
+        watcher.follow(&[watched.clone()].into());
         let mut next = async || {
             let finding = timeout(SOON, found.recv()).await.unwrap().unwrap();
-            let Finding::List(of, found) = finding else { panic!("{finding:?}") };
-            assert_eq!(of, list);
+            let Finding::File(of, found) = finding else { panic!("{finding:?}") };
+            assert_eq!(of, watched);
             found.map(|all| all.iter().map(|one| one.address.to_string()).collect::<Vec<_>>())
         };
         assert!(next().await.unwrap_err().contains("No such file"));

@@ -30,7 +30,7 @@ impl From<&HealthCheck> for Thresholds {
 
 /// What the outcomes so far make of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Assessment {
     /// Its health.
     pub health: Health,
     /// Why it has that health, or what speaks against it.
@@ -39,13 +39,13 @@ pub struct Standing {
     against: u32,
 }
 
-impl Default for Standing {
+impl Default for Assessment {
     fn default() -> Self {
         Self::of(Health::Initial, "no health check has ended yet")
     }
 }
 
-impl Standing {
+impl Assessment {
     /// A target of which this was known before.
     pub fn of(health: Health, reason: impl Into<String>) -> Self {
         Self { health, reason: reason.into(), against: 0 }
@@ -98,22 +98,22 @@ mod tests {
 
     const TWO: Thresholds = Thresholds { healthy: 2, unhealthy: 2 };
 
-    fn after(outcomes: &[Outcome]) -> Standing {
-        let mut standing = Standing::default();
-        outcomes.iter().for_each(|outcome| standing.take_in(outcome.clone(), TWO));
-        standing
+    fn after(outcomes: &[Outcome]) -> Assessment {
+        let mut assessment = Assessment::default();
+        outcomes.iter().for_each(|outcome| assessment.take_in(outcome.clone(), TWO));
+        assessment
     }
 
     #[test]
     fn the_first_answer_counts_at_once() {
-        assert_eq!(after(&[passed()]), Standing::of(Health::Healthy, "HTTP 200"));
-        assert_eq!(after(&[failed(), passed()]), Standing::of(Health::Healthy, "HTTP 200"));
+        assert_eq!(after(&[passed()]), Assessment::of(Health::Healthy, "HTTP 200"));
+        assert_eq!(after(&[failed(), passed()]), Assessment::of(Health::Healthy, "HTTP 200"));
     }
 
     #[test]
     fn later_ones_have_to_come_in_a_row() {
         let down = after(&[passed(), failed(), failed()]);
-        assert_eq!(down, Standing::of(Health::Unhealthy, "connection refused"));
+        assert_eq!(down, Assessment::of(Health::Unhealthy, "connection refused"));
         let contested = after(&[passed(), failed()]);
         assert_eq!((contested.health, contested.is_contested()), (Health::Healthy, true));
         assert_eq!(contested.reason, "1 of 2 checks failed: connection refused");
@@ -136,11 +136,11 @@ mod tests {
             healthy in 1u32..5, unhealthy in 1u32..5,
         ) {
             let thresholds = Thresholds { healthy, unhealthy };
-            let mut standing = Standing::default();
+            let mut assessment = Assessment::default();
             let (mut run, mut last) = (0, None);
             let mut expected = Health::Initial;
             for pass in outcomes {
-                standing.take_in(if pass { passed() } else { failed() }, thresholds);
+                assessment.take_in(if pass { passed() } else { failed() }, thresholds);
                 run = if last == Some(pass) { run + 1 } else { 1 };
                 last = Some(pass);
                 if pass && (expected == Health::Initial || run >= healthy) {
@@ -148,10 +148,10 @@ mod tests {
                 } else if !pass && run >= unhealthy {
                     expected = Health::Unhealthy;
                 }
-                prop_assert_eq!(standing.health, expected);
-                let agrees = (standing.health == Health::Healthy) == pass
-                    && standing.health != Health::Initial;
-                prop_assert_eq!(standing.is_contested(), !agrees);
+                prop_assert_eq!(assessment.health, expected);
+                let agrees = (assessment.health == Health::Healthy) == pass
+                    && assessment.health != Health::Initial;
+                prop_assert_eq!(assessment.is_contested(), !agrees);
             }
         }
     }

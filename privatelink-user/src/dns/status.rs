@@ -15,13 +15,13 @@ pub const CODES: [&str; 7] =
 /// What a server has counted in one network since it was first told of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Tally {
+pub struct NetworkCounters {
     /// Tables that it was given, one in place of the other.
     pub tables: u64,
     /// What came in datagrams.
-    pub udp: Count,
+    pub udp: QueryCounters,
     /// What came over connections.
-    pub tcp: Count,
+    pub tcp: QueryCounters,
     /// Queries that the network's own name servers have answered.
     pub forwarded: u64,
     /// Queries that none of them has answered.
@@ -31,7 +31,7 @@ pub struct Tally {
 /// What became of queries. Those that others are being asked are in none but the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Count {
+pub struct QueryCounters {
     /// All of them.
     pub queries: u64,
     /// The answers, by code.
@@ -44,7 +44,7 @@ pub struct Count {
     pub ignored: u64,
 }
 
-impl Count {
+impl QueryCounters {
     /// Counts an answer by the code in its header.
     pub fn answered(&mut self, answer: &[u8]) {
         let code = answer.get(3).map_or(usize::MAX, |flags| usize::from(flags & 0xf));
@@ -56,28 +56,28 @@ impl Count {
 
 /// What is known of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct ServerStatus {
     /// Whether it answers the daemon.
     pub up: bool,
     /// Private names that it does not serve, since their owners do not agree.
     pub conflicts: usize,
     /// What it had counted when it was last asked, by network.
-    pub networks: BTreeMap<String, Tally>,
+    pub networks: BTreeMap<String, NetworkCounters>,
 }
 
 /// Where the latest account is. Clones are the same place.
 #[derive(Clone, Debug, Default)]
-pub struct Latest(Arc<Mutex<Option<Account>>>);
+pub struct LatestStatus(Arc<Mutex<Option<ServerStatus>>>);
 
-impl Latest {
+impl LatestStatus {
     /// The latest account; `None` if there are no names to serve.
-    pub fn account(&self) -> Option<Account> {
+    pub fn status(&self) -> Option<ServerStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts another in its place.
-    pub(super) fn replace(&self, account: Option<Account>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = account;
+    pub(super) fn replace(&self, status: Option<ServerStatus>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn answers_are_counted_by_the_code_in_their_header() {
-        let mut count = Count::default();
+        let mut count = QueryCounters::default();
         for flags in [0, 0x80, 0x83, 5, 6, 15] {
             count.answered(&[0, 0, 0x80, flags, 0]);
         }
