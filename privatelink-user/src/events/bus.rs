@@ -1,4 +1,4 @@
-//! Where events are published, kept and followed.
+//! Publishes and stores events, and wakes followers.
 
 use std::{
     collections::VecDeque,
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{access::Rights, interface::types, model::Subscriptions, timestamp::Timestamp};
 
-/// How many events are kept.
+/// Maximum number of stored events.
 const CAPACITY: usize = 10_000;
-/// More events at once than this are not logged one by one.
+/// A larger batch of events is logged as one line.
 const MANY: usize = 100;
 
 /// The latest events. Clones are the same bus.
@@ -26,7 +26,7 @@ pub struct Bus(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     ring: Mutex<Ring>,
-    /// The number of the latest event.
+    /// The latest event's number.
     latest: watch::Sender<u64>,
 }
 
@@ -37,28 +37,28 @@ struct Ring {
     subscribers: Subscribers,
 }
 
-/// Which events somebody wants.
+/// Selects events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
-    /// Those with a higher number than this; without it, the latest.
+    /// Only events with a higher number; `None` selects the latest events.
     pub after: Option<u64>,
-    /// Those of this kind or group.
+    /// Only events of this kind or group.
     pub kind: Option<String>,
-    /// No more than this many.
+    /// Maximum number of events.
     pub limit: usize,
 }
 
-/// Some of the events, in the order of their numbers.
+/// The events that a filter selects, in ascending order of number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventPage {
-    /// These.
+    /// The selected events.
     pub events: Vec<types::Event>,
-    /// The number up to which there are no others.
+    /// Every matching event up to this number is included.
     pub complete_to: u64,
 }
 
 impl Bus {
-    /// Goes on from the events that are kept in a directory.
+    /// Loads the events that are stored in a directory.
     pub fn open(directory: &Path) -> Self {
         let (file, entries) = EventFile::open(directory, CAPACITY);
         let last = entries.back().map_or(0, |entry| entry.event.number);
@@ -66,12 +66,12 @@ impl Bus {
         Self(Arc::new(Inner { ring, latest: watch::Sender::new(last) }))
     }
 
-    /// Tells of a change.
+    /// Publishes one event.
     pub fn publish(&self, event: Event) {
         self.publish_all([event]);
     }
 
-    /// Tells of changes that belong together.
+    /// Publishes events of one change: they are logged, stored and delivered together.
     pub fn publish_all(&self, events: impl IntoIterator<Item = Event>) {
         let events: Vec<Event> = events.into_iter().collect();
         if events.is_empty() {
@@ -80,7 +80,7 @@ impl Bus {
         if events.len() <= MANY {
             events.iter().for_each(|event| info!("{}", event.text));
         } else {
-            info!("{} events: see `privatelink events`", events.len());
+            info!("{} events, list them with `privatelink events`", events.len());
         }
         let time = Timestamp::now().to_string();
         let mut ring = self.ring();
@@ -130,22 +130,22 @@ impl Bus {
         EventPage { events, complete_to }
     }
 
-    /// Has these be told of each event from now on. Programs find the daemon at the socket.
+    /// Delivers each event to these subscribers from now on. Hooks find the daemon at `socket`.
     pub fn subscribe(&self, wanted: &Subscriptions, socket: &Path) {
         self.ring().subscribers.follow(wanted, socket);
     }
 
-    /// How well each of those is served that are told of events.
+    /// The delivery counts of each subscriber.
     pub fn subscribers(&self) -> Vec<types::Subscriber> {
         self.ring().subscribers.report()
     }
 
-    /// Something that changes with each event; it holds the number of the latest.
+    /// A channel that holds the latest event's number and changes with each event.
     pub fn follow(&self) -> watch::Receiver<u64> {
         self.0.latest.subscribe()
     }
 
-    /// How many follow.
+    /// The number of followers.
     pub fn followers(&self) -> usize {
         self.0.latest.receiver_count()
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn each_hears_of_its_own() {
+    fn principals_see_only_their_own_events() {
         let directory = tempfile::tempdir().unwrap();
         let bus = Bus::open(directory.path());
         bus.publish(event("for acme").seen_by(&name("acme")));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_follows_is_woken() {
+    async fn followers_are_woken() {
         let directory = tempfile::tempdir().unwrap();
         let bus = Bus::open(directory.path());
         let mut latest = bus.follow();

@@ -1,4 +1,4 @@
-//! What becomes of connections, as events.
+//! Events about connections.
 
 use super::{event::Event, kind::Kind};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     state::connection::{Acceptance, Connection, Connections, Transition},
 };
 
-/// The steps between two states of all connections.
+/// The events for every step between two states of all connections.
 pub fn of_connections(before: &Connections, after: &Connections) -> Vec<Event> {
     let mut events = Vec::new();
     for (name, connection) in after {
@@ -22,7 +22,7 @@ pub fn of_connections(before: &Connections, after: &Connections) -> Vec<Event> {
         events.extend(new);
     }
     for (name, connection) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
-        let text = format!("connection {name}: its endpoint is gone");
+        let text = format!("connection {name}: its endpoint was removed");
         events.push(event(Kind::ConnectionRemoved, text, name, connection));
     }
     events
@@ -66,7 +66,7 @@ mod tests {
     };
 
     #[test]
-    fn every_step_is_told_once() {
+    fn every_step_is_published_once() {
         let text = include_str!("../desired/tests.toml").replacen(
             "# rules",
             "acceptance = \"manual\"\nallow = [\"acme\"]",

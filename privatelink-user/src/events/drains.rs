@@ -1,4 +1,4 @@
-//! Targets that begin to drain, and those that have drained.
+//! Events about targets that drain.
 
 use super::{event::Event, kind::Kind};
 use crate::{
@@ -8,14 +8,14 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// The targets that drain now and did not before.
+/// An event for each target that has begun to drain.
 pub fn of_drains(model: &Model, before: &Drains, after: &Drains, now: Timestamp) -> Vec<Event> {
     let begun = |place: &ServiceTarget| !before.all().any(|(known, _)| known == place);
     let new = after.all().filter(|(place, drain)| drain.until > now && begun(place));
     new.map(|(place, drain)| event(model, Kind::TargetDraining, place, drain)).collect()
 }
 
-/// The targets whose drain ended between two moments, the latter included.
+/// An event for each target whose drain ended after `from` and no later than `to`.
 pub fn of_drained(model: &Model, drains: &Drains, from: Timestamp, to: Timestamp) -> Vec<Event> {
     let ended = drains.all().filter(|(_, drain)| from < drain.until && drain.until <= to);
     ended.map(|(place, drain)| event(model, Kind::TargetDrained, place, drain)).collect()
@@ -24,7 +24,7 @@ pub fn of_drained(model: &Model, drains: &Drains, from: Timestamp, to: Timestamp
 fn event(model: &Model, kind: Kind, place: &ServiceTarget, drain: &Drain) -> Event {
     let ServiceTarget { service, address } = place;
     let what = if kind == Kind::TargetDraining {
-        format!("gets no new flows, and those that it has end by {}", drain.until)
+        format!("is draining: it gets no new flows, and its flows are reset at {}", drain.until)
     } else {
         "has drained".to_owned()
     };
@@ -48,7 +48,7 @@ mod tests {
     const PARTS: &str = include_str!("../desired/tests.toml");
 
     #[test]
-    fn a_drain_is_told_when_it_begins_and_when_it_ends() {
+    fn a_drain_has_an_event_at_its_begin_and_its_end() {
         let at = |seconds: u64| Timestamp::from_millis(seconds * 1_000);
         let model = |text: &str| config::from_text("test.toml", text).unwrap().model;
         let (old, new) = (model(PARTS), model(&PARTS.replace("weight = 50", "weight = 0")));
@@ -65,8 +65,8 @@ mod tests {
             events.into_iter().map(|event| event.text).collect()
         };
         let begun = texts(of_drains(&new, &before, &state.drains, at(20)));
-        let expected = "service web: target 10.0.0.20 gets no new flows, and those that it has end \
-                        by 1970-01-01T00:05:20.000Z";
+        let expected = "service web: target 10.0.0.20 is draining: it gets no new flows, and its \
+                        flows are reset at 1970-01-01T00:05:20.000Z";
         assert_eq!(begun, [expected]);
         assert_eq!(of_drains(&new, &state.drains, &state.drains, at(21)), []);
         assert_eq!(of_drained(&new, &state.drains, at(20), at(319)), []);

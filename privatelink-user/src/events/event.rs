@@ -5,34 +5,34 @@ use std::collections::BTreeSet;
 use super::kind::Kind;
 use crate::{interface::types::About, model::Name};
 
-/// Something that has changed.
+/// A change of state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What kind of change.
+    /// The kind of change.
     pub kind: Kind,
-    /// The change in words, on one line.
+    /// The change as one line of text.
     pub text: String,
-    /// What it is about.
+    /// The objects that the change concerns.
     pub about: About,
-    /// Whose affair it is, besides the administrators'.
+    /// The principals that may see it, besides administrators.
     pub audience: BTreeSet<Name>,
 }
 
 impl Event {
-    /// A change that only administrators hear of.
+    /// An event that only administrators see.
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
         let (about, audience) = (About::default(), BTreeSet::new());
         Self { kind, text: text.into(), about, audience }
     }
 
-    /// Says what it is about.
+    /// Sets the objects that the change concerns.
     #[must_use]
     pub fn about(mut self, about: About) -> Self {
         self.about = about;
         self
     }
 
-    /// Lets a principal hear of it.
+    /// Lets a principal see it.
     #[must_use]
     pub fn seen_by(mut self, principal: &Name) -> Self {
         self.audience.insert(principal.clone());

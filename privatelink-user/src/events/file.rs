@@ -1,7 +1,7 @@
-//! Events on disk, so that those who follow lose none while the daemon is restarted.
+//! Events on disk, so that followers lose none when the daemon restarts.
 //!
-//! One event a line. The file is not synchronised: a host that loses its power may lose the latest
-//! events, and what they told of is in the state that is.
+//! The file has one event a line. It is not synced: after a power failure the latest events may be
+//! missing, but the state that they describe is not.
 
 use std::{
     collections::VecDeque,
@@ -18,26 +18,27 @@ use super::stored::StoredEvent;
 /// Name of the file in the state directory.
 const FILE: &str = "events.jsonl";
 
-/// The file, which holds at least the latest events and never much more than twice as many.
+/// The file. It holds at least `capacity` events and is rewritten before it holds more than twice
+/// as many.
 #[derive(Debug)]
 pub(super) struct EventFile {
     path: PathBuf,
-    /// Lines in the file; `None` where its content is not certain, so that it is written anew.
+    /// Lines in the file; `None` if its content is unknown and the next write must rewrite it.
     lines: Option<usize>,
     capacity: usize,
-    /// Whether the log has been told that the file cannot be written.
+    /// Whether a failed write has been logged; a repeated failure is not.
     broken: bool,
 }
 
 impl EventFile {
-    /// Reads the latest `capacity` events. A line that is not one was never written whole.
+    /// Reads the latest `capacity` events. A line that does not parse was torn by a crash.
     pub fn open(directory: &Path, capacity: usize) -> (Self, VecDeque<StoredEvent>) {
         let path = directory.join(FILE);
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    warn!("earlier events are forgotten: cannot read {}: {error}", path.display());
+                    warn!("earlier events are lost: cannot read {}: {error}", path.display());
                 }
                 String::new()
             }
@@ -45,7 +46,7 @@ impl EventFile {
         let mut entries: VecDeque<StoredEvent> = VecDeque::new();
         for entry in text.lines().filter_map(|line| serde_json::from_str::<StoredEvent>(line).ok())
         {
-            // Numbers only grow: whatever else is there was not written by this bus.
+            // Numbers only grow: skip lines that this bus did not write.
             if entries.back().is_none_or(|last| last.event.number < entry.event.number) {
                 entries.push_back(entry);
             }
@@ -54,7 +55,7 @@ impl EventFile {
         (Self { path, lines: None, capacity, broken: false }, entries)
     }
 
-    /// Adds events; `all` are those to keep, the new ones included.
+    /// Adds events; `all` holds every event to keep, including the new ones.
     pub fn append(&mut self, new: &[StoredEvent], all: &VecDeque<StoredEvent>) {
         let lines = self.lines.map(|lines| lines + new.len());
         let written = match lines {
@@ -131,7 +132,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         let (mut file, found) = EventFile::open(directory.path(), 3);
         assert_eq!(found, all);
-        // What is written next must not stand behind the torn line.
+        // The next event must not be appended to the torn line.
         all.push_back(entry(7));
         file.append(&[entry(7)], &all);
         assert_eq!(EventFile::open(directory.path(), 9).1, all);

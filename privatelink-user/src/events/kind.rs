@@ -1,12 +1,38 @@
-//! The kinds of events.
+//! The kinds of events, with their meaning: `docs/events.md` lists them from here.
 
-/// Defines the kinds once: the enum, and the words for them.
+use std::fmt::Write as _;
+
+/// Who sees events of a kind. Administrators see all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    /// The principals of the endpoint and of the service.
+    Parties,
+    /// The principal that the network belongs to.
+    Network,
+    /// The principal that provides the service.
+    Service,
+    /// No principal.
+    Administrators,
+}
+
+impl Audience {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Parties => "consumer and provider",
+            Self::Network => "the network's principal",
+            Self::Service => "the service's principal",
+            Self::Administrators => "administrators",
+        }
+    }
+}
+
+/// Defines each kind once: the variant, its word, its meaning as Markdown and its audience.
 macro_rules! kinds {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+) => {
-        /// What kind of change an event tells of.
+    ($($variant:ident = $word:literal, $meaning:literal, $audience:ident;)+) => {
+        /// The kind of an event.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Kind {
-            $($(#[doc = $doc])+ $variant,)+
+            $(#[doc = $meaning] $variant,)+
         }
 
         impl Kind {
@@ -17,63 +43,72 @@ macro_rules! kinds {
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
+
+            /// What has happened, as Markdown; links are relative to `docs/`.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+
+            const fn audience(self) -> Audience {
+                match self { $(Self::$variant => Audience::$audience,)+ }
+            }
         }
     };
 }
 
 kinds! {
-    /// A consumer asks for a connection.
     ConnectionRequested = "connection-requested",
-    /// A connection lets packets through, or does so for another time.
+        "A consumer requests a connection.", Parties;
     ConnectionAvailable = "connection-available",
-    /// A connection is refused.
+        "A connection is accepted, or accepted for another period.", Parties;
     ConnectionRejected = "connection-rejected",
-    /// A grant has run out, or nobody decided about a request in time.
+        "A connection is rejected, by a decision or because the service does not allow the principal.", Parties;
     ConnectionExpired = "connection-expired",
-    /// The endpoint of a connection is gone.
+        "A grant has expired, or a request was not decided in time.", Parties;
     ConnectionRemoved = "connection-removed",
-    /// A configuration is in force.
+        "The endpoint of a connection was removed.", Parties;
     ConfigurationApplied = "configuration-applied",
-    /// A configuration was not applied; the one before stays in force.
+        "A configuration is in force.", Administrators;
     ConfigurationRefused = "configuration-refused",
-    /// The daemon has started.
+        "A configuration was refused; the previous one stays in force.", Administrators;
     GatewayStarted = "gateway-started",
-    /// Packets can flow.
+        "The daemon has started.", Administrators;
     GatewayReady = "gateway-ready",
-    /// The daemon ends.
+        "The gateway forwards packets.", Administrators;
     GatewayEnding = "gateway-ending",
-    /// The interface of a network is there and set up.
+        "The daemon is shutting down.", Administrators;
     InterfaceUp = "interface-up",
-    /// The interface of a network is gone or set down.
+        "The interface of a network exists and is up.", Network;
     InterfaceDown = "interface-down",
-    /// The gateway has put its program on an interface.
+        "The interface of a network is down or was removed.", Network;
     InterfaceAttached = "interface-attached",
-    /// The gateway's program is no longer on an interface.
+        "The gateway has attached its program to an interface.", Network;
     InterfaceDetached = "interface-detached",
-    /// A target's health checks pass, and did not before.
+        "The gateway's program is no longer attached to an interface.", Network;
     TargetHealthy = "target-healthy",
-    /// A target's health checks fail, and did not before.
+        "A target's health checks pass, and did not before ([health.md](health.md)).", Service;
     TargetUnhealthy = "target-unhealthy",
-    /// A target gets no new flows any more, and its flows have some time to end.
+        "A target's health checks fail, and did not before.", Service;
     TargetDraining = "target-draining",
-    /// That time is over: what was left of them is reset.
+        "A target was removed or its weight is 0; its flows may continue for a while ([targets.md](targets.md)).", Service;
     TargetDrained = "target-drained",
-    /// A next hop answers, or does so from another Ethernet address.
+        "That time is over; remaining flows are reset.", Service;
     NextHopFound = "next-hop-found",
-    /// A next hop no longer answers.
+        "A next hop answers, or answers from another Ethernet address.", Network;
     NextHopLost = "next-hop-lost",
-    /// Records of flows were not written.
+        "A next hop no longer answers.", Network;
     FlowLogLost = "flow-log-lost",
-    /// The name server serves what it is to serve.
+        "Records are missing in the flow log ([flow-log.md](flow-log.md)); reported at most once a minute.", Administrators;
     DnsServerUp = "dns-server-up",
-    /// The name server is gone.
+        "The name server is running and has its names ([dns.md](dns.md)).", Administrators;
     DnsServerDown = "dns-server-down",
-    /// The name server serves what was right some time ago.
+        "The name server has exited, cannot be started, or has no names left to serve.", Administrators;
     DnsServerStale = "dns-server-stale",
-    /// A private name is not served, since its owner does not agree.
+        "The name server has not accepted an update for ten seconds; it serves the previous names.", Administrators;
     DnsConflict = "dns-conflict",
-    /// A private name is served again, or nobody claims it any more.
+        "A private name is not served because its owner has not confirmed the provider.", Service;
     DnsConflictEnded = "dns-conflict-ended",
+        "The owner has confirmed the provider, or the name is no longer claimed.", Service;
 }
 
 impl Kind {
@@ -83,7 +118,18 @@ impl Kind {
     }
 }
 
-/// Whether the word of a kind is this one, or belongs to this group.
+/// The table of all kinds in `docs/events.md`, as Markdown.
+pub fn kinds_table() -> String {
+    let mut table = "| kind | meaning | seen by |\n|---|---|---|\n".to_owned();
+    for kind in Kind::ALL {
+        let (word, meaning, audience) = (kind.word(), kind.meaning(), kind.audience().words());
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "| `{word}` | {meaning} | {audience} |");
+    }
+    table
+}
+
+/// Whether a kind's word is `group`, or belongs to that group.
 pub(super) fn is_of(kind: &str, group: &str) -> bool {
     kind.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
@@ -110,11 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_described() {
+    fn the_page_lists_every_kind_with_its_meaning() {
         let page = include_str!("../../../docs/events.md");
-        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-        let described: Vec<&str> = rows.filter(|word| Kind::is_word(word)).collect();
-        let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-        assert_eq!(described, words, "docs/events.md: one row each, in the order of the enum");
+        let (_, rest) = page.split_once("<!-- generated: event-kinds -->\n").unwrap();
+        let (table, _) = rest.split_once("<!-- end -->").unwrap();
+        assert_eq!(table.trim(), kinds_table().trim(), "run `cargo xtask docs`");
     }
 }

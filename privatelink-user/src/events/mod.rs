@@ -1,8 +1,8 @@
-//! What has changed, for people, programs and other hosts that want to know.
+//! Events: changes of state, for people, programs and other hosts.
 //!
-//! Whoever sees a change publishes an [`Event`] on the [`Bus`]. It keeps the latest of them, also
-//! while the daemon is restarted, and wakes those who follow. To tell of something new, add a kind
-//! and its row in `docs/events.md`.
+//! The daemon publishes an [`Event`] on the [`Bus`], which stores the latest ones across restarts
+//! and wakes followers. To add an event, add its kind in `kind.rs`; `cargo xtask docs` then
+//! updates `docs/events.md`.
 
 mod bus;
 mod connections;
@@ -18,6 +18,6 @@ pub use bus::{Bus, EventFilter, EventPage};
 pub use connections::of_connections;
 pub use drains::{of_drained, of_drains};
 pub use event::Event;
-pub use kind::Kind;
+pub use kind::{Kind, kinds_table};
 pub use observation::Observation;
 pub use subscribers::run_hook;

@@ -1,4 +1,4 @@
-//! What the gateway sees of its interfaces and next hops, and what has changed about them.
+//! Events about interfaces and next hops, from comparing two observations.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ use crate::{
     model::{Model, Name},
 };
 
-/// Interfaces and next hops at one moment.
+/// The state of interfaces and next hops at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
     interfaces: BTreeMap<Name, InterfaceState>,
@@ -32,7 +32,7 @@ struct InterfaceState {
     mode: Option<Mode>,
 }
 
-/// Somebody to whom packets are handed on.
+/// A next hop and its Ethernet address, if it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct NextHopState {
     principal: Name,
@@ -40,7 +40,7 @@ struct NextHopState {
 }
 
 impl Observation {
-    /// Looks at the host, at where the program is attached, and at these next hops.
+    /// Observes the host, the interfaces that the program is attached to, and these next hops.
     pub fn of(
         model: &Model,
         facts: &HostFacts,
@@ -69,14 +69,14 @@ impl Observation {
         seen
     }
 
-    /// The same with the program attached nowhere: what a daemon begins from.
+    /// The same without any attached program, as before the daemon attached it.
     #[must_use]
     pub fn unattached(mut self) -> Self {
         self.interfaces.values_mut().for_each(|interface| interface.mode = None);
         self
     }
 
-    /// What has changed since.
+    /// An event for each change since an earlier observation.
     pub fn since(&self, before: &Self) -> Vec<Event> {
         let interfaces = self.interfaces.iter().filter_map(|(network, now)| {
             Some(interface(network, before.interfaces.get(network)?, now))
@@ -92,7 +92,7 @@ impl Observation {
 fn interface(network: &Name, before: &InterfaceState, now: &InterfaceState) -> Vec<Event> {
     let name = &now.name;
     let mut events = Vec::new();
-    let mut tell = |kind, words: &str| {
+    let mut publish = |kind, words: &str| {
         let about = About {
             network: Some(network.to_string()),
             interface: Some(name.clone()),
@@ -102,15 +102,15 @@ fn interface(network: &Name, before: &InterfaceState, now: &InterfaceState) -> V
         events.push(event.about(about).seen_by(&now.principal));
     };
     match (before.up, now.up) {
-        (false, true) => tell(Kind::InterfaceUp, "is up"),
-        (true, false) => tell(Kind::InterfaceDown, "is gone or set down"),
+        (false, true) => publish(Kind::InterfaceUp, "is up"),
+        (true, false) => publish(Kind::InterfaceDown, "is down or was removed"),
         (true, true) | (false, false) => {}
     }
     match (before.mode, now.mode) {
         (before, Some(mode)) if before != Some(mode) => {
-            tell(Kind::InterfaceAttached, &format!("attached, {} XDP", mode.name()));
+            publish(Kind::InterfaceAttached, &format!("attached ({} XDP)", mode.name()));
         }
-        (Some(_), None) => tell(Kind::InterfaceDetached, "is not attached any more"),
+        (Some(_), None) => publish(Kind::InterfaceDetached, "is detached"),
         (Some(_) | None, _) => {}
     }
     events
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_is_told_and_nothing_else() {
+    fn each_change_has_one_event() {
         let text = include_str!("../desired/tests.toml");
         let model = config::from_text("t.toml", text).unwrap().model;
         let hop: IpAddr = "10.0.0.10".parse().unwrap();
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(now(&facts, &attached, &hops), [""; 0]);
         facts.insert_link(link(true));
         attached.insert(VENDOR, Mode::Native);
-        let expected = ["veth-vendor is up", "veth-vendor attached, native XDP"];
+        let expected = ["veth-vendor is up", "veth-vendor attached (native XDP)"];
         assert_eq!(now(&facts, &attached, &hops), expected.map(|t| format!("network vendor: {t}")));
         let at = |last| Neighbour { mac: [2, 0, 0, 0, 0, last], fixed: false };
         for last in [7, 8] {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(now(&silent, &attached, &hops), lost);
         attached.clear();
         silent.insert_link(link(false));
-        let expected = ["veth-vendor is gone or set down", "veth-vendor is not attached any more"];
+        let expected = ["veth-vendor is down or was removed", "veth-vendor is detached"];
         assert_eq!(
             now(&silent, &attached, &hops),
             expected.map(|t| format!("network vendor: {t}"))
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_begins_tells_where_it_is_attached() {
+    fn a_starting_daemon_reports_where_it_is_attached() {
         let text = include_str!("../desired/tests.toml");
         let model = config::from_text("t.toml", text).unwrap().model;
         let mut facts = HostFacts::default();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{interface::types::Event, model::Name};
 
-/// An event that was published, and who may hear of it.
+/// A published event and the principals that may see it; one line of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredEvent {
     #[serde(flatten)]

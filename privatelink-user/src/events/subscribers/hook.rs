@@ -1,4 +1,4 @@
-//! A program that is started for each event.
+//! Runs a program for each event.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -17,14 +17,14 @@ use nix::{
 
 use crate::interface::types::Event;
 
-/// How long a hook may take; [`super::confine`] bounds what else it may take.
+/// Timeout of a hook; [`super::confine`] sets its other limits.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a hook is looked at.
+/// Poll interval while a hook runs.
 const LOOK: Duration = Duration::from_millis(10);
-/// How much of what it complains about is kept.
+/// How many bytes of a hook's standard error are logged.
 const COMPLAINT: usize = 1_024;
 
-/// A program, and how it is started.
+/// A program and the arguments to start it with.
 #[derive(Debug)]
 pub(super) struct Hook {
     program: PathBuf,
@@ -33,19 +33,19 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    /// A program that runs as a user, if the daemon is root, and finds the daemon at a socket.
+    /// A program that runs as `user` if the daemon is root, and finds the daemon at `socket`.
     pub fn new(program: &Path, user: Option<&str>, socket: &Path) -> Self {
         let (program, user) = (program.to_owned(), user.map(ToOwned::to_owned));
         Self { program, user, socket: socket.to_owned() }
     }
 
-    /// Runs it with an event on its standard input, until it ends or has had its time.
+    /// Runs it with an event on its standard input, until it exits or its timeout expires.
     pub fn run(&self, event: &Event) -> Result<(), String> {
-        let mut child = self.start().map_err(|error| format!("cannot start it: {error}"))?;
+        let mut child = self.start().map_err(|error| format!("cannot start: {error}"))?;
         let group = Group(i32::try_from(child.id()).ok());
         let json = serde_json::to_vec(event).map_err(|error| error.to_string())?;
         if let Some(mut input) = child.stdin.take() {
-            // An event is shorter than what a pipe holds. Who does not read it, need not.
+            // An event fits into the pipe's buffer, so this does not block; a hook may ignore it.
             let _ = input.write_all(&json).and_then(|()| input.write_all(b"\n"));
         }
         let mut complaint = Complaint::of(child.stderr.take());
@@ -59,14 +59,14 @@ impl Hook {
             }
         };
         complaint.hear();
-        // What it has started and left behind goes, too.
+        // Kills processes that the hook has left running.
         drop(group);
         match ended {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(complaint.about(status)),
             None => {
                 let _ = child.wait();
-                Err(format!("it was ended after {} seconds", PATIENCE.as_secs()))
+                Err(format!("killed after {} seconds", PATIENCE.as_secs()))
             }
         }
     }
@@ -85,19 +85,19 @@ impl Hook {
     }
 }
 
-/// The processes of a hook, which end with this.
+/// The process group of a hook, which is killed on drop.
 struct Group(Option<i32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(id) = self.0 {
-            // An error means that there are none any more.
+            // An error means that no process is left.
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
     }
 }
 
-/// The beginning of what a hook writes to its standard error.
+/// The first bytes that a hook writes to its standard error.
 struct Complaint {
     pipe: Option<ChildStderr>,
     text: Vec<u8>,
@@ -105,16 +105,16 @@ struct Complaint {
 
 impl Complaint {
     fn of(pipe: Option<ChildStderr>) -> Self {
-        let deaf =
+        let nonblocking =
             |pipe: &ChildStderr| fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok();
-        Self { pipe: pipe.filter(deaf), text: Vec::new() }
+        Self { pipe: pipe.filter(nonblocking), text: Vec::new() }
     }
 
-    /// Takes what there is, so that the hook can go on.
+    /// Reads what is in the pipe, so that the hook never blocks on a full one.
     fn hear(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
         let mut part = [0; 4_096];
-        // Bounded, so that one who does not stop complaining is ended in time.
+        // Bounded, so that a hook that writes without end still meets its timeout.
         for _ in 0..16 {
             match pipe.read(&mut part) {
                 Ok(length) if length > 0 => {

@@ -1,4 +1,4 @@
-//! A host to which each event is posted.
+//! Posts each event to a URL.
 
 use std::{io, path::Path, sync::Arc, thread, time::Duration};
 
@@ -21,9 +21,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::{host::certificates::certificates, interface::types::Event, model::WebhookUrl};
 
-/// How long one attempt may take.
+/// Timeout of one attempt.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The waits between attempts: half a minute in all.
+/// Waits between attempts, about half a minute in total.
 const WAITS: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -31,29 +31,29 @@ const WAITS: [Duration; 5] = [
     Duration::from_secs(8),
     Duration::from_secs(16),
 ];
-/// Where distributions keep the certificates that a host trusts.
+/// Where distributions store trusted root certificates; the first file that exists is used.
 const TRUSTED: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// Where events are posted, and how.
+/// The URL that events are posted to, with its TLS settings.
 pub(super) struct Webhook {
     url: WebhookUrl,
     tls: Option<TlsConnector>,
     runtime: Runtime,
 }
 
-/// Why an event was not taken.
+/// Why an event was not accepted.
 #[derive(Debug)]
 enum PostFailure {
-    /// Another attempt may succeed.
+    /// A retry may succeed.
     Temporary(String),
-    /// None will.
+    /// A retry will not succeed.
     Permanent(String),
 }
 
 impl Webhook {
-    /// Posts to an address, whose certificate is signed by one of a file, or of those that the
-    /// host trusts.
+    /// Posts to `url`. Its certificate must be signed by one in `ca_file`, or by one that the host
+    /// trusts.
     pub fn new(url: &WebhookUrl, ca_file: Option<&Path>) -> Result<Self, String> {
         let tls = if url.is_secure() { Some(connector(ca_file)?) } else { None };
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -61,15 +61,16 @@ impl Webhook {
         Ok(Self { url: url.clone(), tls, runtime })
     }
 
-    /// Posts an event, again and again if need be.
+    /// Posts an event, with retries after temporary failures.
     pub fn post(&self, event: &Event) -> Result<(), String> {
         let json = serde_json::to_vec(event).map_err(|error| error.to_string())?;
         let json = Bytes::from(json);
         let mut waits = WAITS.into_iter();
         loop {
             let attempt = async { timeout(PATIENCE, self.attempt(json.clone())).await };
-            let late =
-                || PostFailure::Temporary(format!("no answer in {} seconds", PATIENCE.as_secs()));
+            let late = || {
+                PostFailure::Temporary(format!("no response within {} seconds", PATIENCE.as_secs()))
+            };
             let error = match self.runtime.block_on(attempt).unwrap_or_else(|_| Err(late())) {
                 Ok(()) => return Ok(()),
                 Err(PostFailure::Permanent(error)) => return Err(error),
@@ -109,16 +110,16 @@ impl Webhook {
         let answer = tokio::select! {
             biased;
             answer = &mut answer => answer,
-            // What ends the connection is told to the request, if it was still waiting.
+            // If the connection ends first, the pending request returns the error.
             _ = &mut connection => answer.await,
         };
         judge(answer.map_err(failed)?.status())
     }
 }
 
-/// Whether an answer says that the event was taken.
+/// Whether the response's status means that the event was accepted.
 fn judge(code: StatusCode) -> Result<(), PostFailure> {
-    let text = format!("it answered {code}");
+    let text = format!("the server responded with {code}");
     if code.is_success() {
         return Ok(());
     }
@@ -137,7 +138,7 @@ fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> {
             .map(Path::new)
             .into_iter()
             .find(|file| file.exists())
-            .ok_or("this host trusts no certificates: set `webhook_ca_file`")?,
+            .ok_or("no trusted root certificates found on this host: set `webhook_ca_file`")?,
     };
     let roots: RootCertStore = certificates(file)?;
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -157,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers one request with each of these codes, and returns what they brought.
+    /// Answers one request with each of these codes, and returns the request bodies.
     fn server(codes: Vec<u16>) -> (WebhookUrl, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/events?a=b", listener.local_addr().unwrap());
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_now_is_posted_again() {
+    fn temporary_failures_are_retried() {
         let (url, served) = server(vec![503, 204]);
         Webhook::new(&url, None).unwrap().post(&event()).unwrap();
         let bodies = served.join().unwrap();
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_good_is_not() {
+    fn permanent_failures_are_not_retried() {
         let (url, served) = server(vec![400]);
         let error = Webhook::new(&url, None).unwrap().post(&event()).unwrap_err();
         assert!(error.contains("400"), "{error}");
