@@ -1,5 +1,5 @@
-//! What daemon and server say to each other, over a unix socket: frames of JSON behind their
-//! length, and sockets beside them.
+//! The protocol between daemon and name server over a unix socket: length-prefixed JSON frames, and
+//! file descriptors of sockets.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,90 +23,89 @@ use super::{
     status::NetworkCounters,
 };
 
-/// The most sockets that go with one frame.
+/// Maximum number of sockets passed with one frame.
 pub const MOST_SOCKETS: usize = 16;
-/// The longest frame: the names of a network with more endpoints than a gateway can have.
+/// Maximum length of a frame. The names of all endpoints that a gateway can have fit into it.
 const LONGEST: usize = 256 << 20;
 
-/// Why a claim is not proven of whose owner nothing is known yet.
+/// The reason of a claim that has not been checked yet.
 pub const NOT_ASKED: &str = "not asked yet";
 
-/// Where names can be asked for: an address of the gateway on an interface.
+/// An address of the gateway on an interface, where the name server listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ListenAddress {
-    /// The network whose names they are.
+    /// The network whose names are served there.
     pub network: String,
     /// The interface's index.
     pub ifindex: u32,
-    /// The address.
+    /// The IP address.
     pub address: IpAddr,
 }
 
-/// What the daemon tells the server to do.
+/// A request from the daemon to the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
-    /// Serve these names in a network, instead of those before.
+    /// Serve these names in a network, instead of the previous ones.
     Serve {
         /// The network.
         network: String,
-        /// All that can be asked there.
+        /// The names.
         names: ServedNames,
     },
-    /// Serve at this place: behind the frame come a socket of datagrams for each worker, and one
-    /// that listens.
+    /// Listen on this address. The frame passes a UDP socket for each worker and one TCP listener.
     Listen {
         /// The address.
         #[serde(rename = "place")]
         at: ListenAddress,
-        /// How many sockets there are.
+        /// Number of sockets.
         sockets: usize,
     },
-    /// Serve here no more.
+    /// Stop listening on this address.
     Close {
         /// The address.
         #[serde(rename = "place")]
         at: ListenAddress,
     },
-    /// Forget the names of a network.
+    /// Remove the names of a network.
     Forget {
         /// The network.
         network: String,
     },
-    /// Say what is not served for want of a proof, and what was counted: a [`ServerReport`].
+    /// Send a [`ServerReport`].
     Report,
-    /// End: names are not served any more, or by another.
+    /// Exit.
     Leave,
 }
 
-/// What the server says first.
+/// The server's first frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
-    /// Its release.
+    /// The server's release.
     pub version: String,
-    /// How many workers it has.
+    /// Number of workers.
     pub workers: usize,
-    /// Where it serves, from what it was told before.
+    /// The addresses that it listens on.
     #[serde(rename = "places")]
     pub listen_addresses: Vec<ListenAddress>,
-    /// Whose names it has.
+    /// The networks whose names it has.
     pub networks: Vec<String>,
 }
 
-/// What the server says when it is asked.
+/// The server's response to [`Order::Report`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServerReport {
-    /// The claims that are not proven, and why.
+    /// Unproven claims, each with the reason.
     pub unproven: Vec<(NameClaim, String)>,
-    /// What it has counted, by network.
+    /// Counters by network.
     pub networks: BTreeMap<String, NetworkCounters>,
 }
 
-/// Writes a frame, and passes sockets with it.
+/// Writes a frame and passes sockets with it.
 ///
 /// # Errors
-/// When the other end is gone, or does not read in time.
+/// When the other end has closed the stream or does not read in time.
 pub fn send(
     mut stream: &UnixStream,
     message: &impl Serialize,
@@ -118,14 +117,14 @@ pub fn send(
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !sockets.is_empty() && !control.push(SendAncillaryMessage::ScmRights(sockets)) {
-        return Err(io::Error::other("more sockets than go with one frame"));
+        return Err(io::Error::other("too many sockets for one frame"));
     }
     let sent =
         rustix::net::sendmsg(stream, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)?;
     stream.write_all(frame.get(sent..).unwrap_or_default())
 }
 
-/// Reads frames, and keeps the sockets that came with them.
+/// Reads frames, and keeps the sockets passed with them.
 #[derive(Debug)]
 pub struct FrameReader {
     stream: UnixStream,
@@ -133,20 +132,20 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// Reads from this stream.
+    /// Creates a reader of this stream.
     pub fn new(stream: UnixStream) -> Self {
         Self { stream, sockets: VecDeque::new() }
     }
 
-    /// The stream.
+    /// The stream, to write to.
     pub fn stream(&self) -> &UnixStream {
         &self.stream
     }
 
-    /// Waits for the next frame; `None` if the other end has gone.
+    /// Waits for the next frame; `None` at the end of the stream.
     ///
     /// # Errors
-    /// When the stream breaks, or what comes is no frame.
+    /// When the stream fails or a frame is invalid.
     pub fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let mut length = [0; 4];
         match self.read_exact(&mut length) {
@@ -155,14 +154,14 @@ impl FrameReader {
         }
         let length = usize::try_from(u32::from_be_bytes(length)).map_err(io::Error::other)?;
         if length > LONGEST {
-            return Err(io::Error::other("a frame is too long"));
+            return Err(io::Error::other("frame is too long"));
         }
         let mut body = vec![0; length];
         self.read_exact(&mut body)?;
         Ok(Some(serde_json::from_slice(&body)?))
     }
 
-    /// Takes the next `count` sockets that came.
+    /// Takes the next `count` sockets in order of arrival.
     pub fn sockets(&mut self, count: usize) -> Vec<OwnedFd> {
         self.sockets.drain(..count.min(self.sockets.len())).collect()
     }

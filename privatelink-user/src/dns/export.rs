@@ -1,4 +1,5 @@
-//! What a network's own resolvers need: a zone, or whom to ask for it.
+//! Exports names for a network's own resolvers: a zone file, or configuration that forwards queries
+//! to the gateway.
 
 use std::{
     fmt::Write as _,
@@ -8,10 +9,10 @@ use std::{
 use super::{sockets::PORT, zones::PRIVATE_USE};
 use crate::interface::types::{NamesZone, NetworkNames};
 
-/// For what names are written.
+/// Output formats of `privatelink dns export`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A zone file, for name servers that shall have the records themselves
+    /// A zone file, for name servers that serve the records themselves
     Zone,
     /// Lines for unbound.conf
     Unbound,
@@ -23,7 +24,7 @@ pub enum Format {
     SystemdResolved,
 }
 
-/// Why names cannot be written.
+/// Why names cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The network has no such zone.
@@ -31,15 +32,15 @@ pub enum Error {
     NoZone {
         /// The network.
         network: String,
-        /// What was asked for.
+        /// The requested zone.
         zone: String,
-        /// What there is.
+        /// The zones that exist, separated by commas.
         known: String,
     },
-    /// Nobody could be asked.
+    /// The gateway has no address to send queries to.
     #[error(
-        "the gateway has no address in network {network} at which it could be asked; give its \
-         interface one"
+        "the gateway has no address in network {network} to send queries to; assign one to the \
+         network's interface"
     )]
     NoAddress {
         /// The network.
@@ -47,7 +48,7 @@ pub enum Error {
     },
 }
 
-/// Writes one zone: the one that is named, or the first that has the gateway's own names.
+/// Writes a zone file for the named zone, or for the zone of the gateway's own names.
 ///
 /// # Errors
 /// When there is no such zone.
@@ -67,22 +68,22 @@ fn text(names: &NetworkNames, zone: &NamesZone, serial: u32) -> String {
     let NetworkNames { server, ttl, negative_ttl, .. } = names;
     let domain = server.split_once('.').map_or("", |(_, domain)| domain);
     let mut text = format!(
-        "; zone {} as the network {} is served it\n$ORIGIN {}.\n$TTL {ttl}\n\
+        "; zone {} as served in network {}\n$ORIGIN {}.\n$TTL {ttl}\n\
          @ IN SOA {server}. hostmaster.{domain}. {serial} 3600 600 86400 {negative_ttl}\n\
          @ IN NS {server}.\n",
         zone.apex, names.network, zone.apex
     );
     for record in &zone.records {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{}. IN {} {}", record.name, record.r#type, record.data);
     }
     text
 }
 
-/// Writes how a resolver is told to ask the gateway.
+/// Writes the configuration with which a resolver forwards queries to the gateway.
 ///
 /// # Errors
-/// When the gateway cannot be asked.
+/// When the gateway has no address in the network.
 pub fn stub(names: &NetworkNames, format: Format) -> Result<String, Error> {
     let addresses: Vec<IpAddr> =
         names.addresses.iter().filter_map(|address| address.parse().ok()).collect();
@@ -92,7 +93,7 @@ pub fn stub(names: &NetworkNames, format: Format) -> Result<String, Error> {
     let sockets: Vec<SocketAddr> =
         addresses.iter().map(|address| SocketAddr::new(*address, PORT)).collect();
     let apexes: Vec<&str> = apexes(names).collect();
-    let mut text = format!("# names of the network {}, asked of its gateway\n", names.network);
+    let mut text = format!("# forwards names of network {} to the gateway\n", names.network);
     match format {
         Format::Zone => {}
         Format::Unbound => unbound(&mut text, &apexes, &addresses),
@@ -106,12 +107,12 @@ pub fn stub(names: &NetworkNames, format: Format) -> Result<String, Error> {
         }
         Format::Coredns => {
             let zones: Vec<String> = apexes.iter().map(|apex| format!("{apex}:{PORT}")).collect();
-            text += &format!("{} {{\n    forward . {}\n}}\n", zones.join(" "), words(&sockets));
+            text += &format!("{} {{\n    forward . {}\n}}\n", zones.join(" "), joined(&sockets));
         }
         Format::SystemdResolved => {
             let domains: Vec<String> = apexes.iter().map(|apex| format!("~{apex}")).collect();
             text +=
-                &format!("[Resolve]\nDNS={}\nDomains={}\n", words(&addresses), domains.join(" "));
+                &format!("[Resolve]\nDNS={}\nDomains={}\n", joined(&addresses), domains.join(" "));
         }
     }
     Ok(text)
@@ -120,8 +121,8 @@ pub fn stub(names: &NetworkNames, format: Format) -> Result<String, Error> {
 fn unbound(text: &mut String, apexes: &[&str], addresses: &[IpAddr]) {
     *text += "server:\n";
     for apex in apexes {
-        // Private addresses are what is wanted here; and what unbound knows of reverse zones of
-        // private use must not come first.
+        // Allow private addresses in answers, and override unbound's built-in reverse zones of
+        // private ranges.
         *text += &format!(
             "    local-zone: \"{apex}.\" transparent\n    private-domain: \"{apex}.\"\n    \
              domain-insecure: \"{apex}.\"\n"
@@ -135,13 +136,13 @@ fn unbound(text: &mut String, apexes: &[&str], addresses: &[IpAddr]) {
     }
 }
 
-/// The zones that say something, but the one that only tells that all else does not exist.
+/// The apexes of all zones except the empty one that answers NXDOMAIN for private use.
 fn apexes(names: &NetworkNames) -> impl Iterator<Item = &str> {
     let apexes = names.zones.iter().map(|zone| zone.apex.as_str());
     apexes.filter(|apex| *apex != PRIVATE_USE)
 }
 
-fn words(things: &[impl ToString]) -> String {
+fn joined(things: &[impl ToString]) -> String {
     things.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
     use crate::dns::{listing::listing, tests::names};
 
-    fn told() -> NetworkNames {
+    fn network() -> NetworkNames {
         listing(
             "acme",
             &names(&[], true),
@@ -159,33 +160,33 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_is_whole() {
-        let text = zone(&told(), None, 7).unwrap();
+    fn a_zone_is_complete() {
+        let text = zone(&network(), None, 7).unwrap();
         assert!(text.contains("$ORIGIN privatelink.internal.\n"), "{text}");
         assert!(
             text.contains("@ IN SOA ns.privatelink.internal. hostmaster.privatelink.internal. 7 ")
         );
         assert!(text.contains("\nns.privatelink.internal. IN A 10.1.0.1\n"), "{text}");
         assert_eq!(text.lines().count(), 5 + 10);
-        let private = zone(&told(), Some("Web.internal."), 7).unwrap();
+        let private = zone(&network(), Some("Web.internal."), 7).unwrap();
         assert!(private.contains("\n*.web.internal. IN AAAA fd00:1::50\n"), "{private}");
-        let error = zone(&told(), Some("nothing"), 7).unwrap_err().to_string();
+        let error = zone(&network(), Some("nothing"), 7).unwrap_err().to_string();
         assert!(error.contains("`nothing`") && error.contains("web.internal"), "{error}");
     }
 
     #[test]
-    fn resolvers_are_sent_to_the_gateway() {
+    fn resolvers_forward_to_the_gateway() {
         for (format, line) in [
             (Format::Unbound, "    stub-addr: fd00:1::1\n"),
             (Format::Dnsmasq, "server=/web.internal/10.1.0.1\n"),
             (Format::Coredns, "    forward . 10.1.0.1:53 [fd00:1::1]:53\n"),
             (Format::SystemdResolved, "DNS=10.1.0.1 fd00:1::1\n"),
         ] {
-            let text = stub(&told(), format).unwrap();
+            let text = stub(&network(), format).unwrap();
             assert!(text.contains(line), "{text}");
             assert!(!text.contains("/internal/") && !text.contains("~internal"), "{text}");
         }
-        let nowhere = NetworkNames { addresses: Vec::new(), ..told() };
+        let nowhere = NetworkNames { addresses: Vec::new(), ..network() };
         assert!(stub(&nowhere, Format::Dnsmasq).is_err());
     }
 }

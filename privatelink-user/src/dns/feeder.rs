@@ -1,8 +1,8 @@
-//! The daemon's end: keeps a server running, and tells it what is to be served.
+//! The daemon's end: keeps a name server running and up to date.
 //!
-//! What is wanted is a value, and the server is brought after it: what failed is tried again, and
-//! after a restart of either end only the difference is made up. All of it happens in a thread of
-//! its own, so that a server that does not read keeps nobody waiting.
+//! The wanted state is a value, and the server is reconciled with it: failed steps are retried, and
+//! after a restart of either end only the difference is sent. A thread of its own does all of this,
+//! so that the daemon never waits for a server that does not read.
 
 mod changes;
 mod launch;
@@ -33,19 +33,19 @@ use crate::events::Bus;
 use changes::{ServerChanges, unproven_in_words};
 use launch::ServerConnection;
 
-/// How often the feeder looks after the server, and tries again what failed.
+/// Interval at which the feeder checks the server and retries failed steps.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long the server may take to end.
+/// How long to wait for the server to exit.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Has names served for as long as there are some to serve.
+/// Keeps a name server running while there are names to serve.
 #[derive(Debug)]
 pub struct Feeder {
     orders: Sender<Message>,
     problems: Arc<Mutex<Vec<String>>>,
     latest: LatestStatus,
     last: WantedNames,
-    /// How many times something else was wanted, and how many of these have been followed.
+    /// Number of changes requested, and the number of the latest one that was applied.
     asked: u64,
     followed: Arc<AtomicU64>,
 }
@@ -53,13 +53,13 @@ pub struct Feeder {
 #[derive(Debug)]
 enum Message {
     Want(u64, WantedNames),
-    /// The server is to end; whoever waits for that is told.
+    /// Ends the server, then signals the sender.
     End(Sender<()>),
 }
 
 impl Feeder {
-    /// Starts to look after the server of the daemon with this control socket, and to tell what
-    /// happens to it.
+    /// Starts the thread for the daemon with this control socket; it publishes changes of the
+    /// server on `events`.
     pub fn start(control: &Path, events: Bus) -> Self {
         let (orders, inbox) = channel();
         let problems = Arc::default();
@@ -81,37 +81,37 @@ impl Feeder {
         if let Err(error) =
             thread::Builder::new().name("names".into()).spawn(move || feed.run(&inbox))
         {
-            warn!("names are not served: cannot start a thread: {error}");
+            warn!("names are not served: cannot start the feeder's thread: {error}");
         }
         Self { orders, problems, latest, last: WantedNames::default(), asked: 0, followed }
     }
 
-    /// Has this served from now on.
+    /// Sets what the server should serve from now on.
     pub fn want(&mut self, wanted: WantedNames) {
         if self.last != wanted {
             self.last.clone_from(&wanted);
-            // Without its thread, the log says why.
+            // Sending fails only if the thread could not be started, which was logged.
             self.asked += 1;
             let _ = self.orders.send(Message::Want(self.asked, wanted));
         }
     }
 
-    /// What is wanted.
+    /// What the server should serve.
     pub fn wanted(&self) -> &WantedNames {
         &self.last
     }
 
-    /// Whether the server has been told everything that is wanted.
+    /// Whether the server has everything that it should serve.
     pub fn is_settled(&self) -> bool {
         self.followed.load(Ordering::Acquire) == self.asked
     }
 
-    /// Where the latest account of the server is.
+    /// The holder of the server's latest status.
     pub fn latest(&self) -> &LatestStatus {
         &self.latest
     }
 
-    /// What is not served, and what to do about it.
+    /// Problems of the server, each with advice.
     pub fn problems(&self) -> Vec<String> {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -125,7 +125,7 @@ impl Feeder {
     }
 }
 
-/// Ends the server of a daemon that is gone itself.
+/// Ends the name server of a daemon that no longer runs.
 pub fn end(control: &Path) {
     if let Ok(server) = ServerConnection::open(&launch::socket_path(control)) {
         server.dismiss(FAREWELL);
@@ -137,9 +137,9 @@ struct FeederThread {
     wanted: WantedNames,
     server: Option<ServerConnection>,
     child: Option<Child>,
-    /// Whether it has been looked for a server that an earlier daemon left.
+    /// Whether the thread has looked for a server that an earlier daemon left running.
     looked: bool,
-    /// Which of the wishes is the last, and which has been followed.
+    /// Number of the latest request, and of the latest one that was applied.
     asked: u64,
     followed: Arc<AtomicU64>,
     problems: Arc<Mutex<Vec<String>>>,
@@ -160,16 +160,16 @@ impl FeederThread {
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                // The daemon ends, and the server goes on.
+                // The daemon exits, and the server keeps running.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.follow();
         }
     }
 
-    /// Brings the server after what is wanted, as far as that is possible now.
+    /// Reconciles the server with the wanted state, as far as that is possible now.
     fn follow(&mut self) {
-        self.look_for_ends();
+        self.check_for_exit();
         let mut problems = Vec::new();
         if self.wanted.names.is_empty() {
             self.dismiss();
@@ -178,7 +178,7 @@ impl FeederThread {
             self.latest.replace(None);
         } else {
             match self.supply(&mut problems) {
-                Ok(report) => self.take_in(report, &mut problems),
+                Ok(report) => self.evaluate(report, &mut problems),
                 Err(error) => {
                     self.server = None;
                     problems.push(format!("names are not served: the name server: {error}"));
@@ -197,27 +197,27 @@ impl FeederThread {
         *known = problems;
     }
 
-    /// Looks whether the server has ended.
-    fn look_for_ends(&mut self) {
+    /// Checks whether the server has exited.
+    fn check_for_exit(&mut self) {
         let mut why = None;
         if self.server.as_ref().is_some_and(ServerConnection::is_gone) {
             self.server = None;
-            why = Some("it has ended".to_owned());
+            why = Some("it has exited".to_owned());
         }
         if let Some(child) = &mut self.child
             && let Ok(Some(status)) = child.try_wait()
         {
-            info!("the name server has ended: {status}");
+            info!("the name server has exited: {status}");
             self.child = None;
-            why = Some(format!("it has ended: {status}"));
+            why = Some(format!("it has exited: {status}"));
         }
         if let Some(why) = why.filter(|_| !self.wanted.names.is_empty()) {
             self.events.publish_all(self.changes.down(&why));
         }
     }
 
-    /// Takes in what the server says of itself.
-    fn take_in(&mut self, report: ServerReport, problems: &mut Vec<String>) {
+    /// Evaluates the server's report.
+    fn evaluate(&mut self, report: ServerReport, problems: &mut Vec<String>) {
         let ServerReport { unproven, networks } = report;
         problems.extend(unproven.iter().map(|(claim, reason)| unproven_in_words(claim, reason)));
         self.events.publish_all(self.changes.up(self.wanted.names.len()));
@@ -234,7 +234,7 @@ impl FeederThread {
         }
     }
 
-    /// Tells the server what is new, and has it report.
+    /// Sends the server what has changed, and requests a report.
     fn supply(&mut self, problems: &mut Vec<String>) -> io::Result<ServerReport> {
         self.looked = true;
         let server = match &mut self.server {
@@ -242,16 +242,16 @@ impl FeederThread {
             None => self.server.insert(launch::server(&self.socket, &mut self.child)?),
         };
         for (network, names) in &self.wanted.names {
-            if server.told.get(network) != Some(names) {
+            if server.sent.get(network) != Some(names) {
                 let (network, names) = (network.clone(), names.clone());
-                server.tell(&Order::Serve { network: network.clone(), names: names.clone() })?;
-                server.told.insert(network, names);
+                server.send(&Order::Serve { network: network.clone(), names: names.clone() })?;
+                server.sent.insert(network, names);
             }
         }
         let gone: Vec<ListenAddress> =
             server.listen_addresses.difference(&self.wanted.listen_addresses).cloned().collect();
         for at in gone {
-            server.tell(&Order::Close { at: at.clone() })?;
+            server.send(&Order::Close { at: at.clone() })?;
             server.listen_addresses.remove(&at);
         }
         let new: Vec<ListenAddress> =
@@ -270,8 +270,8 @@ impl FeederThread {
         }
         let networks: Vec<String> = server.networks.iter().cloned().collect();
         for network in networks.into_iter().filter(|one| !self.wanted.names.contains_key(one)) {
-            server.tell(&Order::Forget { network: network.clone() })?;
-            server.told.remove(&network);
+            server.send(&Order::Forget { network: network.clone() })?;
+            server.sent.remove(&network);
             server.networks.remove(&network);
         }
         server.networks.extend(self.wanted.names.keys().cloned());
@@ -285,7 +285,7 @@ impl FeederThread {
 fn explain(at: &ListenAddress, interface: &str, error: &io::Error) -> String {
     let ListenAddress { network, address, .. } = at;
     let help = if error.kind() == io::ErrorKind::AddrInUse {
-        "; another program has port 53 there: have it leave that interface out"
+        "; another program uses port 53 there: configure it to leave out that interface"
     } else if error.kind() == io::ErrorKind::PermissionDenied {
         "; the daemon needs the capability CAP_NET_BIND_SERVICE"
     } else {

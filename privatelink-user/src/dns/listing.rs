@@ -1,11 +1,11 @@
-//! What a network is served, in the words of the API.
+//! The names of a network, as the API returns them.
 
 use std::net::IpAddr;
 
 use super::record::{Record, ServedNames, Zone};
 use crate::interface::types::{NamesRecord, NamesZone, NetworkNames};
 
-/// What a network is served, for whoever asks the daemon.
+/// The names that a network is served, as the API returns them.
 pub fn listing(network: &str, names: &ServedNames, addresses: &[IpAddr]) -> NetworkNames {
     let record = |record: &Record| NamesRecord {
         name: record.name.clone(),

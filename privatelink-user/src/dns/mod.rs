@@ -1,12 +1,12 @@
-//! Private names: what consumers call a service, in their own networks.
+//! Private DNS names of services, in consumers' networks.
 //!
 //! ```text
 //! model, state, host, time ─zones─► names of each network ─feeder─► server ─► consumers
 //!                                                          sockets ─┘
 //! ```
 //!
-//! What is served is computed from values, as the maps are. A process of its own without any
-//! rights serves it: it is the one part that reads what tenants send.
+//! The names are computed from values, as the maps are. A separate process without privileges
+//! serves them, because it parses what tenants send.
 
 pub mod channel;
 pub mod export;

@@ -1,4 +1,4 @@
-//! What is served in one network, as plain data: it crosses to the server as it is.
+//! The names of one network, as plain data that the daemon sends to the server.
 
 use std::{
     collections::BTreeMap,
@@ -8,41 +8,41 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// What a network is served: the zones that the gateway answers for there, and what it does about
-/// all other names.
+/// The names of a network: the zones that the gateway is authoritative for, and how it treats all
+/// other names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedNames {
     /// The interface that leads to the network.
     pub interface: String,
     /// The name of the name server itself.
     pub server: String,
-    /// How long answers may be remembered, in seconds.
+    /// TTL of answers, in seconds.
     pub ttl: u32,
     /// The zones, by apex.
     pub zones: BTreeMap<String, Zone>,
-    /// Who is asked for all other names; nobody refuses them.
+    /// Name servers for all other names; with none, these are refused.
     pub forwarders: Vec<IpAddr>,
-    /// Answers in a second to the clients of one /24 or /64.
+    /// Maximum number of answers a second to the clients of one /24 or /64.
     pub rate: u64,
-    /// The name server that is asked for proofs; nobody takes every claim for proven.
+    /// The name server to ask for proofs; with none, every claim counts as proven.
     pub resolver: Option<IpAddr>,
-    /// Whose the zones of private names are.
+    /// The provider of each private name.
     pub providers: BTreeMap<String, String>,
 }
 
-/// That a provider may serve a name, as its owner has to confirm.
+/// A provider's claim to a name, which the name's owner has to confirm.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NameClaim {
-    /// The name server that is asked.
+    /// The name server to ask.
     pub resolver: IpAddr,
     /// The name, without a wildcard.
     pub name: String,
-    /// What its owner has to publish.
+    /// The text that the owner has to publish.
     pub text: String,
 }
 
 impl NameClaim {
-    /// Where its owner has to publish it.
+    /// The name of the TXT record that the owner has to publish.
     pub fn record_name(&self) -> String {
         format!("_privatelink.{}", self.name)
     }
@@ -54,7 +54,7 @@ impl fmt::Display for NameClaim {
     }
 }
 
-/// What there is below one name. Its SOA and NS records follow from [`ServedNames`].
+/// The records of a zone. Its SOA and NS records follow from [`ServedNames`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zone {
     /// The records, each once and in order.
@@ -64,13 +64,13 @@ pub struct Zone {
 /// One record; its name is in lower case and without a dot at the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Record {
-    /// Whose it is; `*` may stand for its first label.
+    /// The owner name; its first label may be `*`.
     pub name: String,
-    /// What it says.
+    /// Type and data.
     pub data: Data,
 }
 
-/// What a record says.
+/// Type and data of a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Data {
@@ -78,13 +78,13 @@ pub enum Data {
     A(Ipv4Addr),
     /// An IPv6 address.
     Aaaa(Ipv6Addr),
-    /// The name of an address.
+    /// The name that an address belongs to.
     Ptr(String),
-    /// Where a service is offered.
+    /// Port and host of a service.
     Srv {
-        /// The port.
+        /// The service's port.
         port: u16,
-        /// The host.
+        /// The service's host name.
         target: String,
     },
     /// Text of at most 255 bytes.
@@ -92,7 +92,7 @@ pub enum Data {
 }
 
 impl ServedNames {
-    /// What has to be proven before all of this may be served.
+    /// The claims that must be proven before all zones may be served.
     pub fn claims(&self) -> impl Iterator<Item = NameClaim> {
         let claim = |(name, provider): (&String, &String)| {
             let text = format!("privatelink={provider}");
@@ -101,15 +101,15 @@ impl ServedNames {
         self.providers.iter().filter_map(claim)
     }
 
-    /// How long the word that there is no such name may be remembered. Short, since acceptance may
-    /// come at any moment.
+    /// TTL of negative answers, in seconds. Short, because a connection may be accepted at any
+    /// moment.
     pub fn negative_ttl(&self) -> u32 {
         self.ttl.min(5)
     }
 }
 
 impl Data {
-    /// The type, as it is written.
+    /// The type's mnemonic.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::A(_) => "A",
@@ -130,7 +130,7 @@ impl From<IpAddr> for Data {
     }
 }
 
-/// As zone files have it.
+/// The format of zone files.
 impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,8 +1,8 @@
-//! Sockets for names: each bound to one address on one interface.
+//! Sockets of the name server, each bound to one address on one interface.
 //!
-//! Networks that overlap have the same addresses behind different interfaces, and a socket that is
-//! bound to an interface hears and answers nobody else. Bound to the address as well, it answers
-//! from where it was asked, without a word about it in each datagram.
+//! Overlapping networks have the same addresses behind different interfaces; a socket that is bound
+//! to an interface exchanges packets with that network only. It is bound to the address as well, so
+//! that answers have the right source without control messages in each datagram.
 
 use std::{
     io,
@@ -14,15 +14,15 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::channel::ListenAddress;
 
-/// The port of the DNS.
+/// The port of DNS.
 pub const PORT: u16 = 53;
-/// Connections that wait to be accepted.
+/// Backlog of connections.
 const BACKLOG: i32 = 64;
 
-/// Opens a socket of datagrams for each worker, and one that listens.
+/// Opens a UDP socket for each worker, and one TCP listener.
 ///
 /// # Errors
-/// When the address or the interface is gone, or another program serves names there.
+/// When the address or the interface does not exist, or another program uses the port.
 pub fn open(at: &ListenAddress, interface: &str, workers: usize) -> io::Result<Vec<OwnedFd>> {
     let mut sockets = Vec::with_capacity(workers + 1);
     for _ in 0..workers {
@@ -43,7 +43,7 @@ fn bound(
 ) -> io::Result<Socket> {
     let address = match at.address {
         IpAddr::V4(v4) => SocketAddr::from((v4, PORT)),
-        // The index says on which link an address of the link is.
+        // A link-local address needs the interface's index.
         IpAddr::V6(v6) => SocketAddrV6::new(v6, PORT, 0, at.ifindex).into(),
     };
     let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), Some(protocol))?;
@@ -51,7 +51,7 @@ fn bound(
         socket.set_only_v6(true)?;
     }
     socket.bind_device(Some(interface.as_bytes()))?;
-    // A server that takes over binds before the other one leaves.
+    // A new server binds before the previous one closes its sockets.
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     Ok(socket)

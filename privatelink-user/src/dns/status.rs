@@ -1,4 +1,4 @@
-//! What the name server counts, and what is known of it: for whoever wants to see how it does.
+//! The name server's counters and status.
 
 use std::{
     collections::BTreeMap,
@@ -7,45 +7,44 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// The codes that answers are counted by, in the order of their numbers; the last stands for all
-/// others.
+/// Names of the response codes that answers are counted by, by number; the last is for all others.
 pub const CODES: [&str; 7] =
     ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "other"];
 
-/// What a server has counted in one network since it was first told of it.
+/// Counters of one network since the server started to serve it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkCounters {
-    /// Tables that it was given, one in place of the other.
+    /// Name tables loaded.
     pub tables: u64,
-    /// What came in datagrams.
+    /// Queries over UDP.
     pub udp: QueryCounters,
-    /// What came over connections.
+    /// Queries over TCP.
     pub tcp: QueryCounters,
-    /// Queries that the network's own name servers have answered.
+    /// Forwarded queries that one of the network's name servers has answered.
     pub forwarded: u64,
-    /// Queries that none of them has answered.
+    /// Forwarded queries that none of them has answered.
     pub failed: u64,
 }
 
-/// What became of queries. Those that others are being asked are in none but the first.
+/// Counters of queries by result. A query being forwarded is counted in `queries` only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QueryCounters {
-    /// All of them.
+    /// Queries received.
     pub queries: u64,
-    /// The answers, by code.
+    /// Answers sent, by response code.
     pub answers: [u64; CODES.len()],
-    /// More than the client's share: it was told to come by TCP.
+    /// Queries over the rate limit that got a truncated answer, which makes clients retry over TCP.
     pub truncated: u64,
-    /// More than the client's share: nothing was said.
+    /// Queries over the rate limit that got no answer.
     pub limited: u64,
-    /// No query at all: nothing was said.
+    /// Datagrams that are not valid queries.
     pub ignored: u64,
 }
 
 impl QueryCounters {
-    /// Counts an answer by the code in its header.
+    /// Counts an answer by the response code in its header.
     pub fn answered(&mut self, answer: &[u8]) {
         let code = answer.get(3).map_or(usize::MAX, |flags| usize::from(flags & 0xf));
         if let Some(count) = self.answers.get_mut(code.min(CODES.len() - 1)) {
@@ -54,28 +53,28 @@ impl QueryCounters {
     }
 }
 
-/// What is known of the server.
+/// The status of the name server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerStatus {
-    /// Whether it answers the daemon.
+    /// Whether it responds to the daemon.
     pub up: bool,
-    /// Private names that it does not serve, since their owners do not agree.
+    /// Number of private names that are not served because their owners have not confirmed them.
     pub conflicts: usize,
-    /// What it had counted when it was last asked, by network.
+    /// The latest counters, by network.
     pub networks: BTreeMap<String, NetworkCounters>,
 }
 
-/// Where the latest account is. Clones are the same place.
+/// Holds the latest status. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct LatestStatus(Arc<Mutex<Option<ServerStatus>>>);
 
 impl LatestStatus {
-    /// The latest account; `None` if there are no names to serve.
+    /// The latest status; `None` if there are no names to serve.
     pub fn status(&self) -> Option<ServerStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts another in its place.
+    /// Replaces the status.
     pub(super) fn replace(&self, status: Option<ServerStatus>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }

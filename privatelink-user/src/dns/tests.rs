@@ -1,4 +1,4 @@
-//! What is served, from what is written.
+//! Zones that follow from a configuration.
 
 use std::collections::BTreeMap;
 
@@ -101,7 +101,7 @@ fn an_available_endpoint_has_all_its_records() {
 }
 
 #[test]
-fn what_is_not_available_has_none_but_keeps_its_zone() {
+fn an_unavailable_endpoint_has_an_empty_zone() {
     for change in [
         ("acceptance = \"automatic\"", "acceptance = \"manual\""),
         ("allow = [\"acme\", \"globex\"]", "allow = [\"globex\"]"),
@@ -113,7 +113,7 @@ fn what_is_not_available_has_none_but_keeps_its_zone() {
 }
 
 #[test]
-fn the_consumer_says_which_private_names_it_takes() {
+fn the_consumer_decides_which_private_names_it_accepts() {
     for change in [
         ("# acme-web", "private_dns = false"),
         ("# acme", "dns_accept = [\"*.example.com\"]"),
@@ -128,7 +128,7 @@ fn the_consumer_says_which_private_names_it_takes() {
 }
 
 #[test]
-fn names_are_withdrawn_where_that_is_declared() {
+fn names_are_withdrawn_where_configured() {
     let keep = names(&[], false);
     assert_eq!(keep, names(&[], true));
     let withdraw =
@@ -138,7 +138,7 @@ fn names_are_withdrawn_where_that_is_declared() {
 }
 
 #[test]
-fn forwarders_take_what_the_gateway_does_not_know_but_are_not_itself() {
+fn forwarders_exclude_the_gateway_itself() {
     let names = names(&[("# acme", "forwarders = [\"10.1.0.2\", \"10.1.0.1\"]")], true);
     assert_eq!(names.forwarders, ["10.1.0.2".parse::<std::net::IpAddr>().unwrap()]);
     assert!(!names.zones.contains_key("internal"));

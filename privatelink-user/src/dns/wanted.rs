@@ -1,4 +1,4 @@
-//! What the name server is to serve, and where.
+//! The names that the name server should serve, and its listen addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +10,16 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// What the server is to serve.
+/// What the name server should serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WantedNames {
     /// The names of each network.
     pub names: BTreeMap<String, ServedNames>,
-    /// Where they can be asked for.
+    /// The addresses to listen on.
     pub listen_addresses: BTreeSet<ListenAddress>,
 }
 
-/// Computes what is to be served, and where.
+/// Computes what the name server should serve.
 pub fn wanted_names(
     model: &Model,
     state: &State,

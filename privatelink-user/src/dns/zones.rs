@@ -1,4 +1,4 @@
-//! What is served in each network: a function of configuration, state, host, health and time.
+//! Computes each network's zones from configuration, state, host, health and time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,11 +19,11 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// A zone of private use, of which the rest of the world knows nothing: what the gateway does not
-/// find there exists nowhere, unless a name server of the network says otherwise.
+/// The top-level domain for private use. Public DNS does not have it, so a name that the gateway
+/// does not find there does not exist, unless the network has name servers of its own.
 pub const PRIVATE_USE: &str = "internal";
 
-/// Computes what each network with `dns = true` is served.
+/// Computes the names of each network with `dns = true`.
 pub fn zones(
     model: &Model,
     state: &State,
@@ -70,8 +70,8 @@ impl ZoneBuilder<'_> {
         for endpoint in endpoints {
             let Some(service) = self.model.services().get(&endpoint.service) else { continue };
             let private = naming::private(network, service, endpoint);
-            // A name that the consumer takes is the gateway's to answer, also while there is
-            // nothing to say: nobody else shall lead its clients elsewhere meanwhile.
+            // The gateway is authoritative for an accepted name even while it has no records:
+            // another name server must not send clients elsewhere in the meantime.
             for name in &private {
                 zones.open(name.base().as_str());
                 providers.insert(name.base().to_string(), service.principal.to_string());
@@ -111,7 +111,7 @@ impl ZoneBuilder<'_> {
         })
     }
 
-    /// Whether checks have failed everywhere. What has not been checked yet may be well.
+    /// Whether every target is unhealthy. A target that has not been checked yet may be healthy.
     fn is_unhealthy(&self, service: &Service) -> bool {
         let mut targets: BTreeMap<IpAddr, bool> =
             targets::addresses(service, self.inputs).into_keys().map(|one| (one, false)).collect();
@@ -155,7 +155,7 @@ impl ZoneBuilder<'_> {
     }
 }
 
-/// Zones while they are filled.
+/// Zones under construction.
 #[derive(Default)]
 struct Zones(BTreeMap<String, BTreeSet<Record>>);
 
@@ -175,7 +175,7 @@ impl Zones {
         self.add(apex, name, Data::Txt(format!("service={}", service.name)));
     }
 
-    /// Where each listener is, at its first port.
+    /// Adds an SRV record for each listener, with its first port.
     fn listeners(&mut self, apex: &str, host: &str, service: &Service) {
         for listener in &service.listeners {
             let name = format!("_{}._{}.{host}", service.name, listener.protocol);
@@ -192,7 +192,7 @@ impl Zones {
     }
 }
 
-/// The name under which one asks what an address is called.
+/// The name for reverse lookups of an address.
 pub fn reverse(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) => {

@@ -1,4 +1,4 @@
-//! What the indices in the kernel's records are called.
+//! The names behind the indices in the kernel's records.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use crate::{model::Model, state::ids::Ids};
 /// The names behind an endpoint's index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointNames {
-    /// The endpoint.
+    /// The endpoint's name.
     pub endpoint: String,
-    /// Its service.
+    /// The service's name.
     pub service: String,
-    /// Its network.
+    /// The consumer's network.
     pub network: String,
-    /// The consumer.
+    /// The consumer's principal.
     pub principal: String,
-    /// The provider.
+    /// The provider's principal.
     pub provider: String,
     /// The provider's network.
     pub provider_network: String,
@@ -24,14 +24,14 @@ pub struct EndpointNames {
 /// The names of all endpoints, and of the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IndexNames {
-    /// The gateway's.
+    /// The gateway's name.
     pub gateway: String,
     endpoints: BTreeMap<u32, EndpointNames>,
 }
 
 impl IndexNames {
-    /// Takes over the names of a configuration. Those of endpoints that are gone stay until
-    /// another gets the index, since their flows are still to end.
+    /// Loads the names of a configuration. The names of a removed endpoint stay until its index
+    /// is reused, because its flows have yet to end.
     pub fn update(&mut self, model: &Model, ids: &Ids) {
         self.gateway = model.gateway().name.to_string();
         for (name, endpoint) in model.endpoints() {

@@ -1,4 +1,4 @@
-//! Records of flows that last: what has come since the record before.
+//! Interval records of live flows: what was counted since the previous record.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -11,14 +11,14 @@ use super::{
 };
 use crate::datapath::flow_records::FlowRecords;
 
-/// Calls its argument for each slot that it knows of.
+/// Calls its argument for each live slot.
 type Visit = dyn Fn(&mut dyn FnMut(&Flow)) + Send;
 
-/// Shows every live slot of the flow table, each flow's two in any order.
+/// Visits every live slot of the flow table. The two slots of a flow come in any order.
 pub struct FlowSource(Box<Visit>);
 
 impl FlowSource {
-    /// A source that calls its argument for each slot.
+    /// A source that visits slots with `visit`.
     pub fn new(visit: impl Fn(&mut dyn FnMut(&Flow)) + Send + 'static) -> Self {
         Self(Box::new(visit))
     }
@@ -30,26 +30,26 @@ impl fmt::Debug for FlowSource {
     }
 }
 
-/// The moment at which flows that last get their records.
+/// The names and the time for one round of interval records.
 #[derive(Clone, Debug)]
 pub struct IntervalTick {
-    /// What indices stand for.
+    /// The objects behind indices.
     pub parts: FlowRecords,
-    /// Their names.
+    /// The names behind indices.
     pub names: Arc<IndexNames>,
-    /// The time.
+    /// The time of the round.
     pub clock: Clock,
 }
 
-/// Both directions of a flow, as they were a moment ago.
+/// Both directions of a flow, as last read.
 struct Both {
     forward: Flow,
     reverse: Option<Flow>,
 }
 
 impl Both {
-    /// What was counted. A direction that was not seen counts as it did before: what is missing
-    /// now is told later.
+    /// The counts of both directions. A direction that could not be read keeps its previous
+    /// counts; a later record has the difference.
     fn counts(&self, before: FlowCounts) -> FlowCounts {
         let (packets_out, bytes_out) = match &self.reverse {
             Some(reverse) => (reverse.packets, reverse.bytes),
@@ -59,7 +59,7 @@ impl Both {
         FlowCounts { packets_in, packets_out, bytes_in, bytes_out }
     }
 
-    /// Tick of the last packet.
+    /// The tick of the last packet in either direction.
     fn last_seen(&self) -> u32 {
         let forward = self.forward.last_seen;
         let reverse = self.reverse.map_or(forward, |reverse| reverse.last_seen);
@@ -67,7 +67,7 @@ impl Both {
     }
 }
 
-/// Makes a record of each flow of which there is something new; the marks follow.
+/// Makes a record of each flow that has new packets, and updates its mark.
 pub(super) fn records(
     source: &FlowSource,
     interval: &IntervalTick,
@@ -89,7 +89,7 @@ pub(super) fn records(
             parts.sources.get(&forward.source.into()),
             parts.targets.get(&forward.target()),
         ) else {
-            // Its end will tell the rest.
+            // The record of its end will have the rest.
             continue;
         };
         let flags_out = flow.reverse.map_or(0, |reverse| reverse.tcp_flags());
@@ -102,7 +102,7 @@ pub(super) fn records(
     marks.retain(|key| all.contains_key(key));
 }
 
-/// The flows of a source.
+/// The flows of a source, with both directions.
 fn both(source: &FlowSource) -> BTreeMap<Key, Both> {
     let mut all = BTreeMap::new();
     (source.0)(&mut |flow| {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::{datapath::tables::MapTables, timestamp::Timestamp};
 
-    /// A flow's two slots, which have come so far.
+    /// A flow's two slots after this many packets.
     fn slots(opened: u32, packets: u32) -> [Flow; 2] {
         let forward = Flow {
             word: word::LIVE,
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn each_packet_is_told_once_whatever_happens_between() {
+    fn each_packet_is_recorded_once_across_restarts() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&table);
@@ -158,7 +158,7 @@ mod tests {
         for (round, flows) in [
             vec![slots(10, 1).to_vec(), slots(20, 1).to_vec()],
             vec![slots(10, 1).to_vec(), slots(20, 5).to_vec()],
-            // One direction is being written just now.
+            // One direction is being written and cannot be read.
             vec![slots(10, 7)[..1].to_vec(), slots(20, 9).to_vec()],
             vec![slots(10, 8).to_vec(), slots(20, 9).to_vec()],
         ]
@@ -175,13 +175,13 @@ mod tests {
             });
             marks.keep();
             if round % 2 == 1 {
-                // Another daemon goes on.
+                // Another daemon continues.
                 marks = Marks::open(directory.path());
             }
         }
         let sums: Vec<(u64, u64)> = told.into_values().collect();
         assert_eq!(sums, [(800, 1_600), (900, 1_800)]);
-        // What the end has still to tell is the rest.
+        // The mark holds what the record of the end must subtract.
         let [forward, _] = slots(10, 8);
         assert_eq!(marks.take(&Key::of(&forward)).unwrap().counts.bytes_in, 800);
     }

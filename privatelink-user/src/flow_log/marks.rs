@@ -1,8 +1,8 @@
-//! What was reported of flows that last, so that each packet is reported once.
+//! Marks: what was already reported of live flows, so that each packet is reported once.
 //!
-//! The kernel counts from a flow's beginning. How much of that is in the log already is kept in
-//! memory and, for the next daemon, in a file: one entry for each flow that has lasted for an
-//! interval, appended after the records are written. Flows that end sooner cost nothing.
+//! The kernel counts from the beginning of a flow. How much of that is already in the log is kept
+//! in memory and, for the next daemon, in a file: one entry for each flow with an interval record,
+//! appended after the records are written. Flows that end sooner cost nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,14 +21,14 @@ use crate::timestamp::Timestamp;
 
 /// Name of the file in the state directory.
 const FILE: &str = "flow-log.marks";
-/// What tells one boot of the host from the next, which has other flows.
+/// Identifies the boot of the host: marks of an earlier boot are invalid.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-/// Below this many entries a file is not worth writing anew.
+/// A file with fewer entries is not worth rewriting.
 const SHORT: usize = 4_096;
-/// What an entry says whose flow has ended.
+/// The value of `at` in an entry whose flow has ended.
 const GONE: u64 = u64::MAX;
 
-/// What tells a flow from every other one.
+/// Identifies a flow.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -45,7 +45,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// That of either direction.
+    /// The same key for both directions.
     pub fn of(flow: &Flow) -> Self {
         Self {
             client: flow.client.0,
@@ -64,12 +64,12 @@ impl Key {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     pub counts: FlowCounts,
-    /// When that was; a number of milliseconds.
+    /// The time of that report, in milliseconds since 1970.
     pub at: u64,
 }
 
 impl Mark {
-    /// Since when nothing has been reported.
+    /// The time of the last report.
     pub fn since(self) -> Timestamp {
         Timestamp::from_millis(self.at)
     }
@@ -82,7 +82,7 @@ struct MarkEntry {
     key: Key,
     packets_in: u32,
     packets_out: u32,
-    /// Of all that stands before and behind it.
+    /// CRC-32 of the other fields.
     check: u32,
     bytes_in: u64,
     bytes_out: u64,
@@ -107,22 +107,22 @@ impl MarkEntry {
     }
 }
 
-/// What was reported of each flow that lasts.
+/// The marks of all live flows.
 #[derive(Debug)]
 pub(super) struct Marks {
     marks: BTreeMap<Key, Mark>,
     path: PathBuf,
     boot: Vec<u8>,
-    /// Entries in the file; `None` where it is to be written anew.
+    /// Entries in the file; `None` if the next write must rewrite it.
     entries: Option<usize>,
-    /// What is not in the file yet.
+    /// Entries that are not in the file yet.
     unwritten: Vec<MarkEntry>,
-    /// Flows that were not there when somebody looked last.
+    /// Flows that were missing from the flow table at the last look.
     missing: BTreeSet<Key>,
 }
 
 impl Marks {
-    /// Goes on from what the daemon before has left in a directory.
+    /// Loads the marks that the previous daemon left in a directory.
     pub fn open(directory: &Path) -> Self {
         let boot = fs::read(BOOT).unwrap_or_default();
         let path = directory.join(FILE);
@@ -162,8 +162,8 @@ impl Marks {
         Some(mark)
     }
 
-    /// Forgets flows that were missing the last time and still are: of one that is missing for
-    /// the first time, the end may be on its way.
+    /// Removes flows that are missing for the second time. The end of a flow that is missing for
+    /// the first time may still be in the queue.
     pub fn retain(&mut self, there: impl Fn(&Key) -> bool) {
         let mut missing = BTreeSet::new();
         let before = self.marks.len();
@@ -181,7 +181,8 @@ impl Marks {
         }
     }
 
-    /// Writes down what is new. To be called once the records are written that it is about.
+    /// Saves new marks. Call it after the records have been written: a crash in between repeats
+    /// records, but loses none.
     pub fn keep(&mut self) {
         if self.unwritten.is_empty() && (self.entries.is_some() || self.marks.is_empty()) {
             return;
@@ -196,7 +197,7 @@ impl Marks {
         self.entries = written.as_ref().ok().copied();
         if let Err(error) = written {
             let path = self.path.display();
-            warn!("after a restart some packets may be logged twice: cannot write {path}: {error}");
+            warn!("cannot write {path}: {error}; after a restart some packets may be logged twice");
         }
     }
 
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_found_again() {
+    fn saved_marks_are_loaded() {
         let directory = tempfile::tempdir().unwrap();
         let mut marks = Marks::open(directory.path());
         for number in 0..10 {
@@ -243,7 +244,7 @@ mod tests {
         marks.put(key(4), mark(44));
         marks.keep();
         marks.put(key(5), mark(55));
-        // The last one was not kept.
+        // The last one was not saved.
         let found = Marks::open(directory.path());
         assert_eq!(found.marks.len(), 9);
         assert_eq!((found.of(&key(3)), found.of(&key(4))), (None, Some(mark(44))));
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_entry_and_another_boot_are_nothing() {
+    fn torn_entries_and_other_boots_are_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let mut marks = Marks::open(directory.path());
         marks.put(key(1), mark(1));
@@ -281,7 +282,7 @@ mod tests {
         let mut found = Marks::open(directory.path());
         assert_eq!(found.of(&key(0)), Some(mark(9_999)));
         found.retain(|_| false);
-        assert_eq!(found.marks.len(), 1, "its end may be on its way");
+        assert_eq!(found.marks.len(), 1, "its end may be in the queue");
         found.retain(|_| false);
         assert!(found.marks.is_empty());
     }

@@ -1,14 +1,14 @@
-//! The flow log: a record of each flow when it ends, of those that last, and of refused ones.
+//! The flow log: records of flows when they end, at intervals while they live, and when refused.
 //!
 //! ```text
 //! sweeps ─End─┐
 //! refusals ───┼─ Batch ─bounded queue─► worker ─Record─► text ─► file, standard output, socket
-//! flow table ─┘                           └─ what was reported of flows that last
+//! flow table ─┘                           └─ marks: what was reported of live flows
 //! ```
 //!
-//! The daemon's loop hands over what the kernel told, with the names that indices have just then,
-//! and never waits: names, formats and files are a thread's business, and what finds no room in
-//! the queue is counted and told of in the log itself.
+//! The daemon's loop submits what the kernel reports, with the names that indices have at that
+//! moment, and never waits. A thread formats and writes the records. Records that do not fit into
+//! the queue are counted, and the log itself has a record of the gap.
 
 mod index_names;
 mod live;
@@ -26,4 +26,5 @@ pub(crate) use record::of_live;
 pub use record::{Clock, Record, RecordKind};
 pub(crate) use sink::file;
 pub use totals::{RecordCounts, Totals};
+pub use vpc::fields_table;
 pub use worker::{Batch, Log};

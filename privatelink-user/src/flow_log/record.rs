@@ -1,4 +1,4 @@
-//! A record of the flow log, whatever it looks like in the end.
+//! A record of the flow log, independent of its format.
 
 use std::{
     borrow::Cow,
@@ -15,20 +15,20 @@ use serde::{Deserialize, Serialize};
 use super::index_names::{EndpointNames, IndexNames};
 use crate::{datapath::flow_records::FlowRecords, timestamp::Timestamp};
 
-/// The datapath's time and that of the wall at one moment.
+/// The datapath's clock and the wall clock, read at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// The datapath's, in ticks.
+    /// The datapath's clock, in ticks.
     pub ticks: u32,
-    /// The wall's.
+    /// The wall clock.
     pub now: Timestamp,
 }
 
 impl Clock {
-    /// When the datapath's clock showed `tick`.
+    /// The wall clock at `tick`.
     pub fn at(&self, tick: u32) -> Timestamp {
         let age = self.ticks.wrapping_sub(tick);
-        // A packet that came after the clock was read.
+        // A packet that arrived after the clock was read.
         let age = if age > u32::MAX / 2 { 0 } else { age };
         self.now.before(Duration::from_nanos(u64::from(age) << TICK_SHIFT))
     }
@@ -40,7 +40,7 @@ impl Clock {
 pub enum RecordKind {
     /// The flow has ended.
     End,
-    /// The flow lasts.
+    /// The flow is live.
     Interval,
     /// The flow was refused.
     Refused,
@@ -48,7 +48,7 @@ pub enum RecordKind {
     Lost,
 }
 
-/// A record of the flow log. Counts are of the time since the flow's record before this one.
+/// A record of the flow log. Counts start at the flow's previous record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record<'a> {
     /// Why there is a record.
@@ -56,22 +56,22 @@ pub struct Record<'a> {
     /// `accept` or `reject`.
     #[serde(borrow)]
     pub verdict: Cow<'a, str>,
-    /// Why the flow ended or was refused; how far it has come if it lasts.
+    /// Why the flow ended or was refused, or the phase of a live flow.
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
-    /// The endpoint.
+    /// Name of the endpoint.
     #[serde(borrow)]
     pub endpoint: Cow<'a, str>,
-    /// The service.
+    /// Name of the service.
     #[serde(borrow)]
     pub service: Cow<'a, str>,
     /// The consumer's network.
     #[serde(borrow)]
     pub network: Cow<'a, str>,
-    /// The consumer.
+    /// The consumer's principal.
     #[serde(borrow)]
     pub principal: Cow<'a, str>,
-    /// The provider.
+    /// The provider's principal.
     #[serde(borrow)]
     pub provider: Cow<'a, str>,
     /// The provider's network.
@@ -80,33 +80,33 @@ pub struct Record<'a> {
     /// `tcp`, `udp` or a number.
     #[serde(borrow)]
     pub protocol: Cow<'a, str>,
-    /// The client.
+    /// Address and port of the client.
     pub client: SocketAddr,
     /// The endpoint's address and the listener's port.
     pub address: SocketAddr,
-    /// From where the gateway speaks to the target.
+    /// The gateway's address and port towards the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SocketAddr>,
-    /// The target.
+    /// Address and port of the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<SocketAddr>,
     /// Packets from the client.
     pub packets_in: u64,
-    /// Their IP bytes.
+    /// IP bytes of these packets.
     pub bytes_in: u64,
     /// Packets to the client.
     pub packets_out: u64,
-    /// Their IP bytes.
+    /// IP bytes of these packets.
     pub bytes_out: u64,
     /// TCP's flags from the client since the flow began: FIN 1, SYN 2, RST 4, ACK 16 with a SYN.
     pub tcp_flags_in: u8,
-    /// Those to the client.
+    /// TCP's flags to the client, likewise.
     pub tcp_flags_out: u8,
     /// When the flow began.
     pub opened: Timestamp,
-    /// The time that the counts are of begins here.
+    /// Begin of the period that the counts cover.
     pub start: Timestamp,
-    /// It ends with this packet.
+    /// Time of the last packet, which ends that period.
     pub end: Timestamp,
 }
 
@@ -120,7 +120,7 @@ pub(super) struct FlowCounts {
 }
 
 impl FlowCounts {
-    /// What was counted since; packets are counted modulo 2^32.
+    /// The difference to earlier counts. Packets are counted modulo 2^32.
     pub fn since(self, before: Self) -> Self {
         Self {
             packets_in: self.packets_in.wrapping_sub(before.packets_in),
@@ -131,7 +131,7 @@ impl FlowCounts {
     }
 }
 
-/// A flow as the kernel knows it.
+/// A flow with the objects behind its indices.
 pub(super) struct ResolvedFlow<'a> {
     /// The direction from the client.
     pub flow: &'a Flow,
@@ -145,7 +145,7 @@ pub(super) struct ResolvedFlow<'a> {
 }
 
 impl ResolvedFlow<'_> {
-    /// A record of this much of the flow, the counting of which began at `start`.
+    /// A record with these counts, which began at `start` or else with the flow.
     pub fn record<'n>(
         &self,
         names: &'n IndexNames,
@@ -184,7 +184,7 @@ impl ResolvedFlow<'_> {
     }
 }
 
-/// What there is to tell of one direction of a flow that lasts.
+/// A record of one direction of a live flow, without counts.
 pub(crate) fn of_live<'n>(
     flow: &Flow,
     parts: &FlowRecords,
@@ -202,7 +202,7 @@ pub(crate) fn of_live<'n>(
     Some(resolved.record(names, clock, FlowCounts::default(), None))
 }
 
-/// The record of a flow that has ended, with what was counted of it.
+/// The record of an ended flow.
 pub(super) fn ended<'n>(
     end: &End,
     names: &'n IndexNames,
@@ -223,7 +223,7 @@ pub(super) fn ended<'n>(
     Record { kind: RecordKind::End, reason: reason.into(), ..record }
 }
 
-/// The record of a flow that was refused.
+/// The record of a refused flow.
 pub(super) fn refused<'n>(
     refused: &RefusedFlow,
     names: &'n IndexNames,
@@ -248,7 +248,7 @@ pub(super) fn refused<'n>(
     }
 }
 
-/// A record with the names of an endpoint, and nothing else yet.
+/// A record with the names of an endpoint and no other values.
 fn named(names: &IndexNames, index: u32) -> Record<'_> {
     let nowhere = SocketAddr::new(IpAddr::from([0; 4]), 0);
     let unknown = Timestamp::from_millis(0);

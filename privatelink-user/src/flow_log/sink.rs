@@ -1,4 +1,4 @@
-//! Where the text of the flow log goes.
+//! The destination of the flow log: a file with rotation, standard output or a socket.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,12 +10,12 @@ use std::{
 
 use crate::model::{Destination, FlowLog};
 
-/// How long a listener may leave what it is sent unread.
+/// Write timeout of the socket.
 const UNREAD: Duration = Duration::from_secs(1);
-/// The time between two attempts at a place that could not be had.
+/// The time between two attempts to open the destination.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Something that lines can be written to.
+/// Writes lines to the destination, which is opened on demand.
 #[derive(Debug)]
 pub(super) struct Sink {
     to: Destination,
@@ -23,7 +23,7 @@ pub(super) struct Sink {
     rotate_count: u32,
     heading: String,
     open: Option<Open>,
-    /// No attempt is made before.
+    /// The earliest time of the next attempt to open the destination.
     again: Option<Instant>,
 }
 
@@ -47,7 +47,7 @@ impl Sink {
         }
     }
 
-    /// Opens the place anew with the next line: somebody may have moved the file away.
+    /// Reopens the destination with the next line: another program may have moved the file.
     pub fn reopen(&mut self) {
         (self.open, self.again) = (None, None);
     }
@@ -125,7 +125,7 @@ impl Open {
     }
 }
 
-/// The file that is `age` files older than the one that is written; 0 is that one.
+/// The path of the file that was rotated `age` times; 0 is the current file.
 pub(crate) fn file(path: &Path, age: u32) -> PathBuf {
     if age == 0 {
         return path.to_owned();
@@ -135,7 +135,7 @@ pub(crate) fn file(path: &Path, age: u32) -> PathBuf {
     name.into()
 }
 
-/// Makes room for a new file; the oldest goes.
+/// Renames the files for a new one; the oldest is overwritten.
 fn rotate(path: &Path, count: u32) -> io::Result<()> {
     for age in (0..count).rev() {
         match fs::rename(file(path, age), file(path, age + 1)) {
@@ -178,10 +178,10 @@ mod tests {
         }
         let files: Vec<String> = (0..4).map(|age| read(&path, age)).collect();
         assert_eq!(files, ["h\n666\n", "h\n444\n555\n", "h\n222\n333\n", ""]);
-        // A line that is longer than a file is a file.
+        // A line that is longer than `rotate_size` has a file of its own.
         sink.write("0123456789abcdef\n").unwrap();
         assert_eq!(read(&path, 0), "h\n0123456789abcdef\n");
-        // Another daemon goes on with the file.
+        // Another daemon continues the file.
         let mut sink = Sink::new(&settings(Destination::File(path.clone()), "1k", 2), "h\n".into());
         sink.write("next\n").unwrap();
         assert_eq!(read(&path, 0), "h\n0123456789abcdef\nnext\n");
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_found_again() {
+    fn a_socket_is_reconnected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let settings = settings(Destination::Socket(path.clone()), "1k", 0);

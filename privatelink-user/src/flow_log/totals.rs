@@ -1,25 +1,25 @@
-//! How many records there were, for whoever asks while they are written.
+//! Counts of records, readable while the thread writes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts since the daemon was started, whatever log was written meanwhile.
+/// Counts since the start of the daemon, across changes of the flow log's settings.
 #[derive(Debug, Default)]
 pub struct Totals {
     written: AtomicU64,
     lost: AtomicU64,
 }
 
-/// How many records there were.
+/// Numbers of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordCounts {
-    /// Written.
+    /// Records written.
     pub written: u64,
-    /// Lost, since writing was too slow or failed, or since the kernel left them out.
+    /// Records lost because writing was too slow or failed, or because the kernel dropped them.
     pub lost: u64,
 }
 
 impl Totals {
-    /// How many there have been until now.
+    /// The current counts.
     pub fn counts(&self) -> RecordCounts {
         RecordCounts {
             written: self.written.load(Ordering::Relaxed),
@@ -27,12 +27,12 @@ impl Totals {
         }
     }
 
-    /// RecordCounts records that were written.
+    /// Adds written records.
     pub(super) fn add_written(&self, records: u64) {
         self.written.fetch_add(records, Ordering::Relaxed);
     }
 
-    /// RecordCounts records that were not.
+    /// Adds lost records.
     pub(crate) fn add_lost(&self, records: u64) {
         self.lost.fetch_add(records, Ordering::Relaxed);
     }

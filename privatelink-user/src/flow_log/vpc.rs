@@ -1,4 +1,4 @@
-//! Records as lines of AWS VPC Flow Logs, so that what reads those reads ours.
+//! Records in the format of AWS VPC Flow Logs, for the tools that read it.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use privatelink_common::{TCP, UDP};
 use super::record::{Record, RecordKind};
 use crate::{model::LogField, timestamp::Timestamp};
 
-/// What stands for a value that there is none of.
+/// Placeholder for a missing value.
 const NONE: &str = "-";
 
-/// The first line of a file: the names of its fields.
+/// The first line of a file, with the names of its fields.
 pub(super) fn heading(fields: &[LogField]) -> String {
     let words: Vec<&str> = fields.iter().map(|field| field.word()).collect();
     words.join(" ") + "\n"
@@ -25,7 +25,7 @@ struct Direction<'a> {
     egress: bool,
 }
 
-/// Adds a line for each direction in which there were packets.
+/// Adds a line for each direction that has packets.
 pub(super) fn write(text: &mut String, record: &Record<'_>, gateway: &str, fields: &[LogField]) {
     let version = version(fields);
     for egress in [false, true] {
@@ -38,7 +38,7 @@ pub(super) fn write(text: &mut String, record: &Record<'_>, gateway: &str, field
     }
 }
 
-/// Adds the line that says that records are missing.
+/// Adds the line for a gap in the records.
 pub(super) fn skipped(text: &mut String, start: Timestamp, end: Timestamp, fields: &[LogField]) {
     line(text, fields, |field, text| {
         if field == LogField::Version {
@@ -122,7 +122,7 @@ impl Direction<'_> {
         }
     }
 
-    /// A pair as this direction sees it.
+    /// Orders a pair of values as sender and receiver of this direction.
     fn turned<T>(self, consumer: T, provider: T) -> (T, T) {
         if self.egress { (provider, consumer) } else { (consumer, provider) }
     }
@@ -145,6 +145,61 @@ fn number(protocol: &str) -> String {
         "udp" => UDP.to_string(),
         other => other.to_owned(),
     }
+}
+
+/// The value of a field in words, as Markdown.
+fn meaning(field: LogField) -> &'static str {
+    match field {
+        LogField::Version => "the highest version among the fields",
+        LogField::AccountId => "the consumer's principal",
+        LogField::InterfaceId => "the endpoint",
+        LogField::SrcAddr => "the sender's address, as the consumer's network sees it",
+        LogField::DstAddr => "the receiver's address, as the consumer's network sees it",
+        LogField::SrcPort => "the sender's port, as the consumer's network sees it",
+        LogField::DstPort => "the receiver's port, as the consumer's network sees it",
+        LogField::Protocol => "the IP protocol number",
+        LogField::Packets => "packets in this direction",
+        LogField::Bytes => "their IP bytes",
+        LogField::Start => "begin of the period that the counts cover, in seconds since 1970",
+        LogField::End => "time of the last packet, in seconds since 1970",
+        LogField::Action => "`REJECT` for refused flows, otherwise `ACCEPT`",
+        LogField::LogStatus => "`SKIPDATA` where records are missing, otherwise `OK`",
+        LogField::VpcId => "the consumer's network",
+        LogField::TcpFlags => "TCP flags seen so far: FIN 1, SYN 2, RST 4, ACK 16 with a SYN",
+        LogField::Type => "`IPv4` or `IPv6`",
+        LogField::PktSrcAddr => "the sender: the client or the target",
+        LogField::PktDstAddr => "the receiver: the target or the client",
+        LogField::AzId => "the gateway",
+        LogField::FlowDirection => "`ingress` from the client, `egress` to it",
+        LogField::Service => "the service",
+        LogField::Provider => "the provider's principal",
+        LogField::SourceAddr => "the gateway's address towards the target",
+        LogField::SourcePort => "the gateway's port towards the target",
+        LogField::TargetAddr => "the target's address",
+        LogField::TargetPort => "the target's port",
+        LogField::Reason => "why the flow ended or was refused",
+        LogField::SubnetId
+        | LogField::InstanceId
+        | LogField::Region
+        | LogField::SublocationType
+        | LogField::SublocationId
+        | LogField::PktSrcAwsService
+        | LogField::PktDstAwsService
+        | LogField::TrafficPath => "always `-`",
+    }
+}
+
+/// The table of all fields in `docs/flow-log.md`, as Markdown.
+pub fn fields_table() -> String {
+    let mut table = "| field | version | value |\n|---|---|---|\n".to_owned();
+    for field in LogField::ALL {
+        let version = match field.version() {
+            0 => NONE.to_owned(),
+            version => version.to_string(),
+        };
+        table += &format!("| `{}` | {version} | {} |\n", field.word(), meaning(*field));
+    }
+    table
 }
 
 #[cfg(test)]
@@ -217,5 +272,13 @@ mod tests {
         let [start, end] = [1_000, 2_999].map(Timestamp::from_millis);
         skipped(&mut text, start, end, &fields);
         assert_eq!(text, "2 - - - - - - - - - 1 2 - SKIPDATA\n");
+    }
+
+    #[test]
+    fn the_page_lists_every_field_with_its_value() {
+        let page = include_str!("../../../docs/flow-log.md");
+        let (_, rest) = page.split_once("<!-- generated: vpc-fields -->\n").unwrap();
+        let (table, _) = rest.split_once("<!-- end -->").unwrap();
+        assert_eq!(table.trim(), fields_table().trim(), "run `cargo xtask docs`");
     }
 }

@@ -25,23 +25,23 @@ use super::{
 };
 use crate::model::FlowLog;
 
-/// Records that may wait to be written.
+/// Maximum number of queued records.
 const QUEUE: usize = 262_144;
-/// How long the rest may take once the daemon ends.
+/// How long shutdown waits for queued records.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What the kernel told, with the names and the time that it had then.
+/// What the kernel reported, with the names and the time at that moment.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Flows that have ended.
+    /// Ended flows.
     pub ends: Vec<End>,
-    /// Flows that were refused.
+    /// Refused flows.
     pub refused: Vec<RefusedFlow>,
-    /// Refused flows and ends that the kernel did not tell of, since the batch before.
+    /// Ends and refused flows that the kernel has dropped since the previous batch.
     pub left_out: u64,
-    /// The names.
+    /// The names behind indices.
     pub names: Arc<IndexNames>,
-    /// The time.
+    /// The time of the batch.
     pub clock: Clock,
 }
 
@@ -51,7 +51,7 @@ enum Message {
     Reopen,
 }
 
-/// A flow log that is written.
+/// A running flow log.
 #[derive(Debug)]
 pub struct Log {
     settings: FlowLog,
@@ -61,10 +61,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts the thread, which reads the flows that last from `flows`, and counts in `totals`.
+    /// Starts the thread, which reads live flows from `flows` and counts in `totals`.
     ///
     /// # Errors
-    /// When the system has no room for it.
+    /// When the thread cannot be started.
     pub fn start(
         settings: FlowLog,
         state_dir: &Path,
@@ -80,12 +80,12 @@ impl Log {
         Ok(Self { settings, shared, messages: Some(messages), thread: Some(thread) })
     }
 
-    /// What it was started with.
+    /// The settings that it was started with.
     pub fn settings(&self) -> &FlowLog {
         &self.settings
     }
 
-    /// Has a batch written. Never waits: what finds no room is lost, and counted.
+    /// Queues a batch. Never waits: a batch that does not fit into the queue is counted as lost.
     pub fn submit(&self, batch: Batch) {
         let records = batch.ends.len() + batch.refused.len();
         if records == 0 && batch.left_out == 0 {
@@ -100,35 +100,35 @@ impl Log {
         self.send(Message::Batch(batch));
     }
 
-    /// Has flows that last told of, unless that is still being done from the last time.
+    /// Queues interval records for live flows, unless the previous round is still running.
     pub fn interval(&self, interval: IntervalTick) {
-        if !self.shared.telling.swap(true, Ordering::Relaxed) {
+        if !self.shared.interval_pending.swap(true, Ordering::Relaxed) {
             self.send(Message::Interval(Box::new(interval)));
         }
     }
 
-    /// Has the file opened anew.
+    /// Reopens the destination.
     pub fn reopen(&self) {
         self.send(Message::Reopen);
     }
 
-    /// What is wrong.
+    /// The current problem, if any.
     pub fn problem(&self) -> Option<String> {
         let failing = self.shared.failing.load(Ordering::Relaxed);
         let to = &self.settings.to;
-        failing.then(|| format!("records of flows are lost: nothing can be written to {to}"))
+        failing.then(|| format!("flow log records are lost: cannot write to {to}"))
     }
 
     fn send(&self, message: Message) {
         if let Some(messages) = &self.messages {
-            // The thread ends only after this end of the channel.
+            // The thread runs until this sender is dropped, so sending cannot fail.
             let _ = messages.send(message);
         }
     }
 }
 
 impl Drop for Log {
-    /// Waits for what is in the queue, but not for ever: whoever reads may have stopped.
+    /// Waits for queued records, up to a limit: the reader of the socket may have stopped.
     fn drop(&mut self) {
         self.messages = None;
         let Some(thread) = self.thread.take() else { return };
@@ -139,7 +139,7 @@ impl Drop for Log {
         if thread.is_finished() {
             let _ = thread.join();
         } else {
-            warn!("the last records of the flow log are lost: nobody takes them");
+            warn!("the last flow log records are lost: timed out writing them during shutdown");
         }
     }
 }
@@ -155,14 +155,14 @@ impl Worker {
     fn run(&mut self, messages: &Receiver<Message>) {
         for message in messages {
             match message {
-                Message::Batch(batch) => self.take(&batch),
-                Message::Interval(interval) => self.tell_of_lasting(&interval),
+                Message::Batch(batch) => self.write_batch(&batch),
+                Message::Interval(interval) => self.write_interval(&interval),
                 Message::Reopen => self.writer.reopen(),
             }
         }
     }
 
-    fn take(&mut self, batch: &Batch) {
+    fn write_batch(&mut self, batch: &Batch) {
         let Batch { ends, refused, left_out, names, clock } = batch;
         self.writer.lose(*left_out);
         for end in ends {
@@ -172,9 +172,9 @@ impl Worker {
                 bytes_in: end.flow.bytes,
                 bytes_out: end.bytes_out,
             };
-            let told = self.marks.take(&Key::of(&end.flow));
-            let counts = counts.since(told.map(|mark| mark.counts).unwrap_or_default());
-            let start = told.map(Mark::since);
+            let reported = self.marks.take(&Key::of(&end.flow));
+            let counts = counts.since(reported.map(|mark| mark.counts).unwrap_or_default());
+            let start = reported.map(Mark::since);
             self.writer.add(&record::ended(end, names, clock, counts, start), names);
         }
         for one in refused.iter().filter(|_| self.refusals) {
@@ -184,13 +184,13 @@ impl Worker {
         self.marks.keep();
     }
 
-    fn tell_of_lasting(&mut self, interval: &IntervalTick) {
+    fn write_interval(&mut self, interval: &IntervalTick) {
         let names = &interval.names;
         live::records(&self.flows, interval, &mut self.marks, |record| {
             self.writer.add(record, names);
         });
         self.writer.done(0, interval.clock.now);
         self.marks.keep();
-        self.writer.told();
+        self.writer.interval_done();
     }
 }

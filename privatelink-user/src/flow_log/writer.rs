@@ -1,4 +1,4 @@
-//! Records into text, and text to where it goes.
+//! Formats records and writes them to the sink.
 
 use std::sync::{
     Arc,
@@ -13,59 +13,59 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Text is handed on in parts of about this many bytes.
+/// Text is written to the sink in chunks of about this many bytes.
 const PART: usize = 256 * 1024;
 
-/// What the thread and the daemon's loop both count.
+/// Counters shared by the thread and the daemon's loop.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// Records that wait to be written.
+    /// Records in the queue.
     pub waiting: AtomicUsize,
     totals: Arc<Totals>,
-    /// Of the lost ones, those that no line in the log tells of yet.
-    untold: AtomicU64,
-    /// Whether flows that last are being told of.
-    pub telling: AtomicBool,
+    /// Lost records that the log has not reported yet.
+    unreported: AtomicU64,
+    /// Whether interval records are queued or being written.
+    pub interval_pending: AtomicBool,
     /// Whether the last attempt to write failed.
     pub failing: AtomicBool,
 }
 
 impl Shared {
-    /// Nothing has happened yet.
+    /// Counters at zero.
     pub fn new(totals: Arc<Totals>) -> Self {
         Self {
             waiting: AtomicUsize::new(0),
             totals,
-            untold: AtomicU64::new(0),
-            telling: AtomicBool::new(false),
+            unreported: AtomicU64::new(0),
+            interval_pending: AtomicBool::new(false),
             failing: AtomicBool::new(false),
         }
     }
 
-    /// Counts records that are not written.
+    /// Counts lost records.
     pub fn lose(&self, records: u64) {
         self.totals.add_lost(records);
-        self.untold.fetch_add(records, Ordering::Relaxed);
+        self.unreported.fetch_add(records, Ordering::Relaxed);
     }
 }
 
-/// Writes records.
+/// Formats records and passes them to the sink.
 #[derive(Debug)]
 pub(super) struct Writer {
     format: LogFormat,
     sink: Sink,
     shared: Arc<Shared>,
     text: String,
-    /// Records in the text.
+    /// Number of records in `text`.
     records: u64,
-    /// Missing records that the text tells of.
+    /// Number of lost records that `text` reports.
     missing: u64,
-    /// When records were last known to be complete.
+    /// The last time at which no records were missing.
     complete: Timestamp,
 }
 
 impl Writer {
-    /// Writes as the settings say.
+    /// A writer with these settings.
     pub fn new(settings: &FlowLog, shared: Arc<Shared>) -> Self {
         let heading = match &settings.format {
             LogFormat::Json => String::new(),
@@ -82,12 +82,12 @@ impl Writer {
         }
     }
 
-    /// Opens the file anew.
+    /// Reopens the destination.
     pub fn reopen(&mut self) {
         self.sink.reopen();
     }
 
-    /// Counts records that are missing.
+    /// Counts lost records.
     pub fn lose(&self, records: u64) {
         self.shared.lose(records);
     }
@@ -96,7 +96,7 @@ impl Writer {
     pub fn add(&mut self, record: &Record<'_>, names: &IndexNames) {
         match &self.format {
             LogFormat::Json => {
-                // Nothing in a record refuses to be JSON.
+                // Serializing a record cannot fail.
                 if let Ok(json) = serde_json::to_string(record) {
                     self.text.push_str(&json);
                     self.text.push('\n');
@@ -110,22 +110,22 @@ impl Writer {
         }
     }
 
-    /// Hands on what was added, and says what is missing. So many fewer records wait.
+    /// Writes the added records and reports a gap, if any. `records` have left the queue.
     pub fn done(&mut self, records: usize, now: Timestamp) {
         self.shared.waiting.fetch_sub(records, Ordering::Relaxed);
-        self.tell_of_gaps(now);
+        self.report_gap(now);
         self.flush();
     }
 
-    /// Notes that all flows that last have been told of.
-    pub fn told(&self) {
-        self.shared.telling.store(false, Ordering::Relaxed);
+    /// Notes that all interval records have been written.
+    pub fn interval_done(&self) {
+        self.shared.interval_pending.store(false, Ordering::Relaxed);
     }
 
-    /// Says how many records are missing, if there are any.
-    fn tell_of_gaps(&mut self, now: Timestamp) {
+    /// Adds a line that reports the lost records, if any.
+    fn report_gap(&mut self, now: Timestamp) {
         let start = std::mem::replace(&mut self.complete, now);
-        let missing = self.shared.untold.swap(0, Ordering::Relaxed);
+        let missing = self.shared.unreported.swap(0, Ordering::Relaxed);
         if missing == 0 {
             return;
         }
@@ -148,14 +148,14 @@ impl Writer {
             Ok(()) => {
                 self.shared.totals.add_written(self.records);
                 if failing {
-                    warn!("the flow log is written again");
+                    warn!("writing to the flow log works again");
                 }
             }
             Err(error) => {
                 self.shared.lose(self.records);
-                self.shared.untold.fetch_add(self.missing, Ordering::Relaxed);
+                self.shared.unreported.fetch_add(self.missing, Ordering::Relaxed);
                 if !failing {
-                    warn!("records of flows are lost: cannot write to the flow log: {error}");
+                    warn!("flow log records are lost: cannot write: {error}");
                 }
             }
         }

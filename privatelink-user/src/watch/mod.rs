@@ -1,4 +1,4 @@
-//! What the daemon observes of targets.
+//! Watches targets: finds their addresses and checks their health.
 
 pub mod discovery;
 pub mod health;

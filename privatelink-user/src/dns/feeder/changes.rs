@@ -1,4 +1,4 @@
-//! What changes about the name server, as events.
+//! Events about the name server, each published once per change.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,44 +14,49 @@ use crate::{
     interface::types::About,
 };
 
-/// How long the server may be behind what it is to serve before somebody is told.
+/// How long the server may lag before an event is published.
 const STALE: Duration = Duration::from_secs(10);
 
-/// What was told last.
+/// The last published state.
 #[derive(Debug, Default)]
 pub struct ServerChanges {
-    /// Whether the server serves, if anything was said of it.
+    /// Whether the server was up in the latest event; `None` before the first.
     up: Option<bool>,
-    /// Since when it has been behind, and whether that was told.
+    /// Since when the server has lagged, and whether an event was published.
     behind: Option<(Instant, bool)>,
-    /// The private names that are not served.
+    /// Private names with a published conflict.
     conflicts: BTreeSet<String>,
 }
 
 impl ServerChanges {
-    /// The server has been told what to serve.
+    /// The server is up to date.
     pub fn up(&mut self, networks: usize) -> Option<Event> {
         let text = format!("the name server serves {networks} networks");
         (self.up.replace(true) != Some(true)).then(|| Event::new(Kind::DnsServerUp, text))
     }
 
-    /// The server is gone, or not to be had.
+    /// The server has exited or cannot be started.
     pub fn down(&mut self, why: &str) -> Option<Event> {
-        let text = format!("the name server is gone: {why}");
+        let text = format!("the name server is down: {why}");
         let about = About { reason: Some(why.to_owned()), ..About::default() };
         let event = || Event::new(Kind::DnsServerDown, text).about(about);
         (self.up.replace(false) != Some(false)).then(event)
     }
 
-    /// There is nothing to serve.
+    /// There are no names to serve.
     pub fn dismissed(&mut self) -> Option<Event> {
         let changes = Self { up: Some(false), ..Self::default() };
         let before = std::mem::replace(self, changes);
-        let event = || Event::new(Kind::DnsServerDown, "the name server has nothing to serve");
+        let event = || {
+            Event::new(
+                Kind::DnsServerDown,
+                "the name server was stopped: there are no names to serve",
+            )
+        };
         (before.up == Some(true)).then(event)
     }
 
-    /// Whether the server is behind what it is to serve, and why.
+    /// Notes whether the server lags, and why.
     pub fn look(&mut self, behind: bool, why: &[String], now: Instant) -> Option<Event> {
         if !behind {
             self.behind = None;
@@ -62,25 +67,25 @@ impl ServerChanges {
             return None;
         }
         *told = true;
-        let why = why.first().map_or("it is slow", String::as_str);
-        let text = format!("what the name server serves is out of date: {why}");
+        let why = why.first().map_or("it has not accepted the update", String::as_str);
+        let text = format!("the name server serves outdated names: {why}");
         let about = About { reason: Some(why.to_owned()), ..About::default() };
         Some(Event::new(Kind::DnsServerStale, text).about(about))
     }
 
-    /// How many private names are not served for want of a proof.
+    /// Number of private names that are not served because a claim is not proven.
     pub fn conflicts(&self) -> usize {
         self.conflicts.len()
     }
 
-    /// Which private names are not served for want of a proof, of those that are wanted.
+    /// Notes which of the wanted private names are not served because a claim is not proven.
     pub fn prove(
         &mut self,
         wanted: &BTreeMap<String, ServedNames>,
         unproven: &[(NameClaim, String)],
     ) -> Vec<Event> {
         let mut events = Vec::new();
-        let mut tell = |kind, name: &str, reason: &str, text| {
+        let mut publish = |kind, name: &str, reason: &str, text| {
             let about = About { reason: Some(reason.to_owned()), ..About::default() };
             let mut event = Event::new(kind, text).about(about);
             let provider = wanted.values().find_map(|names| names.providers.get(name));
@@ -91,7 +96,7 @@ impl ServerChanges {
         };
         for (claim, reason) in unproven.iter().filter(|(_, reason)| reason != NOT_ASKED) {
             if self.conflicts.insert(claim.name.clone()) {
-                tell(Kind::DnsConflict, &claim.name, reason, unproven_in_words(claim, reason));
+                publish(Kind::DnsConflict, &claim.name, reason, unproven_in_words(claim, reason));
             }
         }
         let names: BTreeSet<&String> = unproven.iter().map(|(claim, _)| &claim.name).collect();
@@ -99,8 +104,12 @@ impl ServerChanges {
             let lasts = names.contains(name);
             if !lasts {
                 let claimed = wanted.values().any(|one| one.providers.contains_key(name));
-                let reason = if claimed { "its owner agrees" } else { "nobody claims it" };
-                tell(Kind::DnsConflictEnded, name, reason, format!("{name}: {reason}"));
+                let reason = if claimed {
+                    "its owner has confirmed the provider"
+                } else {
+                    "no provider claims it"
+                };
+                publish(Kind::DnsConflictEnded, name, reason, format!("{name}: {reason}"));
             }
             lasts
         });
@@ -111,7 +120,7 @@ impl ServerChanges {
 /// Says that a claim's name is not served, why, and what its owner has to publish.
 pub fn unproven_in_words(claim: &NameClaim, reason: &str) -> String {
     let (name, resolver) = (&claim.name, claim.resolver);
-    format!("{name} is not served: {reason}; {resolver} must have {claim}")
+    format!("{name} is not served: {reason}; {resolver} must return {claim}")
 }
 
 #[cfg(test)]
@@ -124,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_to_the_server_is_told_once() {
+    fn each_change_of_the_server_has_one_event() {
         let mut changes = ServerChanges::default();
         assert_eq!(kinds(changes.dismissed()), [], "it never was");
         assert_eq!(kinds(changes.up(2)), [Kind::DnsServerUp]);
@@ -137,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_stays_behind_is_told_of_once() {
+    fn a_lagging_server_has_one_event() {
         let mut changes = ServerChanges::default();
         let begin = Instant::now();
         let mut look = |behind, seconds| {
             let now = begin + Duration::from_secs(seconds);
             kinds(changes.look(behind, &["port 53 is taken".to_owned()], now))
         };
-        for (behind, seconds, told) in [
+        for (behind, seconds, events) in [
             (true, 0, 0),
             (true, 9, 0),
             (true, 11, 1),
@@ -154,12 +163,12 @@ mod tests {
             (true, 51, 0),
             (true, 53, 1),
         ] {
-            assert_eq!(look(behind, seconds).len(), told, "after {seconds} s");
+            assert_eq!(look(behind, seconds).len(), events, "after {seconds} s");
         }
     }
 
     #[test]
-    fn names_that_their_owners_keep_are_told_of() {
+    fn unproven_names_have_events() {
         let mut changes = ServerChanges::default();
         let mut served = names(&[], true);
         served.providers = [("web.internal".to_owned(), "vendor".to_owned())].into();

@@ -1,4 +1,4 @@
-//! Finding a server, or starting one.
+//! Finds a running name server, or starts one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,42 +20,42 @@ use crate::dns::{
     record::ServedNames,
 };
 
-/// How long a server may take to read what it is told, and to say something at first.
+/// Timeout for the server to read a request or send its greeting.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Daemons that wait for the server at a time.
+/// Backlog of the server's socket.
 const BACKLOG: i32 = 4;
 
-/// A server, and what it knows.
+/// A connection to the name server, with what the server has.
 #[derive(Debug)]
 pub struct ServerConnection {
     receiver: FrameReader,
     greeting: Greeting,
-    /// What each network is served, as far as it was told over this connection.
-    pub told: BTreeMap<String, ServedNames>,
-    /// The networks of which it knows something.
+    /// Names sent over this connection, by network.
+    pub sent: BTreeMap<String, ServedNames>,
+    /// The networks whose names the server has.
     pub networks: BTreeSet<String>,
-    /// Where it serves.
+    /// The addresses that it listens on.
     pub listen_addresses: BTreeSet<ListenAddress>,
-    /// How many sockets of datagrams it takes for each listen address.
+    /// Number of UDP sockets that it takes for each listen address.
     pub workers: usize,
 }
 
-/// Where the server of the daemon with this control socket waits for it.
+/// Path of the name server's socket, next to the daemon's control socket.
 pub fn socket_path(control: &Path) -> PathBuf {
     let mut path = control.as_os_str().to_owned();
     path.push(".dns");
     path.into()
 }
 
-/// The server that waits, or a new one.
+/// Connects to the running server, or starts one.
 pub fn server(socket: &Path, child: &mut Option<Child>) -> io::Result<ServerConnection> {
     if let Ok(found) = ServerConnection::open(socket) {
         if found.greeting.version == env!("CARGO_PKG_VERSION") {
             return Ok(found);
         }
-        info!("the name server is of release {}: it is exchanged", found.greeting.version);
+        info!("replacing name server release {}", found.greeting.version);
         found.dismiss(PATIENCE);
-        // A service manager that has the socket starts the new one.
+        // A service manager that holds the socket has started the new one.
         if let Ok(found) = ServerConnection::open(socket) {
             return Ok(found);
         }
@@ -71,10 +71,10 @@ fn start(socket: &Path, child: &mut Option<Child>) -> io::Result<()> {
     }
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     listener.bind(&SockAddr::unix(socket)?)?;
-    // Nobody can connect before it listens.
+    // Set before `listen`, so that no client can connect earlier.
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
     listener.listen(BACKLOG)?;
-    // Also after the file has been replaced by another release, this one is of this release.
+    // /proc/self/exe is this release, even if the file was replaced by another one.
     let started = Command::new("/proc/self/exe")
         .args(["dns", "serve"])
         .stdin(OwnedFd::from(listener))
@@ -87,10 +87,10 @@ fn start(socket: &Path, child: &mut Option<Child>) -> io::Result<()> {
 }
 
 impl ServerConnection {
-    /// Connects to the server that waits.
+    /// Connects to the running server.
     ///
     /// # Errors
-    /// When none does, or it says nothing.
+    /// When no server listens, or it sends no greeting.
     pub fn open(socket: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -99,7 +99,7 @@ impl ServerConnection {
         let greeting: Greeting = receiver.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let (listen_addresses, networks) = (&greeting.listen_addresses, &greeting.networks);
         Ok(Self {
-            told: BTreeMap::new(),
+            sent: BTreeMap::new(),
             networks: networks.iter().cloned().collect(),
             listen_addresses: listen_addresses.iter().cloned().collect(),
             workers: greeting.workers.clamp(1, MOST_SOCKETS - 1),
@@ -108,43 +108,43 @@ impl ServerConnection {
         })
     }
 
-    /// The stream to it.
+    /// The stream to the server.
     pub fn stream(&self) -> &UnixStream {
         self.receiver.stream()
     }
 
-    /// Tells it something.
+    /// Sends a request.
     ///
     /// # Errors
-    /// When it is gone, or does not read.
-    pub fn tell(&self, order: &Order) -> io::Result<()> {
+    /// When the server has exited or does not read.
+    pub fn send(&self, order: &Order) -> io::Result<()> {
         channel::send(self.stream(), order, &[])
     }
 
-    /// Asks what is not served for want of a proof.
+    /// Requests a report.
     ///
     /// # Errors
-    /// When it is gone, or says nothing.
+    /// When the server has exited or does not answer.
     pub fn report(&mut self) -> io::Result<ServerReport> {
-        self.tell(&Order::Report)?;
+        self.send(&Order::Report)?;
         Ok(self.receiver.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?)
     }
 
-    /// Whether it has closed its end.
+    /// Whether the server has closed the stream.
     pub fn is_gone(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         match SockRef::from(self.stream()).recv_with_flags(&mut byte, flags) {
-            // It has nothing more to say.
+            // It sends nothing unrequested, so this is the end of the stream.
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
 
-    /// Ends it, and waits for that.
+    /// Ends the server and waits until it has exited, at most for `patience`.
     pub fn dismiss(self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        if self.tell(&Order::Leave).is_err() {
+        if self.send(&Order::Leave).is_err() {
             return;
         }
         while !self.is_gone() && Instant::now() < deadline {

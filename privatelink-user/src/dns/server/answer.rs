@@ -1,47 +1,47 @@
-//! One query, and what is said to it: a function of bytes and a table.
+//! Answers one query: a function of its bytes and a table.
 //!
-//! hickory takes apart what tenants send. Nothing here waits, allocates without a bound, or looks
-//! at anything but its arguments.
+//! hickory parses the query. Nothing here blocks, allocates without a bound, or depends on anything
+//! but the arguments.
 
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 
 use super::table::{Lookup, Set, Table, kind};
 
-/// The most that is sent over UDP to those who say that they take more than 512 bytes: what passes
-/// every path without fragments.
+/// Maximum length of an answer over UDP to a client with EDNS: it passes every path unfragmented.
 pub const UDP_MOST: u16 = 1_232;
+/// Maximum length of an answer over UDP to a client without EDNS.
 const UDP_LEAST: u16 = 512;
 const HEADER: usize = 12;
 const IN: u16 = 1;
 
-/// How a query came.
+/// The transport of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// In a datagram, of which there may be any number from forged addresses.
+    /// UDP, where the source address may be forged.
     Udp,
-    /// Over a connection.
+    /// TCP.
     Tcp,
 }
 
-/// What becomes of a query.
+/// What to do about a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing is said.
+    /// Send nothing.
     Silence,
-    /// What stands in the buffer is sent.
+    /// Send the answer in the buffer.
     Answer,
-    /// Others are asked; the answer may have as many bytes.
+    /// Forward the query.
     Forward {
-        /// The most that may be sent.
+        /// Maximum length of the answer.
         most: u16,
     },
 }
 
-/// Says something to a query, in `out`.
+/// Answers a query, in `out`.
 pub fn answer(table: &Table, query: &[u8], transport: Transport, out: &mut Vec<u8>) -> Reply {
     out.clear();
     let Some(header) = query.first_chunk::<HEADER>() else { return Reply::Silence };
-    // An answer is never answered.
+    // Never answer a response: that could start a loop.
     if header[2] & 0x80 != 0 {
         return Reply::Silence;
     }
@@ -61,7 +61,7 @@ pub fn answer(table: &Table, query: &[u8], transport: Transport, out: &mut Vec<u
     asked.reply(table, message.metadata.recursion_desired)
 }
 
-/// Puts a query's answer together that is too long for its way: the client is to come by TCP.
+/// Makes a truncated answer, after which the client retries over TCP.
 pub fn truncated(query: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let Some(header) = query.first_chunk::<HEADER>() else { return false };
@@ -75,7 +75,7 @@ pub fn truncated(query: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Says that others who were asked did not answer.
+/// Makes an answer that says that forwarding failed.
 pub fn failed(query: &[u8], out: &mut Vec<u8>) {
     out.clear();
     if let Some(header) = query.first_chunk::<HEADER>() {
@@ -83,13 +83,13 @@ pub fn failed(query: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// A header alone.
+/// Makes an answer of only a header.
 fn refuse(header: &[u8; HEADER], code: ResponseCode, out: &mut Vec<u8>) {
     let [id, id_low, flags, ..] = *header;
     out.extend([id, id_low, 0x80 | flags & 0x79, code.low(), 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 
-/// A query that is whole, while it is answered.
+/// A valid query and the answer in progress.
 struct ParsedQuery<'a> {
     header: &'a [u8; HEADER],
     question: &'a Query,
@@ -98,7 +98,7 @@ struct ParsedQuery<'a> {
     out: &'a mut Vec<u8>,
 }
 
-/// What an answer has besides the question.
+/// The sections and flags of an answer.
 #[derive(Default)]
 struct Sections<'a> {
     answers: Option<&'a Set>,
@@ -143,7 +143,7 @@ impl ParsedQuery<'_> {
         self.compose(ResponseCode::NoError, &sections);
     }
 
-    /// The name that is asked for as it stands in messages, in the case in which it came.
+    /// The queried name in wire format, with its case preserved.
     fn name(&self) -> Vec<u8> {
         let mut name = Vec::with_capacity(64);
         for label in self.question.name().iter() {
@@ -154,7 +154,7 @@ impl ParsedQuery<'_> {
         name
     }
 
-    /// The most that the client takes.
+    /// Maximum length of an answer to this client.
     fn most(&self) -> u16 {
         match (self.transport, self.edns) {
             (Transport::Tcp, _) => u16::MAX,

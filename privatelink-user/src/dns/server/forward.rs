@@ -1,5 +1,4 @@
-//! Queries about names that the gateway knows nothing of: the network's own name servers are asked,
-//! on its own interface.
+//! Forwards queries for other names to the network's own name servers, through its own interface.
 
 use std::{
     io,
@@ -22,11 +21,11 @@ use super::{
 };
 use crate::dns::sockets::PORT;
 
-/// How long one name server has for its answer.
+/// Timeout of one name server.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Asks the network's name servers in their order; `None` if none of them answers, or too many
-/// queries wait already.
+/// Asks the network's name servers in order; `None` if none of them answers or too many queries
+/// wait already.
 pub async fn forward(network: &Network, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
     let answer = ask_all(network, query, transport).await;
     let mut counters = network.counters();
@@ -58,7 +57,7 @@ async fn ask(
     let mut query = query.to_vec();
     let mut own = [0; 2];
     if let Some(id) = query.first_chunk_mut::<2>() {
-        // Nobody but who is asked shall know number and port of the question.
+        // A random identifier and port protect against forged answers.
         own = std::mem::replace(id, unpredictable());
     }
     let mut answer = match transport {
@@ -72,7 +71,7 @@ async fn ask(
 }
 
 async fn by_udp(served: &Snapshot, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    // A socket for each question: the kernel chooses another port each time.
+    // A new socket for each query, so that the kernel chooses a random port.
     let socket = bound(served, server, Type::DGRAM)?;
     socket.connect(&server.into())?;
     let socket = UdpSocket::from_std(socket.into())?;
@@ -97,14 +96,14 @@ async fn by_tcp(served: &Snapshot, server: SocketAddr, query: &[u8]) -> io::Resu
     if answers(query, &answer) { Ok(answer) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// A socket that reaches the network and nothing else.
+/// A socket bound to the network's interface.
 fn bound(served: &Snapshot, server: SocketAddr, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(server), kind.nonblocking(), None)?;
     socket.bind_device(Some(served.interface().as_bytes()))?;
     Ok(socket)
 }
 
-/// Whether this is an answer to that question.
+/// Whether `answer` responds to `query`.
 fn answers(query: &[u8], answer: &[u8]) -> bool {
     let (Ok(query), Ok(answer)) = (Message::from_vec(query), Message::from_vec(answer)) else {
         return false;

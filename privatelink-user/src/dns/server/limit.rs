@@ -1,4 +1,4 @@
-//! How much of the answers each part of a network gets.
+//! Limits the rate of answers to each prefix of a network.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -6,10 +6,10 @@ use std::{
     time::Instant,
 };
 
-/// Parts of a network that are told apart. Others share: it is their own network's doing.
+/// Number of buckets. Prefixes that collide share one; they belong to the same network.
 const BUCKETS: usize = 4_096;
 
-/// Buckets of answers, one for each /24 or /64 that asks; each fills up within a second.
+/// Token buckets, one for each /24 or /64; each holds the answers of one second.
 #[derive(Debug)]
 pub struct Limiter {
     rate: u64,
@@ -20,26 +20,26 @@ pub struct Limiter {
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    /// Thousandths of answers.
+    /// Thousandths of an answer that are left.
     left: u64,
-    /// When it was filled last, in milliseconds.
+    /// Time of the last refill, in milliseconds since the start.
     filled: u64,
     refused: u32,
 }
 
-/// What a client gets.
+/// How to treat a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {
-    /// Its answer.
+    /// Answer it.
     Answer,
-    /// The word that it should come by TCP, which forged addresses cannot.
+    /// Send a truncated answer: a real client retries over TCP, a forged address cannot.
     Truncated,
-    /// Nothing.
+    /// Send nothing.
     Nothing,
 }
 
 impl Limiter {
-    /// Allows so many answers in a second to each part.
+    /// Allows `rate` answers a second to each prefix.
     pub fn new(rate: u64) -> Self {
         let full = Bucket { left: rate.saturating_mul(1_000), filled: 0, refused: 0 };
         Self {
@@ -50,8 +50,8 @@ impl Limiter {
         }
     }
 
-    /// What an answer to this client at this time would be too much for.
-    pub fn share(&mut self, client: IpAddr, now: Instant) -> Allowance {
+    /// Takes one answer from the client's bucket, if there is one left.
+    pub fn allowance(&mut self, client: IpAddr, now: Instant) -> Allowance {
         let now = u64::try_from(now.saturating_duration_since(self.start).as_millis());
         let now = now.unwrap_or(u64::MAX);
         let hash = self.keys.hash_one(prefix(client));
@@ -66,7 +66,7 @@ impl Limiter {
             return Allowance::Answer;
         }
         bucket.refused = bucket.refused.wrapping_add(1);
-        // Half of what is too much is told, so that real clients find the other way.
+        // Half of the refused queries get a truncated answer, so that real clients retry over TCP.
         if bucket.refused.is_multiple_of(2) { Allowance::Truncated } else { Allowance::Nothing }
     }
 }
@@ -85,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_prefix_has_its_share_and_it_comes_back() {
+    fn each_prefix_has_a_bucket_that_refills() {
         let mut limiter = Limiter::new(100);
         let begin = limiter.start;
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let mut answers = |client: &str, count: usize, millis: u64| {
             let now = begin + Duration::from_millis(millis);
             let shares: Vec<Allowance> =
-                (0..count).map(|_| limiter.share(ip(client), now)).collect();
+                (0..count).map(|_| limiter.allowance(ip(client), now)).collect();
             let count = |share| shares.iter().filter(|one| **one == share).count();
             [count(Allowance::Answer), count(Allowance::Truncated), count(Allowance::Nothing)]
         };

@@ -1,4 +1,4 @@
-//! The name server: a process without rights.
+//! The name server: a process without privileges.
 
 pub mod answer;
 pub mod table;

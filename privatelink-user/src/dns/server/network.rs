@@ -1,4 +1,4 @@
-//! One network as the workers see it.
+//! The state of one network that all workers share.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -10,38 +10,38 @@ use tokio::sync::Semaphore;
 use super::{limit::Limiter, proof::Proofs, table::Table};
 use crate::dns::{record::ServedNames, status::NetworkCounters};
 
-/// Conversations over TCP at a time.
+/// Maximum number of TCP connections.
 const CONNECTIONS: usize = 128;
-/// Queries that wait for other name servers at a time.
+/// Maximum number of queries that wait for other name servers.
 const FORWARDED: usize = 256;
 
-/// What one network is served, and what it may take of the server.
+/// A network's names, and its limits.
 #[derive(Debug)]
 pub struct Network {
     served: RwLock<Arc<Snapshot>>,
     limiter: Mutex<Limiter>,
     counters: Mutex<NetworkCounters>,
-    /// Room for conversations.
+    /// Permits for TCP connections.
     pub connections: Arc<Semaphore>,
-    /// Room for queries that others answer.
+    /// Permits for forwarded queries.
     pub forwarded: Semaphore,
 }
 
-/// What is served at the moment.
+/// The names that are served at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The answers.
+    /// The prepared answers.
     pub table: Table,
-    /// What was to be served, proven or not.
+    /// All names of the network, including unproven ones.
     names: ServedNames,
 }
 
 impl Snapshot {
     fn new(names: ServedNames, proofs: &Proofs) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // Serial numbers go round.
+        // Serial numbers wrap around (RFC 1982).
         let serial = u32::try_from(now.as_secs() & u64::from(u32::MAX)).unwrap_or(0);
-        // A name that is not proven is nobody's here.
+        // Zones with an unproven claim are left out.
         let unproven = names.claims().filter(|claim| !proofs.is_proven(claim));
         let unproven: Vec<String> = unproven.map(|claim| claim.name).collect();
         let mut served = names.clone();
@@ -54,14 +54,14 @@ impl Snapshot {
         &self.names.interface
     }
 
-    /// All that was to be served.
+    /// All names of the network, including unproven ones.
     pub fn names(&self) -> &ServedNames {
         &self.names
     }
 }
 
 impl Network {
-    /// Serves these names.
+    /// A network with these names.
     pub fn new(names: ServedNames, proofs: &Proofs) -> Self {
         Self {
             limiter: Mutex::new(Limiter::new(names.rate)),
@@ -72,7 +72,7 @@ impl Network {
         }
     }
 
-    /// Serves other names from now on.
+    /// Replaces the names.
     pub fn replace(&self, names: ServedNames, proofs: &Proofs) {
         if self.served().names.rate != names.rate {
             *self.limiter() = Limiter::new(names.rate);
@@ -82,17 +82,17 @@ impl Network {
         self.counters().tables += 1;
     }
 
-    /// What is served at the moment.
+    /// The names that are served now.
     pub fn served(&self) -> Arc<Snapshot> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What was counted. Whoever holds the limiter as well took that first.
+    /// The counters. Lock order: the limiter first.
     pub fn counters(&self) -> MutexGuard<'_, NetworkCounters> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who gets how much.
+    /// The rate limiter. Lock order: before the counters.
     pub fn limiter(&self) -> MutexGuard<'_, Limiter> {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }

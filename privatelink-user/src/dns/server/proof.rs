@@ -1,7 +1,7 @@
-//! Whether the owners of private names agree that a provider serves them.
+//! Checks whether the owners of private names have confirmed the providers that claim them.
 //!
-//! Who claims a name shows in the public DNS that it is theirs: a TXT record that names the
-//! provider. Answers come from whoever owns the name, so they are read here, where nothing is lost.
+//! The owner confirms a claim with a TXT record that names the provider. Answers are not trusted,
+//! so they are parsed in this process, which has no privileges.
 
 use std::{
     collections::BTreeMap,
@@ -22,16 +22,16 @@ use log::info;
 use super::{answer::UDP_MOST, random::unpredictable};
 use crate::dns::{channel::NOT_ASKED, record::NameClaim, sockets::PORT};
 
-/// How long a resolver has for its answer.
+/// Timeout of a resolver.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a name is asked about that is not proven yet.
+/// Interval between checks of an unproven claim.
 const SOON: Duration = Duration::from_secs(5);
-/// How often a name is asked about that is proven.
+/// Interval between checks of a proven claim.
 const LATER: Duration = Duration::from_secs(3_600);
-/// More names than this are not asked about, and so not served.
+/// Maximum number of claims; names beyond it are neither checked nor served.
 const MOST: usize = 10_000;
 
-/// What is known of every claim.
+/// The verdict on every claim.
 #[derive(Debug, Default)]
 pub struct Proofs {
     claims: Mutex<BTreeMap<NameClaim, Verdict>>,
@@ -45,15 +45,18 @@ struct Verdict {
     due: Instant,
 }
 
-/// What a resolver says.
-enum Said {
+/// The result of one check.
+enum CheckResult {
+    /// The record exists.
     Proven,
-    Otherwise(String),
-    Nothing(String),
+    /// The resolver has no such record.
+    Refuted(String),
+    /// The resolver did not answer, so the last verdict stays.
+    Unanswered(String),
 }
 
 impl Proofs {
-    /// Starts to ask; `changed` is called when a verdict has changed.
+    /// Starts the thread; it calls `changed` when a verdict has changed.
     pub fn start(self: &Arc<Self>, changed: impl Fn() + Send + 'static) -> Result<()> {
         let proofs = Arc::clone(self);
         let ask = move || proofs.run(&changed);
@@ -64,7 +67,7 @@ impl Proofs {
         Ok(())
     }
 
-    /// Has these asked about, and no others.
+    /// Checks these claims from now on, and no others.
     pub fn want(&self, claims: impl Iterator<Item = NameClaim>) {
         let mut known = self.lock();
         let new = || Verdict { proven: false, reason: NOT_ASKED.into(), due: Instant::now() };
@@ -77,12 +80,12 @@ impl Proofs {
         self.changed.notify_all();
     }
 
-    /// Whether its owner agrees to a claim.
+    /// Whether a claim is proven.
     pub fn is_proven(&self, claim: &NameClaim) -> bool {
         self.lock().get(claim).is_some_and(|verdict| verdict.proven)
     }
 
-    /// The claims that are not proven, and why.
+    /// Unproven claims, each with the reason.
     pub fn unproven(&self) -> Vec<(NameClaim, String)> {
         let known = self.lock();
         let unproven = known.iter().filter(|(_, verdict)| !verdict.proven);
@@ -96,15 +99,16 @@ impl Proofs {
     fn run(&self, changed: &impl Fn()) {
         loop {
             let claim = self.next();
-            let said = ask(&claim).unwrap_or_else(|error| Said::Nothing(error.to_string()));
+            let result =
+                ask(&claim).unwrap_or_else(|error| CheckResult::Unanswered(error.to_string()));
             let mut known = self.lock();
             let Some(verdict) = known.get_mut(&claim) else { continue };
             let before = verdict.proven;
-            match said {
-                Said::Proven => verdict.proven = true,
-                Said::Otherwise(reason) => (verdict.proven, verdict.reason) = (false, reason),
-                // What was proven is so until its owner says otherwise.
-                Said::Nothing(reason) => verdict.reason = reason,
+            match result {
+                CheckResult::Proven => verdict.proven = true,
+                CheckResult::Refuted(reason) => (verdict.proven, verdict.reason) = (false, reason),
+                // A proven claim stays proven until its owner refutes it.
+                CheckResult::Unanswered(reason) => verdict.reason = reason,
             }
             verdict.due = Instant::now() + if verdict.proven { LATER } else { SOON };
             let after = verdict.proven;
@@ -116,7 +120,7 @@ impl Proofs {
         }
     }
 
-    /// Waits until a claim is to be asked about.
+    /// Waits until a claim is due.
     fn next(&self) -> NameClaim {
         let mut known = self.lock();
         loop {
@@ -133,7 +137,7 @@ impl Proofs {
     }
 }
 
-fn ask(claim: &NameClaim) -> io::Result<Said> {
+fn ask(claim: &NameClaim) -> io::Result<CheckResult> {
     let name = Name::from_ascii(format!("{}.", claim.record_name())).map_err(io::Error::other)?;
     let mut query = Message::query();
     query.metadata.id = u16::from_ne_bytes(unpredictable());
@@ -143,16 +147,16 @@ fn ask(claim: &NameClaim) -> io::Result<Said> {
     let answer = exchange(claim.resolver, &query)?;
     let code = answer.metadata.response_code;
     if ![ResponseCode::NoError, ResponseCode::NXDomain].contains(&code) {
-        return Ok(Said::Nothing(format!("{} answers {code}", claim.resolver)));
+        return Ok(CheckResult::Unanswered(format!("{} answered {code}", claim.resolver)));
     }
-    let says = |data: &RData| {
+    let confirms = |data: &RData| {
         let RData::TXT(text) = data else { return false };
         text.txt_data.concat() == claim.text.as_bytes()
     };
-    if answer.answers.iter().any(|record| says(&record.data)) {
-        return Ok(Said::Proven);
+    if answer.answers.iter().any(|record| confirms(&record.data)) {
+        return Ok(CheckResult::Proven);
     }
-    Ok(Said::Otherwise("there is no such record".into()))
+    Ok(CheckResult::Refuted("there is no such record".into()))
 }
 
 fn exchange(resolver: IpAddr, query: &Message) -> io::Result<Message> {

@@ -1,4 +1,4 @@
-//! Giving up what the server does not need: everything but its sockets and the processor.
+//! Drops the server's privileges: it needs its sockets and CPU time, nothing else.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
@@ -12,55 +12,56 @@ use nix::{
     unistd::{Gid, Uid, User, chdir, geteuid, setgid, setgroups, setuid},
 };
 
-/// The user that the packages make for the server.
+/// The user that the packages create for the server.
 const USER: &str = "privatelink-dns";
-/// Who it is where there is no such user.
+/// The uid and gid where that user does not exist.
 const NOBODY: u32 = 65_534;
 
-/// Becomes somebody who may do nothing.
+/// Drops user, groups, capabilities and the ability to gain privileges.
 ///
 /// # Errors
-/// When something cannot be given up.
+/// When a privilege cannot be dropped.
 pub fn confine() -> Result<()> {
-    chdir("/").context("cannot leave the directory")?;
+    chdir("/").context("cannot change to /")?;
     if geteuid().is_root() {
-        let user = User::from_name(USER).context("cannot read the users of this host")?;
+        let user = User::from_name(USER).context("cannot read the user database")?;
         let (uid, gid) = match user {
             Some(user) => (user.uid, user.gid),
             None => (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY)),
         };
-        setgroups(&[]).context("cannot leave the groups")?;
-        setgid(gid).context("cannot change the group")?;
-        // What root may do goes with it.
-        setuid(uid).context("cannot change the user")?;
+        setgroups(&[]).context("cannot drop supplementary groups")?;
+        setgid(gid).context("cannot set the group")?;
+        // This also drops root's capabilities.
+        setuid(uid).context("cannot set the user")?;
     }
-    prctl::set_no_new_privs().context("cannot give up gaining rights")?;
+    prctl::set_no_new_privs().context("cannot set no_new_privs")?;
     drop_capabilities()?;
-    // Nobody else of the same user may look into it, and no core dump shows what tenants asked.
-    prctl::set_dumpable(false).context("cannot hide from others")?;
+    // Other processes of the same user must not trace it, and no core dump must hold tenants'
+    // queries.
+    prctl::set_dumpable(false).context("cannot set the process undumpable")?;
     Ok(())
 }
 
-/// Gives up starting anything, once all threads are there.
+/// Forbids new threads and processes. Call it once all threads run.
 ///
 /// # Errors
-/// When that cannot be given up.
+/// When the limit cannot be set.
 pub fn seal() -> Result<()> {
-    setrlimit(Resource::RLIMIT_NPROC, 0, 0).context("cannot give up starting processes")
+    setrlimit(Resource::RLIMIT_NPROC, 0, 0).context("cannot limit the number of processes")
 }
 
-/// Gives up what the daemon has as a service. The filter of its unit forbids to change
-/// capabilities, but a program that is started anew without ambient ones has none.
+/// Drops the capabilities inherited from the daemon's unit. The unit's system call filter forbids
+/// `capset`, but a program that is executed without ambient capabilities has none.
 fn drop_capabilities() -> Result<()> {
     let held = |set| caps::read(None, set).context("cannot read the capabilities");
     if held(CapSet::Permitted)?.is_empty() {
         return Ok(());
     }
     if held(CapSet::Ambient)?.is_empty() {
-        caps::clear(None, CapSet::Effective).context("cannot give up capabilities")?;
-        return caps::clear(None, CapSet::Permitted).context("cannot give up capabilities");
+        caps::clear(None, CapSet::Effective).context("cannot drop capabilities")?;
+        return caps::clear(None, CapSet::Permitted).context("cannot drop capabilities");
     }
-    caps::clear(None, CapSet::Ambient).context("cannot give up ambient capabilities")?;
+    caps::clear(None, CapSet::Ambient).context("cannot drop ambient capabilities")?;
     let mut anew = Command::new("/proc/self/exe");
-    Err(anew.args(std::env::args_os().skip(1)).exec()).context("cannot start anew")
+    Err(anew.args(std::env::args_os().skip(1)).exec()).context("cannot execute the server again")
 }

@@ -1,7 +1,7 @@
-//! The name server: a process without rights, which has its sockets and what it is told.
+//! The name server's process: it has no privileges, only its sockets and the names it is sent.
 //!
-//! It outlives the daemon, as the datapath does: names are served while the daemon is exchanged.
-//! Its standard input is the unix socket on which it waits for a daemon.
+//! It outlives the daemon, as the datapath does, and serves names while the daemon is replaced. Its
+//! standard input is the unix socket on which it accepts the daemon's connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,24 +34,27 @@ use crate::dns::{
     record::ServedNames,
 };
 
-/// The most workers: with more, the kernel's work for the datagrams is what limits.
+/// Maximum number of workers; with more, the kernel's work for datagrams is the limit.
 const MOST_WORKERS: usize = 8;
-/// How often the server looks whether a daemon could still find it.
+/// Interval at which the server checks whether its socket file still exists.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Serves names until a daemon says that it is enough.
+/// Serves names until a daemon ends it.
 ///
 /// # Errors
-/// When standard input is no socket, or rights cannot be given up.
+/// When standard input is not a unix socket, or privileges cannot be dropped.
 pub fn serve() -> Result<()> {
-    let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot take standard input")?;
+    let stdin =
+        io::stdin().as_fd().try_clone_to_owned().context("cannot duplicate standard input")?;
     let address = SockRef::from(&stdin).local_addr().context(
-        "standard input is no socket: the daemon starts this, or systemd with StandardInput=socket",
+        "standard input is not a socket: this command is started by the daemon, or by systemd with \
+         StandardInput=socket",
     )?;
-    ensure!(address.is_unix(), "standard input is no unix socket");
+    ensure!(address.is_unix(), "standard input is not a unix socket");
     let listener = UnixListener::from(stdin);
     let socket = address.as_pathname().map(SocketFile::at).transpose()?;
-    // A terminal's signals are for the daemon. Of a session of its own it is already under systemd.
+    // A terminal's signals are for the daemon. This fails under systemd, where the process leads a
+    // session already.
     let _ = nix::unistd::setsid();
     sandbox::confine()?;
     let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
@@ -60,22 +63,24 @@ pub fn serve() -> Result<()> {
     let proofs: Arc<Proofs> = Arc::default();
     proofs.start({
         let (networks, proofs) = (Arc::clone(&networks), Arc::clone(&proofs));
-        move || serve_again(&networks, &proofs)
+        move || rebuild(&networks, &proofs)
     })?;
     sandbox::seal()?;
     let mut server = NameServer { workers, networks, proofs, listen_addresses: BTreeSet::new() };
-    // Waiting for a connection ends after this time.
+    // `accept` returns after this time, so that the loop can check the socket file.
     SockRef::from(&listener).set_read_timeout(Some(LOOK)).context("cannot set a timeout")?;
     loop {
         match listener.accept() {
             Ok((stream, _)) => match server.follow(FrameReader::new(stream)) {
                 Ok(true) => return Ok(()),
-                Ok(false) => info!("the daemon has gone; names are served as before"),
-                Err(error) => warn!("the daemon is not understood: {error}"),
+                Ok(false) => {
+                    info!("the daemon has disconnected; serving its names until it returns")
+                }
+                Err(error) => warn!("invalid message from the daemon: {error}"),
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if socket.as_ref().is_some_and(SocketFile::is_gone) {
-                    info!("the socket has been removed, so that no daemon can come back: ending");
+                    info!("exiting: the socket was removed, so that no daemon can connect again");
                     return Ok(());
                 }
             }
@@ -87,8 +92,8 @@ pub fn serve() -> Result<()> {
     }
 }
 
-/// Serves each network what it was to be served, after something has been proven or is no longer.
-fn serve_again(networks: &Mutex<BTreeMap<String, Arc<Network>>>, proofs: &Proofs) {
+/// Rebuilds the tables of all networks after a verdict on a claim has changed.
+fn rebuild(networks: &Mutex<BTreeMap<String, Arc<Network>>>, proofs: &Proofs) {
     for network in lock(networks).values() {
         let names = network.served().names().clone();
         network.replace(names, proofs);
@@ -99,7 +104,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The file by which daemons find the server, held since its directory may be closed to it.
+/// The file of the server's socket. It is held open because the server may lose access to its
+/// directory.
 #[derive(Debug)]
 struct SocketFile(File);
 
@@ -115,7 +121,7 @@ impl SocketFile {
     }
 }
 
-/// What is served, and by whom.
+/// The networks, their listen addresses and the workers.
 #[derive(Debug)]
 struct NameServer {
     workers: Vec<Worker>,
@@ -125,7 +131,7 @@ struct NameServer {
 }
 
 impl NameServer {
-    /// Does what a daemon says until it goes; `true` if it said that this is to end.
+    /// Executes a daemon's requests until it disconnects; `true` if it asked the server to exit.
     fn follow(&mut self, mut daemon: FrameReader) -> io::Result<bool> {
         let greeting = Greeting {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -187,19 +193,19 @@ impl NameServer {
         let network = lock(&self.networks).get(&at.network).cloned();
         let (Some(network), Some(listener)) = (network, sockets.pop()) else { return };
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            worker.tell(Job::Udp(at.clone(), Arc::clone(&network), socket));
+            worker.send(Job::Udp(at.clone(), Arc::clone(&network), socket));
         }
         // One worker accepts the connections of an address; addresses are spread over the workers.
         let number = self.listen_addresses.len().checked_rem(self.workers.len()).unwrap_or(0);
         if let Some(worker) = self.workers.get(number) {
-            worker.tell(Job::Tcp(at.clone(), Arc::clone(&network), listener));
+            worker.send(Job::Tcp(at.clone(), Arc::clone(&network), listener));
         }
         self.listen_addresses.insert(at);
     }
 
     fn close(&mut self, at: &ListenAddress) {
         if self.listen_addresses.remove(at) {
-            self.workers.iter().for_each(|worker| worker.tell(Job::Close(at.clone())));
+            self.workers.iter().for_each(|worker| worker.send(Job::Close(at.clone())));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that can be asked in one network, with the bytes of each answer made beforehand.
+//! The names of one network, with the bytes of each answer prepared.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -18,33 +18,33 @@ pub mod kind {
     pub const TXT: u16 = 16;
     /// An IPv6 address.
     pub const AAAA: u16 = 28;
-    /// Where a service is offered.
+    /// Port and host of a service.
     pub const SRV: u16 = 33;
     /// Options of EDNS.
     pub const OPT: u16 = 41;
-    /// What changed of a zone.
+    /// An incremental zone transfer.
     pub const IXFR: u16 = 251;
-    /// A whole zone.
+    /// A full zone transfer.
     pub const AXFR: u16 = 252;
-    /// Whatever there is.
+    /// Any type.
     pub const ANY: u16 = 255;
 }
 
 const IN: u16 = 1;
-/// The owner of each answer is the name that was asked for, which stands right behind the header.
+/// The owner name of each answer: a pointer to the question, directly behind the header.
 const QUESTION: [u8; 2] = [0xc0, 12];
-/// What slaves would go by, if there were any.
+/// Refresh, retry and expire of the SOA; the zones have no secondaries that would use them.
 const TIMES: [u32; 3] = [3_600, 600, 86_400];
 
-/// What one network is served.
+/// The prepared answers of one network.
 #[derive(Debug, Default)]
 pub struct Table {
     nodes: HashMap<Box<[u8]>, Node>,
-    /// The SOA record that comes with the word that there is nothing, for each zone.
+    /// The SOA record for negative answers, for each zone.
     negative: Vec<Box<[u8]>>,
-    /// The labels of the longest name, the root's included.
+    /// Number of labels of the longest name, including the root's.
     deepest: usize,
-    /// Who is asked for all other names.
+    /// Name servers for all other names.
     pub forwarders: Vec<IpAddr>,
 }
 
@@ -56,28 +56,28 @@ pub struct Node {
     sets: Vec<(u16, Set)>,
 }
 
-/// Records of one name and type, as they stand in an answer.
+/// Records of one name and type, in wire format.
 #[derive(Clone, Debug, Default)]
 pub struct Set {
-    /// How many.
+    /// Number of records.
     pub count: u16,
-    /// Their bytes.
+    /// Their bytes in an answer.
     pub bytes: Vec<u8>,
 }
 
-/// What there is about a name.
+/// The result of looking up a name.
 #[derive(Debug)]
 pub enum Lookup<'a> {
-    /// It exists.
+    /// The name exists.
     Exists(&'a Node),
-    /// It does not, and the gateway knows; this is the zone's SOA.
+    /// The name does not exist in a zone of the gateway; this is the zone's SOA.
     Absent(&'a [u8]),
-    /// It is in no zone of the gateway.
+    /// The name is in no zone of the gateway.
     Foreign,
 }
 
 impl Table {
-    /// Makes all answers; `serial` tells one version of the zones from another.
+    /// Prepares all answers. `serial` is the version of the zones.
     pub fn new(names: &ServedNames, serial: u32) -> Self {
         let mut table = Self { forwarders: names.forwarders.clone(), ..Self::default() };
         for (number, (apex, zone)) in names.zones.iter().enumerate() {
@@ -86,7 +86,7 @@ impl Table {
             let negative = names.negative_ttl();
             table.negative.push(record(&owner, kind::SOA, negative, &soa).into_boxed_slice());
             let node = table.node(owner, number);
-            // A zone in which nothing is stands for names that are not there now.
+            // An empty zone stands for a name that is not available now.
             node.exists = !zone.records.is_empty() || has_zones_below(names, apex);
             node.add(kind::SOA, names.ttl, &soa);
             node.add(kind::NS, names.ttl, &wire(&names.server));
@@ -95,7 +95,7 @@ impl Table {
             for one in &zone.records {
                 let (kind, data) = encoded(&one.data);
                 table.node(wire(&one.name), number).add(kind, names.ttl, &data);
-                // The names between this one and its zone exist, though nothing is said of them.
+                // The names between this one and the apex exist, without records (RFC 8020).
                 let mut name = one.name.as_str();
                 while let Some((_, parent)) = name.split_once('.')
                     && name != apex
@@ -114,14 +114,14 @@ impl Table {
         self.nodes.entry(name.into_boxed_slice()).or_insert_with(new)
     }
 
-    /// Looks up a name as it stands in messages, in lower case.
+    /// Looks up a name in wire format and lower case.
     pub fn find(&self, name: &[u8]) -> Lookup<'_> {
         if let Some(node) = self.nodes.get(name) {
             return if node.exists { Lookup::Exists(node) } else { Lookup::Absent(self.soa(node)) };
         }
         let count = labels(name).count() + 1;
         let ancestors = labels(name).filter_map(|at| name.get(at..));
-        // What is deeper than every name of the table need not be searched for in it.
+        // Skip ancestors with more labels than any name in the table.
         for ancestor in ancestors.skip(count.saturating_sub(self.deepest + 1)) {
             let Some(closest) = self.nodes.get(ancestor) else { continue };
             let wildcard = [b"\x01*", ancestor].concat();
@@ -133,7 +133,7 @@ impl Table {
         Lookup::Foreign
     }
 
-    /// The SOA record that goes with what is not there, whole.
+    /// The SOA record for negative answers in a node's zone.
     pub fn soa(&self, node: &Node) -> &[u8] {
         self.negative.get(node.zone).map_or(&[], |soa| soa)
     }
@@ -151,7 +151,7 @@ impl Node {
         }
     }
 
-    /// The records of a type. Of any type: those of one (RFC 8482).
+    /// The records of a type; for `ANY`, the records of one type (RFC 8482).
     pub fn set(&self, kind: u16) -> Option<&Set> {
         let mut sets = self.sets.iter();
         let found = if kind == kind::ANY {
@@ -168,7 +168,7 @@ fn has_zones_below(names: &ServedNames, apex: &str) -> bool {
     names.zones.keys().any(below)
 }
 
-/// Where each label but the first begins, the root's included.
+/// The offset of each label but the first, including the root's.
 fn labels(name: &[u8]) -> impl Iterator<Item = usize> {
     let next = |at: &usize| {
         let length = usize::from(*name.get(*at)?);
@@ -177,7 +177,7 @@ fn labels(name: &[u8]) -> impl Iterator<Item = usize> {
     std::iter::successors(next(&0), next)
 }
 
-/// A name as it stands in messages.
+/// A name in wire format.
 fn wire(name: &str) -> Vec<u8> {
     let mut wire = Vec::with_capacity(name.len() + 2);
     for label in name.split('.') {

@@ -1,4 +1,4 @@
-//! Queries over connections: where a datagram is too small.
+//! Answers queries over TCP.
 
 use std::{
     io,
@@ -22,19 +22,19 @@ use super::{
     network::Network,
 };
 
-/// How long a client may take for its next query, and for taking its answer.
+/// Timeout for a client's next query, and for reading its answer.
 const IDLE: Duration = Duration::from_secs(5);
-/// How long one conversation may last.
+/// Maximum duration of a connection.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The wait after the socket has refused a connection, for want of descriptors, say.
+/// Wait after a failed `accept`, for example when file descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The longest query that is looked at.
+/// Maximum length of a query.
 const QUERY: usize = 4_096;
 
-/// Answers whoever connects.
+/// Answers queries on all connections to a listener.
 pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
     let listener = TcpListener::from_std(std::net::TcpListener::from(socket))?;
-    // They end with this one.
+    // Dropping the set ends its connections.
     let mut conversations = JoinSet::new();
     loop {
         let Ok(room) = Arc::clone(&network.connections).acquire_owned().await else {
@@ -48,7 +48,7 @@ pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
         };
         let network = Arc::clone(&network);
         conversations.spawn_local(async move {
-            // How it ends is the client's business.
+            // An error concerns this client only.
             let _ = timeout(LONGEST, converse(stream, client.ip(), &network)).await;
             drop(room);
         });
@@ -61,7 +61,7 @@ async fn converse(mut stream: TcpStream, client: IpAddr, network: &Network) -> i
         let Ok(query) = timeout(IDLE, read(&mut stream)).await else { return Ok(()) };
         let query = query?;
         network.counters().tcp.queries += 1;
-        if network.limiter().share(client, Instant::now()) != Allowance::Answer {
+        if network.limiter().allowance(client, Instant::now()) != Allowance::Answer {
             network.counters().tcp.limited += 1;
             return Ok(());
         }
@@ -89,7 +89,7 @@ async fn converse(mut stream: TcpStream, client: IpAddr, network: &Network) -> i
 async fn read(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let length = usize::from(stream.read_u16().await?);
     if length > QUERY {
-        return Err(io::Error::other("a query is too long"));
+        return Err(io::Error::other("query is too long"));
     }
     let mut query = vec![0; length];
     stream.read_exact(&mut query).await?;

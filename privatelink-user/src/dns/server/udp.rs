@@ -1,4 +1,4 @@
-//! Queries in datagrams, by the batch.
+//! Answers queries over UDP, in batches.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -19,28 +19,28 @@ use super::{
     network::Network,
 };
 
-/// How many queries are answered before others have their turn.
+/// Maximum number of queries in a batch, after which another socket has its turn.
 const BATCH: usize = 32;
-/// The longest query that is looked at.
+/// Maximum length of a query.
 const LONGEST: usize = 1_500;
-/// The wait after a socket has failed for a reason of its own.
+/// Wait after a failed receive.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Answers what comes to a socket, for as long as it works.
+/// Answers queries on a socket.
 pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
     let socket = Rc::new(UdpSocket::from_std(std::net::UdpSocket::from(socket))?);
     let mut batch = QueryBatch::new();
     loop {
         let received = socket.async_io(Interest::READABLE, || batch.receive(&socket)).await;
         if received.is_err() {
-            // Such as a client that is not there any more; nothing waits in the socket for it.
+            // For example an ICMP error from a client that no longer exists.
             sleep(PAUSE).await;
             continue;
         }
         let forwarded = batch.answer(&network);
         batch.send(&socket);
         for (client, query, most) in forwarded {
-            tokio::task::spawn_local(pass_on(
+            tokio::task::spawn_local(forward_and_send(
                 Rc::clone(&socket),
                 network.clone(),
                 client,
@@ -48,13 +48,13 @@ pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
                 most,
             ));
         }
-        // Another network's socket has its turn, however much waits in this one.
+        // Let another network's socket have its turn, however many queries wait in this one.
         yield_now().await;
     }
 }
 
-/// Has others answer a query.
-async fn pass_on(
+/// Forwards a query and sends the answer.
+async fn forward_and_send(
     socket: Rc<UdpSocket>,
     network: Arc<Network>,
     client: SockaddrStorage,
@@ -71,14 +71,14 @@ async fn pass_on(
     send(&socket, &[(client, out)]);
 }
 
-/// Queries that came together, and the answers to them.
+/// Queries received together, and the answers to them.
 struct QueryBatch {
     buffers: Vec<[u8; LONGEST]>,
     headers: MultiHeaders<SockaddrStorage>,
-    /// Who sent how much.
+    /// Sender and length of each query.
     received: Vec<(SockaddrStorage, usize)>,
     answers: Vec<(SockaddrStorage, Vec<u8>)>,
-    /// Buffers to be used again.
+    /// Buffers for reuse.
     spare: Vec<Vec<u8>>,
 }
 
@@ -100,14 +100,14 @@ impl QueryBatch {
         let flags = MsgFlags::MSG_DONTWAIT;
         let messages =
             recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
-        // Who does not say where the answer should go gets none.
-        let nobody = || SockaddrStorage::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        let all = messages.map(|one| (one.address.unwrap_or_else(nobody), one.bytes));
+        // A query without a source address gets no answer.
+        let unknown = || SockaddrStorage::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let all = messages.map(|one| (one.address.unwrap_or_else(unknown), one.bytes));
         self.received.extend(all);
         Ok(())
     }
 
-    /// Makes the answers, and returns what others are to be asked.
+    /// Makes the answers, and returns the queries to forward.
     fn answer(&mut self, network: &Network) -> Vec<(SockaddrStorage, Vec<u8>, u16)> {
         let mut forwarded = Vec::new();
         let served = network.served();
@@ -120,7 +120,7 @@ impl QueryBatch {
             };
             count.queries += 1;
             let mut out = self.spare.pop().unwrap_or_default();
-            let said = match limiter.share(address, now) {
+            let answered = match limiter.allowance(address, now) {
                 Allowance::Nothing => {
                     count.limited += 1;
                     false
@@ -148,7 +148,7 @@ impl QueryBatch {
                     }
                 },
             };
-            if said { self.answers.push((*client, out)) } else { self.spare.push(out) }
+            if answered { self.answers.push((*client, out)) } else { self.spare.push(out) }
         }
         forwarded
     }
@@ -159,7 +159,7 @@ impl QueryBatch {
     }
 }
 
-/// Sends what can be sent now: datagrams may be lost, and clients ask again.
+/// Sends what the socket accepts now. Other answers are lost, and the clients retry.
 fn send(socket: &UdpSocket, answers: &[(SockaddrStorage, Vec<u8>)]) {
     let mut rest = answers;
     while !rest.is_empty() {
@@ -170,7 +170,7 @@ fn send(socket: &UdpSocket, answers: &[(SockaddrStorage, Vec<u8>)]) {
         let mut headers = MultiHeaders::preallocate(rest.len(), None);
         let flags = MsgFlags::MSG_DONTWAIT;
         let sent = sendmmsg(socket.as_raw_fd(), &mut headers, slices.iter(), clients, [], flags);
-        // One that cannot be sent, to a client that nobody finds, must not hold up the others.
+        // Skip an answer that cannot be sent, so that it does not block the others.
         let sent = sent.map_or(1, |sent| sent.count().max(1));
         rest = rest.get(sent..).unwrap_or_default();
     }

@@ -14,23 +14,23 @@ use tokio::{
 use super::{network::Network, tcp, udp};
 use crate::dns::channel::ListenAddress;
 
-/// What a worker is told.
+/// A message to a worker.
 #[derive(Debug)]
 pub enum Job {
-    /// Answer datagrams.
+    /// Answer queries on this UDP socket.
     Udp(ListenAddress, Arc<Network>, OwnedFd),
-    /// Answer over connections.
+    /// Answer queries on connections to this TCP listener.
     Tcp(ListenAddress, Arc<Network>, OwnedFd),
-    /// Stop that.
+    /// Close the sockets of this address.
     Close(ListenAddress),
 }
 
-/// A thread that answers.
+/// The handle of a thread that answers queries.
 #[derive(Debug)]
 pub struct Worker(UnboundedSender<Job>);
 
 impl Worker {
-    /// Starts a thread.
+    /// Starts the thread.
     pub fn start(number: usize) -> Result<Self> {
         let (sender, jobs) = unbounded_channel();
         let runtime =
@@ -42,9 +42,9 @@ impl Worker {
         Ok(Self(sender))
     }
 
-    /// Tells it something; it lives as long as the process.
-    pub fn tell(&self, job: Job) {
-        // A thread that is gone has said why.
+    /// Sends the worker a message. Its thread runs as long as the process.
+    pub fn send(&self, job: Job) {
+        // Sending fails only if the thread has panicked, which was reported.
         let _ = self.0.send(job);
     }
 }
@@ -55,11 +55,11 @@ async fn work(mut jobs: UnboundedReceiver<Job>) {
         let (at, handle) = match job {
             Job::Udp(at, network, socket) => {
                 let served = udp::serve(socket, network);
-                (at.clone(), spawn_local(said(at, served)).abort_handle())
+                (at.clone(), spawn_local(logged(at, served)).abort_handle())
             }
             Job::Tcp(at, network, socket) => {
                 let served = tcp::serve(socket, network);
-                (at.clone(), spawn_local(said(at, served)).abort_handle())
+                (at.clone(), spawn_local(logged(at, served)).abort_handle())
             }
             Job::Close(at) => {
                 running.remove(&at).unwrap_or_default().iter().for_each(AbortHandle::abort);
@@ -70,9 +70,9 @@ async fn work(mut jobs: UnboundedReceiver<Job>) {
     }
 }
 
-/// Tells the log of a socket that cannot be served.
-async fn said(at: ListenAddress, served: impl Future<Output = io::Result<()>>) {
+/// Logs why a socket can no longer be served.
+async fn logged(at: ListenAddress, served: impl Future<Output = io::Result<()>>) {
     if let Err(error) = served.await {
-        warn!("names of network {} at {}: {error}", at.network, at.address);
+        warn!("network {}: cannot serve names at {}: {error}", at.network, at.address);
     }
 }

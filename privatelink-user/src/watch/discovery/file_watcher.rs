@@ -1,4 +1,4 @@
-//! Targets in files that other programs write: read again when they have changed.
+//! Reads targets from files that other programs write, and rereads the files when they change.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,12 +17,12 @@ use tokio::{
 use super::finding::{Finding, WatchedFile};
 use crate::{config::target_list, state::targets::Listed};
 
-/// How often a file is looked at.
+/// Poll interval.
 const LOOK: Duration = Duration::from_secs(1);
-/// A file is read no further: no service has as many targets.
+/// Maximum size of a file; more targets than a service can have fit into it.
 const LONGEST: u64 = 4 << 20;
 
-/// The files that are looked at. That ends when this is dropped.
+/// Polls files, until it is dropped.
 #[derive(Debug)]
 pub struct FileWatcher {
     tasks: BTreeMap<WatchedFile, JoinHandle<()>>,
@@ -30,12 +30,12 @@ pub struct FileWatcher {
 }
 
 impl FileWatcher {
-    /// Looks at nothing yet, and tells there what is found.
+    /// Watches nothing yet; results will go to `findings`.
     pub fn new(findings: UnboundedSender<Finding>) -> Self {
         Self { tasks: BTreeMap::new(), findings }
     }
 
-    /// Looks at these from now on, and at no others.
+    /// Watches these files from now on, and no others.
     pub fn follow(&mut self, wanted: &BTreeSet<WatchedFile>) {
         self.tasks.retain(|watched, task| {
             let keep = wanted.contains(watched);
@@ -46,7 +46,7 @@ impl FileWatcher {
         });
         for watched in wanted {
             if !self.tasks.contains_key(watched) {
-                let task = tokio::spawn(look_for_ever(watched.clone(), self.findings.clone()));
+                let task = tokio::spawn(poll(watched.clone(), self.findings.clone()));
                 self.tasks.insert(watched.clone(), task);
             }
         }
@@ -59,19 +59,19 @@ impl Drop for FileWatcher {
     }
 }
 
-/// What shows that a file has changed, also if another has taken its place.
+/// Device, inode, modification time and size: changes when the file is written or replaced.
 type Stamp = (u64, u64, i64, i64, u64);
-/// A file's stamp, or why it has none.
+/// A file's stamp, or why it cannot be read.
 type Seen = Result<Stamp, String>;
 
-async fn look_for_ever(watched: WatchedFile, findings: UnboundedSender<Finding>) {
+async fn poll(watched: WatchedFile, findings: UnboundedSender<Finding>) {
     let mut last = None;
     let mut seen = None;
     loop {
         let file = watched.file.clone();
-        // On a thread of its own: a file system may take its time.
+        // On a thread of its own: a network file system may block.
         let looked = spawn_blocking(move || look(&file, seen)).await;
-        // The daemon is ending.
+        // The runtime is shutting down.
         let Ok((stamp, found)) = looked else { return };
         seen = Some(stamp);
         if found.is_some() && last != found {
@@ -86,9 +86,9 @@ async fn look_for_ever(watched: WatchedFile, findings: UnboundedSender<Finding>)
     }
 }
 
-/// What a file holds, if it is not the one that was seen.
+/// The content of a file if its stamp has changed.
 fn look(file: &Path, seen: Option<Seen>) -> (Seen, Option<Result<Vec<Listed>, String>>) {
-    // Before it is read: what is written meanwhile is another stamp the next time.
+    // Read the stamp before the content: a write in between then changes the next stamp.
     let stamp = stamp(file);
     let found = (seen.as_ref() != Some(&stamp)).then(|| stamp.clone().and_then(|_| read(file)));
     (stamp, found)
@@ -102,7 +102,10 @@ fn stamp(file: &Path) -> Result<Stamp, String> {
 fn read(file: &Path) -> Result<Vec<Listed>, String> {
     let data = fs::metadata(file).map_err(|error| unreadable(file, &error))?;
     if !data.is_file() || data.len() > LONGEST {
-        return Err(unreadable(file, &format!("it is no file of at most {LONGEST} bytes")));
+        return Err(unreadable(
+            file,
+            &format!("it is not a regular file of at most {LONGEST} bytes"),
+        ));
     }
     let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     target_list(file, &text).map_err(|faults| faults.brief())
@@ -121,7 +124,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn a_file_is_read_again_when_it_has_changed() {
+    async fn a_changed_file_is_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("list.toml");
         let watched = WatchedFile { service: "web".parse().unwrap(), file: file.clone() };
@@ -145,6 +148,6 @@ mod tests {
         assert_eq!(next().await.unwrap(), ["10.0.0.2"]);
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
-        assert!(next().await.unwrap_err().contains("it is no file of at most"));
+        assert!(next().await.unwrap_err().contains("it is not a regular file of at most"));
     }
 }

@@ -1,4 +1,4 @@
-//! What is looked for, and what was found.
+//! The names and files that are watched, and what was found.
 
 use std::{net::IpAddr, path::PathBuf};
 
@@ -9,31 +9,32 @@ use crate::{
     state::targets::Listed,
 };
 
-/// A name, and who is asked for its addresses.
+/// A name to resolve, and how.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchedName {
-    /// The name.
+    /// The name to resolve.
     pub name: DnsName,
-    /// The name servers; none means those of the host.
+    /// The name servers to ask; empty means those of the host.
     pub servers: Vec<IpAddr>,
-    /// The targets' network: servers in its subnets are asked by its interface.
+    /// Interface and subnets of the targets' network: name servers in these subnets are reached
+    /// through this interface.
     pub network: Option<(Interface, Vec<IpNet>)>,
 }
 
-/// A service's file.
+/// A file that lists a service's targets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchedFile {
-    /// The service.
+    /// The service whose targets it lists.
     pub service: Name,
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
 }
 
-/// What was found out.
+/// A new result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// A name has these addresses, or why that is not known.
+    /// The addresses of a name, or why it cannot be resolved.
     Name(WatchedName, Result<Vec<IpAddr>, String>),
-    /// A file lists these targets, or why that is not known.
+    /// The targets in a file, or why it cannot be read.
     File(WatchedFile, Result<Vec<Listed>, String>),
 }

@@ -1,5 +1,5 @@
-//! Whether an address that was found can be a target: what `config` asks of those that are
-//! written.
+//! Whether a discovered address can be a target: the same rules as `config` has for addresses in
+//! the configuration.
 
 use std::net::IpAddr;
 
@@ -10,30 +10,30 @@ use crate::{
     state::addresses::Addresses,
 };
 
-/// Why an address is no target of a service.
+/// Why an address cannot be a target of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
-    /// No host has such an address.
-    #[error("no host can have it")]
+    /// It is not a host's unicast address.
+    #[error("it is not a host's unicast address")]
     NoHost,
-    /// The provider's network does not reach there.
+    /// The provider's network has no route to it.
     #[error("it is in no subnet of the service's network, which has no `gateway` that leads to it")]
     OutOfReach,
-    /// The gateway has no address to speak from.
+    /// The service has no source address of the same family.
     #[error("the service has no source address of its family")]
     NoSource,
-    /// The gateway itself has the address.
-    #[error("it is the gateway's own: a source address, or an endpoint's")]
+    /// The gateway uses the address itself.
+    #[error("the gateway uses it itself, as a source or endpoint address")]
     Own,
 }
 
-/// Looks whether a service may have a target at `address`.
+/// Checks whether a service may have a target at `address`.
 ///
 /// # Errors
-/// Why not.
+/// The rule that the address breaks.
 pub fn fit(
     model: &Model,
-    given: &Addresses,
+    assigned: &Addresses,
     service: &Service,
     address: IpAddr,
 ) -> Result<(), Misfit> {
@@ -68,7 +68,7 @@ pub fn fit(
     let mut endpoints = model.endpoints().values().filter(|one| one.network == service.network);
     let is_own = services.any(|other| other.source_addresses.contains(&address))
         || endpoints.any(|endpoint| {
-            given.of(endpoint).is_some_and(|pair| pair.iter().any(|own| own == address))
+            assigned.of(endpoint).is_some_and(|pair| pair.iter().any(|own| own == address))
         });
     if is_own { Err(Misfit::Own) } else { Ok(()) }
 }
@@ -84,7 +84,7 @@ mod tests {
     };
 
     #[test]
-    fn found_addresses_obey_the_rules_for_written_ones() {
+    fn discovered_addresses_obey_the_rules_for_configured_ones() {
         let text = include_str!("../../desired/tests.toml");
         let text = text.replace("\"10.0.0.240/29\", \"fd00::f0/125\"", "\"10.0.0.240/29\"");
         let text = text.replace(

@@ -1,8 +1,8 @@
 //! Finds targets that the configuration does not name by address: by DNS name, and in files that
 //! other programs write.
 //!
-//! Both are looked at again and again. What was found last stays until something else is found:
-//! neither a silent name server nor a half-written file takes targets away.
+//! Both are polled. The last result stays valid until there is another: neither a silent name
+//! server nor a half-written file removes targets.
 
 mod file_watcher;
 mod finding;

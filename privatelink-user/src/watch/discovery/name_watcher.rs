@@ -1,4 +1,4 @@
-//! Targets by DNS name: asked for again when their answer has run out.
+//! Resolves targets' DNS names, and resolves them again when the answer's TTL has expired.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,19 +29,20 @@ use tokio::{
 use super::finding::{Finding, WatchedName};
 use crate::model::Interface;
 
-/// No name is asked for more often, whatever its server says.
+/// Minimum interval between two queries for a name, whatever its TTL.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// None more seldom: what the host's own file says may change at any time.
+/// Maximum interval: the host's own /etc/hosts may change at any time.
 const LONGEST: Duration = Duration::from_secs(300);
-/// When to ask again after a failure.
+/// Interval after a failure.
 const RETRY: Duration = Duration::from_secs(5);
-/// How long to wait for an answer, and how often to ask before giving up.
+/// Timeout of one query.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Number of queries before a name counts as unanswered.
 const ATTEMPTS: usize = 2;
-/// How long to wait for a name server to accept a connection.
+/// Connect timeout towards a name server.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// The names that are asked for. That ends when this is dropped.
+/// Resolves names, until it is dropped.
 #[derive(Debug)]
 pub struct NameWatcher {
     tasks: BTreeMap<WatchedName, JoinHandle<()>>,
@@ -49,12 +50,12 @@ pub struct NameWatcher {
 }
 
 impl NameWatcher {
-    /// Asks for nothing yet, and tells there what is found.
+    /// Resolves nothing yet; results will go to `findings`.
     pub fn new(findings: UnboundedSender<Finding>) -> Self {
         Self { tasks: BTreeMap::new(), findings }
     }
 
-    /// Asks for these from now on, and for no others.
+    /// Resolves these names from now on, and no others.
     pub fn follow(&mut self, wanted: &BTreeSet<WatchedName>) {
         self.tasks.retain(|watched, task| {
             let keep = wanted.contains(watched);
@@ -65,7 +66,7 @@ impl NameWatcher {
         });
         for watched in wanted {
             if !self.tasks.contains_key(watched) {
-                let task = tokio::spawn(ask_for_ever(watched.clone(), self.findings.clone()));
+                let task = tokio::spawn(poll(watched.clone(), self.findings.clone()));
                 self.tasks.insert(watched.clone(), task);
             }
         }
@@ -78,7 +79,7 @@ impl Drop for NameWatcher {
     }
 }
 
-async fn ask_for_ever(watched: WatchedName, findings: UnboundedSender<Finding>) {
+async fn poll(watched: WatchedName, findings: UnboundedSender<Finding>) {
     let mut last = None;
     loop {
         let (found, pause) = match ask(&watched).await {
@@ -95,10 +96,9 @@ async fn ask_for_ever(watched: WatchedName, findings: UnboundedSender<Finding>) 
     }
 }
 
-/// The addresses of both families in order, and how long they are valid.
+/// Addresses of both families in ascending order, and how long they are valid.
 async fn ask(watched: &WatchedName) -> Result<(Vec<IpAddr>, Duration), String> {
-    // Made anew each time: the host's own settings change, and nothing is to be answered from a
-    // cache.
+    // A new resolver each time: the host's settings may have changed, and a cache must not answer.
     let runtime = InterfaceRuntime {
         network: watched.network.clone(),
         tokio: TokioRuntimeProvider::default(),
@@ -114,7 +114,7 @@ async fn ask(watched: &WatchedName) -> Result<(Vec<IpAddr>, Duration), String> {
     builder.options_mut().timeout = PATIENCE;
     builder.options_mut().attempts = ATTEMPTS;
     let resolver = builder.build().map_err(|error| error.to_string())?;
-    // Complete as it is: nobody's search list is tried.
+    // Fully qualified, so that no search list applies.
     let name = format!("{}.", watched.name);
     let mut addresses = BTreeSet::new();
     let mut until: Option<Instant> = None;
@@ -122,8 +122,8 @@ async fn ask(watched: &WatchedName) -> Result<(Vec<IpAddr>, Duration), String> {
         let lookup = match resolver.lookup(name.as_str(), family).await {
             Ok(lookup) => lookup,
             Err(error) if error.is_no_records_found() && !error.is_nx_domain() => continue,
-            Err(error) if error.is_nx_domain() => return Err("there is no such name".into()),
-            // One family alone would look as if the other's targets were gone.
+            Err(error) if error.is_nx_domain() => return Err("the name does not exist".into()),
+            // With the addresses of one family only, the other's targets would be removed.
             Err(error) => return Err(error.to_string()),
         };
         let valid = lookup.valid_until();
@@ -138,8 +138,8 @@ async fn ask(watched: &WatchedName) -> Result<(Vec<IpAddr>, Duration), String> {
     }
 }
 
-/// How name servers are reached: those in the targets' network by its interface, others as the
-/// host's routes say.
+/// Reaches name servers in the targets' network through its interface, and others by the host's
+/// routes.
 #[derive(Clone)]
 struct InterfaceRuntime {
     network: Option<(Interface, Vec<IpNet>)>,

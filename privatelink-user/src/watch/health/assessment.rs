@@ -1,24 +1,24 @@
-//! When outcomes of checks make a target healthy or unhealthy: counting, and nothing else.
+//! Counts outcomes of checks to decide when a target becomes healthy or unhealthy.
 
 use crate::{model::HealthCheck, state::targets::Health};
 
-/// How a check ended.
+/// The outcome of a check, with a description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The target answered as it should.
+    /// The target passed.
     Passed(String),
-    /// It did not.
+    /// The target failed.
     Failed(String),
-    /// It did not, and real clients have the same trouble: no second opinion is needed.
+    /// The target failed, and clients' flows fail too: one failure is enough.
     Confirmed(String),
 }
 
-/// Outcomes in a row that change a target's health.
+/// Numbers of consecutive outcomes that change a target's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Passing checks that make it healthy.
+    /// Passed checks that make it healthy.
     pub healthy: u32,
-    /// Failing checks that make it unhealthy.
+    /// Failed checks that make it unhealthy.
     pub unhealthy: u32,
 }
 
@@ -28,14 +28,14 @@ impl From<&HealthCheck> for Thresholds {
     }
 }
 
-/// What the outcomes so far make of a target.
+/// A target's health according to the outcomes so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
-    /// Its health.
+    /// The current health.
     pub health: Health,
-    /// Why it has that health, or what speaks against it.
+    /// The outcome behind the health, or the outcomes that contradict it.
     pub reason: String,
-    /// How many outcomes in a row speak against it.
+    /// Number of consecutive outcomes that contradict the health.
     against: u32,
 }
 
@@ -46,20 +46,20 @@ impl Default for Assessment {
 }
 
 impl Assessment {
-    /// A target of which this was known before.
+    /// A target with this known health.
     pub fn of(health: Health, reason: impl Into<String>) -> Self {
         Self { health, reason: reason.into(), against: 0 }
     }
 
-    /// Whether the last outcome speaks against the health, without having changed it yet.
+    /// Whether the last outcome contradicts the health without having changed it yet.
     pub fn is_contested(&self) -> bool {
         self.against > 0
     }
 
-    /// Takes in how one more check ended.
-    pub fn take_in(&mut self, outcome: Outcome, thresholds: Thresholds) {
+    /// Counts one more outcome.
+    pub fn count(&mut self, outcome: Outcome, thresholds: Thresholds) {
         let (finding, threshold, what) = match outcome {
-            // A new target serves from its first answer on.
+            // A new target is healthy from its first passed check on.
             Outcome::Passed(what) if self.health == Health::Initial => (Health::Healthy, 1, what),
             Outcome::Passed(what) => (Health::Healthy, thresholds.healthy, what),
             Outcome::Failed(what) => (Health::Unhealthy, thresholds.unhealthy, what),
@@ -100,7 +100,7 @@ mod tests {
 
     fn after(outcomes: &[Outcome]) -> Assessment {
         let mut assessment = Assessment::default();
-        outcomes.iter().for_each(|outcome| assessment.take_in(outcome.clone(), TWO));
+        outcomes.iter().for_each(|outcome| assessment.count(outcome.clone(), TWO));
         assessment
     }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn later_ones_have_to_come_in_a_row() {
+    fn later_outcomes_must_be_consecutive() {
         let down = after(&[passed(), failed(), failed()]);
         assert_eq!(down, Assessment::of(Health::Unhealthy, "connection refused"));
         let contested = after(&[passed(), failed()]);
@@ -123,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_feel_too_counts_at_once() {
+    fn a_failure_that_clients_share_counts_at_once() {
         let refused = Outcome::Confirmed("connection refused".into());
         assert_eq!(after(&[passed(), refused]).health, Health::Unhealthy);
     }
 
     proptest! {
-        /// The health is what the last run of equal outcomes says that was long enough.
+        /// The health follows the last run of equal outcomes that reached its threshold.
         #[test]
         fn health_follows_long_enough_runs(
             outcomes in proptest::collection::vec(any::<bool>(), 1..200),
@@ -140,7 +140,7 @@ mod tests {
             let (mut run, mut last) = (0, None);
             let mut expected = Health::Initial;
             for pass in outcomes {
-                assessment.take_in(if pass { passed() } else { failed() }, thresholds);
+                assessment.count(if pass { passed() } else { failed() }, thresholds);
                 run = if last == Some(pass) { run + 1 } else { 1 };
                 last = Some(pass);
                 if pass && (expected == Health::Initial || run >= healthy) {

@@ -1,4 +1,4 @@
-//! Runs the checks: who is due when, so many at a time, each outcome into its target's assessment.
+//! Schedules and runs the checks, and counts each outcome in its target's assessment.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,44 +25,44 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Checks that run at a time: dead targets hold a socket until their time is up.
+/// Maximum number of concurrent checks: dead targets hold a socket until the timeout.
 const AT_A_TIME: usize = 512;
-/// What a target of which clients complain may take at least to accept a connection.
+/// Minimum connect timeout for a suspected target.
 const HURRY: Duration = Duration::from_millis(200);
-/// Checks begin together that would begin within this time: waking up costs as much as checking.
+/// Checks that are due within this time begin together: a wakeup costs as much as a check.
 const TOGETHER: Duration = Duration::from_millis(50);
-/// How long a target that has just been suspected is not suspected again.
+/// Minimum time between two suspicions of a target.
 const BENEFIT_OF_DOUBT: Duration = Duration::from_secs(1);
 
-/// What the thread is told.
+/// A message to the thread.
 enum Command {
     Follow(BTreeMap<TargetKey, Check>),
     Assume(BTreeMap<TargetKey, Condition>),
     Suspect(TargetKey),
 }
 
-/// The running checks. They end when this is dropped.
+/// The handle of the thread that runs the checks; the thread ends when this is dropped.
 #[derive(Debug)]
 pub struct Checks(mpsc::UnboundedSender<Command>);
 
-/// What they find out.
+/// The reports of that thread.
 #[derive(Debug)]
 pub struct HealthReports(mpsc::UnboundedReceiver<HealthReport>);
 
-/// A target's condition is another than before.
+/// A target's condition has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthReport {
-    /// Whose.
+    /// The target.
     pub key: TargetKey,
-    /// What it is now.
+    /// Its new condition.
     pub condition: Condition,
 }
 
 impl Checks {
-    /// Starts the thread that checks, in the network namespace of the calling one.
+    /// Starts the thread, in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// When the system has no thread left.
+    /// When the thread cannot be started.
     pub fn start() -> io::Result<(Self, HealthReports)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (commands, orders) = mpsc::unbounded_channel();
@@ -72,65 +72,66 @@ impl Checks {
         Ok((Self(commands), HealthReports(reported)))
     }
 
-    /// Checks these from now on, and no others.
+    /// Runs these checks from now on, and no others.
     ///
-    /// What is new is checked at once; what is checked in another way keeps its health meanwhile.
+    /// New targets are checked at once. A target whose check has changed keeps its health until the
+    /// first outcome.
     pub fn follow(&self, wanted: BTreeMap<TargetKey, Check>) {
         self.tell(Command::Follow(wanted));
     }
 
-    /// Takes targets that are checked from now on for what they were known to be.
+    /// Seeds newly checked targets with their last known health.
     pub fn assume(&self, known: BTreeMap<TargetKey, Condition>) {
         self.tell(Command::Assume(known));
     }
 
-    /// Checks a target at once, since clients have trouble with it. One that then does not
-    /// answer quickly is unhealthy without a second check.
+    /// Checks a target at once because clients' flows to it fail. If it does not answer quickly,
+    /// it is unhealthy without a second check.
     pub fn suspect(&self, key: TargetKey) {
         self.tell(Command::Suspect(key));
     }
 
     fn tell(&self, command: Command) {
-        // The thread ends after this value only.
+        // The thread runs until this sender is dropped, so sending cannot fail.
         let _ = self.0.send(command);
     }
 }
 
 impl HealthReports {
-    /// Waits for the next one; `None` if the checks have ended. Dropping the future loses nothing.
+    /// Waits for the next report; `None` if the thread has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<HealthReport> {
         self.0.recv().await
     }
 
-    /// The next one, if it is there already.
+    /// The next report, if one is queued.
     pub fn waiting(&mut self) -> Option<HealthReport> {
         self.0.try_recv().ok()
     }
 }
 
-/// One target that is checked.
+/// A target and the state of its check.
 struct CheckedTarget {
     check: Arc<Check>,
     assessment: Assessment,
-    /// Since when it has had its health.
+    /// When its health last changed.
     since: Timestamp,
     stage: Stage,
     suspected: Option<Instant>,
-    /// How long it took to accept the last connection.
+    /// How long the last connection took.
     connected_in: Duration,
 }
 
-/// Where its next check is.
+/// The state of a target's next check.
 enum Stage {
-    /// There is none, for an obstacle.
+    /// None, because of an obstacle.
     Idle,
-    /// It waits for its time.
+    /// Scheduled.
     Due(Instant),
-    /// It runs.
+    /// Running.
     Running { round: u64, task: AbortHandle },
 }
 
-/// How a check ended: whose, which one, when it began, and whether it was in a hurry.
+/// A finished check. `hurry` marks the short connect timeout of a suspected target.
 struct Ended {
     key: TargetKey,
     round: u64,
@@ -178,7 +179,7 @@ impl Engine {
                     None => return,
                 },
                 Some(ended) = self.running.join_next() => {
-                    // A check that was called off has no outcome.
+                    // An aborted check has no outcome.
                     if let Ok(ended) = ended {
                         self.take_in(ended);
                     }
@@ -194,14 +195,14 @@ impl Engine {
         let gone: Vec<_> =
             self.targets.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
         for key in gone {
-            self.call_off(&key);
+            self.cancel(&key);
             self.targets.remove(&key);
         }
         wanted.retain(|key, check| {
             self.targets.get(key).is_none_or(|target| *target.check != *check)
         });
         for (key, check) in wanted {
-            self.call_off(&key);
+            self.cancel(&key);
             let target = self.targets.remove(&key);
             let (assessment, since) = match (target, self.assumed.remove(&key)) {
                 (Some(target), _) => (target.assessment, target.since),
@@ -236,12 +237,12 @@ impl Engine {
         tell(&self.reports, &key, &target);
         self.targets.insert(key.clone(), target);
         if !idle {
-            self.put_off(&key, Instant::now());
+            self.schedule(&key, Instant::now());
         }
     }
 
-    /// Takes a target out of the queue, or ends its running check.
-    fn call_off(&mut self, key: &TargetKey) {
+    /// Removes a target from the queue, or aborts its running check.
+    fn cancel(&mut self, key: &TargetKey) {
         let Some(target) = self.targets.get_mut(key) else { return };
         match std::mem::replace(&mut target.stage, Stage::Idle) {
             Stage::Idle => {}
@@ -250,7 +251,7 @@ impl Engine {
         }
     }
 
-    fn put_off(&mut self, key: &TargetKey, when: Instant) {
+    fn schedule(&mut self, key: &TargetKey, when: Instant) {
         if let Some(target) = self.targets.get_mut(key) {
             target.stage = Stage::Due(when);
             self.due.insert((when, key.clone()));
@@ -276,7 +277,7 @@ impl Engine {
         let round = self.rounds;
         let check = Arc::clone(&target.check);
         let tls = self.trust.of(&check.how.probe);
-        // One that is far away gets more time than one next door.
+        // A distant target gets more time than a near one.
         let patience = hurry.then(|| HURRY.max(target.connected_in * 4));
         let task = self.running.spawn(async move {
             let begun = Instant::now();
@@ -288,7 +289,7 @@ impl Engine {
 
     fn take_in(&mut self, ended: Ended) {
         let Some(target) = self.targets.get_mut(&ended.key) else { return };
-        // Called off, but too late.
+        // It finished before it could be aborted.
         if !matches!(target.stage, Stage::Running { round, .. } if round == ended.round) {
             return;
         }
@@ -302,16 +303,16 @@ impl Engine {
             Err(why) if ended.hurry => Outcome::Confirmed(why),
             Err(why) => Outcome::Failed(why),
         };
-        target.assessment.take_in(outcome, Thresholds::from(how));
+        target.assessment.count(outcome, Thresholds::from(how));
         if target.assessment.health != before.health {
             target.since = Timestamp::now();
         }
         let interval = how.interval.get();
         let pause = if before.health == Health::Initial {
-            // From here on they are spread over the whole interval.
+            // The first checks run together; spread the following ones over the whole interval.
             self.jitter.below(interval)
         } else if target.assessment.is_contested() {
-            // Whatever is new is worth a closer look.
+            // Confirm a contradicting outcome sooner.
             interval / 2
         } else {
             interval - self.jitter.below(interval / 10)
@@ -320,7 +321,7 @@ impl Engine {
         if target.assessment != before {
             tell(&self.reports, &ended.key, target);
         }
-        self.put_off(&ended.key, next);
+        self.schedule(&ended.key, next);
     }
 
     fn suspect(&mut self, key: &TargetKey) {
@@ -332,14 +333,14 @@ impl Engine {
             return;
         }
         target.suspected = Some(now);
-        self.call_off(key);
+        self.cancel(key);
         self.begin(key.clone(), true);
     }
 }
 
-/// The last moment until `when` at which checks with such an interval begin.
+/// Rounds `when` down to the last common moment for checks with this interval.
 fn together(started: Instant, when: Instant, interval: Duration) -> Instant {
-    // So little of the interval that nobody misses it.
+    // At most 1 % of the interval.
     let step = TOGETHER.min(interval / 100).max(Duration::from_nanos(1));
     let beyond = when.saturating_duration_since(started).as_nanos() % step.as_nanos();
     // Less than a step.
@@ -349,7 +350,7 @@ fn together(started: Instant, when: Instant, interval: Duration) -> Instant {
 fn tell(reports: &mpsc::UnboundedSender<HealthReport>, key: &TargetKey, target: &CheckedTarget) {
     let Assessment { health, reason, .. } = &target.assessment;
     let condition = Condition { health: *health, since: target.since, reason: reason.clone() };
-    // Nobody listens any more when the daemon ends.
+    // The receiver is gone during shutdown.
     let _ = reports.send(HealthReport { key: key.clone(), condition });
 }
 

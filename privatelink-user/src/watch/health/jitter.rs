@@ -1,11 +1,11 @@
-//! Chance, so that checks of many targets do not come all at once.
+//! Random delays, which spread the checks of many targets.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
     time::Duration,
 };
 
-/// Lengths of time that nobody can foresee, and nobody needs to.
+/// Pseudo-random durations; they need not resist prediction.
 #[derive(Debug)]
 pub(super) struct Jitter {
     key: RandomState,
@@ -13,12 +13,12 @@ pub(super) struct Jitter {
 }
 
 impl Jitter {
-    /// Another one in each process.
+    /// A generator with another seed in each process.
     pub fn seeded() -> Self {
         Self { key: RandomState::new(), drawn: 0 }
     }
 
-    /// A length of time below `limit`, each as likely as the other.
+    /// A uniformly distributed duration below `limit`.
     pub fn below(&mut self, limit: Duration) -> Duration {
         self.drawn = self.drawn.wrapping_add(1);
         let part = (self.key.hash_one(self.drawn) >> 32) as u32;
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_of_the_range_is_used() {
+    fn durations_cover_the_range() {
         let mut jitter = Jitter::seeded();
         let second = Duration::from_secs(1);
         let mut tenths = [0; 10];

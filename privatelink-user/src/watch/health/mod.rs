@@ -1,14 +1,13 @@
-//! Health checks: asks targets whether they serve, and tells what changes.
+//! Health checks: probes targets and reports changes of their health.
 //!
 //! ```text
-//! Model, Inputs, HostFacts ─wanted─► Checks ─probe─► targets
-//!                              HealthReports ◄─Assessment─┘
+//! Model, Inputs, HostFacts ─wanted_checks─► Checks ─probe─► targets
+//!                                    HealthReports ◄─Assessment─┘
 //! ```
 //!
-//! All checks run on one thread of their own, so that neither waits for the other: the daemon's
-//! loop for a slow target, or a check for a large reload. What is found out goes back as
-//! [`HealthReport`]s and becomes an input to the maps. What clients' flows tell ([`Symptoms`]) only
-//! brings a check forward.
+//! All checks run on a thread of their own, so that the daemon's loop never waits for a slow target
+//! and a check never waits for a large reload. Results come back as [`HealthReport`]s and become an
+//! input to the maps. Counters of clients' flows ([`Symptoms`]) only trigger an early check.
 
 mod assessment;
 mod check;

@@ -1,4 +1,4 @@
-//! Which checks the configuration, the host and what is known of targets ask for.
+//! The checks that follow from the configuration, the host and discovered targets.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use crate::{
     state::targets::{self, Inputs, TargetKey},
 };
 
-/// Everything that is to be checked.
+/// The check of every target that is to be checked.
 pub fn wanted_checks(
     model: &Model,
     facts: &HostFacts,
@@ -55,7 +55,9 @@ fn obstacle(network: &Network, at: SocketAddr, facts: &HostFacts) -> Option<Obst
     })
 }
 
-/// An address that every interface has, and that no route to the subnet comes with.
+/// Whether the kernel has assigned the address by itself: every IPv6 interface has a link-local
+/// address, which brings no route to the subnet. An IPv4 link-local address (169.254.0.0/16) was
+/// configured and counts as an address of the gateway.
 fn is_automatic(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }

@@ -1,4 +1,4 @@
-//! One check of one target, over the network.
+//! Runs one check of one target.
 
 mod failure;
 mod grpc;
@@ -18,14 +18,14 @@ use failure::Failure;
 
 pub(super) use tls::Trust;
 
-/// When a check has to have come how far.
+/// The time limit of a stage.
 struct Deadline {
     begun: Instant,
     allowed: Duration,
 }
 
 impl Deadline {
-    /// Waits for one stage of the check.
+    /// Runs one stage of the check within the limit.
     async fn of<T>(
         &self,
         stage: &'static str,
@@ -39,17 +39,17 @@ impl Deadline {
 /// A target that passed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Passed {
-    /// What it answered.
+    /// A summary of its answer.
     pub answer: String,
-    /// How long it took to accept the connection.
+    /// How long the connection took.
     pub connected_in: Duration,
 }
 
-/// Checks a target; `patience` is how long it may take to accept a connection, if that is less
-/// than the check may take as a whole.
+/// Checks a target. `patience` limits the time to connect, if it is shorter than the timeout of
+/// the whole check.
 ///
 /// # Errors
-/// Why it does not pass.
+/// When the target does not pass.
 pub(super) async fn probe(
     check: &Check,
     tls: Option<tls::Configured>,
@@ -64,14 +64,14 @@ pub(super) async fn probe(
     let answer = match tls {
         None => ask(check, &deadline, stream).await?,
         Some(tls) => {
-            let stream = deadline.of("agreeing on TLS", tls.wrap(check, stream)).await?;
+            let stream = deadline.of("negotiating TLS", tls.wrap(check, stream)).await?;
             ask(check, &deadline, stream).await?
         }
     };
     Ok(Passed { answer, connected_in })
 }
 
-/// Opens a connection by the network's own interface.
+/// Opens a connection through the network's own interface.
 async fn connect(check: &Check) -> Result<TcpStream, Failure> {
     let interface = check.interface.as_str();
     let socket = if check.at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
@@ -88,7 +88,7 @@ async fn connect(check: &Check) -> Result<TcpStream, Failure> {
     })
 }
 
-/// Asks over an open connection.
+/// Sends the request, if the protocol has one, and judges the answer.
 async fn ask<S>(check: &Check, deadline: &Deadline, stream: S) -> Result<String, Failure>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,

@@ -1,33 +1,33 @@
-//! What clients' flows tell of a target, before the next check does.
+//! Suspects targets from counters of clients' flows, before the next check is due.
 //!
-//! The datapath counts how flows to each target begin. A target that refuses them, or leaves them
-//! without an answer, is not taken for dead on that account: it is checked at once.
+//! The datapath counts how flows to each target begin. A target that refuses them or does not
+//! answer is not unhealthy for that alone: it is checked at once.
 
 use privatelink_common::TargetCounters;
 
-/// Flows without an answer that are no coincidence.
+/// Number of unanswered flows that makes a target suspect.
 const SEVERAL: u64 = 3;
 
-/// What was seen of one target so far.
+/// The counters of one target at the last look.
 #[derive(Clone, Debug, Default)]
 pub struct Symptoms {
     counted: Option<TargetCounters>,
-    /// Flows opened since it last answered one, until the last look.
+    /// Flows opened since the last answered one, up to the last look.
     unanswered: u64,
 }
 
 impl Symptoms {
-    /// Looks at the counters again; says whether something seems to be wrong.
+    /// Compares the counters with the last look; true if the target is suspect.
     ///
-    /// Only TCP flows are counted when they are answered: `has_datagrams` says that silence means
-    /// nothing, since some of the flows are UDP's.
+    /// Answers are counted for TCP flows only. With `has_datagrams`, some flows are UDP, so that
+    /// missing answers mean nothing.
     pub fn look(&mut self, now: TargetCounters, has_datagrams: bool) -> bool {
         let before = self.counted.replace(now);
         let Some(new) = before.and_then(|before| difference(&before, &now)) else {
             self.unanswered = 0;
             return false;
         };
-        // Those of this very moment had no time to be answered.
+        // Flows opened since the last look have had no time to be answered.
         let overdue = self.unanswered;
         self.unanswered = if new.answered > 0 { 0 } else { overdue.saturating_add(new.opened) };
         let is_silent = !has_datagrams && new.answered == 0 && overdue >= SEVERAL;
@@ -35,7 +35,7 @@ impl Symptoms {
     }
 }
 
-/// What was counted in between; `None` if the counters began anew.
+/// The difference of two readings; `None` if the counters were reset in between.
 fn difference(before: &TargetCounters, now: &TargetCounters) -> Option<TargetCounters> {
     Some(TargetCounters {
         opened: now.opened.checked_sub(before.opened)?,

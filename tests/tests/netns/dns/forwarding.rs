@@ -50,8 +50,8 @@ fn a_name_is_served_once_its_owner_agrees() {
     let scene = Scene::start(&config().replacen("name = \"gw-test\"\n", proof, 1));
     let problems = || scene.daemon.status().unwrap()["problems"].to_string();
     let record = "_privatelink.web.internal IN TXT \\\"privatelink=vendor\\\"";
-    wait_until(SOON, "the status shows the missing record", || {
-        problems().contains(record) && problems().contains("127.0.0.1 must have")
+    wait_until(SOON, "the status tells what is missing", || {
+        problems().contains(record) && problems().contains("127.0.0.1 must return")
     })
     .unwrap();
     assert_eq!(scene.code("acme", &[NAME]), "NXDOMAIN");

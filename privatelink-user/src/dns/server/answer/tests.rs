@@ -1,4 +1,4 @@
-//! What is said, judged by hickory's own parser.
+//! Answers, checked with hickory's parser.
 
 use std::str::FromStr as _;
 
@@ -66,14 +66,14 @@ fn every_kind_of_record_is_served() {
 }
 
 #[test]
-fn the_case_of_the_question_comes_back() {
+fn the_case_of_the_question_is_preserved() {
     let message = ask("ACME-web.Web.PrivateLink.internal.", RecordType::A);
     assert_eq!(message.queries[0].name().to_ascii(), "ACME-web.Web.PrivateLink.internal.");
     assert_eq!(data(&message), ["10.1.0.50"]);
 }
 
 #[test]
-fn what_is_not_there_is_said_with_the_zone_that_knows() {
+fn negative_answers_have_the_soa_of_their_zone() {
     for (name, kind, code, apex) in [
         (OWN, RecordType::MX, ResponseCode::NoError, "privatelink.internal."),
         (
@@ -129,7 +129,7 @@ fn other_names_are_refused_or_forwarded() {
     assert_eq!(reply, Reply::Forward { most: 512 });
     let reply = answer(&forwards, &bytes, Transport::Tcp, &mut out);
     assert_eq!(reply, Reply::Forward { most: u16::MAX });
-    // Others are not asked for what is ours, nor for those who do not want it.
+    // Queries for own names, and queries without RD, are not forwarded.
     let ours =
         said(&forwards, &query("x.web.privatelink.internal.", RecordType::A), Transport::Udp);
     assert_eq!(ours.metadata.response_code, ResponseCode::NXDomain);
@@ -140,7 +140,7 @@ fn other_names_are_refused_or_forwarded() {
 }
 
 #[test]
-fn what_nobody_should_send_is_refused() {
+fn unusual_queries_are_refused() {
     let mut chaos = query("version.bind.", RecordType::TXT);
     chaos.queries[0].set_query_class(DNSClass::CH);
     let mut update = query("a.", RecordType::A);
@@ -190,7 +190,7 @@ fn long_answers_are_truncated_over_udp_only() {
 }
 
 #[test]
-fn answers_and_noise_are_not_answered() {
+fn responses_and_noise_get_no_answer() {
     let mut out = Vec::new();
     let mut response = query(OWN, RecordType::A);
     response.metadata.message_type = MessageType::Response;
@@ -202,7 +202,7 @@ fn answers_and_noise_are_not_answered() {
 
 proptest! {
     #[test]
-    fn any_bytes_get_an_answer_that_can_be_read(
+    fn any_answer_can_be_parsed(
         bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0..80usize,
     ) {
         let table = table();

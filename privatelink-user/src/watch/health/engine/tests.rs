@@ -68,7 +68,7 @@ const QUICK: &str = "interval = \"100ms\", timeout = \"90ms\"";
 const SLOW: &str = "interval = \"1h\", timeout = \"10s\"";
 
 #[tokio::test]
-async fn a_target_comes_goes_and_comes_again() {
+async fn a_target_that_returns_becomes_healthy_again() {
     let (checks, mut reports) = Checks::start().unwrap();
     let (listener, at) = target().await;
     checks.follow(one(at, QUICK));
@@ -109,7 +109,7 @@ async fn an_obstacle_leaves_the_health_as_it_is() {
     checks.suspect(key(at));
     wanted.values_mut().for_each(|check| check.obstacle = None);
     checks.follow(wanted);
-    // Nothing was found out in between.
+    // No check ran in between.
     let (_, reason) = next(&mut reports).await;
     assert_eq!(reason, "not checked: lo is down");
     wait_for(&mut reports, Health::Unhealthy, "connection refused").await;

@@ -11,7 +11,7 @@ pub(in crate::watch::health) enum Failure {
     Refused,
     #[error("connection reset")]
     Reset,
-    #[error("no route to host: nobody answers for its address")]
+    #[error("no route to host: no neighbour answers for its address")]
     HostUnreachable,
     #[error("network unreachable: the gateway has no route to it on {0}")]
     NetworkUnreachable(String),
@@ -39,13 +39,13 @@ impl Failure {
     }
 }
 
-/// What a status code of gRPC means to whoever set up the check.
+/// What a gRPC status code means for a health check.
 fn grpc_meaning(code: u32) -> &'static str {
     match code {
         5 => ": the target does not know that service",
         12 => ": the target has no gRPC health service",
         14 => ": unavailable",
-        16 => ": the target wants to know who asks",
+        16 => ": the target requires authentication",
         _ => "",
     }
 }

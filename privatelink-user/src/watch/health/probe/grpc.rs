@@ -1,6 +1,6 @@
-//! A question to `grpc.health.v1.Health`: one message there, one back.
+//! A call of `grpc.health.v1.Health/Check`.
 //!
-//! Two messages of one field each are no reason for a compiler of protocol buffers.
+//! The two messages have one field each, so they are coded by hand instead of generated.
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
@@ -17,12 +17,13 @@ use super::{failure::Failure, http::USER_AGENT};
 /// The protocol, as failures name it.
 const PROTOCOL: &str = "gRPC";
 const METHOD: &str = "grpc.health.v1.Health/Check";
-/// No honest answer is longer.
+/// Maximum length of a response; valid ones are a few bytes long.
 const LONGEST: usize = 4096;
-/// A frame begins with whether it is compressed, and its length.
+/// Length of a frame's header: one byte that says whether it is compressed, four of length.
 const FRAME_HEADER: usize = 5;
-/// Tag of a field 1 that is a string, and of one that is a number.
+/// Tag of field 1 as a string.
 const STRING_1: u8 = 0x0a;
+/// Tag of field 1 as a number.
 const NUMBER_1: u8 = 0x08;
 const SERVING: u64 = 1;
 
@@ -51,7 +52,7 @@ where
     tokio::select! {
         biased;
         answer = &mut exchange => answer,
-        // What ends the connection is told to the exchange, if it was still waiting.
+        // If the connection ends first, the pending exchange returns the error.
         _ = &mut connection => exchange.await,
     }
 }
@@ -62,7 +63,7 @@ async fn read(answer: hyper::Response<Incoming>) -> Result<String, Failure> {
         let cause = format!("HTTP {}", head.status.as_u16());
         return Err(Failure::Protocol { protocol: PROTOCOL, cause });
     }
-    // An answer without a message has its status in the head.
+    // A response without a message has its status in the headers.
     check_status(&head.headers)?;
     let body = Limited::new(body, LONGEST).collect().await;
     let body = body.map_err(|error| Failure::protocol(PROTOCOL, error.as_ref()))?;
@@ -75,7 +76,7 @@ async fn read(answer: hyper::Response<Incoming>) -> Result<String, Failure> {
         Some(3) => Err(Failure::NotServing("SERVICE_UNKNOWN")),
         Some(_) => Err(Failure::NotServing("UNKNOWN")),
         None => {
-            let cause = "the message is damaged".to_owned();
+            let cause = "invalid message".to_owned();
             Err(Failure::Protocol { protocol: PROTOCOL, cause })
         }
     }
@@ -113,8 +114,7 @@ fn low_bits(number: usize) -> u8 {
     (number & 0x7f) as u8
 }
 
-/// The status in a frame with a `HealthCheckResponse { status }`; fields of later versions are
-/// passed over.
+/// The status in a frame with a `HealthCheckResponse { status }`. Unknown fields are skipped.
 fn status(frame: &[u8]) -> Option<u64> {
     let (header, rest) = frame.split_at_checked(FRAME_HEADER)?;
     let (compressed, length) = header.split_first()?;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_past_what_is_not_known() {
+    fn unknown_fields_are_skipped() {
         assert_eq!(status(&[0, 0, 0, 0, 2, 8, 1]), Some(1));
         assert_eq!(status(&[0, 0, 0, 0, 0]), Some(0));
         assert_eq!(status(&[0, 0, 0, 0, 8, 0x12, 2, 9, 9, 8, 2, 0x18, 1]), Some(2));

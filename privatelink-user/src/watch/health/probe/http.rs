@@ -1,4 +1,4 @@
-//! A request over HTTP/1.1.
+//! An HTTP/1.1 request.
 
 use http_body_util::Empty;
 use hyper::{
@@ -17,7 +17,7 @@ pub(super) const USER_AGENT: &str = concat!("privatelink-health-check/", env!("C
 /// The protocol, as failures name it.
 const PROTOCOL: &str = "HTTP";
 
-/// Fetches a path, and returns the code of the answer.
+/// Fetches a path and returns the status code.
 pub(super) async fn ask<S>(stream: S, path: &str, host: &str) -> Result<u16, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -36,7 +36,7 @@ where
     tokio::select! {
         biased;
         answer = &mut answer => answer,
-        // What ends the connection is told to the request, if it was still waiting.
+        // If the connection ends first, the pending request returns the error.
         _ = &mut connection => answer.await,
     }
     .map(|answer| answer.status().as_u16())

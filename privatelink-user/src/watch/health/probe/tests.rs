@@ -124,13 +124,13 @@ async fn silence_is_a_failure_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn certificates_are_verified_if_that_is_asked_for() {
+async fn certificates_are_verified_if_configured() {
     let (listener, at) = listener().await;
     tokio::spawn(async move {
         let acceptor = acceptor(b"http/1.1");
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            // Clients that do not like the certificate go away.
+            // Clients that reject the certificate disconnect.
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
             answer_once(&mut stream, answer).await;
@@ -187,7 +187,7 @@ async fn grpc(frame: &'static [u8], status: &'static str, tls: Option<TlsAccepto
 }
 
 #[tokio::test]
-async fn grpc_services_tell_their_health() {
+async fn grpc_services_report_their_health() {
     let keys = "protocol = \"grpc\"\nservice = \"db\"";
     for (frame, status, expected) in [
         (&[0, 0, 0, 0, 2, 8, 1][..], "0", Ok("gRPC SERVING")),
@@ -196,7 +196,7 @@ async fn grpc_services_tell_their_health() {
         (&[0, 0, 0, 0, 2, 8, 1], "14", Err("gRPC status 14: unavailable")),
         (&[], "5", Err("gRPC status 5: the target does not know that service")),
         (&[], "12", Err("gRPC status 12: the target has no gRPC health service")),
-        (&[9], "0", Err("no answer in gRPC: the message is damaged")),
+        (&[9], "0", Err("no answer in gRPC: invalid message")),
     ] {
         let at = grpc(frame, status, None).await;
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
@@ -210,7 +210,7 @@ async fn grpc_services_tell_their_health() {
 }
 
 #[tokio::test]
-async fn what_is_no_grpc_is_said() {
+async fn an_answer_that_is_not_grpc_is_reported() {
     let (listener, at) = listener().await;
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();

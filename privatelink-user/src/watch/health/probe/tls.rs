@@ -1,4 +1,4 @@
-//! TLS towards targets.
+//! TLS connections to targets.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,26 +18,26 @@ use crate::{
     watch::health::check::Check,
 };
 
-/// Certificates are read again after this time, since others replace them.
+/// Certificate files are read again after this time, because other programs replace them.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// TLS as checks speak it: made once for all that want the same.
+/// Cache of TLS configurations; checks with equal settings share one.
 #[derive(Debug, Default)]
 pub(in crate::watch::health) struct Trust(BTreeMap<(Tls, InnerProtocol), (Instant, Configured)>);
 
-/// What is spoken inside.
+/// The protocol inside TLS, for ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum InnerProtocol {
     Http,
     Grpc,
 }
 
-/// A configuration, or why there is none.
+/// A TLS configuration, or why it cannot be made.
 #[derive(Clone, Debug)]
 pub(in crate::watch::health) struct Configured(Result<Arc<ClientConfig>, String>);
 
 impl Trust {
-    /// What a check needs to speak TLS, if it does.
+    /// The TLS configuration of a check, if it uses TLS.
     pub fn of(&mut self, probe: &Probe) -> Option<Configured> {
         let (tls, protocol) = match probe {
             Probe::Tcp => return None,
@@ -58,7 +58,7 @@ impl Trust {
 }
 
 impl Configured {
-    /// Agrees on TLS over an open connection.
+    /// Performs the handshake over an open connection.
     pub async fn wrap(
         self,
         check: &Check,
@@ -96,7 +96,8 @@ fn configure(tls: &Tls, protocol: InnerProtocol) -> Result<ClientConfig, String>
     Ok(config)
 }
 
-/// Takes any certificate: a check asks whether a target serves, not whether clients trust it.
+/// Accepts any certificate: without `ca_file`, a check tests whether a target serves, not whether
+/// clients trust it.
 #[derive(Debug)]
 struct Any(Arc<CryptoProvider>);
 
