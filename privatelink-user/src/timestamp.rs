@@ -1,4 +1,4 @@
-//! Moments that are kept on disk and shown to people.
+//! Times that are stored on disk and shown to people.
 
 use std::{
     fmt,
@@ -7,33 +7,33 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// A moment of wall-clock time, to the millisecond; written as RFC 3339.
+/// A wall-clock time in milliseconds; written as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The last moment that RFC 3339 can name.
+    /// The end of the year 9999, the last that RFC 3339 can express.
     const LAST: u64 = 253_402_300_799_999;
 
-    /// The moment so many milliseconds after the beginning of 1970.
+    /// The time `millis` milliseconds after the beginning of 1970, or the last one.
     pub const fn from_millis(millis: u64) -> Self {
         Self(if millis < Self::LAST { millis } else { Self::LAST })
     }
 
-    /// What the clock of the wall shows.
+    /// The current time of the system clock.
     pub fn now() -> Self {
         Self::from(SystemTime::now())
     }
 
-    /// The moment so much later.
+    /// The time that is `period` later.
     #[must_use]
     pub fn after(self, period: Duration) -> Self {
         let millis = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
         Self::from_millis(self.0.saturating_add(millis))
     }
 
-    /// The moment so much earlier.
+    /// The time that is `period` earlier, but not before 1970.
     #[must_use]
     pub fn before(self, period: Duration) -> Self {
         let millis = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
@@ -50,7 +50,7 @@ impl Timestamp {
         self.0 / 1_000
     }
 
-    /// The time from `earlier` to this moment; none if it is not earlier.
+    /// The duration from `earlier` to this time; zero if `earlier` is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -89,18 +89,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_written_and_read_alike() {
+    fn times_are_read_as_they_are_written() {
         for millis in [0, 1, 1_700_000_000_123, u64::MAX] {
-            let moment = Timestamp::from_millis(millis);
-            let text = serde_json::to_string(&moment).unwrap();
-            assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), moment, "{text}");
+            let time = Timestamp::from_millis(millis);
+            let text = serde_json::to_string(&time).unwrap();
+            assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), time, "{text}");
         }
         assert_eq!(Timestamp::from_millis(1_500).to_string(), "1970-01-01T00:00:01.500Z");
         assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
     }
 
     #[test]
-    fn time_has_an_end_but_no_overflow() {
+    fn a_late_time_saturates() {
         let last = Timestamp::from_millis(u64::MAX);
         assert_eq!(last.after(Duration::MAX), last);
         assert_eq!(Timestamp::from_millis(5).since(last), Duration::ZERO);

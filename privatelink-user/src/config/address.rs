@@ -1,12 +1,12 @@
-//! How addresses and prefixes are written.
+//! Parses addresses and prefixes.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::Invalid;
+use crate::model::{Invalid, TargetAddress};
 
-/// Reads an address, refusing spellings that would make one address look like two.
+/// Parses an address, refusing spellings that would make one address look like two.
 pub(super) fn address(text: &str) -> Result<IpAddr, Invalid> {
     let address = text.parse().map_err(|_| Invalid::Address(text.into()))?;
     unmapped(address).map(|()| address)
@@ -21,9 +21,20 @@ fn unmapped(address: IpAddr) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Reads a prefix whose address is the first of its range.
+/// Parses a prefix whose address is the first of its range.
 pub(super) fn prefix(text: &str) -> Result<IpNet, Invalid> {
     let prefix: IpNet = text.parse().map_err(|_| Invalid::Prefix(text.into()))?;
     unmapped(prefix.addr())?;
     if prefix == prefix.trunc() { Ok(prefix) } else { Err(Invalid::HostBits(prefix)) }
+}
+
+/// Parses the address of a target.
+pub(super) fn target_address(text: &str) -> Result<TargetAddress, Invalid> {
+    match address(text) {
+        // For a mistyped address, advice about names would mislead.
+        Err(mistyped @ Invalid::Address(_)) => {
+            text.parse().map(TargetAddress::Dns).or(Err(mistyped))
+        }
+        address => address.map(TargetAddress::Ip),
+    }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and how it is shown.
+//! Faults of a configuration, and how they are shown.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use super::source::{Location, SourceFile, Sources};
 /// Faults beyond this number are counted and not shown.
 const SHOWN: usize = 100;
 
-/// One thing that is wrong.
+/// One fault of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fault {
-    /// First, so that faults sort by their place.
+    /// First, so that faults sort by their location.
     pub at: Option<Location>,
     pub message: String,
     pub label: Option<String>,
@@ -26,22 +26,22 @@ impl Fault {
         Self { at: None, message: message.into(), label: None, related: None, help: None }
     }
 
-    /// Underlines a place.
+    /// Underlines a location.
     pub fn at(self, at: Location) -> Self {
         Self { at: Some(at), ..self }
     }
 
-    /// What is said beside the underlined place.
+    /// Text beside the underlined location.
     pub fn label(self, label: impl Into<String>) -> Self {
         Self { label: Some(label.into()), ..self }
     }
 
-    /// A second place that takes part in the fault.
+    /// A second location that is part of the fault.
     pub fn related(self, at: Location, label: impl Into<String>) -> Self {
         Self { related: Some((at, label.into())), ..self }
     }
 
-    /// What to do.
+    /// What to do about it.
     pub fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
@@ -77,14 +77,14 @@ impl Diagnostics {
         Self { faults, sources }
     }
 
-    /// Joins what two stages have found in the same files.
+    /// Joins the faults that two stages have found in the same files.
     pub fn and(mut self, other: Self) -> Self {
         self.faults.extend(other.faults);
         self.faults.sort();
         self
     }
 
-    /// How many things are wrong.
+    /// The number of faults.
     pub fn count(&self) -> usize {
         self.faults.len()
     }
@@ -141,17 +141,17 @@ impl Diagnostics {
         renderer.render(&[group.elements(help)])
     }
 
-    /// Places of one file with the lines around them.
+    /// Locations of one file with the lines around them.
     fn snippet<'a>(
         &'a self,
-        places: &[(AnnotationKind, Location, &str)],
+        located: &[(AnnotationKind, Location, &str)],
     ) -> Option<Snippet<'a, Annotation<'a>>> {
-        let locations = || places.iter().map(|(_, at, _)| *at);
+        let locations = || located.iter().map(|(_, at, _)| *at);
         let (start, end) =
             (locations().map(|at| at.start).min()?, locations().map(|at| at.end).max()?);
         let file = self.sources.files.get(locations().next()?.file)?;
         let excerpt = Excerpt::of(&file.text, start, end)?;
-        let annotations = places.iter().map(|(kind, at, label)| {
+        let annotations = located.iter().map(|(kind, at, label)| {
             let span = at.start - excerpt.offset..at.end - excerpt.offset;
             kind.span(span).label(printable(label))
         });
@@ -168,17 +168,17 @@ impl Diagnostics {
         let mut object =
             json!({ "message": fault.message, "label": fault.label, "help": fault.help });
         if let Some(at) = fault.at {
-            merge(&mut object, self.place_json(at));
+            merge(&mut object, self.location_json(at));
         }
         if let Some((at, label)) = &fault.related {
             let mut related = json!({ "label": label });
-            merge(&mut related, self.place_json(*at));
+            merge(&mut related, self.location_json(*at));
             merge(&mut object, json!({ "related": related }));
         }
         object
     }
 
-    fn place_json(&self, at: Location) -> Value {
+    fn location_json(&self, at: Location) -> Value {
         let Some(file) = self.sources.files.get(at.file) else { return Value::Null };
         let (line, column) = position(file, at.start);
         let (end_line, end_column) = position(file, at.end);
@@ -224,7 +224,7 @@ fn position(file: &SourceFile, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
-/// Escapes what would move the cursor or change colours: file contents end up in messages.
+/// Escapes control characters, because file contents end up in messages on a terminal.
 fn printable(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     text.chars().map(escape).collect()

@@ -3,39 +3,39 @@
 use serde_json::{Value, json};
 
 use super::{
-    decode::{Decode, Entry, List},
+    address::target_address,
+    decode::{Decode, List},
     diagnostic::{Fault, Report},
-    raw::target_address,
-    schema::Described,
     source::Located,
+    toml_value::TomlValue,
 };
 use crate::model::{Invalid, PortRange, TargetAddress};
 
 /// Which ports lead to which targets, in the order of the ports.
 #[derive(Debug)]
-pub(super) struct PortMap(pub List<Mapped>);
+pub(super) struct PortMap(pub List<MappedPorts>);
 
 /// Ports, and where they lead.
 #[derive(Debug)]
-pub(super) struct Mapped {
+pub(super) struct MappedPorts {
     /// The ports at the endpoint.
     pub ports: PortRange,
-    /// The target.
+    /// The one target of these ports.
     pub target: Located<TargetAddress>,
-    /// Its ports; the same ones if nothing is said.
+    /// The ports at the target; `None` is the same ports.
     pub target_ports: Option<PortRange>,
 }
 
 impl Decode for PortMap {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
         let example = "a table such as `{ 9092 = \"10.0.0.11\", 9093 = \"10.0.0.12:19092\" }`";
-        let Some(members) = entry.members() else { return entry.mistyped(example, report) };
+        let Some(members) = value.members() else { return value.mistyped(example, report) };
         let mut list = List::new();
         let mut written = 0;
-        for (at, member) in members {
+        for Located { value: member, at } in members {
             written += 1;
             let ports = member.key.parse().map_err(|invalid: Invalid| {
-                let fault = Fault::new(format!("`{}`: {invalid}", entry.key));
+                let fault = Fault::new(format!("`{}`: {invalid}", value.key));
                 report.push(fault.at(at).help(invalid.help()));
             });
             let Some(text) = member.value.as_str() else {
@@ -45,22 +45,20 @@ impl Decode for PortMap {
             let split = member.accept(split(text), report);
             if let (Ok(ports), Some((target, target_ports))) = (ports, split) {
                 let target = Located { value: target, at: member.at };
-                list.push(Located { value: Mapped { ports, target, target_ports }, at });
+                list.push(Located { value: MappedPorts { ports, target, target_ports }, at });
             }
         }
         if written == 0 {
             report.push(
-                Fault::new(format!("`{}` is empty", entry.key))
-                    .at(entry.at)
+                Fault::new(format!("`{}` is empty", value.key))
+                    .at(value.at)
                     .help(format!("write {example}, or `port` instead of it")),
             );
         }
         list.sort_by_key(|one| one.value.ports);
         (written > 0 && list.len() == written).then_some(Self(list))
     }
-}
 
-impl Described for PortMap {
     fn schema() -> Value {
         json!({
             "type": "object",
@@ -70,6 +68,10 @@ impl Described for PortMap {
             "additionalProperties": false,
             "minProperties": 1,
         })
+    }
+
+    fn kind() -> String {
+        "a table of ports and targets".to_owned()
     }
 }
 

@@ -1,11 +1,11 @@
-//! What somebody may have meant.
+//! Suggestions for mistyped words.
 
 /// "did you mean …", if one of `known` is close to what was written.
 pub(crate) fn suggestion<S: AsRef<str>>(
     written: &str,
     known: impl IntoIterator<Item = S>,
 ) -> Option<String> {
-    // Beyond this length nobody wrote a name, and comparing costs the square of it.
+    // Text of this length is not a mistyped name, and the comparison costs the square of it.
     if written.len() > 128 {
         return None;
     }

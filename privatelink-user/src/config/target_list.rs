@@ -6,35 +6,33 @@ use std::{
 };
 
 use super::{
-    decode::{Decode, Entry, OneOrMore, Section, Table, section},
+    decode::{Decode, OneOrMore},
     diagnostic::{Diagnostics, Fault, Report},
+    parse::parse,
     raw,
-    schema::{self, Described},
+    section::{self, Absence, Key, Section, SectionReader, section},
     source::{Located, SourceFile, Sources},
+    toml_value::TomlValue,
 };
-use crate::{
-    model::{TargetAddress, Weight},
-    state::targets::Listed,
-};
-
-const DEFAULT_WEIGHT: Weight = Weight::constant::<100>();
+use crate::{model::TargetAddress, state::targets::Listed};
 
 section! {
     /// The whole file.
     TargetList "the list" {
-        required target: OneOrMore<raw::Target> = "[[target]]",
+        /// The targets, each with an address.
+        target: OneOrMore<raw::Target> = required "[[target]]",
     }
 }
 
 /// Reads a list: `[[target]]` with the keys of `[[service.target]]`, and addresses only.
 ///
-/// An empty list is a fault: it is what a file looks like that somebody is just writing.
+/// An empty list is a fault: a file looks like that while another program is writing it.
 ///
 /// # Errors
 /// Everything that is wrong.
 pub fn target_list(path: &Path, text: &str) -> Result<Vec<Listed>, Diagnostics> {
     let mut report = Report::default();
-    let listed = super::parse::<TargetList>(0, text, &mut report)
+    let listed = parse::<TargetList>(0, text, &mut report)
         .and_then(|list| list.target)
         .map(|targets| unique(targets.value, &mut report));
     match listed {
@@ -55,7 +53,7 @@ fn unique(targets: OneOrMore<raw::Target>, report: &mut Report) -> Vec<Listed> {
             report.push(fault.help("write the name as the `address` of a [[service.target]]"));
             continue;
         };
-        let weight = target.weight.map_or(DEFAULT_WEIGHT, |weight| weight.value);
+        let weight = target.weight.value;
         match listed.entry(address) {
             btree_map::Entry::Vacant(free) => {
                 free.insert((at, weight));

@@ -1,43 +1,41 @@
-//! What this release does not do yet, of what a configuration can say.
+//! What a configuration can ask for but this release does not do yet.
 //!
-//! Nothing is ignored in silence: what bears on who may reach what, or on who is reached, is
-//! refused, and of the rest the daemon warns.
+//! No key is ignored silently: one that decides who may reach what is refused, and the daemon
+//! warns about the others.
 
 use std::collections::BTreeSet;
 
-use crate::{
-    config::{Diagnostics, Kind, Loaded},
-    model::{Model, Name, Protocol, Service},
-};
+use super::{diagnostic::Diagnostics, load::Loaded, source::ObjectKind};
+use crate::model::{Model, Name, Protocol, Service};
 
 /// A key that cannot do what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
-    /// What kind of thing it belongs to.
-    pub kind: Kind,
-    /// Which one.
+    /// The kind of the object that it belongs to.
+    pub kind: ObjectKind,
+    /// The name of that object.
     pub name: Name,
-    /// The key.
+    /// The key, as a path such as `health_check.port`.
     pub key: String,
-    /// What is not done.
+    /// What is not supported.
     pub what: &'static str,
-    /// Whether the configuration cannot be applied.
+    /// Whether the configuration is refused; otherwise the daemon warns.
     pub fatal: bool,
-    /// What to do.
+    /// What the operator can do instead.
     pub help: &'static str,
 }
 
 impl Unsupported {
-    /// What is wrong.
+    /// Names the object and what is not supported.
     pub fn message(&self) -> String {
         format!("the {} `{}`: {} in this release", self.kind.word(), self.name, self.what)
     }
 }
 
-/// Refuses a configuration that this release cannot carry out, and returns what to warn of.
+/// Refuses a configuration that this release does not support, and returns the warnings.
 ///
 /// # Errors
-/// Everything that is refused.
+/// Every key that is refused.
 pub fn review(loaded: &Loaded) -> Result<Vec<Unsupported>, Diagnostics> {
     let (refused, warned): (Vec<_>, Vec<_>) =
         unsupported(&loaded.model).into_iter().partition(|item| item.fatal);
@@ -52,7 +50,7 @@ pub fn unsupported(model: &Model) -> Vec<Unsupported> {
     let services = model.services().values();
     let unchecked = services.filter(|service| has_unchecked_port(service));
     let refuse = |service: &Service| Unsupported {
-        kind: Kind::Service,
+        kind: ObjectKind::Service,
         name: service.name.clone(),
         key: "health_check".to_owned(),
         what: "UDP ports cannot be checked",
@@ -62,7 +60,7 @@ pub fn unsupported(model: &Model) -> Vec<Unsupported> {
     unchecked.map(refuse).collect()
 }
 
-/// Whether a target would be asked over TCP on a port where it only has UDP.
+/// Whether a check would connect over TCP to a port that the target serves over UDP only.
 fn has_unchecked_port(service: &Service) -> bool {
     let ports = |protocol| -> BTreeSet<_> {
         let of_protocol = service.listeners.iter().filter(move |one| one.protocol == protocol);

@@ -2,9 +2,9 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::{DnsName, Invalid, Period};
+use super::{invalid::Invalid, name::DnsName, number::Period, word::words};
 
-/// How long an answer may be remembered.
+/// How long clients may cache an answer.
 pub type DnsTtl = Period<1_000, 86_400_000>;
 
 /// A name in the DNS, or with `*.` before it all names below one.
@@ -20,12 +20,12 @@ impl DnsPattern {
         &self.name
     }
 
-    /// Whether it stands for all names below its base.
+    /// Whether it matches all names below its base.
     pub fn is_wildcard(&self) -> bool {
         self.wildcard
     }
 
-    /// Whether each name that `other` stands for is one that this stands for.
+    /// Whether it matches every name that `other` matches.
     pub fn covers(&self, other: &Self) -> bool {
         if !self.wildcard {
             return self == other;
@@ -43,7 +43,7 @@ impl FromStr for DnsPattern {
             None => (false, text),
         };
         let name: DnsName = name.parse().map_err(|_| Invalid::DnsPattern(text.into()))?;
-        // `*.` takes two more bytes of the 253 that a name may have.
+        // `*.` uses two of the 253 bytes that a name may have.
         if wildcard && name.as_str().len() > 251 {
             return Err(Invalid::DnsPattern(text.into()));
         }
@@ -57,21 +57,13 @@ impl fmt::Display for DnsPattern {
     }
 }
 
-/// What names do while a service has no healthy target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DnsUnhealthy {
-    /// They resolve as before.
-    Keep,
-    /// They do not resolve.
-    Withdraw,
-}
-
-impl fmt::Display for DnsUnhealthy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Keep => "keep",
-            Self::Withdraw => "withdraw",
-        })
+words! {
+    /// What the names of a service do while it has no healthy target.
+    pub enum DnsUnhealthy {
+        /// They resolve as before.
+        Keep = "keep",
+        /// They do not resolve.
+        Withdraw = "withdraw",
     }
 }
 
@@ -89,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_stands_for_all_names_below() {
+    fn a_wildcard_matches_all_names_below() {
         for (one, other, covers) in [
             ("a.internal", "A.internal.", true),
             ("a.internal", "b.a.internal", false),

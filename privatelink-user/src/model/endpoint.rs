@@ -4,34 +4,34 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::{Name, PortRange, Quantity};
+use super::{name::Name, number::Quantity, port::PortRange};
 
 /// A consumer's private way to one service.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The endpoint.
+    /// Its name, unique among endpoints.
     pub name: Name,
     /// The service that it leads to.
     pub service: Name,
-    /// The consumer's network.
+    /// The network in which consumers find it.
     pub network: Name,
     /// Its addresses in that network.
     pub addresses: EndpointAddresses,
     /// Who may use it; empty is the whole network.
     pub allow: Vec<SecurityRule>,
-    /// What it may take of the gateway.
+    /// Limits on what it may use of the gateway.
     pub limits: Limits,
     /// Whether the service's own names lead to it.
     pub private_dns: bool,
 }
 
-/// How an endpoint comes by its addresses.
+/// How an endpoint gets its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndpointAddresses {
-    /// Taken from the network's subnets when the endpoint is made, and kept.
+    /// Allocated from the network's subnets when the endpoint is created, and kept.
     Auto,
-    /// As written.
+    /// The addresses that the configuration gives.
     Fixed(AddressPair),
 }
 
@@ -42,12 +42,12 @@ pub enum AddressPair {
     V4(Ipv4Addr),
     /// IPv6 only.
     V6(Ipv6Addr),
-    /// Both.
+    /// One of each family.
     Both(Ipv4Addr, Ipv6Addr),
 }
 
 impl AddressPair {
-    /// Pairs what there is; `None` if there is nothing.
+    /// Pairs the given addresses; `None` if there are none.
     pub fn new(v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) -> Option<Self> {
         match (v4, v6) {
             (Some(v4), Some(v6)) => Some(Self::Both(v4, v6)),
@@ -72,22 +72,22 @@ impl AddressPair {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecurityRule {
-    /// The clients.
+    /// The clients that the rule allows.
     pub from: IpNet,
     /// The ports of the endpoint; empty is all of them.
     pub ports: Vec<PortRange>,
 }
 
-/// What one endpoint may take of the gateway; `None` is no limit.
+/// Limits on what one endpoint may use of the gateway; `None` is no limit.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Flows at a time.
     pub flows: Option<Quantity>,
-    /// New flows in a second.
+    /// New flows per second.
     pub new_flows_per_second: Option<Quantity>,
-    /// Packets in a second, both directions together.
+    /// Packets per second, both directions together.
     pub packets_per_second: Option<Quantity>,
-    /// Bits in a second, both directions together.
+    /// Bits per second, both directions together.
     pub bits_per_second: Option<Quantity>,
 }

@@ -1,49 +1,52 @@
-//! The flow log: where records of flows go, and what they look like.
+//! The flow log: where flow records go, and what they contain.
 
 use std::{fmt, path::PathBuf};
 
-use super::{Number, Period, Quantity};
+use super::{
+    number::{Number, Period, Quantity},
+    word::Words,
+};
 
-/// The time after which a flow that lasts gets a record.
+/// The time between interval records of a live flow.
 pub type LogInterval = Period<1_000, 86_400_000>;
-/// How many full files are kept.
+/// How many rotated files are kept.
 pub type LogFiles = Number<0, 1_000>;
 
 /// Settings of the flow log.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowLog {
-    /// Where records go.
+    /// The destination of records.
     pub to: Destination,
-    /// What they look like.
+    /// The format of records.
     pub format: LogFormat,
-    /// How often a flow that lasts gets a record.
+    /// The time between interval records of a live flow.
     pub interval: LogInterval,
-    /// Whether refused flows get records, too.
+    /// Whether refused flows get records as well.
     pub refusals: bool,
-    /// Bytes of a file before the next one is begun.
+    /// The size in bytes at which a file is rotated.
     pub rotate_size: Quantity,
-    /// How many full files are kept; with none, somebody else takes them away.
+    /// How many rotated files are kept; with 0, another program removes full files.
     pub rotate_count: LogFiles,
 }
 
 impl FlowLog {
-    /// The interval unless the configuration names another: that of the clouds.
+    /// Default of `interval`, which is that of AWS VPC Flow Logs.
     pub const DEFAULT_INTERVAL: LogInterval = LogInterval::constant::<600_000>();
-    /// The number of files unless the configuration names another.
+    /// Default of `rotate_count`.
     pub const DEFAULT_ROTATE_COUNT: LogFiles = LogFiles::constant::<10>();
-    /// The size of files unless the configuration names another.
-    pub const DEFAULT_ROTATE_SIZE: u64 = 100_000_000;
+    /// Default of `rotate_size`.
+    pub const DEFAULT_ROTATE_SIZE: Quantity = Quantity::constant::<100_000_000>();
 }
 
-/// Where records of flows go.
+/// The destination of flow records.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Destination {
-    /// To a file, which is begun anew when it is full.
+    /// A file, which is rotated when it is full.
     File(PathBuf),
-    /// To the daemon's standard output.
+    /// The daemon's standard output.
     Stdout,
-    /// To whoever listens on a unix socket.
+    /// A unix socket on which another program listens.
     Socket(PathBuf),
 }
 
@@ -57,12 +60,12 @@ impl fmt::Display for Destination {
     }
 }
 
-/// What a record looks like.
+/// The format of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// A line of these fields for each direction, as AWS VPC Flow Logs have it.
+    /// A line of these fields for each direction, as in AWS VPC Flow Logs.
     Vpc(Vec<LogField>),
 }
 
@@ -95,80 +98,88 @@ macro_rules! fields {
 fields! {
     /// The highest version among the fields.
     Version = "version" 2,
-    /// The consumer.
+    /// The principal of the consumer.
     AccountId = "account-id" 2,
-    /// The endpoint.
+    /// The name of the endpoint.
     InterfaceId = "interface-id" 2,
-    /// Where packets come from, as the consumer's network sees it.
+    /// The source address, as the consumer's network sees it.
     SrcAddr = "srcaddr" 2,
-    /// Where they go.
+    /// The destination address, as the consumer's network sees it.
     DstAddr = "dstaddr" 2,
-    /// The port that they come from.
+    /// The source port.
     SrcPort = "srcport" 2,
-    /// The port that they go to.
+    /// The destination port.
     DstPort = "dstport" 2,
     /// The IP protocol number.
     Protocol = "protocol" 2,
-    /// How many packets.
+    /// The number of packets.
     Packets = "packets" 2,
-    /// Their IP bytes.
+    /// The bytes of these packets, from the IP header on.
     Bytes = "bytes" 2,
-    /// When the first of them may have come, in seconds of 1970.
+    /// The earliest time of the first packet, in seconds since 1970.
     Start = "start" 2,
-    /// When the last of them came.
+    /// The time of the last packet, in seconds since 1970.
     End = "end" 2,
     /// `ACCEPT` or `REJECT`.
     Action = "action" 2,
     /// `OK`, or `SKIPDATA` where records are missing.
     LogStatus = "log-status" 2,
-    /// The consumer's network.
+    /// The name of the consumer's network.
     VpcId = "vpc-id" 3,
-    /// Unknown here.
+    /// Has no counterpart in a gateway: always `-`.
     SubnetId = "subnet-id" 3,
-    /// Unknown here.
+    /// Has no counterpart in a gateway: always `-`.
     InstanceId = "instance-id" 3,
     /// FIN, SYN, RST, and ACK with a SYN, as seen so far.
     TcpFlags = "tcp-flags" 3,
     /// `IPv4` or `IPv6`.
     Type = "type" 3,
-    /// Who sent the packets: the client, or the target.
+    /// The address of the sender: the client or the target.
     PktSrcAddr = "pkt-srcaddr" 3,
-    /// Who got them.
+    /// The address of the receiver: the client or the target.
     PktDstAddr = "pkt-dstaddr" 3,
-    /// Unknown here.
+    /// Has no counterpart in a gateway: always `-`.
     Region = "region" 4,
     /// The gateway, which is a zone.
     AzId = "az-id" 4,
-    /// Unknown here.
+    /// Has no counterpart in a gateway: always `-`.
     SublocationType = "sublocation-type" 4,
-    /// Unknown here.
+    /// Has no counterpart in a gateway: always `-`.
     SublocationId = "sublocation-id" 4,
-    /// Unknown here.
+    /// Has no counterpart in a gateway: always `-`.
     PktSrcAwsService = "pkt-src-aws-service" 5,
-    /// Unknown here.
+    /// Has no counterpart in a gateway: always `-`.
     PktDstAwsService = "pkt-dst-aws-service" 5,
     /// `ingress` from the client, `egress` to it.
     FlowDirection = "flow-direction" 5,
-    /// Unknown here.
+    /// Has no counterpart in a gateway: always `-`.
     TrafficPath = "traffic-path" 5,
-    /// The service.
+    /// The name of the service.
     Service = "pl-service" 0,
-    /// The provider.
+    /// The principal of the provider.
     Provider = "pl-provider" 0,
-    /// From where the gateway speaks to the target.
+    /// The source address from which the gateway speaks to the target.
     SourceAddr = "pl-source-addr" 0,
-    /// The port of that.
+    /// The port of the source address.
     SourcePort = "pl-source-port" 0,
-    /// The target.
+    /// The address of the target.
     TargetAddr = "pl-target-addr" 0,
-    /// The port of that.
+    /// The port of the target.
     TargetPort = "pl-target-port" 0,
     /// Why the flow ended or was refused.
     Reason = "pl-reason" 0,
 }
 
+impl Words for LogField {
+    const ALL: &'static [Self] = Self::ALL;
+
+    fn word(self) -> &'static str {
+        Self::word(self)
+    }
+}
+
 impl LogField {
-    /// The fields that AWS writes unless it is told others: those of version 2.
+    /// The fields that AWS writes by default: those of version 2.
     pub fn default_fields() -> Vec<Self> {
         Self::ALL.iter().copied().filter(|field| field.version() == 2).collect()
     }

@@ -5,9 +5,15 @@ use std::{
     path::PathBuf,
 };
 
-use super::{DnsName, DnsTtl, FlowLog, Name, Number, Subscriptions};
+use super::{
+    dns::DnsTtl,
+    flow_log::FlowLog,
+    name::{DnsName, Name},
+    number::Number,
+    webhook::Subscriptions,
+};
 
-/// How many flows the gateway has room for.
+/// The capacity of the flow table, in flows.
 pub type MaxFlows = Number<1, { 64 << 20 }>;
 
 /// Settings of the host that runs privatelink.
@@ -18,10 +24,10 @@ pub struct Gateway {
     pub name: Name,
     /// The suffix of generated DNS names.
     pub domain: DnsName,
-    /// How long answers about names may be remembered.
+    /// How long clients may cache answers about names.
     pub dns_ttl: DnsTtl,
-    /// The name server by which owners of private names confirm who serves them; `None` needs no
-    /// proof.
+    /// The name server that is asked whether owners of private names agree to their use; `None`
+    /// asks no one.
     pub dns_proof: Option<IpAddr>,
     /// Where metrics are served; `None` serves none.
     pub metrics: Option<SocketAddr>,
@@ -37,23 +43,23 @@ pub struct Gateway {
     pub pin_dir: PathBuf,
     /// Records of flows; `None` keeps none.
     pub flow_log: Option<FlowLog>,
-    /// Who is told of events.
+    /// The programs and the URL that receive events.
     pub subscriptions: Subscriptions,
-    /// Who is asked for targets' names; empty asks the host's own name servers.
+    /// Name servers for targets that are names; empty uses those of the host.
     pub resolvers: Vec<IpAddr>,
 }
 
 impl Gateway {
-    /// The suffix of generated DNS names unless the configuration names another.
+    /// Default of `domain`.
     pub const DEFAULT_DOMAIN: &str = "privatelink.internal";
-    /// How long answers may be remembered unless the configuration says otherwise.
+    /// Default of `dns_ttl`.
     pub const DEFAULT_DNS_TTL: DnsTtl = DnsTtl::constant::<60_000>();
-    /// The capacity of the flow table unless the configuration names another.
+    /// Default of `max_flows`.
     pub const DEFAULT_MAX_FLOWS: MaxFlows = MaxFlows::constant::<1_000_000>();
-    /// The state directory unless the configuration names another.
+    /// Default of `state_dir`.
     pub const DEFAULT_STATE_DIR: &str = "/var/lib/privatelink";
-    /// The control socket unless the configuration names another.
+    /// Default of `socket`.
     pub const DEFAULT_SOCKET: &str = "/run/privatelink/privatelink.sock";
-    /// The pin directory unless the configuration names another.
+    /// Default of `pin_dir`.
     pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/privatelink";
 }

@@ -1,8 +1,13 @@
-//! Health checks: how the gateway finds out which targets serve.
+//! Health checks: how the gateway finds out which targets are healthy.
 
 use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr};
 
-use super::{DnsName, Invalid, Number, Period, Port};
+use super::{
+    invalid::Invalid,
+    name::DnsName,
+    number::{Number, Period},
+    port::Port,
+};
 
 /// The time from one health check to the next.
 pub type ProbeInterval = Period<100, 3_600_000>;
@@ -29,6 +34,15 @@ pub struct HealthCheck {
     pub unhealthy_threshold: Threshold,
 }
 
+impl HealthCheck {
+    /// Default of `interval`.
+    pub const DEFAULT_INTERVAL: ProbeInterval = ProbeInterval::constant::<10_000>();
+    /// Default of `timeout`.
+    pub const DEFAULT_TIMEOUT: ProbeTimeout = ProbeTimeout::constant::<5_000>();
+    /// Default of `healthy_threshold` and `unhealthy_threshold`.
+    pub const DEFAULT_THRESHOLD: Threshold = Threshold::constant::<2>();
+}
+
 /// What a health check does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
@@ -40,26 +54,26 @@ pub enum Probe {
         path: String,
         /// The status codes that pass.
         matcher: StatusCodes,
-        /// Who the request is for; `None` is the target's address.
+        /// The host that the request names; `None` is the target's address.
         host: Option<DnsName>,
         /// With TLS, it is HTTPS.
         tls: Option<Tls>,
     },
     /// Asks the gRPC health service.
     Grpc {
-        /// The service that is asked about; empty is the server as a whole.
+        /// The service that the check asks about; empty is the server as a whole.
         service: String,
-        /// Who the request is for; `None` is the target's address.
+        /// The host that the request names; `None` is the target's address.
         host: Option<DnsName>,
-        /// Whether it is asked over TLS.
+        /// With TLS, gRPC runs over it.
         tls: Option<Tls>,
     },
 }
 
-/// How far a target's TLS is trusted.
+/// How the certificate of a target is verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tls {
-    /// A file with the certificates that sign the target's; without it any certificate will do.
+    /// A file with the certificates that sign the target's; without it any certificate passes.
     pub ca_file: Option<PathBuf>,
 }
 

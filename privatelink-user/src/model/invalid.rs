@@ -1,10 +1,10 @@
-//! Why one value was refused.
+//! Why a single value is invalid.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// A single value that no configuration may contain, whatever stands around it.
+/// A value that is invalid in every configuration, whatever the other values are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// A name with characters that cannot be part of a DNS name.
@@ -22,11 +22,11 @@ pub enum Invalid {
     /// A number beyond the bounds of its key.
     #[error("{value} is out of range")]
     OutOfRange {
-        /// What was written.
+        /// The value in the file.
         value: i64,
-        /// The least that is possible.
+        /// The smallest valid value.
         min: i64,
-        /// The most that is possible.
+        /// The largest valid value.
         max: i64,
     },
     /// Text that is neither a port nor a range of ports.
@@ -44,11 +44,11 @@ pub enum Invalid {
     /// A length of time beyond the bounds of its key.
     #[error("{} is out of range", humantime::format_duration(*.value))]
     DurationOutOfRange {
-        /// What was written.
+        /// The value in the file.
         value: Duration,
-        /// The shortest that is possible.
+        /// The shortest valid duration.
         min: Duration,
-        /// The longest that is possible.
+        /// The longest valid duration.
         max: Duration,
     },
     /// Text that is not a positive number with an optional unit.
@@ -57,7 +57,7 @@ pub enum Invalid {
     /// Text that is not an IP address.
     #[error("`{0}` is not an IP address")]
     Address(String),
-    /// An IPv4 address in the clothes of an IPv6 address.
+    /// An IPv4 address in the notation of IPv6, such as `::ffff:10.1.0.50`.
     #[error("`{0}` is an IPv4 address written as IPv6")]
     MappedAddress(std::net::Ipv6Addr),
     /// Text that is not an address prefix.
@@ -73,7 +73,7 @@ pub enum Invalid {
     #[error("`{0}` is not an http or https address")]
     Url(String),
     /// Text that is neither a path, a socket nor the standard output.
-    #[error("`{0}` is no place for records of flows")]
+    #[error("`{0}` is not a destination for flow records")]
     Destination(String),
     /// A path that depends on the directory in which the daemon was started.
     #[error("`{0}` is not an absolute path")]
@@ -83,69 +83,59 @@ pub enum Invalid {
 impl Invalid {
     /// What to write instead.
     pub fn help(&self) -> String {
-        match self {
+        let fixed = match self {
+            Self::OutOfRange { min, max, .. } => {
+                return format!("use a number from {min} to {max}");
+            }
+            Self::DurationOutOfRange { min, max, .. } => {
+                let [min, max] = [min, max].map(|bound| humantime::format_duration(*bound));
+                return format!("use {min} to {max}");
+            }
+            Self::ReversedPorts(first, last) => return format!("write \"{last}-{first}\""),
+            Self::HostBits(prefix) => return format!("write \"{}\"", prefix.trunc()),
+            Self::MappedAddress(address) => match address.to_ipv4_mapped() {
+                Some(plain) => return format!("write \"{plain}\""),
+                None => "write it in dotted form",
+            },
             Self::Name(_) => {
                 "use 1 to 63 lower-case letters, digits, `-`, `_` and `.`, with a letter or a \
                  digit at both ends"
-                    .into()
             }
             Self::Interface(_) => {
-                "use the name that `ip link` shows: 1 to 15 characters, without `/`, `:` and \
-                 spaces"
-                    .into()
+                "use the name that `ip link` shows: 1 to 15 characters, without `/`, `:` and spaces"
             }
             Self::DnsName(_) => {
                 "use labels of letters, digits and `-` with dots between them, such as \
                  \"payments.internal\""
-                    .into()
             }
             Self::DnsPattern(_) => {
-                "use a name such as \"payments.internal\", or \"*.internal\" for \
-                                    all names below one"
-                    .into()
+                "use a name such as \"payments.internal\", or \"*.internal\" for all names below \
+                 `internal`"
             }
-            Self::OutOfRange { min, max, .. } => format!("use a number from {min} to {max}"),
             Self::PortRange(_) => {
                 "use a port from 1 to 65535, such as \"80\", or a range, such as \"9092-9099\""
-                    .into()
             }
-            Self::ReversedPorts(first, last) => format!("write \"{last}-{first}\""),
             Self::StatusCodes(_) => {
                 "use codes from 100 to 599 and ranges of them, such as \"200\", \"200-399\" or \
                  \"200,204,301-302\""
-                    .into()
             }
-            Self::Duration(_) => {
-                "use a number and a unit, such as \"350s\", \"5m\" or \"7d\"".into()
-            }
-            Self::DurationOutOfRange { min, max, .. } => format!(
-                "use {} to {}",
-                humantime::format_duration(*min),
-                humantime::format_duration(*max)
-            ),
+            Self::Duration(_) => "use a number and a unit, such as \"350s\", \"5m\" or \"7d\"",
             Self::Quantity(_) => {
-                "use a whole number above 0, with k, M, G or T for powers of 1000, such as \
-                 5_000 or \"10G\""
-                    .into()
+                "use a whole number above 0, with k, M, G or T for powers of 1000, such as 5_000 \
+                 or \"10G\""
             }
-            Self::Address(_) => "use an address such as \"10.1.0.50\" or \"fd00:1::50\"".into(),
-            Self::MappedAddress(address) => match address.to_ipv4_mapped() {
-                Some(plain) => format!("write \"{plain}\""),
-                None => "write it in dotted form".into(),
-            },
-            Self::Prefix(_) => "use a prefix such as \"10.1.0.0/24\" or \"fd00:1::/64\"".into(),
-            Self::HostBits(prefix) => format!("write \"{}\"", prefix.trunc()),
-            Self::SocketAddress(_) => {
-                "use an address and a port, such as \"127.0.0.1:9469\"".into()
-            }
+            Self::Address(_) => "use an address such as \"10.1.0.50\" or \"fd00:1::50\"",
+            Self::Prefix(_) => "use a prefix such as \"10.1.0.0/24\" or \"fd00:1::/64\"",
+            Self::SocketAddress(_) => "use an address and a port, such as \"127.0.0.1:9469\"",
             Self::Url(_) => {
-                "use an address such as \"https://events.example.net/privatelink\", without a user or \
-                 password".into()
+                "use an address such as \"https://events.example.net/privatelink\", without a user \
+                 or password"
             }
             Self::Destination(_) => {
-                "use an absolute path, \"unix:/path\" of a socket, or \"stdout\"".into()
+                "use an absolute path, \"unix:/path\" of a socket, or \"stdout\""
             }
-            Self::RelativePath(_) => "begin the path with `/`".into(),
-        }
+            Self::RelativePath(_) => "begin the path with `/`",
+        };
+        fixed.to_owned()
     }
 }

@@ -1,11 +1,11 @@
-//! The validated configuration: what an operator asked for, free of contradictions.
+//! The validated configuration, without contradictions.
 //!
-//! A [`Model`] comes out of [`crate::config`] and nowhere else. Whoever holds one may rely on
-//! every rule of `docs/configuration.md`: names resolve, addresses do not collide, numbers are
-//! within their bounds. The parts are plain data that can be read but not built outside this
-//! crate, and they know nothing about files: where a value was written is the business of
-//! [`crate::config::Sources`].
+//! Only `config` makes a [`Model`]. Every rule of `docs/configuration.md` holds for it: names
+//! resolve, addresses do not collide, numbers are within their bounds. Its parts are plain data
+//! that can be read but not built outside this crate. They do not know about files: `config`
+//! keeps the locations of values.
 
+mod configuration;
 mod dns;
 mod endpoint;
 mod flow_log;
@@ -19,9 +19,9 @@ mod number;
 mod port;
 mod service;
 mod webhook;
+mod word;
 
-use std::collections::BTreeMap;
-
+pub use configuration::Model;
 pub use dns::{DnsPattern, DnsTtl, DnsUnhealthy, seconds};
 pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule};
 pub use flow_log::{Destination, FlowLog, LogField, LogFiles, LogFormat, LogInterval};
@@ -39,54 +39,5 @@ pub use service::{
     Principals, RejectDrain, RequestExpiry, Service, Stickiness, Target, TargetAddress, Weight,
 };
 pub use webhook::{Subscriptions, WebhookUrl};
-
-/// The most source addresses that one service may have.
-pub const MAX_SOURCE_ADDRESSES: usize = 4096;
-
-/// One gateway's whole configuration, ordered by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Model {
-    gateway: Gateway,
-    principals: BTreeMap<Name, Principal>,
-    networks: BTreeMap<Name, Network>,
-    services: BTreeMap<Name, Service>,
-    endpoints: BTreeMap<Name, Endpoint>,
-}
-
-impl Model {
-    /// Joins parts that [`crate::config`] has checked against each other.
-    pub(crate) fn from_checked(
-        gateway: Gateway,
-        principals: BTreeMap<Name, Principal>,
-        networks: BTreeMap<Name, Network>,
-        services: BTreeMap<Name, Service>,
-        endpoints: BTreeMap<Name, Endpoint>,
-    ) -> Self {
-        Self { gateway, principals, networks, services, endpoints }
-    }
-
-    /// The gateway's own settings.
-    pub fn gateway(&self) -> &Gateway {
-        &self.gateway
-    }
-
-    /// The principals that unix users act for. Others exist by being named elsewhere.
-    pub fn principals(&self) -> &BTreeMap<Name, Principal> {
-        &self.principals
-    }
-
-    /// The networks that the gateway is attached to.
-    pub fn networks(&self) -> &BTreeMap<Name, Network> {
-        &self.networks
-    }
-
-    /// The services that providers publish.
-    pub fn services(&self) -> &BTreeMap<Name, Service> {
-        &self.services
-    }
-
-    /// The endpoints through which consumers reach services.
-    pub fn endpoints(&self) -> &BTreeMap<Name, Endpoint> {
-        &self.endpoints
-    }
-}
+pub use word::Words;
+pub(crate) use word::words;

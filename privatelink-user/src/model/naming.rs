@@ -1,10 +1,13 @@
-//! How endpoints are called.
+//! The DNS names of endpoints.
 
 use std::collections::BTreeSet;
 
-use crate::model::{DnsName, DnsPattern, Endpoint, Gateway, Network, Service};
+use super::{
+    dns::DnsPattern, endpoint::Endpoint, gateway::Gateway, name::DnsName, network::Network,
+    service::Service,
+};
 
-/// The names that an endpoint gets by itself: its own, and the one of its zone.
+/// The names that are generated for an endpoint: one, and one with its zone.
 ///
 /// # Errors
 /// The name that would be longer than the DNS allows.
@@ -12,7 +15,7 @@ pub fn generated(gateway: &Gateway, endpoint: &Endpoint) -> Result<[String; 2], 
     let (name, service, domain) = (&endpoint.name, &endpoint.service, &gateway.domain);
     let own = format!("{name}.{service}.{domain}");
     let zonal = format!("{name}-{}.{service}.{domain}", gateway.name);
-    // The second one's first label is the longer one of the two.
+    // The zonal name is the longer of the two.
     if fits(&zonal) { Ok([own, zonal]) } else { Err(zonal) }
 }
 
@@ -22,7 +25,7 @@ pub fn private(network: &Network, service: &Service, endpoint: &Endpoint) -> BTr
     names.filter(|name| endpoint.private_dns && network.accepts(name)).cloned().collect()
 }
 
-/// All names of an endpoint, as they are shown.
+/// All names of an endpoint, as status and API list them.
 pub fn all(
     gateway: &Gateway,
     network: &Network,
@@ -42,26 +45,4 @@ pub fn server(domain: &DnsName) -> String {
 /// Whether a name is short enough for the DNS, and each of its labels.
 pub fn fits(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{config, dns::tests::CONFIG};
-
-    #[test]
-    fn an_endpoint_has_two_names_of_its_own() {
-        let model = config::from_text("test.toml", CONFIG).unwrap().model;
-        let endpoint = &model.endpoints()["acme-web"];
-        let names = generated(model.gateway(), endpoint).unwrap();
-        assert_eq!(
-            names,
-            ["acme-web.web.privatelink.internal", "acme-web-gw-a.web.privatelink.internal"]
-        );
-        let network = &model.networks()["acme"];
-        let service = &model.services()["web"];
-        let private: Vec<_> = private(network, service, endpoint).into_iter().collect();
-        let private: Vec<_> = private.iter().map(ToString::to_string).collect();
-        assert_eq!(private, ["web.internal", "*.web.internal"]);
-    }
 }

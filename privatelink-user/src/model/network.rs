@@ -4,16 +4,20 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{DnsPattern, Interface, Name, Number, Quantity};
+use super::{
+    dns::DnsPattern,
+    name::{Interface, Name},
+    number::{Number, Quantity},
+};
 
 /// The number of an 802.1Q VLAN.
 pub type VlanId = Number<1, 4094>;
 
-/// Who acts for a principal on this host.
+/// The unix users who act for a principal on this host.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The principal.
+    /// Its name, as networks and services refer to it.
     pub name: Name,
     /// Unix users who act for it.
     pub users: Vec<String>,
@@ -24,7 +28,7 @@ pub struct Principal {
 /// Where a network meets the gateway. No two networks share an attachment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attachment {
-    /// The interface.
+    /// The interface that leads to the network.
     pub interface: Interface,
     /// The VLAN on it; `None` is untagged.
     pub vlan: Option<VlanId>,
@@ -43,11 +47,11 @@ impl fmt::Display for Attachment {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// The network.
+    /// Its name, as services and endpoints refer to it.
     pub name: Name,
-    /// Its owner.
+    /// The principal that owns it.
     pub principal: Name,
-    /// Where it meets the gateway.
+    /// The interface and the VLAN through which the gateway reaches it.
     pub attachment: Attachment,
     /// Its address ranges, in order and without overlap; never empty.
     pub subnets: Vec<IpNet>,
@@ -55,16 +59,16 @@ pub struct Network {
     pub gateways: Vec<IpAddr>,
     /// Whether private names are served on this network.
     pub dns: bool,
-    /// Which names of providers it takes; `None` takes all.
+    /// Which names of providers are served to it; `None` is all.
     pub dns_accept: Option<Vec<DnsPattern>>,
     /// Name servers of the network that are asked for all other names, bound to its interface.
     pub forwarders: Vec<IpAddr>,
-    /// How many answers in a second go to the clients of one /24 or /64.
+    /// The most answers per second to the clients of one /24 or /64.
     pub dns_rate: Quantity,
 }
 
 impl Network {
-    /// How many answers in a second go to the clients of one /24 or /64 if nothing else is said.
+    /// Default of `dns_rate`.
     pub const DEFAULT_DNS_RATE: Quantity = Quantity::constant::<10_000>();
 
     /// Whether a provider's name may be served to it.

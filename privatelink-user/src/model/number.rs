@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Invalid;
+use super::invalid::Invalid;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ impl<const MIN: u32, const MAX: u32> Number<MIN, MAX> {
         Self(VALUE)
     }
 
-    /// The number.
+    /// The value as a plain integer.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -89,7 +89,7 @@ impl<const MIN: u64, const MAX: u64> fmt::Display for Period<MIN, MAX> {
 pub struct Quantity(NonZeroU64);
 
 impl Quantity {
-    /// The amount.
+    /// The value as a plain integer, which is never 0.
     pub const fn get(self) -> u64 {
         self.0.get()
     }

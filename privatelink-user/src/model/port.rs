@@ -2,23 +2,16 @@
 
 use std::{fmt, num::NonZeroU16, str::FromStr};
 
-use super::Invalid;
+use super::{invalid::Invalid, word::words};
 
-/// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
+words! {
+    /// A transport protocol.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum Protocol {
+        /// The Transmission Control Protocol, IP protocol 6.
+        Tcp = "tcp",
+        /// The User Datagram Protocol, IP protocol 17.
+        Udp = "udp",
     }
 }
 
@@ -27,7 +20,7 @@ impl fmt::Display for Protocol {
 pub struct Port(NonZeroU16);
 
 impl Port {
-    /// The port's number.
+    /// The port as a plain integer, which is never 0.
     pub const fn get(self) -> u16 {
         self.0.get()
     }

@@ -3,7 +3,12 @@
 use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
 
 use super::{
-    DnsName, DnsPattern, DnsUnhealthy, HealthCheck, Name, Number, Period, PortRange, Protocol,
+    dns::{DnsPattern, DnsUnhealthy},
+    health_check::HealthCheck,
+    name::{DnsName, Name},
+    number::{Number, Period},
+    port::{PortRange, Protocol},
+    word::words,
 };
 
 const SECOND: u64 = 1_000;
@@ -11,9 +16,9 @@ const DAY: u64 = 86_400 * SECOND;
 
 /// How long an idle flow is kept.
 pub type IdleTimeout = Period<{ 60 * SECOND }, { 7 * DAY }>;
-/// How long the flows of a removed target live on.
+/// How long the flows of a removed target continue.
 pub type Drain = Period<0, { 7 * DAY }>;
-/// How long the flows of a rejected connection live on.
+/// How long the flows of a rejected connection continue.
 pub type RejectDrain = Period<SECOND, { 7 * DAY }>;
 /// How long a request waits for the provider's decision.
 pub type RequestExpiry = Period<SECOND, { 365 * DAY }>;
@@ -24,21 +29,21 @@ pub type Weight = Number<0, 65_535>;
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// The service.
+    /// Its name, as endpoints refer to it.
     pub name: Name,
-    /// Its provider.
+    /// The principal that provides it.
     pub principal: Name,
     /// The network that its targets are in.
     pub network: Name,
-    /// Who decides about a connection that no rule decides.
+    /// Who decides about a request that `accept` does not decide.
     pub acceptance: AcceptancePolicy,
-    /// Who may connect.
+    /// The principals that may connect.
     pub allow: Principals,
-    /// Of those, who is accepted without asking.
+    /// The principals of `allow` that are accepted without a decision.
     pub accept: Principals,
     /// How long a request waits for the provider's decision; `None` waits forever.
     pub request_expiry: Option<RequestExpiry>,
-    /// What becomes of a connection whose principal may not connect any more.
+    /// What happens to a connection once `allow` no longer lists its principal.
     pub on_disallow: OnDisallow,
     /// The addresses from which the gateway speaks to targets, in order, each once.
     pub source_addresses: Vec<IpAddr>,
@@ -46,17 +51,17 @@ pub struct Service {
     pub private_dns: Vec<DnsPattern>,
     /// What names do while no target is healthy.
     pub dns_unhealthy: DnsUnhealthy,
-    /// What the two ends see when the connection is not available any more.
+    /// What both ends see once the connection is no longer available.
     pub on_reject: OnReject,
     /// What a consumer sees before the connection is accepted.
     pub on_pending: OnPending,
     /// Whether new flows go to unhealthy targets when no healthy one is left.
     pub fail_open: bool,
-    /// What becomes of the flows of a target that falls ill.
+    /// What happens to the flows of a target that becomes unhealthy.
     pub on_unhealthy: OnUnhealthy,
     /// Which flows go to the same target.
     pub stickiness: Stickiness,
-    /// How long the flows of a removed target live on.
+    /// How long the flows of a removed target continue.
     pub drain: Drain,
     /// Where the service is offered; never empty and without overlap.
     pub listeners: Vec<Listener>,
@@ -64,34 +69,26 @@ pub struct Service {
     pub targets: Vec<Target>,
     /// A file with more targets, which another program writes.
     pub targets_file: Option<PathBuf>,
-    /// Who is asked for targets' names; empty asks those of the gateway.
+    /// Name servers for targets that are names; empty uses those of the gateway.
     pub resolvers: Vec<IpAddr>,
-    /// How targets are checked; `None` takes every target for healthy.
+    /// How targets are checked; with `None` every target counts as healthy.
     pub health_check: Option<HealthCheck>,
 }
 
-/// Who decides about a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcceptancePolicy {
-    /// The provider, one by one.
-    Manual,
-    /// Everybody who may connect is accepted.
-    Automatic,
-}
-
-impl fmt::Display for AcceptancePolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Manual => "manual",
-            Self::Automatic => "automatic",
-        })
+words! {
+    /// Who decides about a connection.
+    pub enum AcceptancePolicy {
+        /// The provider, one by one.
+        Manual = "manual",
+        /// No one: every principal that may connect is accepted.
+        Automatic = "automatic",
     }
 }
 
 /// A set of principals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principals {
-    /// Everybody, written `["*"]`.
+    /// Every principal, written `["*"]`.
     Anybody,
     /// These and no others; possibly none.
     Only(BTreeSet<Name>),
@@ -106,7 +103,7 @@ impl Principals {
         }
     }
 
-    /// The set as it is written: `*` is anybody.
+    /// The set as a configuration has it: `*` is every principal.
     pub fn words(&self) -> Vec<String> {
         match self {
             Self::Anybody => vec!["*".to_owned()],
@@ -120,9 +117,9 @@ impl Principals {
 pub enum OnReject {
     /// A TCP reset, or ICMP administratively prohibited.
     Reset,
-    /// Nothing.
+    /// No answer.
     Drop,
-    /// New flows are refused at once, and flows that exist are reset after this time.
+    /// New flows are refused at once, and existing flows are reset after this time.
     Drain(RejectDrain),
 }
 
@@ -136,75 +133,43 @@ impl fmt::Display for OnReject {
     }
 }
 
-/// What becomes of an available connection once `allow` does not name its principal any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnDisallow {
-    /// It is rejected.
-    Cut,
-    /// It stays until it is rejected or expires.
-    Keep,
-}
-
-impl fmt::Display for OnDisallow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cut => "cut",
-            Self::Keep => "keep",
-        })
+words! {
+    /// What happens to an available connection once `allow` no longer lists its principal.
+    pub enum OnDisallow {
+        /// The connection is rejected.
+        Cut = "cut",
+        /// The connection stays until it is rejected or expires.
+        Keep = "keep",
     }
 }
 
-/// What a consumer sees while its connection waits for a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnPending {
-    /// A TCP reset, or ICMP administratively prohibited.
-    Reset,
-    /// Nothing.
-    Drop,
-}
-
-impl fmt::Display for OnPending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reset => "reset",
-            Self::Drop => "drop",
-        })
+words! {
+    /// What a consumer sees while its connection waits for a decision.
+    pub enum OnPending {
+        /// A TCP reset, or ICMP administratively prohibited.
+        Reset = "reset",
+        /// No answer.
+        Drop = "drop",
     }
 }
 
-/// What becomes of the flows of a target that is unhealthy, unless it takes new ones all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnUnhealthy {
-    /// They are reset.
-    Reset,
-    /// They go on as long as they can.
-    Keep,
-}
-
-impl fmt::Display for OnUnhealthy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reset => "reset",
-            Self::Keep => "keep",
-        })
+words! {
+    /// What happens to the flows of an unhealthy target, unless `fail_open` sends it new flows.
+    pub enum OnUnhealthy {
+        /// The flows are reset.
+        Reset = "reset",
+        /// The flows continue as long as they can.
+        Keep = "keep",
     }
 }
 
-/// Which flows go to the same target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stickiness {
-    /// Each goes its own way.
-    None,
-    /// All of one client.
-    Client,
-}
-
-impl fmt::Display for Stickiness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Client => "client",
-        })
+words! {
+    /// Which flows go to the same target.
+    pub enum Stickiness {
+        /// No two: a target is chosen for each flow.
+        None = "none",
+        /// All of one client.
+        Client = "client",
     }
 }
 
@@ -212,7 +177,7 @@ impl fmt::Display for Stickiness {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// The transport protocol.
+    /// The transport protocol of the ports.
     pub protocol: Protocol,
     /// The ports at the endpoint.
     pub ports: PortRange,
@@ -225,7 +190,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// How long an idle flow is kept if nothing else is said.
+    /// Default of `idle_timeout`.
     pub const fn default_idle_timeout(protocol: Protocol) -> IdleTimeout {
         match protocol {
             Protocol::Tcp => IdleTimeout::constant::<350_000>(),
@@ -235,7 +200,9 @@ impl Listener {
 }
 
 impl Service {
-    /// How long a removed target drains if nothing else is said.
+    /// The most source addresses that one service may have.
+    pub const MAX_SOURCE_ADDRESSES: usize = 4096;
+    /// Default of `drain`.
     pub const DEFAULT_DRAIN: Drain = Drain::constant::<300_000>();
 }
 
@@ -243,23 +210,23 @@ impl Service {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where it is.
+    /// Its address or DNS name.
     pub address: TargetAddress,
     /// Its share of new flows.
     pub weight: Weight,
 }
 
 impl Target {
-    /// A target's weight if nothing is said.
+    /// Default of `weight`.
     pub const DEFAULT_WEIGHT: Weight = Weight::constant::<100>();
 }
 
-/// Where a target is.
+/// The address or the DNS name of a target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TargetAddress {
-    /// At this address.
+    /// An address that does not change.
     Ip(IpAddr),
-    /// At whatever addresses this name has from time to time.
+    /// A name that is resolved again and again.
     Dns(DnsName),
 }
 

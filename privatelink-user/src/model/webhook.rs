@@ -1,10 +1,10 @@
-//! Who is told of events besides those who ask.
+//! The programs and the URL that receive events without asking for them.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use super::Invalid;
+use super::invalid::Invalid;
 
-/// Programs and hosts that are told of each event.
+/// The programs and the URL that receive each event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subscriptions {
     /// Programs, each of which is started for each event.
@@ -18,12 +18,17 @@ pub struct Subscriptions {
     pub webhook_ca_file: Option<PathBuf>,
 }
 
+impl Subscriptions {
+    /// Default of `hook_user`.
+    pub const DEFAULT_HOOK_USER: &str = "nobody";
+}
+
 /// An address such as `https://events.example.net/privatelink`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WebhookUrl(hyper::Uri);
 
 impl WebhookUrl {
-    /// Whether it is spoken to over TLS.
+    /// Whether the scheme is https.
     pub fn is_secure(&self) -> bool {
         self.0.scheme_str() == Some("https")
     }
@@ -39,12 +44,12 @@ impl WebhookUrl {
         self.0.authority().map_or("", |authority| authority.as_str())
     }
 
-    /// The port.
+    /// The port of the address, or the default of its scheme.
     pub fn port(&self) -> u16 {
         self.0.port_u16().unwrap_or(if self.is_secure() { 443 } else { 80 })
     }
 
-    /// The path, and what stands behind it.
+    /// The path and the query.
     pub fn path(&self) -> &str {
         self.0.path_and_query().map_or("/", |path| path.as_str())
     }

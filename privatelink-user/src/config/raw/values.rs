@@ -3,31 +3,44 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde_json::Value;
 
-use super::OnRejectDrain;
 use crate::{
     config::{
-        address::{address, prefix},
-        decode::{Decode, Entry, List, OneOrMore},
+        address::{address, prefix, target_address},
+        decode::{Decode, List, OneOrMore, either, text, words},
         diagnostic::{Fault, Report},
+        section::{self, Absence, Key, Section, SectionReader, section},
+        source::Located,
+        toml_value::TomlValue,
+        written::{Written, quoted},
     },
-    model::{
-        AcceptancePolicy, Destination, DnsUnhealthy, Invalid, LogField, Name, OnDisallow,
-        OnPending, OnReject, OnUnhealthy, Protocol, Stickiness, TargetAddress,
-    },
+    model::{Destination, DnsName, Invalid, Name, OnReject, RejectDrain, TargetAddress, words},
 };
 
 /// A prefix, or an address as the prefix of itself.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::config) struct Pool(pub IpNet);
+pub(in crate::config) struct PrefixOrAddress(pub IpNet);
 
-impl Decode for Pool {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        let Some(text) = entry.value.as_str() else {
-            return entry.mistyped("an address or a prefix in quotes", report);
+impl Decode for PrefixOrAddress {
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        let Some(text) = value.value.as_str() else {
+            return value.mistyped("an address or a prefix in quotes", report);
         };
         let pool = if text.contains('/') { prefix(text) } else { address(text).map(IpNet::from) };
-        entry.accept(pool, report).map(Self)
+        value.accept(pool, report).map(Self)
+    }
+
+    fn schema() -> Value {
+        text("^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")
+    }
+
+    fn kind() -> String {
+        "prefix or address".to_owned()
+    }
+
+    fn kinds() -> String {
+        "prefixes or addresses".to_owned()
     }
 }
 
@@ -36,11 +49,19 @@ impl Decode for Pool {
 pub(in crate::config) struct Routers(pub List<IpAddr>);
 
 impl Decode for Routers {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        if entry.value.is_array() {
-            return List::decode(entry, report).map(Self);
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        if value.value.is_array() {
+            return List::decode(value, report).map(Self);
         }
-        entry.located(report).map(|router| Self(vec![router]))
+        IpAddr::located(value, report).map(|router| Self(vec![router]))
+    }
+
+    fn schema() -> Value {
+        either(&[IpAddr::schema(), List::<IpAddr>::schema()])
+    }
+
+    fn kind() -> String {
+        "address, or a list with one per family".to_owned()
     }
 }
 
@@ -52,11 +73,32 @@ pub(in crate::config) enum Who {
 }
 
 impl Decode for Who {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        if entry.value.as_str() == Some("*") {
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        if value.value.as_str() == Some("*") {
             return Some(Self::Anybody);
         }
-        Name::decode(entry, report).map(Self::Principal)
+        Name::decode(value, report).map(Self::Principal)
+    }
+
+    fn schema() -> Value {
+        either(&[words(&["*"]), Name::schema()])
+    }
+
+    fn kind() -> String {
+        "principal or `\"*\"`".to_owned()
+    }
+
+    fn kinds() -> String {
+        "principals, or `[\"*\"]`".to_owned()
+    }
+}
+
+impl Written for Who {
+    fn written(&self) -> String {
+        match self {
+            Self::Anybody => quoted("*"),
+            Self::Principal(name) => quoted(name.as_str()),
+        }
     }
 }
 
@@ -68,54 +110,46 @@ pub(in crate::config) enum Addresses {
 }
 
 impl Decode for Addresses {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        if entry.value.is_array() {
-            return OneOrMore::decode(entry, report).map(Self::List);
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        if value.value.is_array() {
+            return OneOrMore::decode(value, report).map(Self::List);
         }
-        if entry.value.as_str() == Some("auto") {
+        if value.value.as_str() == Some("auto") {
             return Some(Self::Auto);
         }
-        entry.mistyped_or_unknown("\"auto\" or a list in brackets", report)
+        value.mistyped_or_unknown("\"auto\" or a list in brackets", report)
     }
-}
 
-impl Entry<'_> {
-    /// Reports a value that is neither the one word nor the other shape that the key takes.
-    fn mistyped_or_unknown<T>(&self, expected: &str, report: &mut Report) -> Option<T> {
-        let Some(text) = self.value.as_str() else { return self.mistyped(expected, report) };
-        report.push(
-            Fault::new(format!("`{}` cannot be `{text}`", self.key))
-                .at(self.at)
-                .help(format!("use {expected}")),
-        );
-        None
+    fn schema() -> Value {
+        either(&[words(&["auto"]), OneOrMore::<IpAddr>::schema()])
+    }
+
+    fn kind() -> String {
+        "`\"auto\"`, or a list with one per family".to_owned()
     }
 }
 
 impl Decode for TargetAddress {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        let Some(text) = entry.value.as_str() else {
-            return entry.mistyped("an IP address or a DNS name in quotes", report);
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        let Some(text) = value.value.as_str() else {
+            return value.mistyped("an IP address or a DNS name in quotes", report);
         };
-        entry.accept(target_address(text), report)
+        value.accept(target_address(text), report)
     }
-}
 
-/// Where a target is.
-pub(in crate::config) fn target_address(text: &str) -> Result<TargetAddress, Invalid> {
-    match address(text) {
-        // Whoever mistypes an address is not helped by the rules for names.
-        Err(mistyped @ Invalid::Address(_)) => {
-            text.parse().map(TargetAddress::Dns).or(Err(mistyped))
-        }
-        address => address.map(TargetAddress::Ip),
+    fn schema() -> Value {
+        either(&[IpAddr::schema(), DnsName::schema()])
+    }
+
+    fn kind() -> String {
+        "address or DNS name".to_owned()
     }
 }
 
 impl Decode for Destination {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        let Some(text) = entry.value.as_str() else {
-            return entry.mistyped("a path in quotes, or \"stdout\"", report);
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        let Some(text) = value.value.as_str() else {
+            return value.mistyped("a path in quotes, or \"stdout\"", report);
         };
         let (path, socket) = text.strip_prefix("unix:").map_or((text, false), |path| (path, true));
         let to = match (text, path.starts_with('/')) {
@@ -124,107 +158,83 @@ impl Decode for Destination {
             (_, true) => Ok(Self::File(path.into())),
             (_, false) => Err(Invalid::Destination(text.into())),
         };
-        entry.accept(to, report)
+        value.accept(to, report)
+    }
+
+    fn schema() -> Value {
+        text("^(stdout|(unix:)?/.+)$")
+    }
+
+    fn kind() -> String {
+        "absolute path, `\"unix:/path\"`, `\"stdout\"`".to_owned()
     }
 }
 
-/// What records of flows look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) enum FlowLogFormat {
-    Json,
-    Vpc,
-}
+words! {
+    /// What flow records look like.
+    pub(in crate::config) enum FlowLogFormat {
+        Json = "json",
+        Vpc = "vpc",
+    }
 
-impl Decode for FlowLogFormat {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        entry.choose(&[("json", Self::Json), ("vpc", Self::Vpc)], report)
+    /// What a health check speaks.
+    pub(in crate::config) enum ProbeProtocol {
+        Tcp = "tcp",
+        Http = "http",
+        Https = "https",
+        Grpc = "grpc",
     }
 }
 
-impl Decode for LogField {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        let words: Vec<_> = Self::ALL.iter().map(|field| (field.word(), *field)).collect();
-        entry.choose(&words, report)
-    }
-}
-
-impl Decode for Protocol {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        entry.choose(&[("tcp", Self::Tcp), ("udp", Self::Udp)], report)
-    }
-}
-
-impl Decode for AcceptancePolicy {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        entry.choose(&[("manual", Self::Manual), ("automatic", Self::Automatic)], report)
-    }
-}
-
-impl Decode for OnDisallow {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        entry.choose(&[("cut", Self::Cut), ("keep", Self::Keep)], report)
-    }
-}
-
-impl Decode for DnsUnhealthy {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        entry.choose(&[("keep", Self::Keep), ("withdraw", Self::Withdraw)], report)
-    }
-}
-
-impl Decode for OnUnhealthy {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        entry.choose(&[("reset", Self::Reset), ("keep", Self::Keep)], report)
-    }
-}
-
-impl Decode for Stickiness {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        entry.choose(&[("none", Self::None), ("client", Self::Client)], report)
-    }
-}
-
-impl Decode for OnPending {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        entry.choose(&[("reset", Self::Reset), ("drop", Self::Drop)], report)
+section! {
+    /// `on_reject` with a time to drain.
+    OnRejectDrain "on_reject = { drain = … }" {
+        /// How long existing flows continue.
+        drain: RejectDrain = required r#"drain = "30s""#,
     }
 }
 
 impl Decode for OnReject {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        if entry.value.is_table() {
-            let drain = OnRejectDrain::decode(entry, report)?.drain?;
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        if value.value.is_table() {
+            let drain = OnRejectDrain::decode(value, report)?.drain?;
             return Some(Self::Drain(drain.value));
         }
-        if entry.value.as_str() == Some("drain") {
+        if value.value.as_str() == Some("drain") {
             report.push(
-                Fault::new(format!("`{}` drains, but does not say how long", entry.key))
-                    .at(entry.at)
+                Fault::new(format!("`{}` does not say how long to drain", value.key))
+                    .at(value.at)
                     .help("write `on_reject = { drain = \"30s\" }`"),
             );
             return None;
         }
-        entry.choose(&[("reset", Self::Reset), ("drop", Self::Drop)], report)
+        value.choose(&[("reset", Self::Reset), ("drop", Self::Drop)], report)
+    }
+
+    fn schema() -> Value {
+        either(&[words(&["reset", "drop"]), OnRejectDrain::schema()])
+    }
+
+    fn kind() -> String {
+        "`\"reset\"`, `\"drop\"`, `{ drain = \"30s\" }`".to_owned()
     }
 }
 
-/// What a health check speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) enum ProbeProtocol {
-    Tcp,
-    Http,
-    Https,
-    Grpc,
+impl Written for OnReject {
+    fn written(&self) -> String {
+        match self {
+            Self::Reset => quoted("reset"),
+            Self::Drop => quoted("drop"),
+            Self::Drain(time) => format!("`{{ drain = {} }}`", time.written().replace('`', "")),
+        }
+    }
 }
 
-impl Decode for ProbeProtocol {
-    fn decode(entry: &Entry<'_>, report: &mut Report) -> Option<Self> {
-        let choices = [
-            ("tcp", Self::Tcp),
-            ("http", Self::Http),
-            ("https", Self::Https),
-            ("grpc", Self::Grpc),
-        ];
-        entry.choose(&choices, report)
+impl Written for Addresses {
+    fn written(&self) -> String {
+        match self {
+            Self::Auto => quoted("auto"),
+            Self::List(list) => list.0.written(),
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::fs;
 
 use proptest::prelude::*;
 
-use super::{Diagnostics, Kind, from_text, load};
+use super::{Diagnostics, ObjectKind, from_text, load};
 use crate::{
     cli::{commands::check::check, exit::Exit},
     model::{AddressPair, EndpointAddresses, IdleTimeout, Limits, OnReject, Principals},
@@ -193,7 +193,7 @@ fn later_stages_can_point_at_what_they_refuse() {
         ("fail_open", "[[service]]"),
     ] {
         let refused =
-            loaded.sources.refuse(Kind::Service, &name, key, "not supported", "leave it out");
+            loaded.sources.refuse(ObjectKind::Service, &name, key, "not supported", "leave it out");
         assert_eq!(refused.to_json()[0]["text"], text, "{key}");
     }
 }

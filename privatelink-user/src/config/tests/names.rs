@@ -1,6 +1,7 @@
 //! Names in the DNS: who may have which.
 
 use super::faults;
+use crate::{config::from_text, model::naming};
 
 const NAMES: &str = include_str!("../../dns/tests.toml");
 
@@ -45,12 +46,12 @@ fn a_name_belongs_to_one_provider() {
     ] {
         let found = rival(name);
         let claim =
-            format!("`{name}` of the service `rival` (other) is held by the service `web` ");
+            format!("`{name}` of the service `rival` (other) belongs to the service `web` ");
         assert_eq!(found[0], format!("{claim}(vendor){held}"), "{found:#?}");
     }
     let found = rival("*.internal");
-    assert!(found.iter().any(|one| one.starts_with("`*.internal` of the service `rival` takes")));
-    let meets = "is held by the service `rival` (other) as `*.internal`";
+    assert!(found.iter().any(|one| one.starts_with("`*.internal` of the service `rival` is in")));
+    let meets = "belongs to the service `rival` (other) as `*.internal`";
     assert!(found.iter().any(|one| one.ends_with(meets)), "{found:#?}");
     assert_eq!(rival("web2.internal"), Vec::<String>::new());
 }
@@ -77,7 +78,7 @@ fn the_gateways_own_domain_is_nobodys() {
     for name in ["privatelink.internal", "a.privatelink.internal", "*.privatelink.internal"] {
         let text = NAMES.replace("\"web.internal\"", &format!("\"{name}\""));
         let found = messages(&text);
-        assert!(found[0].contains("takes names of the gateway's own domain"), "{found:#?}");
+        assert!(found[0].contains("is in the gateway's own domain"), "{found:#?}");
     }
 }
 
@@ -90,5 +91,20 @@ fn generated_names_must_differ_and_fit() {
           `acme-web-gw-a` in the network `acme`"]
     );
     let long = NAMES.replace("\"acme-web\"", &format!("\"{}\"", "x".repeat(60)));
-    assert!(messages(&long)[0].contains("gets a name that is too long"));
+    assert!(messages(&long)[0].starts_with("the generated name of the endpoint"));
+}
+
+#[test]
+fn an_endpoint_has_two_names_of_its_own() {
+    let model = from_text("test.toml", NAMES).unwrap().model;
+    let endpoint = &model.endpoints()["acme-web"];
+    let names = naming::generated(model.gateway(), endpoint).unwrap();
+    assert_eq!(
+        names,
+        ["acme-web.web.privatelink.internal", "acme-web-gw-a.web.privatelink.internal"]
+    );
+    let (network, service) = (&model.networks()["acme"], &model.services()["web"]);
+    let private = naming::private(network, service, endpoint);
+    let private: Vec<_> = private.iter().map(ToString::to_string).collect();
+    assert_eq!(private, ["web.internal", "*.web.internal"]);
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::super::{from_text, load, raw::ALL_KEYS};
+use super::super::{REFERENCE, ReferenceTable, from_text, load};
 
 #[test]
 fn examples_are_valid() {
@@ -42,9 +42,12 @@ fn samples_of_the_reference_are_valid() {
 }
 
 #[test]
-fn the_reference_names_every_key() {
+fn the_tables_of_the_reference_are_up_to_date() {
     let page = include_str!("../../../../docs/configuration.md");
-    for key in ALL_KEYS.concat() {
-        assert!(page.contains(&format!("\n| `{key}` |")), "`{key}` is not described");
+    for ReferenceTable { name, render } in REFERENCE {
+        let begin = format!("<!-- generated: {name} -->\n");
+        let (_, rest) = page.split_once(&begin).unwrap_or_else(|| panic!("no {begin}"));
+        let (written, _) = rest.split_once("<!-- end -->").unwrap();
+        assert_eq!(written, render(), "`{name}` is out of date: run `cargo xtask docs`");
     }
 }

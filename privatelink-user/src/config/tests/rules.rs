@@ -43,7 +43,7 @@ refuses! {
         => "on_reject = \"rest\"",
         ["`on_reject` cannot be `rest`", "\"rest\""];
     drain_without_duration: "on_reject = \"reset\"" => "on_reject = \"drain\"",
-        ["`on_reject` drains, but does not say how long", "\"drain\""];
+        ["`on_reject` does not say how long to drain", "\"drain\""];
     not_toml: "port = 80" => "port = = 80", ["not valid TOML: extra `=`, expected nothing", "="],
         ["not valid TOML: unexpected key or value, expected newline, `#`", ""];
     duplicate_network: "name = \"vendor\"" => "name = \"acme\"",
@@ -119,7 +119,7 @@ refuses! {
         ["`ports`: the range 9099-9092 ends before it begins", "\"9099-9092\""];
     target_range_mismatch: "19092-19099"
         => "19092-19098",
-        ["`target_port` names 7 of the 8 ports that the listener needs", "\"19092-19098\""];
+        ["`target_port` has 7 ports, but the listener has 8", "\"19092-19098\""];
     port_zero: "port = 80" => "port = 0", ["`port`: 0 is out of range", "0"];
     port_and_ports: "port = 80"
         => "port = 80\nports = \"81-82\"",
@@ -174,10 +174,10 @@ refuses! {
         ["`subnets`: `10.1.0.7/24` has bits set beyond its prefix length", "\"10.1.0.7/24\""];
     accept_beyond_allow: "accept = [\"acme\"]"
         => "accept = [\"globex\"]",
-        ["`accept` names `globex`, which `allow` does not", "\"globex\""];
+        ["`accept` lists `globex`, but `allow` does not", "\"globex\""];
     anybody_and_more: "allow = [\"acme\"]"
         => "allow = [\"*\", \"acme\"]",
-        ["`allow` names anybody and more", "\"*\""];
+        ["`allow` lists `*` beside other principals", "\"*\""];
     no_subnets: "[\"10.0.0.0/24\"]" => "[]", ["`subnets` is an empty list", "[]"];
     no_source_addresses: "[\"10.0.0.240/29\"]"
         => "[]",
@@ -208,7 +208,7 @@ refuses! {
         ["the listeners on tcp 9093 and 9092-9099 overlap", "\"9092-9099\""];
     map_with_other_ports: "port = 80"
         => "map = { 81-82 = \"10.0.0.11:91-93\" }",
-        ["the target names 3 of the 2 ports that the listener needs", "\"10.0.0.11:91-93\""];
+        ["the target has 3 ports, but the listener has 2", "\"10.0.0.11:91-93\""];
     empty_map: "port = 80" => "map = {}", ["`map` is empty", "{}"];
     unknown_stickiness: "on_reject = \"reset\""
         => "stickiness = \"clients\"\non_unhealthy = \"reject\"",
@@ -222,7 +222,7 @@ refuses! {
         ["`private_dns`: `*` is not a DNS name, nor one with `*.` before it", "\"*\""];
     too_many_forwarders: "interface = \"eth1\""
         => "interface = \"eth1\"\nforwarders = [\"10.1.0.2\", \"10.1.0.3\", \"10.1.0.4\", \"10.1.0.5\", \"127.0.0.1\"]",
-        ["`forwarders` names 5 name servers",
+        ["`forwarders` lists 5 name servers",
          "[\"10.1.0.2\", \"10.1.0.3\", \"10.1.0.4\", \"10.1.0.5\", \"127.0.0.1\"]"],
         ["`127.0.0.1` is a loopback address", "\"127.0.0.1\""];
     limit_zero: "flows = 100_000" => "flows = 0", ["`flows`: `0` is not a positive number", "0"];

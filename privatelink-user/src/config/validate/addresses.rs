@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{Claims, claims::Role, is_host, list, reserved};
+use super::{
+    address_claims::{AddressClaims, Role},
+    hosts::{is_host, list, reserved},
+};
 use crate::{
     config::{
         decode::List,
@@ -12,26 +15,27 @@ use crate::{
         raw,
         source::{Located, Location},
     },
-    model::{MAX_SOURCE_ADDRESSES, Name, Network, Target, TargetAddress},
+    model::{Name, Network, Service, Target, TargetAddress},
 };
 
 /// The source addresses one by one.
 pub(super) fn sources(
     name: &Name,
-    pools: List<raw::Pool>,
+    pools: List<raw::PrefixOrAddress>,
     network: Option<&Network>,
-    claims: &mut Claims,
+    claims: &mut AddressClaims,
     report: &mut Report,
 ) -> BTreeSet<IpAddr> {
     let mut addresses = BTreeSet::new();
-    let mut room = MAX_SOURCE_ADDRESSES;
-    for Located { value: raw::Pool(pool), at } in pools {
+    let most = Service::MAX_SOURCE_ADDRESSES;
+    let mut room = most;
+    for Located { value: raw::PrefixOrAddress(pool), at } in pools {
         let host_bits = pool.max_prefix_len() - pool.prefix_len();
         let size = 1usize.checked_shl(host_bits.into()).unwrap_or(usize::MAX);
         let Some(rest) = room.checked_sub(size) else {
             report.push(
                 Fault::new(format!(
-                    "the service `{name}` has more than {MAX_SOURCE_ADDRESSES} source addresses"
+                    "the service `{name}` has more than {most} source addresses"
                 ))
                 .at(at)
                 .help("use a longer prefix: one address carries some 60,000 flows per target port"),
@@ -51,7 +55,7 @@ pub(super) fn sources(
     addresses
 }
 
-/// Reports source addresses that the network's hosts could not answer.
+/// Reports source addresses that the network's hosts cannot answer to.
 fn inside(pool: IpNet, at: Location, network: &Network, report: &mut Report) {
     let Some(subnet) = network.subnets.iter().copied().find(|subnet| subnet.contains(&pool)) else {
         report.push(
@@ -76,39 +80,38 @@ fn inside(pool: IpNet, at: Location, network: &Network, report: &mut Report) {
 pub(super) fn targets(
     raw: List<raw::Target>,
     reach: &mut Reach<'_>,
-    claims: &mut Claims,
+    claims: &mut AddressClaims,
     report: &mut Report,
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
-    let mut places: Vec<Location> = Vec::new();
+    let mut locations: Vec<Location> = Vec::new();
     for raw in raw {
         let Some(address) = raw.value.address else { continue };
         let at = address.at;
         let twin = targets.iter().position(|target| target.address == address.value);
-        if let Some(first) = twin.and_then(|twin| places.get(twin)) {
+        if let Some(first) = twin.and_then(|twin| locations.get(twin)) {
             report.push(
                 Fault::new(format!("the target {} is listed twice", address.value))
                     .at(at)
                     .related(*first, "first listed here")
-                    .help("remove one of the two, and give the other the `weight` of both"),
+                    .help("remove one of the two, and add its `weight` to the other"),
             );
             continue;
         }
         reach.check(&address, claims, report);
-        let weight = raw.value.weight.map_or(Target::DEFAULT_WEIGHT, |weight| weight.value);
-        targets.push(Target { address: address.value, weight });
-        places.push(at);
+        targets.push(Target { address: address.value, weight: raw.value.weight.value });
+        locations.push(at);
     }
     targets
 }
 
-/// Whether a service's targets can be reached, and who else has their addresses.
+/// Checks whether a service's targets can be reached, and records their addresses.
 pub(super) struct Reach<'a> {
     service: &'a Name,
     sources: Option<&'a BTreeSet<IpAddr>>,
     network: Option<&'a Network>,
-    /// Whether it was told that a family has no source address.
-    sourceless: [bool; 2],
+    /// Whether the missing source address of a family, IPv4 or IPv6, has been reported.
+    reported: [bool; 2],
 }
 
 impl<'a> Reach<'a> {
@@ -117,15 +120,15 @@ impl<'a> Reach<'a> {
         sources: Option<&'a BTreeSet<IpAddr>>,
         network: Option<&'a Network>,
     ) -> Self {
-        Self { service, sources, network, sourceless: [false; 2] }
+        Self { service, sources, network, reported: [false; 2] }
     }
 
-    /// Reports a target that cannot be reached, or that the gateway has no address to speak to
-    /// from.
+    /// Reports a target that cannot be reached, or for which the gateway has no source
+    /// address.
     pub fn check(
         &mut self,
         target: &Located<TargetAddress>,
-        claims: &mut Claims,
+        claims: &mut AddressClaims,
         report: &mut Report,
     ) {
         let (TargetAddress::Ip(ip), at) = (&target.value, target.at) else { return };
@@ -136,9 +139,9 @@ impl<'a> Reach<'a> {
             reachable(*ip, at, network, report);
             claims.address(&network.name, *ip, Role::Target, self.service, at);
         }
-        let told = &mut self.sourceless[usize::from(ip.is_ipv6())];
-        if !*told && let Some(sources) = self.sources {
-            *told = sourceless_target(self.service, *ip, at, sources, report);
+        let reported = &mut self.reported[usize::from(ip.is_ipv6())];
+        if !*reported && let Some(sources) = self.sources {
+            *reported = sourceless_target(self.service, *ip, at, sources, report);
         }
     }
 }
@@ -158,7 +161,7 @@ fn reachable(ip: IpAddr, at: Location, network: &Network, report: &mut Report) {
     );
 }
 
-/// Reports a target that no source address can speak to, and whether it did.
+/// Reports a target of a family that has no source address; returns whether it did.
 fn sourceless_target(
     name: &Name,
     ip: IpAddr,

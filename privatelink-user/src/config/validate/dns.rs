@@ -1,4 +1,5 @@
-//! Names in the DNS: no name leads to two places, and none is claimed by two providers.
+//! Names in the DNS: in one network no name leads to two endpoints, and none belongs to two
+//! providers.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +7,20 @@ use crate::{
     config::{
         decode::List,
         diagnostic::{Fault, Report},
-        source::{Located, Location},
+        source::Location,
     },
     model::{DnsName, DnsPattern, Endpoint, Gateway, Name, Network, Service, naming},
 };
 
-/// Where names were written.
+/// Where the names of services and endpoints are written.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct NameLocations {
     private: BTreeMap<Name, Vec<Location>>,
     endpoints: BTreeMap<Name, Location>,
 }
 
-/// Everything that names come from.
-pub(super) struct Parts<'a> {
+/// The objects that names come from.
+pub(super) struct Objects<'a> {
     pub gateway: &'a Gateway,
     pub networks: &'a BTreeMap<Name, Network>,
     pub services: &'a BTreeMap<Name, Service>,
@@ -28,50 +29,49 @@ pub(super) struct Parts<'a> {
 
 /// One private name of one service.
 #[derive(Clone, Copy)]
-struct Claim<'a> {
+struct NameClaim<'a> {
     service: &'a Service,
     pattern: &'a DnsPattern,
     at: Location,
 }
 
-impl Places {
-    /// Notes where a service's private names stand.
-    pub fn service(&mut self, name: &Name, names: Option<&Located<List<DnsPattern>>>) {
-        let list = names.map_or(&[][..], |list| list.value.as_slice());
-        self.private.insert(name.clone(), list.iter().map(|name| name.at).collect());
+impl NameLocations {
+    /// Records where a service's private names are written.
+    pub fn service(&mut self, name: &Name, names: &List<DnsPattern>) {
+        self.private.insert(name.clone(), names.iter().map(|name| name.at).collect());
     }
 
-    /// Notes where an endpoint's name stands.
+    /// Records where an endpoint's name is written.
     pub fn endpoint(&mut self, name: &Name, at: Location) {
         self.endpoints.insert(name.clone(), at);
     }
 
-    /// Reports names that do not fit, and those that are claimed twice.
-    pub fn compare(&self, parts: &Parts<'_>, report: &mut Report) {
-        let mut claims: Vec<Claim<'_>> = parts
+    /// Reports names that are too long or reserved, and those that are claimed twice.
+    pub fn compare(&self, objects: &Objects<'_>, report: &mut Report) {
+        let mut claims: Vec<NameClaim<'_>> = objects
             .services
             .values()
             .flat_map(|service| {
-                let places = self.private.get(&service.name).into_iter().flatten();
-                let named = service.private_dns.iter().zip(places);
-                named.map(move |(pattern, at)| Claim { service, pattern, at: *at })
+                let locations = self.private.get(&service.name).into_iter().flatten();
+                let named = service.private_dns.iter().zip(locations);
+                named.map(move |(pattern, at)| NameClaim { service, pattern, at: *at })
             })
             .collect();
-        // The later of two is the one to be blamed.
+        // A fault of two claims is reported at the later one.
         claims.sort_by_key(|claim| claim.at);
-        between_providers(&claims, parts.gateway.domain.clone(), report);
-        self.within_networks(parts, report);
+        between_providers(&claims, objects.gateway.domain.clone(), report);
+        self.within_networks(objects, report);
     }
 
     /// Reports each name that would lead to two endpoints of one network.
-    fn within_networks(&self, parts: &Parts<'_>, report: &mut Report) {
+    fn within_networks(&self, objects: &Objects<'_>, report: &mut Report) {
         let mut taken: BTreeMap<(&Name, String), &Name> = BTreeMap::new();
-        let mut endpoints: Vec<_> = parts.endpoints.values().collect();
+        let mut endpoints: Vec<_> = objects.endpoints.values().collect();
         endpoints.sort_by_key(|endpoint| self.endpoints.get(&endpoint.name));
         for endpoint in endpoints {
             let (Some(network), Some(service), Some(at)) = (
-                parts.networks.get(&endpoint.network),
-                parts.services.get(&endpoint.service),
+                objects.networks.get(&endpoint.network),
+                objects.services.get(&endpoint.service),
                 self.endpoints.get(&endpoint.name),
             ) else {
                 continue;
@@ -79,11 +79,11 @@ impl Places {
             if !network.dns {
                 continue;
             }
-            let generated = naming::generated(parts.gateway, endpoint);
+            let generated = naming::generated(objects.gateway, endpoint);
             if let Err(long) = &generated {
                 report.push(
                     Fault::new(format!(
-                        "the endpoint `{}` gets a name that is too long",
+                        "the generated name of the endpoint `{}` is too long",
                         endpoint.name
                     ))
                     .at(*at)
@@ -127,9 +127,9 @@ impl Places {
     }
 }
 
-/// Reports names that a provider claims though they are another's, or the gateway's.
-fn between_providers(claims: &[Claim<'_>], domain: DnsName, report: &mut Report) {
-    let mut held: BTreeMap<&str, Vec<Claim<'_>>> = BTreeMap::new();
+/// Reports names that belong to another provider or to the gateway.
+fn between_providers(claims: &[NameClaim<'_>], domain: DnsName, report: &mut Report) {
+    let mut held: BTreeMap<&str, Vec<NameClaim<'_>>> = BTreeMap::new();
     for claim in claims {
         let base = claim.pattern.base();
         if *base == domain
@@ -138,12 +138,12 @@ fn between_providers(claims: &[Claim<'_>], domain: DnsName, report: &mut Report)
         {
             report.push(
                 Fault::new(format!(
-                    "`{}` of the service `{}` takes names of the gateway's own domain `{domain}`",
+                    "`{}` of the service `{}` is in the gateway's own domain `{domain}`",
                     claim.pattern, claim.service.name
                 ))
                 .at(claim.at)
                 .help(
-                    "choose a name outside of the domain: names in it are made for each endpoint",
+                    "choose a name outside that domain: names in it are generated for each endpoint",
                 ),
             );
         }
@@ -153,7 +153,7 @@ fn between_providers(claims: &[Claim<'_>], domain: DnsName, report: &mut Report)
         for other in rivals(*claim, &held) {
             report.push(
                 Fault::new(format!(
-                    "`{}` of the service `{}` ({}) is held by the service `{}` ({}){}",
+                    "`{}` of the service `{}` ({}) belongs to the service `{}` ({}){}",
                     claim.pattern,
                     claim.service.name,
                     claim.service.principal,
@@ -173,15 +173,14 @@ fn between_providers(claims: &[Claim<'_>], domain: DnsName, report: &mut Report)
     }
 }
 
-/// The earlier claims of other providers that stand for names of this one, and later ones that
-/// only this one meets.
+/// The claims of other providers that overlap with this one, each pair reported once.
 fn rivals<'a>(
-    claim: Claim<'a>,
-    held: &BTreeMap<&str, Vec<Claim<'a>>>,
-) -> impl Iterator<Item = Claim<'a>> {
+    claim: NameClaim<'a>,
+    held: &BTreeMap<&str, Vec<NameClaim<'a>>>,
+) -> impl Iterator<Item = NameClaim<'a>> {
     let base = claim.pattern.base().as_str();
     let ancestors = std::iter::successors(Some(base), |name| Some(name.split_once('.')?.1));
-    let met: Vec<Claim<'a>> = ancestors
+    let met: Vec<NameClaim<'a>> = ancestors
         .filter_map(|name| held.get(name))
         .flatten()
         .filter(|other| other.service.principal != claim.service.principal)

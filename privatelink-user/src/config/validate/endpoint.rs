@@ -4,7 +4,11 @@ use std::net::IpAddr;
 
 use privatelink_common::policy::MAX_RULES;
 
-use super::{Claims, Scope, claims::Role, is_host, list, or_default, reserved};
+use super::{
+    address_claims::{AddressClaims, Role},
+    hosts::{is_host, list, reserved},
+    scope::Scope,
+};
 use crate::{
     config::{
         decode::{List, OneOrMore},
@@ -20,16 +24,16 @@ pub(super) fn validate(
     name: &Name,
     raw: Located<raw::Endpoint>,
     scope: &Scope,
-    claims: &mut Claims,
+    claims: &mut AddressClaims,
     report: &mut Report,
 ) -> Option<Endpoint> {
     let raw = raw.value;
     let service = raw.service.and_then(|service| scope.services.resolve(service, report));
     let network = raw.network.and_then(|network| scope.networks.resolve(network, report));
     let attached = network.as_ref().and_then(|network| scope.attached.get(network));
-    let addresses = match raw.addresses.map(|addresses| addresses.value) {
-        None | Some(raw::Addresses::Auto) => Some(EndpointAddresses::Auto),
-        Some(raw::Addresses::List(addresses)) => {
+    let addresses = match raw.addresses.value {
+        raw::Addresses::Auto => Some(EndpointAddresses::Auto),
+        raw::Addresses::List(addresses) => {
             fixed(name, addresses.0, attached, claims, report).map(EndpointAddresses::Fixed)
         }
     };
@@ -41,7 +45,7 @@ pub(super) fn validate(
         addresses: addresses?,
         allow,
         limits: raw.limits.map_or_else(Limits::default, |limits| self::limits(limits.value)),
-        private_dns: or_default(raw.private_dns, true),
+        private_dns: raw.private_dns.value,
     })
 }
 
@@ -49,7 +53,7 @@ fn fixed(
     name: &Name,
     addresses: List<IpAddr>,
     network: Option<&Network>,
-    claims: &mut Claims,
+    claims: &mut AddressClaims,
     report: &mut Report,
 ) -> Option<AddressPair> {
     let (mut v4, mut v6) = (None, None);
@@ -80,7 +84,7 @@ fn fixed(
     AddressPair::new(v4, v6)
 }
 
-/// Reports an address that hosts of the network would not look for on their segment.
+/// Reports an address that hosts of the network cannot reach on their segment.
 fn belongs(address: IpAddr, at: Location, network: &Network, report: &mut Report) {
     let Some(subnet) = network.subnet_of(address) else {
         report.push(
@@ -94,12 +98,12 @@ fn belongs(address: IpAddr, at: Location, network: &Network, report: &mut Report
         report.push(
             Fault::new(format!("{address} is the network or broadcast address of {subnet}"))
                 .at(at)
-                .help("choose an address between the two"),
+                .help("choose an address between these two"),
         );
     }
 }
 
-/// The rules; more pairs of prefix and port range than the datapath looks at are reported.
+/// The rules; more pairs of prefix and port range than the datapath can hold are reported.
 fn security_rules(
     name: &Name,
     raw: Located<OneOrMore<raw::SecurityRule>>,
@@ -113,7 +117,7 @@ fn security_rules(
         report.push(
             Fault::new(format!("the endpoint `{name}` has {count} pairs of prefix and port range"))
                 .at(at)
-                .help(format!("join prefixes or port ranges: {MAX_RULES} are the most")),
+                .help(format!("merge prefixes or port ranges: an endpoint can have {MAX_RULES}")),
         );
     }
     rules

@@ -1,27 +1,21 @@
-//! How targets are checked.
+//! Health checks.
 
-use super::or_default;
 use crate::{
     config::{
-        decode::Table,
         diagnostic::{Fault, Report},
         raw::{self, ProbeProtocol},
+        section::Section,
         source::{Located, Location},
     },
-    model::{HealthCheck, Probe, ProbeInterval, ProbeTimeout, StatusCodes, Threshold, Tls},
+    model::{HealthCheck, Probe, Tls},
 };
-
-const DEFAULT_INTERVAL: ProbeInterval = ProbeInterval::constant::<10_000>();
-const DEFAULT_TIMEOUT: ProbeTimeout = ProbeTimeout::constant::<5_000>();
-const DEFAULT_THRESHOLD: Threshold = Threshold::constant::<2>();
 
 /// Validates a health check.
 pub(super) fn validate(raw: Located<raw::HealthCheck>, report: &mut Report) -> Option<HealthCheck> {
     let Located { value: mut raw, at } = raw;
-    let blamed = raw.timeout.as_ref().map(|timeout| timeout.at);
-    let blamed = blamed.or(raw.interval.as_ref().map(|interval| interval.at)).unwrap_or(at);
-    let interval = or_default(raw.interval.take(), DEFAULT_INTERVAL);
-    let timeout = or_default(raw.timeout.take(), DEFAULT_TIMEOUT);
+    let (interval, timeout) = (raw.interval.value, raw.timeout.value);
+    // A default has the location of the table.
+    let blamed = if raw.timeout.at == at { raw.interval.at } else { raw.timeout.at };
     if timeout.get() >= interval.get() {
         report.push(
             Fault::new(format!(
@@ -33,43 +27,43 @@ pub(super) fn validate(raw: Located<raw::HealthCheck>, report: &mut Report) -> O
         );
     }
     let port = raw.port.take().map(|port| port.value);
-    let healthy_threshold = or_default(raw.healthy_threshold.take(), DEFAULT_THRESHOLD);
-    let unhealthy_threshold = or_default(raw.unhealthy_threshold.take(), DEFAULT_THRESHOLD);
+    let healthy_threshold = raw.healthy_threshold.value;
+    let unhealthy_threshold = raw.unhealthy_threshold.value;
     let probe = probe(raw, at, report)?;
     Some(HealthCheck { probe, port, interval, timeout, healthy_threshold, unhealthy_threshold })
 }
 
-/// What the protocol asks, and nothing that only others ask.
+/// The probe of the protocol; keys that belong to other protocols are reported.
 fn probe(mut raw: raw::HealthCheck, at: Location, report: &mut Report) -> Option<Probe> {
     use ProbeProtocol::{Grpc, Http, Https, Tcp};
     let protocol = raw.protocol.take()?.value;
     for (key, given, takers, help) in [
         (
             "path",
-            place(&raw.path),
+            location(&raw.path),
             &[Http, Https][..],
             "http and https health checks have a `path`",
         ),
         (
             "matcher",
-            place(&raw.matcher),
+            location(&raw.matcher),
             &[Http, Https],
             "http and https health checks have a `matcher`",
         ),
         (
             "host",
-            place(&raw.host),
+            location(&raw.host),
             &[Http, Https, Grpc],
             "http, https and grpc health checks have a `host`",
         ),
-        ("service", place(&raw.service), &[Grpc], "grpc health checks have a `service`"),
-        ("tls", place(&raw.tls), &[Grpc], "grpc health checks have `tls`"),
+        ("service", location(&raw.service), &[Grpc], "grpc health checks have a `service`"),
+        ("tls", location(&raw.tls), &[Grpc], "grpc health checks have `tls`"),
     ] {
         if let Some(at) = given.filter(|_| !takers.contains(&protocol)) {
             misplaced(key, help, at, report);
         }
     }
-    let tls = protocol == Https || or_default(raw.tls.take(), false);
+    let tls = protocol == Https || raw.tls.take().is_some_and(|tls| tls.value);
     if !tls && let Some(file) = &raw.ca_file {
         misplaced("ca_file", "health checks over TLS have a `ca_file`", file.at, report);
     }
@@ -78,19 +72,20 @@ fn probe(mut raw: raw::HealthCheck, at: Location, report: &mut Report) -> Option
     match protocol {
         Tcp => Some(Probe::Tcp),
         Grpc => {
-            let service = or_default(raw.service.take(), String::new());
+            let service = raw.service.take().map(|service| service.value).unwrap_or_default();
             Some(Probe::Grpc { service, host, tls })
         }
-        // What is wrong with the path is in the report.
+        // The invalid path has been reported.
         Http | Https if raw.refused("path") => None,
         Http | Https => {
-            let matcher = or_default(raw.matcher.take(), StatusCodes::default());
+            let matcher = raw.matcher.take().map(|codes| codes.value);
+            let matcher = matcher.unwrap_or_default();
             Some(Probe::Http { path: path(raw.path, at, report)?, matcher, host, tls })
         }
     }
 }
 
-fn place<T>(value: &Option<Located<T>>) -> Option<Location> {
+fn location<T>(value: &Option<Located<T>>) -> Option<Location> {
     value.as_ref().map(|value| value.at)
 }
 

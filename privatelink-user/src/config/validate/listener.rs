@@ -1,11 +1,12 @@
-//! Where a service is offered.
+//! Listeners: the ports on which a service is offered.
 
 use crate::{
     config::{
-        decode::{List, Table},
+        decode::List,
         diagnostic::{Fault, Report},
-        port_map::Mapped as PortMapped,
+        port_map::MappedPorts,
         raw,
+        section::Section,
         source::{Located, Location},
     },
     model::{IdleTimeout, Listener, PortRange, Protocol, TargetAddress},
@@ -51,7 +52,7 @@ fn overlap(a: &(Listener, Location), b: &(Listener, Location), report: &mut Repo
         ))
         .at(later.1)
         .related(first.1, "the other listener")
-        .help("let each port belong to one listener"),
+        .help("give each port to one listener only"),
     );
 }
 
@@ -64,14 +65,14 @@ fn listener(raw: Located<raw::Listener>, report: &mut Report) -> Option<(Listene
         (Some(ports), None) => Some(ports.value),
         (None, _) => None,
     };
-    let (protocol, idle_timeout) = common(&raw)?;
+    let (protocol, idle_timeout) = protocol_and_timeout(&raw)?;
     let Located { value: ports, at } = ports?;
     let target_ports = target_ports?;
     Some((Listener { protocol, ports, target_ports, target: None, idle_timeout }, at))
 }
 
-/// What listeners have in common, however their ports are given.
-fn common(raw: &raw::Listener) -> Option<(Protocol, IdleTimeout)> {
+/// The protocol and the idle timeout.
+fn protocol_and_timeout(raw: &raw::Listener) -> Option<(Protocol, IdleTimeout)> {
     let protocol = raw.protocol.as_ref()?.value;
     let idle_timeout = raw.idle_timeout.as_ref().map(|timeout| timeout.value);
     Some((protocol, idle_timeout.unwrap_or(Listener::default_idle_timeout(protocol))))
@@ -84,11 +85,11 @@ fn mapped(
     report: &mut Report,
 ) -> Vec<(Listener, Location)> {
     let mut raw = raw.value;
-    let place = |given: Option<Location>, key| given.map(|at| (key, at));
+    let location = |given: Option<Location>, key| given.map(|at| (key, at));
     let others = [
-        place(raw.port.as_ref().map(|port| port.at), "port"),
-        place(raw.ports.as_ref().map(|ports| ports.at), "ports"),
-        place(raw.target_port.as_ref().map(|port| port.at), "target_port"),
+        location(raw.port.as_ref().map(|port| port.at), "port"),
+        location(raw.ports.as_ref().map(|ports| ports.at), "ports"),
+        location(raw.target_port.as_ref().map(|port| port.at), "target_port"),
     ];
     let Some(map) = raw.map.take() else { return Vec::new() };
     for (key, at) in others.into_iter().flatten() {
@@ -100,7 +101,7 @@ fn mapped(
         );
     }
     let mut listeners = Vec::new();
-    for Located { value: PortMapped { ports, target, target_ports }, at } in map.value.0 {
+    for Located { value: MappedPorts { ports, target, target_ports }, at } in map.value.0 {
         let written = Located { value: ports, at };
         let target_ports = match target_ports {
             Some(value) => {
@@ -109,7 +110,8 @@ fn mapped(
             None => Some(ports),
         };
         named.push(target.clone());
-        let (Some(target_ports), Some((protocol, idle_timeout))) = (target_ports, common(&raw))
+        let (Some(target_ports), Some((protocol, idle_timeout))) =
+            (target_ports, protocol_and_timeout(&raw))
         else {
             continue;
         };
@@ -119,7 +121,7 @@ fn mapped(
     listeners
 }
 
-/// The ports, however they are spelled.
+/// The ports of `port` or `ports`.
 fn ports(raw: &raw::Listener, at: Location, report: &mut Report) -> Option<Located<PortRange>> {
     let single = raw.port.as_ref().map(|port| Located { value: port.value.into(), at: port.at });
     match (single, raw.ports.clone()) {
@@ -134,7 +136,7 @@ fn ports(raw: &raw::Listener, at: Location, report: &mut Report) -> Option<Locat
                 "add `port = 80`, `ports = \"9092-9099\"` for a range, or a `map` of ports to \
                      targets",
             )),
-        // What is wrong with a value that was refused is in the report.
+        // A value that was refused has been reported.
         (None, None) => {}
         (Some(one), None) | (None, Some(one)) => return Some(one),
     }
@@ -152,13 +154,13 @@ fn matching(
     }
     report.push(
         Fault::new(format!(
-            "{what} names {} of the {} ports that the listener needs",
+            "{what} has {} ports, but the listener has {}",
             target.value.len(),
             ports.value.len()
         ))
         .at(target.at)
         .related(ports.at, "these ports")
-        .help("name as many target ports, or leave them out to keep the same ports"),
+        .help("use as many target ports, or leave them out to use the same ports"),
     );
     None
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{Claims, claims::Role, is_host, list, or_default};
+use super::{
+    address_claims::{AddressClaims, Role},
+    hosts::{is_host, list},
+};
 use crate::{
     config::{
         decode::{List, OneOrMore},
@@ -15,18 +18,18 @@ use crate::{
     model::{Attachment, Name, Network},
 };
 
-/// More would be asked only after the client has given up.
+/// Further name servers would be asked only after the client has given up.
 const MAX_FORWARDERS: usize = 4;
 
-/// Validates all networks, alone and against each other.
+/// Validates all networks, each alone and against the others.
 pub(super) fn validate(
     raw: BTreeMap<Name, Located<raw::Network>>,
-    claims: &mut Claims,
+    claims: &mut AddressClaims,
     report: &mut Report,
 ) -> BTreeMap<Name, Network> {
     let mut attachments: BTreeMap<Attachment, (Name, Location)> = BTreeMap::new();
     let mut networks = BTreeMap::new();
-    // In the order of the files, so that the later of two is the one to be blamed.
+    // In the order of the files, so that a fault of two networks is reported at the later one.
     let mut raw: Vec<_> = raw.into_iter().collect();
     raw.sort_by_key(|(_, network)| network.at);
     for (name, network) in raw {
@@ -55,26 +58,25 @@ pub(super) fn validate(
             attachment: attachment.value,
             subnets,
             gateways,
-            dns: or_default(raw.dns, false),
+            dns: raw.dns.value,
             dns_accept: raw
                 .dns_accept
                 .map(|list| list.value.into_iter().map(|pattern| pattern.value).collect()),
             forwarders: forwarders(raw.forwarders, report),
-            dns_rate: or_default(raw.dns_rate, Network::DEFAULT_DNS_RATE),
+            dns_rate: raw.dns_rate.value,
         };
         networks.insert(name, network);
     }
     networks
 }
 
-/// The name servers of the network that are asked for what the gateway does not know.
-fn forwarders(list: Option<Located<List<IpAddr>>>, report: &mut Report) -> Vec<IpAddr> {
-    let Some(list) = list else { return Vec::new() };
+/// The name servers to ask for names that the gateway does not know.
+fn forwarders(list: Located<List<IpAddr>>, report: &mut Report) -> Vec<IpAddr> {
     if list.value.len() > MAX_FORWARDERS {
         report.push(
-            Fault::new(format!("`forwarders` names {} name servers", list.value.len()))
+            Fault::new(format!("`forwarders` lists {} name servers", list.value.len()))
                 .at(list.at)
-                .help(format!("name at most {MAX_FORWARDERS}: each query waits for one at a time")),
+                .help(format!("list at most {MAX_FORWARDERS}: a query asks one after the other")),
         );
     }
     let mut hosts = Vec::new();
@@ -107,7 +109,7 @@ fn attach(
     );
 }
 
-/// The subnets in order, after a look at each and at each pair that could overlap.
+/// The subnets in order; those that hosts cannot be in and those that overlap are reported.
 fn separate(subnets: OneOrMore<IpNet>, report: &mut Report) -> Vec<IpNet> {
     let mut subnets = subnets.0;
     for subnet in &subnets {
@@ -120,7 +122,7 @@ fn separate(subnets: OneOrMore<IpNet>, report: &mut Report) -> Vec<IpNet> {
             );
         }
     }
-    // Sorted, a prefix stands right before those that lie inside of it.
+    // Sorted, a prefix comes directly before the prefixes that it contains.
     subnets.sort_by_key(|subnet| (subnet.value, subnet.at));
     let mut outer: Option<&Located<IpNet>> = None;
     for subnet in &subnets {
@@ -141,7 +143,7 @@ fn reachable(
     name: &Name,
     routers: List<IpAddr>,
     subnets: &[IpNet],
-    claims: &mut Claims,
+    claims: &mut AddressClaims,
     report: &mut Report,
 ) -> Vec<IpAddr> {
     let mut families: [Option<Location>; 2] = [None; 2];
@@ -154,7 +156,7 @@ fn reachable(
             report.push(
                 Fault::new(format!("the gateway {router} is not in a subnet of `{name}`"))
                     .at(*at)
-                    .help(format!("name a router within {}", list(subnets))),
+                    .help(format!("use a router within {}", list(subnets))),
             );
         }
         let family = &mut families[usize::from(router.is_ipv6())];

@@ -18,9 +18,10 @@ use nix::{
 };
 
 use super::hook::PATIENCE;
+use crate::model::Subscriptions;
 
-/// The default for `hook_user` where the daemon is root.
-const USER: &str = "nobody";
+/// The user that hooks run as unless the configuration names another, where the daemon is root.
+const USER: &str = Subscriptions::DEFAULT_HOOK_USER;
 
 /// Resource limits of a hook.
 const LIMITS: [(Resource, u64); 5] = [

@@ -1,4 +1,4 @@
-//! Who uses which address of a network.
+//! Which object uses which address of a network.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -12,7 +12,7 @@ use crate::{
     model::Name,
 };
 
-/// A pool laid over a whole subnet is one mistake, not thousands.
+/// A prefix that covers a whole subnet is one mistake: thousands of faults would hide it.
 const CONFLICTS_PER_POOL: usize = 8;
 
 /// What an address is used for.
@@ -25,13 +25,13 @@ pub(super) enum Role {
 
 /// One use of one address.
 #[derive(Debug)]
-struct Claim {
+struct AddressClaim {
     role: Role,
     owner: Name,
     at: Location,
 }
 
-impl Claim {
+impl AddressClaim {
     fn describe(&self) -> String {
         match self.role {
             Role::Endpoint => format!("the endpoint `{}`", self.owner),
@@ -43,7 +43,7 @@ impl Claim {
 
 /// A service's source addresses.
 #[derive(Debug)]
-struct Pool {
+struct SourcePool {
     prefix: IpNet,
     service: Name,
     at: Location,
@@ -51,16 +51,16 @@ struct Pool {
 
 /// The addresses in use, per network.
 #[derive(Debug, Default)]
-pub(super) struct Claims(BTreeMap<Name, NetworkClaims>);
+pub(super) struct AddressClaims(BTreeMap<Name, NetworkClaims>);
 
 #[derive(Debug, Default)]
 struct NetworkClaims {
-    addresses: BTreeMap<IpAddr, Vec<Claim>>,
-    pools: Vec<Pool>,
+    addresses: BTreeMap<IpAddr, Vec<AddressClaim>>,
+    pools: Vec<SourcePool>,
 }
 
-impl Claims {
-    /// Notes that `owner` uses an address of `network`.
+impl AddressClaims {
+    /// Records that `owner` uses an address of `network`.
     pub fn address(
         &mut self,
         network: &Name,
@@ -70,12 +70,12 @@ impl Claims {
         at: Location,
     ) {
         let claims = &mut self.0.entry(network.clone()).or_default().addresses;
-        claims.entry(address).or_default().push(Claim { role, owner: owner.clone(), at });
+        claims.entry(address).or_default().push(AddressClaim { role, owner: owner.clone(), at });
     }
 
-    /// Notes that the gateway speaks for `service` from these addresses.
+    /// Records that the gateway speaks for `service` from these addresses.
     pub fn sources(&mut self, network: &Name, prefix: IpNet, service: &Name, at: Location) {
-        let pool = Pool { prefix, service: service.clone(), at };
+        let pool = SourcePool { prefix, service: service.clone(), at };
         self.0.entry(network.clone()).or_default().pools.push(pool);
     }
 
@@ -93,7 +93,12 @@ impl Claims {
 }
 
 /// An endpoint has its address for itself. Targets and routers may coincide.
-fn endpoint_conflicts(network: &Name, address: IpAddr, users: &[Claim], report: &mut Report) {
+fn endpoint_conflicts(
+    network: &Name,
+    address: IpAddr,
+    users: &[AddressClaim],
+    report: &mut Report,
+) {
     let mut endpoints: Vec<_> = users.iter().filter(|user| user.role == Role::Endpoint).collect();
     endpoints.sort_by_key(|user| user.at);
     let Some((first, later)) = endpoints.split_first() else { return };
@@ -110,8 +115,8 @@ fn endpoint_conflicts(network: &Name, address: IpAddr, users: &[Claim], report: 
         let help = match user.role {
             Role::Gateway => "give the endpoint another address",
             Role::Target | Role::Endpoint => {
-                "name the host that serves, or give the endpoint another address: a gateway that \
-                 is its own target would send packets in a circle"
+                "use the address of the host that serves, or give the endpoint another one: a \
+                 gateway that is its own target sends packets in a circle"
             }
         };
         report.push(
@@ -127,11 +132,11 @@ fn endpoint_conflicts(network: &Name, address: IpAddr, users: &[Claim], report: 
     }
 }
 
-/// The gateway answers for its source addresses, so nobody else in the network may have one.
+/// The gateway answers for its source addresses, so no other host in the network may have one.
 fn source_conflicts(
     network: &Name,
-    pool: &Pool,
-    addresses: &BTreeMap<IpAddr, Vec<Claim>>,
+    pool: &SourcePool,
+    addresses: &BTreeMap<IpAddr, Vec<AddressClaim>>,
     report: &mut Report,
 ) {
     let taken = addresses.range(pool.prefix.network()..=pool.prefix.broadcast());

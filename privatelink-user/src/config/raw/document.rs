@@ -1,0 +1,31 @@
+//! One file.
+
+use super::{
+    endpoint::Endpoint,
+    gateway::Gateway,
+    network::{Network, Principal},
+    service::Service,
+};
+use crate::config::{
+    decode::{Decode, List},
+    diagnostic::Report,
+    section::{self, Absence, Key, Section, SectionReader, section},
+    source::Located,
+    toml_value::TomlValue,
+};
+
+section! {
+    /// One file.
+    Document "the file" {
+        /// The gateway's own settings; one of the files has them.
+        gateway: Gateway = optional "another file has it",
+        /// Which unix users act for a principal.
+        principal: List<Principal> = optional "none",
+        /// The segments that the gateway is attached to.
+        network: List<Network> = optional "none",
+        /// What providers publish.
+        service: List<Service> = optional "none",
+        /// Consumers' private ways to services.
+        endpoint: List<Endpoint> = optional "none",
+    }
+}

@@ -1,0 +1,59 @@
+//! Endpoints: where consumers reach a service.
+
+use super::values::{Addresses, PrefixOrAddress};
+use crate::{
+    config::{
+        decode::{Decode, OneOrMore},
+        diagnostic::Report,
+        section::{self, Absence, Key, Section, SectionReader, section},
+        source::Located,
+        toml_value::TomlValue,
+        written::Written,
+    },
+    model::{Name, PortRange, Quantity},
+};
+
+section! {
+    /// A consumer's private way to one service.
+    Endpoint "[[endpoint]]" {
+        /// The endpoint.
+        name: Name = required r#"name = "acme-payments""#,
+        /// The service that it leads to.
+        service: Name as "name of a service" = required r#"service = "payments""#,
+        /// The network in which consumers find it. The network's principal is the one that requests
+        /// the connection.
+        network: Name as "name of a network" = required r#"network = "acme""#,
+        /// Its addresses: `"auto"` allocates them from the network's subnets and keeps them.
+        addresses: Addresses = default Addresses::Auto,
+        /// Its security rules, see below.
+        allow: OneOrMore<SecurityRule> as "list of rules" = optional "the whole network",
+        /// Limits on what it may use of the gateway, see below.
+        limits: Limits = optional "no limits",
+        /// Whether the service's own names lead here.
+        private_dns: bool = default true,
+    }
+}
+
+section! {
+    /// Which clients may reach which ports of an endpoint.
+    SecurityRule "allow = [{ from = … }]" {
+        /// The clients.
+        from: PrefixOrAddress = required r#"from = "10.1.0.0/24""#,
+        /// The ports of the endpoint that they may reach.
+        ports: OneOrMore<PortRange> = optional "all ports",
+    }
+}
+
+section! {
+    /// Limits on what an endpoint may use of the gateway.
+    Limits "limits = { … }" {
+        /// Flows at a time.
+        flows: Quantity = optional "no limit",
+        /// New flows per second.
+        new_flows_per_second: Quantity = optional "no limit",
+        /// Packets per second, both directions together.
+        packets_per_second: Quantity = optional "no limit",
+        /// Bits per second, both directions together.
+        bits_per_second: Quantity = optional "no limit",
+    }
+}

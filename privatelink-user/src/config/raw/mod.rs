@@ -1,0 +1,18 @@
+//! The configuration as it is written: every value is well-formed, nothing is compared yet.
+//!
+//! A key is declared in the table that it belongs to, with what it means: decoder, JSON schema and
+//! the reference `docs/configuration.md` come from there.
+
+mod document;
+mod endpoint;
+mod gateway;
+mod network;
+mod service;
+mod values;
+
+pub(super) use document::Document;
+pub(super) use endpoint::{Endpoint, Limits, SecurityRule};
+pub(super) use gateway::{FlowLog, Gateway};
+pub(super) use network::{Network, Principal};
+pub(super) use service::{HealthCheck, Listener, Service, Target};
+pub(super) use values::{Addresses, FlowLogFormat, PrefixOrAddress, ProbeProtocol, Who};

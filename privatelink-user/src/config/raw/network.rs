@@ -1,0 +1,60 @@
+//! Networks, and the principals who own them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::values::Routers;
+use crate::{
+    config::{
+        decode::{Decode, List, OneOrMore},
+        diagnostic::Report,
+        section::{self, Absence, Key, Section, SectionReader, section},
+        source::Located,
+        toml_value::TomlValue,
+        written::Written,
+    },
+    model::{self, DnsPattern, Interface, Name, Quantity, VlanId},
+};
+
+section! {
+    /// Which unix users act for a principal.
+    Principal "[[principal]]" {
+        /// The principal.
+        name: Name = required r#"name = "acme""#,
+        /// Unix users who act for it.
+        users: List<String> = default List::new(),
+        /// Unix groups whose members act for it.
+        groups: List<String> = default List::new(),
+    }
+}
+
+section! {
+    /// A segment that the gateway is attached to.
+    Network "[[network]]" {
+        /// The network.
+        name: Name = required r#"name = "acme""#,
+        /// Its owner.
+        principal: Name = required r#"principal = "acme""#,
+        /// The interface that leads to it.
+        interface: Interface = required r#"interface = "eth1""#,
+        /// The VLAN on that interface: see [below](#networks-on-vlans).
+        vlan: VlanId = optional "untagged",
+        /// Its address ranges; those of one network must not overlap.
+        subnets: OneOrMore<IpNet> = required r#"subnets = ["10.1.0.0/24"]"#,
+        /// The router that leads to targets outside `subnets`. It must be in a subnet itself, or be
+        /// an IPv6 link-local address.
+        gateway: Routers = optional "none",
+        /// Serve private names on this network, at the gateway's own addresses there: see
+        /// [private names](dns.md).
+        dns: bool = default false,
+        /// Which names of providers lead to endpoints here. `"*.internal"` is every name below
+        /// `internal`.
+        dns_accept: List<DnsPattern> = optional "all",
+        /// Name servers of the network, asked in this order for names that the gateway does not
+        /// know; at most 4. With none, no name server is asked.
+        forwarders: List<IpAddr> = default List::new(),
+        /// Answers per second to the clients of one /24 or /64.
+        dns_rate: Quantity = default model::Network::DEFAULT_DNS_RATE,
+    }
+}

@@ -1,0 +1,83 @@
+//! Joins the files into a model.
+
+use std::collections::BTreeMap;
+
+use super::{
+    address_claims::AddressClaims,
+    dns, endpoint, gateway, network, principal,
+    scope::{DefinedNames, Scope, unique},
+    service,
+};
+use crate::{
+    config::{
+        diagnostic::Report,
+        raw::Document,
+        source::{Located, ObjectKind},
+    },
+    model::{Model, Name},
+};
+
+/// Joins the files into a model, or reports why they do not make one.
+pub(in crate::config) fn model(documents: Vec<Document>, report: &mut Report) -> Option<Model> {
+    let mut gateways = Vec::new();
+    let mut principals = Vec::new();
+    let mut networks = Vec::new();
+    let mut services = Vec::new();
+    let mut endpoints = Vec::new();
+    for document in documents {
+        gateways.extend(document.gateway);
+        principals.extend(document.principal.into_iter().flat_map(|list| list.value));
+        networks.extend(document.network.into_iter().flat_map(|list| list.value));
+        services.extend(document.service.into_iter().flat_map(|list| list.value));
+        endpoints.extend(document.endpoint.into_iter().flat_map(|list| list.value));
+    }
+
+    let gateway = gateway::validate(gateways, report);
+    let principals =
+        valid(unique(principals, report), |name, raw| principal::validate(name, raw, report));
+    let raw_networks = unique(networks, report);
+    let raw_services = unique(services, report);
+    let raw_endpoints = unique(endpoints, report);
+
+    let mut claims = AddressClaims::default();
+    let mut name_locations = dns::NameLocations::default();
+    for (name, service) in &raw_services {
+        name_locations.service(name, &service.value.private_dns.value);
+    }
+    for (name, endpoint) in &raw_endpoints {
+        name_locations
+            .endpoint(name, endpoint.value.name.as_ref().map_or(endpoint.at, |name| name.at));
+    }
+    let mut scope = Scope {
+        networks: DefinedNames::of(ObjectKind::Network, &raw_networks),
+        services: DefinedNames::of(ObjectKind::Service, &raw_services),
+        attached: BTreeMap::new(),
+    };
+    scope.attached = network::validate(raw_networks, &mut claims, report);
+    let services =
+        valid(raw_services, |name, raw| service::validate(name, raw, &scope, &mut claims, report));
+    let endpoints = valid(raw_endpoints, |name, raw| {
+        endpoint::validate(name, raw, &scope, &mut claims, report)
+    });
+    claims.compare(report);
+    let gateway = gateway?;
+    let objects = dns::Objects {
+        gateway: &gateway,
+        networks: &scope.attached,
+        services: &services,
+        endpoints: &endpoints,
+    };
+    name_locations.compare(&objects, report);
+    Some(Model::from_checked(gateway, principals, scope.attached, services, endpoints))
+}
+
+/// Validates each part, leaving out those with faults.
+fn valid<Raw, T>(
+    parts: BTreeMap<Name, Located<Raw>>,
+    mut validate: impl FnMut(&Name, Located<Raw>) -> Option<T>,
+) -> BTreeMap<Name, T> {
+    parts
+        .into_iter()
+        .filter_map(|(name, raw)| validate(&name, raw).map(|part| (name, part)))
+        .collect()
+}

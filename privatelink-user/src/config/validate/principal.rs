@@ -1,0 +1,37 @@
+//! Principals: which unix users act for them.
+
+use crate::{
+    config::{
+        decode::List,
+        diagnostic::{Fault, Report},
+        raw,
+        source::Located,
+    },
+    model::{Name, Principal},
+};
+
+/// Validates the members of a principal.
+pub(super) fn validate(
+    name: &Name,
+    raw: Located<raw::Principal>,
+    report: &mut Report,
+) -> Option<Principal> {
+    let mut members = |list: Located<List<String>>| {
+        list.value.into_iter().filter_map(|name| member(name, report)).collect()
+    };
+    let (users, groups) = (members(raw.value.users), members(raw.value.groups));
+    Some(Principal { name: name.clone(), users, groups })
+}
+
+/// The name of a unix user or group.
+pub(super) fn member(name: Located<String>, report: &mut Report) -> Option<String> {
+    if name.value.is_empty() {
+        report.push(
+            Fault::new("the name of a unix user or group is empty")
+                .at(name.at)
+                .help("write the name, or leave this one out"),
+        );
+        return None;
+    }
+    Some(name.value)
+}

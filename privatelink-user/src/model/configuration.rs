@@ -1,0 +1,60 @@
+//! The whole configuration.
+
+use std::collections::BTreeMap;
+
+use super::{
+    endpoint::Endpoint,
+    gateway::Gateway,
+    name::Name,
+    network::{Network, Principal},
+    service::Service,
+};
+
+/// One gateway's whole configuration, ordered by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    gateway: Gateway,
+    principals: BTreeMap<Name, Principal>,
+    networks: BTreeMap<Name, Network>,
+    services: BTreeMap<Name, Service>,
+    endpoints: BTreeMap<Name, Endpoint>,
+}
+
+impl Model {
+    /// Joins objects that `config` has validated against each other.
+    pub(crate) fn from_checked(
+        gateway: Gateway,
+        principals: BTreeMap<Name, Principal>,
+        networks: BTreeMap<Name, Network>,
+        services: BTreeMap<Name, Service>,
+        endpoints: BTreeMap<Name, Endpoint>,
+    ) -> Self {
+        Self { gateway, principals, networks, services, endpoints }
+    }
+
+    /// The gateway's own settings.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The principals that unix users act for. Others exist because networks and services name
+    /// them.
+    pub fn principals(&self) -> &BTreeMap<Name, Principal> {
+        &self.principals
+    }
+
+    /// The networks that the gateway is attached to.
+    pub fn networks(&self) -> &BTreeMap<Name, Network> {
+        &self.networks
+    }
+
+    /// The services that providers publish.
+    pub fn services(&self) -> &BTreeMap<Name, Service> {
+        &self.services
+    }
+
+    /// The endpoints through which consumers reach services.
+    pub fn endpoints(&self) -> &BTreeMap<Name, Endpoint> {
+        &self.endpoints
+    }
+}
