@@ -49,8 +49,8 @@ fn unique(targets: OneOrMore<raw::Target>, report: &mut Report) -> Vec<Listed> {
     for Located { value: target, .. } in targets.0 {
         let Some(Located { value: address, at }) = target.address else { continue };
         let TargetAddress::Ip(address) = address else {
-            let fault = Fault::new("a list names targets by address").at(at);
-            report.push(fault.help("write the name as the `address` of a [[service.target]]"));
+            let fault = Fault::new("a list cannot have targets with DNS names").at(at);
+            report.push(fault.help("use the name as the `address` of a [[service.target]]"));
             continue;
         };
         let weight = target.weight.value;
@@ -94,7 +94,7 @@ mod tests {
             ("target = []", "/run/list.toml:1:10: `target` is an empty list"),
             (
                 "[[target]]\naddress = \"db.internal\"",
-                "/run/list.toml:2:11: a list names targets by address",
+                "/run/list.toml:2:11: a list cannot have targets with DNS names",
             ),
             (
                 "[[target]]\naddress = \"10.0.0.300\"\n[[target]]\nport = 1",

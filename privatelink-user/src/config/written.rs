@@ -102,3 +102,29 @@ fn grouped(number: u64) -> String {
         digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group)).collect();
     format!("`{}`", groups.join("_"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Drain, MaxFlows};
+
+    #[test]
+    fn durations_are_written_in_the_largest_unit_that_divides_them() {
+        for (text, shown) in
+            [("350s", "350s"), ("300s", "5m"), ("1500ms", "1500ms"), ("2h", "2h"), ("48h", "2d")]
+        {
+            let time: Drain = text.parse().unwrap();
+            assert_eq!(time.written(), format!("`\"{shown}\"`"));
+            assert_eq!(shown.parse::<Drain>().unwrap(), time);
+        }
+        let bounds = [0, 10, 60_000, 86_400_000, 7 * 86_400_000].map(bound);
+        assert_eq!(bounds, ["0", "10 ms", "1 min", "1 day", "7 days"]);
+    }
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        for (number, shown) in [(10, "`10`"), (9_999, "`9999`"), (1_000_000, "`1_000_000`")] {
+            assert_eq!(MaxFlows::try_from(number).unwrap().written(), shown);
+        }
+    }
+}

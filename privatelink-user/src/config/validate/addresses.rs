@@ -38,7 +38,7 @@ pub(super) fn sources(
                     "the service `{name}` has more than {most} source addresses"
                 ))
                 .at(at)
-                .help("use a longer prefix: one address carries some 60,000 flows per target port"),
+                .help("use a longer prefix: one address carries about 60,000 flows per target port"),
             );
             continue;
         };
@@ -71,7 +71,7 @@ fn inside(pool: IpNet, at: Location, network: &Network, report: &mut Report) {
             Fault::new(format!("{edge} is the network or broadcast address of {subnet}"))
                 .at(at)
                 .label(format!("includes {edge}"))
-                .help("choose source addresses that leave it out: no host would answer it"),
+                .help("choose source addresses that exclude it: no host answers to it"),
         );
     }
 }
