@@ -165,14 +165,14 @@ fn share_of(flow: &flow::Flow, shares: u64) -> u64 {
 
 /// How many flows there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct FlowCounts {
     /// By endpoint index.
     pub endpoints: BTreeMap<u32, u64>,
     /// By target index and port.
     pub targets: BTreeMap<(u32, u16), u64>,
 }
 
-/// Counts the flows of these slots by target index and port.
+/// FlowCounts the flows of these slots by target index and port.
 pub fn by_target(slots: impl Iterator<Item = flow::Flow>) -> BTreeMap<(u32, u16), u64> {
     let mut counts = BTreeMap::new();
     for slot in slots.filter(|slot| !slot.is_reverse()) {

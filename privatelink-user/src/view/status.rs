@@ -17,7 +17,7 @@ use crate::{
     model::{self, Model, naming},
     state::{State, connection::Acceptance, targets::Inputs},
     timestamp::Timestamp,
-    view::flows::Counts,
+    view::flows::FlowCounts,
 };
 
 pub use advice::advice;
@@ -25,7 +25,7 @@ pub use recent::Recent;
 pub use shortage::shortages;
 
 /// What the pieces of a status are made of.
-pub struct View<'a> {
+pub struct Overview<'a> {
     /// The configuration in force.
     pub model: &'a Model,
     /// What is kept of it.
@@ -41,10 +41,10 @@ pub struct View<'a> {
     /// The time.
     pub now: Timestamp,
     /// How many flows there are.
-    pub flows: &'a Counts,
+    pub flows: &'a FlowCounts,
 }
 
-impl View<'_> {
+impl Overview<'_> {
     /// The networks with their attachments.
     pub fn networks(&self) -> Vec<types::Network> {
         let one = |network: &model::Network| {
@@ -285,11 +285,11 @@ mod tests {
         let inputs = Inputs::default();
         state.follow(&model, &facts, &inputs, Timestamp::now()).unwrap();
         let attached = BTreeMap::from([(3, Mode::Generic)]);
-        let flows = Counts {
+        let flows = FlowCounts {
             endpoints: BTreeMap::from([(1, 7)]),
             targets: BTreeMap::from([((1, 8080), 3), ((1, 9999), 4), ((2, 8080), 2)]),
         };
-        let view = View {
+        let view = Overview {
             model: &model,
             state: &state,
             rights: &Rights::All,

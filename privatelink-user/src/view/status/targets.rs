@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{View, mac};
+use super::{Overview, mac};
 use crate::{
     desired::next_hop,
     interface::types,
@@ -19,7 +19,7 @@ struct Life {
     until: Option<Timestamp>,
 }
 
-impl View<'_> {
+impl Overview<'_> {
     /// A service's targets, once for each range of ports that listeners lead to.
     pub(super) fn targets(&self, service: &Service) -> Vec<types::Target> {
         let mut served = targets::served(service, self.inputs);
