@@ -1,20 +1,31 @@
 //! `privatelink status`: one screen that says whether all is well, and if not, where.
 
-use std::{cmp::Reverse, fmt::Write as _, time::Duration};
+use std::{cmp::Reverse, fmt::Write as _, io, time::Duration};
 
+use anyhow::Result;
 use privatelink_common::Reason;
 
 use super::{
     show::{endpoint_table, network_table, service_table},
     table::Table,
 };
-use crate::interface::types::{FlowLog, Service, Status, Subscriber, Target};
+use crate::{
+    cli::{client, globals::Globals, print::print},
+    interface::{
+        path,
+        types::{FlowLog, Service, Status, Subscriber, Target},
+    },
+};
 
 /// Lines of a table on the screen; the commands for each kind show all.
 const LINES: usize = 12;
 
-/// The screen.
-pub(super) fn status(status: &Status) -> String {
+pub fn run(globals: &Globals, out: &mut impl io::Write) -> Result<()> {
+    let status: Status = client::get(&globals.daemon_socket(), path::STATUS)?;
+    print(out, globals.json, &status, screen)
+}
+
+fn screen(status: &Status) -> String {
     let readiness = if status.ready { "ready" } else { "not ready yet" };
     let up = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
     let mut text = format!(
@@ -202,7 +213,7 @@ mod tests {
             }],
             problems: vec!["something".into()],
         };
-        let text = super::status(&status);
+        let text = screen(&status);
         let titles: Vec<&str> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
         assert_eq!(
@@ -239,7 +250,7 @@ mod tests {
         assert!(place("globex") < place("acme"), "{text}");
 
         let well = Status { problems: Vec::new(), waiting: Vec::new(), ..status };
-        assert_eq!(super::status(&well).lines().nth(1), Some("all is well"));
+        assert_eq!(screen(&well).lines().nth(1), Some("all is well"));
     }
 
     #[test]
