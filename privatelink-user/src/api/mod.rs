@@ -13,13 +13,13 @@ mod client;
 mod document;
 mod extract;
 mod peer;
-pub mod reference;
 mod refusal;
 pub mod request;
 mod routes;
 pub mod server;
 
 pub(crate) use peer::missing_members;
+pub use routes::document;
 pub(crate) use routes::flows::OMITTED;
 
 #[cfg(test)]

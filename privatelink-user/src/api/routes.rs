@@ -46,8 +46,8 @@ pub(super) fn router(calls: Calls) -> Router {
         .layer(middleware::from_fn(bounded))
 }
 
-/// The OpenAPI document.
-pub(super) fn document() -> openapi::OpenApi {
+/// The OpenAPI document. The description of an operation says who may use it.
+pub fn document() -> openapi::OpenApi {
     let mut document = operations().into_openapi();
     complete(&mut document);
     document
@@ -84,5 +84,5 @@ async fn unknown() -> Refusal {
 }
 
 async fn not_allowed() -> Refusal {
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not accept that method")
 }

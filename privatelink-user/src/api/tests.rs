@@ -29,7 +29,7 @@ fn every_path_is_described() {
 }
 
 #[test]
-fn references_lead_somewhere_and_every_operation_may_fail() {
+fn references_lead_somewhere_and_every_operation_is_described() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) => {
@@ -52,6 +52,10 @@ fn references_lead_somewhere_and_every_operation_may_fail() {
         for (method, operation) in operations.as_object().unwrap() {
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.contains_key("200"), "{method} {path}");
+            // What it does, and who may use it: the page about the API shows both.
+            for key in ["summary", "description"] {
+                assert!(operation[key].as_str().unwrap().len() > 10, "{method} {path}: {key}");
+            }
             let problem = "#/components/schemas/Problem";
             let schema = &responses["503"]["content"]["application/json"]["schema"];
             assert_eq!(schema["$ref"], problem, "{method} {path}");

@@ -107,12 +107,8 @@ pub fn with_query(path: &str, query: &impl Serialize) -> Result<String, Error> {
         serde_json::from_value(serde_json::to_value(query)?)?;
     let mut text = path.to_owned();
     let mut separator = '?';
-    for (key, value) in keys {
-        let value = match value {
-            serde_json::Value::Null => continue,
-            serde_json::Value::String(value) => value,
-            value => value.to_string(),
-        };
+    for (key, value) in keys.into_iter().filter(|(_, value)| !value.is_null()) {
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         text += &format!("{separator}{key}={value}");
         separator = '&';
     }

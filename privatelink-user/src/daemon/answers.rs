@@ -192,7 +192,7 @@ impl Running {
         let active = reader.flow_count().map_err(failed)?;
         let capacity = gateway.max_flows.get().into();
         let recent_drops =
-            if all { self.publisher.recent.told(Instant::now(), &drops) } else { Vec::new() };
+            if all { self.publisher.recent.drops(Instant::now(), &drops) } else { Vec::new() };
         let mut waiting = self.connections(caller);
         waiting.retain(|connection| connection.state == Acceptance::Pending.word());
         Ok(types::Status {

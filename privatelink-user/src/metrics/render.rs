@@ -225,13 +225,10 @@ mod tests {
         Account { up: true, conflicts: 2, networks: [("acme".to_owned(), tally)].into() }
     }
 
-    #[test]
-    fn each_family_has_samples_with_its_labels() {
-        let mut inventory = inventory();
-        inventory.progress.reloaded(false, std::time::Duration::from_millis(1500));
+    /// What the maps hold, with drops of the endpoint of this index.
+    fn readings(index: u32) -> Readings {
         let counters = EndpointCounters { packets_in: 7, bytes_out: 900, ..Default::default() };
-        let index = inventory.endpoints[0].index;
-        let readings = Readings {
+        Readings {
             endpoints: vec![counters],
             active: vec![6],
             targets: vec![TargetCounters { refused: 3, ..Default::default() }; 2],
@@ -241,7 +238,14 @@ mod tests {
             records: Counts { written: 8, lost: 2 },
             names: Some(account()),
             ..Readings::default()
-        };
+        }
+    }
+
+    #[test]
+    fn each_family_has_samples_with_its_labels() {
+        let mut inventory = inventory();
+        inventory.progress.reloaded(false, std::time::Duration::from_millis(1500));
+        let readings = readings(inventory.endpoints[0].index);
         let page = page(Format::Plain, &inventory, &readings, &Census::default());
         for line in [
             "privatelink_build_info{gateway=\"gw-a\",version=\"0.1.0\"} 1",

@@ -9,7 +9,7 @@ use crate::events;
 
 #[derive(Debug, Args)]
 pub struct RunHookArgs {
-    /// The unix user to become, if the process is root's
+    /// The unix user to run the program as, if root starts it
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
 
@@ -20,6 +20,6 @@ pub struct RunHookArgs {
 
 impl RunHookArgs {
     pub fn run(&self) -> Result<()> {
-        Ok(events::run_hook(&self.program, self.user.as_deref())?)
+        events::run_hook(&self.program, self.user.as_deref())
     }
 }
