@@ -58,7 +58,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let unknown = || Refusal::new(StatusCode::FORBIDDEN, "the kernel does not say who asks");
+        let unknown =
+            || Refusal::new(StatusCode::FORBIDDEN, "the kernel does not identify the client");
         let credentials = parts.extensions.get::<Credentials>().copied().ok_or_else(unknown)?;
         let peer = tokio::task::spawn_blocking(move || credentials.look_up()).await;
         peer.map_err(|_| unknown())

@@ -82,7 +82,7 @@ impl Door {
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Another daemon listens on it.
-    #[error("another privatelink answers on {}: stop it, or give this one another socket", path.display())]
+    #[error("another daemon listens on {}: stop it, or choose another socket", path.display())]
     Taken {
         /// The socket.
         path: PathBuf,

@@ -29,7 +29,7 @@ pub struct Cli {
 enum Command {
     /// Run the daemon in the foreground
     Run(RunArgs),
-    /// Validate the configuration, touching nothing
+    /// Validate the configuration without applying it
     Check(CheckArgs),
     #[command(flatten)]
     Describe(describe::Command),
@@ -45,9 +45,9 @@ enum Command {
     Connections(connections::Command),
     /// Show what has changed: requests, decisions, configurations, interfaces, next hops
     Events(EventsArgs),
-    /// Private names, for resolvers
+    /// Export private names for resolvers
     Dns(DnsArgs),
-    /// Become a program that is told of an event, without any rights
+    /// Run a program that events are delivered to, without any rights
     #[command(hide = true)]
     RunHook(RunHookArgs),
     /// Detach from all interfaces and remove everything that is pinned

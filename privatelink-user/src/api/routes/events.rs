@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// An empty line is sent after so much silence, so that a follower that is gone is noticed.
+/// An empty line is sent after so much silence, to notice that the client is gone.
 const SILENCE: Duration = Duration::from_secs(15);
 
 pub(super) fn routes() -> OpenApiRouter<Calls> {
@@ -44,7 +44,7 @@ async fn events(client: Client, wanted: Wanted) -> Answer<Vec<Event>> {
     Ok(Json(client.ask(|reply| Request::Events(wanted, reply)).await?.events))
 }
 
-/// The latest events and all later ones as they happen, one a line; there is no end to them
+/// The latest events, and all later ones as they happen, one per line without an end
 ///
 /// Principals see those that concern them.
 #[utoipa::path(get, path = path::FOLLOW, params(EventQuery), responses(

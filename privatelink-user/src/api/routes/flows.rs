@@ -50,7 +50,7 @@ pub(super) fn routes() -> OpenApiRouter<Calls> {
     OpenApiRouter::new().routes(routes!(flows)).routes(routes!(whois))
 }
 
-/// The flows that are asked for
+/// The flows that match the query
 ///
 /// Administrators only.
 #[utoipa::path(get, path = path::FLOWS, params(FlowQuery), responses(
@@ -160,6 +160,6 @@ fn when(query: &WhoisQuery) -> Result<When, String> {
         (None, None) => Ok(When::Now),
         (Some(at), None) => moment("at", at).map(When::At),
         (None, Some(since)) => moment("since", since).map(When::Since),
-        (Some(_), Some(_)) => Err("`at` and `since` exclude each other".into()),
+        (Some(_), Some(_)) => Err("use either `at` or `since`, not both".into()),
     }
 }

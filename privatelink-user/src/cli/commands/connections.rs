@@ -28,7 +28,7 @@ pub enum Command {
     Accept(AcceptArgs),
     /// Reject the connection of an endpoint: the provider's decision
     Reject(DecisionArgs),
-    /// Ask once more for a connection that has expired
+    /// Request an expired connection again: the consumer's part
     Request(DecisionArgs),
 }
 
@@ -38,7 +38,7 @@ pub struct DecisionArgs {
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: String,
 
-    /// Why, for the record
+    /// The reason, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
@@ -48,7 +48,8 @@ pub struct AcceptArgs {
     #[command(flatten)]
     pub decision: DecisionArgs,
 
-    /// For how long, such as 7d or "12h 30m" [default: until it is rejected]
+    /// How long the connection stays available, such as 7d or "12h 30m" [default: until it is
+    /// rejected]
     #[arg(long = "for", value_name = "DURATION", value_parser = grant_period)]
     pub period: Option<Duration>,
 }
@@ -59,7 +60,7 @@ fn grant_period(text: &str) -> Result<Duration, String> {
     if (1..=Grant::LONGEST).contains(&period.as_secs()) {
         Ok(period)
     } else {
-        Err("use a second to ten years".into())
+        Err("use a duration from 1 second to 10 years".into())
     }
 }
 

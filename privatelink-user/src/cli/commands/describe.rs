@@ -18,7 +18,7 @@ use crate::{cli::print::write, config};
 pub enum Command {
     /// Print the JSON schema of the configuration, for editors
     Schema,
-    /// Print the completions of a shell
+    /// Print the completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page, or write those of all commands into a directory
     Man(ManArgs),

@@ -27,7 +27,7 @@ pub struct DnsArgs {
 pub enum Command {
     /// Write a network's names for its own resolvers
     Export(ExportArgs),
-    /// Serve names as the daemon says, on the socket that is standard input
+    /// Run the daemon's name server, on the socket that is standard input
     #[command(hide = true)]
     Serve,
 }
@@ -38,11 +38,11 @@ pub struct ExportArgs {
     #[arg(value_name = "NETWORK")]
     pub network: String,
 
-    /// For what
+    /// The format: for which name server
     #[arg(long, value_enum, default_value_t = Format::Zone)]
     pub format: Format,
 
-    /// Of a zone file, which zone [default: the gateway's domain]
+    /// With --format zone, the zone to write [default: the gateway's domain]
     #[arg(long, value_name = "NAME")]
     pub zone: Option<String>,
 }

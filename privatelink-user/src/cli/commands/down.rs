@@ -27,7 +27,7 @@ pub struct DownArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "pin_dir")]
     pub config: Option<PathBuf>,
 
-    /// The pin directory, for when no configuration is at hand
+    /// The pin directory, if there is no configuration
     #[arg(long, value_name = "PATH")]
     pub pin_dir: Option<PathBuf>,
 }
@@ -35,7 +35,7 @@ pub struct DownArgs {
 impl DownArgs {
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<()> {
         let pin_dir = down(globals, self)?;
-        let done = format!("nothing is forwarded any more; {} is gone", pin_dir.display());
+        let done = format!("forwarding has stopped; {} was removed", pin_dir.display());
         print(out, globals.json, &json!({ "pin_dir": pin_dir }), |_| done + "\n")
     }
 }

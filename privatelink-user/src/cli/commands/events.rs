@@ -16,19 +16,19 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Go on with what happens from now on
+    /// Print new events as they happen
     #[arg(long)]
     pub follow: bool,
 
-    /// Only those with a higher number than this
+    /// Only events with a higher number than this
     #[arg(long, value_name = "NUMBER")]
     pub after: Option<u64>,
 
-    /// Only those of this kind, or of a group of kinds such as `connection`
+    /// Only events of this kind, or of a group of kinds such as `connection`
     #[arg(long, value_name = "KIND", value_parser = event_kind)]
     pub kind: Option<String>,
 
-    /// No more than this many of those that have happened
+    /// The most past events to print
     #[arg(
         long,
         value_name = "N",

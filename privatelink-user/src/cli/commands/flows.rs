@@ -27,33 +27,33 @@ use crate::{
 pub enum Command {
     /// List the flows
     Flows(FlowsArgs),
-    /// Show which consumer stands behind a source address and port
+    /// Show which client is behind a source address and port
     Whois(WhoisArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct FlowsArgs {
-    /// Only those through this endpoint
+    /// Only flows through this endpoint
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: Option<String>,
 
-    /// Only those with this address at either end, on either side of the gateway
+    /// Only flows with this client, endpoint, source or target address
     #[arg(long, value_name = "IP")]
     pub address: Option<IpAddr>,
 
-    /// Only those with this port there
+    /// Only flows with this client, listener, source or target port
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// Only those of this protocol
+    /// Only flows of this protocol
     #[arg(long, value_parser = ["tcp", "udp"])]
     pub protocol: Option<String>,
 
-    /// Only those that have come this far
+    /// Only flows in this state
     #[arg(long, value_parser = ["opening", "answered", "established", "half-closed", "closing"])]
     pub state: Option<String>,
 
-    /// No more than this many
+    /// The most flows to list
     #[arg(
         long,
         value_name = "N",
@@ -73,15 +73,15 @@ pub struct WhoisArgs {
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
 
-    /// The target that was spoken to: one source port may serve several
+    /// The target: flows to several targets may share a source port
     #[arg(long, value_name = "ADDR:PORT")]
     pub target: Option<SocketAddr>,
 
-    /// Who it was at this time, such as 2026-01-31T12:00:00Z or 10m (ago), from the flow log
+    /// Search the flow log for this time, such as 2026-01-31T12:00:00Z or 10m (ago)
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub at: Option<Timestamp>,
 
-    /// Everybody that it was since this time
+    /// Search the flow log for all clients since this time
     #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "at")]
     pub since: Option<Timestamp>,
 }
@@ -135,7 +135,7 @@ fn flows(globals: &Globals, args: &FlowsArgs, out: &mut impl Write) -> Result<()
         omitted
     };
     if omitted > 0 {
-        eprintln!("{omitted} more; see them with --limit, or ask for less");
+        eprintln!("{omitted} more flows: raise --limit, or narrow the query");
     }
     Ok(())
 }
@@ -155,12 +155,12 @@ fn whois(globals: &Globals, args: &WhoisArgs, out: &mut impl Write) -> Result<()
         return print(out, globals.json, &found, |found| show::whois(found));
     }
     match found.as_slice() {
-        [] if args.at.is_some() => bail!("nobody spoke from {} then", args.source),
-        [] => bail!("nobody speaks from {} now; see --at and --since", args.source),
+        [] if args.at.is_some() => bail!("no flow used {} at that time", args.source),
+        [] => bail!("no flow uses {} now; search the flow log with --at or --since", args.source),
         [one] => print(out, globals.json, one, |one| show::whois(slice::from_ref(one))),
         many => {
             eprint!("{}", show::whois(many));
-            bail!("{} is ambiguous: tell the provider's --network, or the --target", args.source)
+            bail!("{} is ambiguous: add the provider's --network, or the --target", args.source)
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct NameArgs {
-    /// Only this one, in detail
+    /// Show only this one, in detail
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
 }

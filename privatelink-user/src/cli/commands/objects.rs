@@ -32,7 +32,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct TargetsArgs {
-    /// Only those of this service
+    /// Only the targets of this service
     #[arg(value_name = "SERVICE")]
     pub service: Option<String>,
 }

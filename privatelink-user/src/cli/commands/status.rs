@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Lines of a table on the screen; the commands for each kind show all.
+/// The most rows of a table on the screen; the command for its kind shows all.
 const LINES: usize = 12;
 
 pub fn run(globals: &Globals, out: &mut impl io::Write) -> Result<()> {
@@ -53,7 +53,7 @@ fn screen(status: &Status) -> String {
     }
     for Subscriber { name, delivered, failed, dropped } in &status.subscribers {
         let counts = format!("{delivered} events delivered, {failed} failed, {dropped} dropped");
-        let _ = writeln!(text, "told of events: {name}: {counts}");
+        let _ = writeln!(text, "events to {name}: {counts}");
     }
     section(&mut text, "networks", networks(status));
     section(&mut text, "services", services(status));
@@ -118,7 +118,7 @@ fn networks(status: &Status) -> String {
     network_table(&networks).render(2) + &rest(all, "networks")
 }
 
-/// Those with unhealthy targets first, then the busiest.
+/// If there are many, those with unhealthy targets, then the busiest.
 fn services(status: &Status) -> String {
     let mut services = status.services.clone();
     if services.len() > LINES {
@@ -138,7 +138,7 @@ fn endpoints(status: &Status) -> String {
     endpoint_table(&endpoints).render(2) + &rest(status.endpoints.len(), "endpoints")
 }
 
-/// What is not on the screen.
+/// How many rows are not on the screen, and which command shows them.
 fn rest(all: usize, command: &str) -> String {
     match all.saturating_sub(LINES) {
         0 => String::new(),
@@ -169,8 +169,7 @@ mod tests {
     use super::*;
     use crate::interface::types::{Connection, FlowTable, Network, RecentDrops};
 
-    #[test]
-    fn the_status_shows_modes_and_what_drops_mean() {
+    fn example() -> Status {
         let network = |name: &str, ifindex, xdp_mode: Option<&str>| Network {
             name: name.into(),
             interface: format!("veth-{name}"),
@@ -181,7 +180,7 @@ mod tests {
             subnets: vec!["10.1.0.0/16".into()],
             mac: None,
         };
-        let status = Status {
+        Status {
             gateway: "gw-a".into(),
             version: "1.2.3".into(),
             ready: true,
@@ -212,7 +211,12 @@ mod tests {
                 ..Connection::default()
             }],
             problems: vec!["something".into()],
-        };
+        }
+    }
+
+    #[test]
+    fn the_status_shows_modes_and_what_drops_mean() {
+        let status = example();
         let text = screen(&status);
         let titles: Vec<&str> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
@@ -239,7 +243,7 @@ mod tests {
             "  acme    veth-acme    generic            acme       10.1.0.0/16",
             "  globex  veth-globex  not attached       globex     10.1.0.0/16",
             "  vendor  veth-vendor  no interface       vendor     10.1.0.0/16",
-            "  no_flow        3  A packet in the middle of a conversation that the gateway does not know.",
+            &format!("  no_flow        3  {}", Reason::NoFlow.meaning().trim()),
             "  something",
         ] {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
