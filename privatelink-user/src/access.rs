@@ -1,8 +1,8 @@
-//! Who may see and do what, among those who can reach the control socket.
+//! Who may see and do what, among the users who can connect to the control socket.
 //!
 //! Root, the daemon's own user and the members of one unix group administer the gateway. A
 //! `[[principal]]` may name users and groups who act for it: they see what is the principal's, and
-//! decide about connections to its services. Nobody else may even look.
+//! decide about connections to its services. All other users are refused everything.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{
     state::connection::{Author, Parties},
 };
 
-/// Whoever is on the other end of the socket, as the kernel and the user database say.
+/// The user at the other end of the socket, as the kernel and the user database say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The user's number.
@@ -31,56 +31,56 @@ pub struct Administrators {
     pub gid: u32,
 }
 
-/// What somebody may see and do.
+/// What a caller may see and do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// All.
+    /// Everything: the caller administers the gateway.
     All,
     /// What belongs to one of these principals.
     Of(BTreeSet<Name>),
 }
 
-/// Somebody with rights.
+/// A user with rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Who it is, for the record.
+    /// The user, for the record of decisions.
     pub author: Author,
-    /// What it may see and do.
+    /// What the user may see and do.
     pub rights: Rights,
 }
 
-/// Somebody asks for what is not theirs.
+/// Why a user is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Nothing at all is.
+    /// The user has no rights at all.
     #[error(
         "{who} has no rights on this gateway: only root, members of its group and users of a \
-         [[principal]] have"
+         [[principal]] do"
     )]
     Stranger {
-        /// Who asks.
+        /// The user.
         who: Author,
     },
-    /// Only administrators may.
+    /// The request is for administrators.
     #[error("{who} may not do this: only root and members of the gateway's group may")]
     Administrators {
-        /// Who asks.
+        /// The user.
         who: Author,
     },
-    /// Only the provider may.
+    /// The decision is the provider's.
     #[error("{who} may not decide this: only the provider `{provider}` may")]
     Provider {
-        /// Who asks.
+        /// The user.
         who: Author,
-        /// The provider.
+        /// The principal that provides the service.
         provider: Name,
     },
-    /// Only the consumer may.
-    #[error("{who} may not ask for this: only the consumer `{consumer}` may")]
+    /// The request is the consumer's.
+    #[error("{who} may not request this: only the consumer `{consumer}` may")]
     Consumer {
-        /// Who asks.
+        /// The user.
         who: Author,
-        /// The consumer.
+        /// The principal that owns the endpoint's network.
         consumer: Name,
     },
 }
@@ -92,10 +92,10 @@ impl Peer {
 }
 
 impl Caller {
-    /// Finds out what somebody may do.
+    /// Finds the rights of a user.
     ///
     /// # Errors
-    /// When that is nothing.
+    /// When the user has none.
     pub fn of(peer: &Peer, model: &Model, administrators: Administrators) -> Result<Self, Denied> {
         let author = peer.author();
         let trusted = [0, administrators.uid].contains(&peer.uid)
@@ -117,10 +117,10 @@ impl Caller {
         Ok(Self { author, rights: Rights::Of(principals) })
     }
 
-    /// Refuses everybody who does not administer the gateway.
+    /// Checks that the caller administers the gateway.
     ///
     /// # Errors
-    /// Unless the caller does.
+    /// When it does not.
     pub fn administrates(&self) -> Result<(), Denied> {
         match self.rights {
             Rights::All => Ok(()),
@@ -128,10 +128,10 @@ impl Caller {
         }
     }
 
-    /// Refuses everybody who may not decide about a connection.
+    /// Checks that the caller may decide about a connection.
     ///
     /// # Errors
-    /// Unless the caller acts for the provider.
+    /// When it does not act for the provider.
     pub fn decides(&self, parties: &Parties) -> Result<(), Denied> {
         if self.rights.include(&parties.provider) {
             return Ok(());
@@ -140,10 +140,10 @@ impl Caller {
         Err(Denied::Provider { who: self.author.clone(), provider })
     }
 
-    /// Refuses everybody who may not ask for a connection.
+    /// Checks that the caller may request a connection.
     ///
     /// # Errors
-    /// Unless the caller acts for the consumer.
+    /// When it does not act for the consumer.
     pub fn requests(&self, parties: &Parties) -> Result<(), Denied> {
         if self.rights.include(&parties.consumer) {
             return Ok(());
@@ -172,13 +172,13 @@ impl Rights {
         self.include(&service.principal)
     }
 
-    /// Whether an endpoint may be seen: it is the consumer's alone.
+    /// Whether an endpoint may be seen, which belongs to the consumer alone.
     pub fn see_endpoint(&self, model: &Model, endpoint: &Endpoint) -> bool {
         let network = model.networks().get(&endpoint.network);
         network.is_some_and(|network| self.see_network(network))
     }
 
-    /// Whether a connection may be seen, which is both parties'.
+    /// Whether a connection may be seen, which belongs to both parties.
     pub fn see_connection(&self, parties: &Parties) -> bool {
         self.include(&parties.provider) || self.include(&parties.consumer)
     }

@@ -1,15 +1,14 @@
-//! Who a request comes from: every handler that asks the daemon must name it.
+//! Who a request comes from. [`Client`](super::client::Client) cannot be had without it.
 
 use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
-    response::Response,
 };
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use tokio::net::unix::UCred;
 
-use super::routes::problem;
-use crate::access::Peer;
+use super::refusal::Refusal;
+use crate::{access::Peer, model::Model};
 
 /// Who opened a connection to the socket, as the kernel says.
 #[derive(Clone, Copy, Debug)]
@@ -26,18 +25,18 @@ impl From<UCred> for Credentials {
 
 impl Credentials {
     /// Whether it is root, or the daemon's own user.
-    pub fn is_owner(&self) -> bool {
+    pub fn is_owner(self) -> bool {
         [0, nix::unistd::geteuid().as_raw()].contains(&self.uid)
     }
 
-    /// Asks the user database. That may take its time, if it is on another host.
+    /// Looks the user and its groups up. The user database may be on another host, so this blocks.
     fn look_up(self) -> Peer {
         let user = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();
         let mut gids = vec![Gid::from_raw(self.gid)];
         if let Some(user) = &user
             && let Ok(name) = std::ffi::CString::new(user.name.as_bytes())
         {
-            // The groups of the user, not those of the process: whoever leaves a group has lost
+            // The groups of the user, not those of the process: a user who leaves a group loses
             // its rights with the next request.
             gids.extend(getgrouplist(&name, user.gid).unwrap_or_default());
         }
@@ -56,10 +55,11 @@ impl Credentials {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
-    type Rejection = Response;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        let unknown = || problem(StatusCode::FORBIDDEN, "the kernel does not say who asks".into());
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let unknown =
+            || Refusal::new(StatusCode::FORBIDDEN, "the kernel does not identify the client");
         let credentials = parts.extensions.get::<Credentials>().copied().ok_or_else(unknown)?;
         let peer = tokio::task::spawn_blocking(move || credentials.look_up()).await;
         peer.map_err(|_| unknown())
@@ -67,7 +67,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 }
 
 /// The unix users and groups of a configuration that this host does not have.
-pub(crate) fn missing_members(model: &crate::model::Model) -> Vec<String> {
+pub(crate) fn missing_members(model: &Model) -> Vec<String> {
     let mut missing = Vec::new();
     for principal in model.principals().values() {
         let name = &principal.name;
@@ -84,38 +84,7 @@ pub(crate) fn missing_members(model: &crate::model::Model) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use hyper::service::Service as _;
-    use hyper_util::service::TowerToHyperService;
-    use tokio::sync::mpsc;
-
     use super::*;
-    use crate::{api::routes, interface::path};
-
-    /// Handlers that ask the daemon cannot but name who asks; this finds those that answer by
-    /// themselves.
-    #[tokio::test]
-    async fn no_path_answers_to_nobody() {
-        let (requests, _asked) = mpsc::channel(1);
-        let router = TowerToHyperService::new(routes::router(requests));
-        let document = serde_json::to_value(routes::document()).unwrap();
-        let mut seen = 0;
-        for (path, methods) in document["paths"].as_object().unwrap() {
-            for method in methods.as_object().unwrap().keys() {
-                let request = axum::http::Request::builder()
-                    .method(method.to_uppercase().as_str())
-                    .uri(path.replace(['{', '}'], "x"))
-                    .header("content-type", "application/json")
-                    .body(Body::from("{}"))
-                    .unwrap();
-                let answer = router.call(request).await.unwrap();
-                assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method} {path}");
-                seen += 1;
-            }
-        }
-        assert!(seen > 15, "{seen} operations");
-        assert!(document["paths"].get(path::OPENAPI).is_none(), "the one that is everybody's");
-    }
 
     #[test]
     fn root_is_known_and_nobody_else_is_made_up() {

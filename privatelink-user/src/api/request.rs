@@ -1,4 +1,4 @@
-//! What a handler asks of the daemon's loop.
+//! What handlers ask of the daemon's loop, and how it answers.
 
 use std::sync::Arc;
 
@@ -15,49 +15,49 @@ use crate::{
     state::connection::Decision,
     view::{
         flows::{Filter, Listing},
-        whois::{Asked, Search},
+        whois::{Criteria, Lookup},
     },
 };
 
-/// What somebody asks of the daemon.
+/// A request, and who makes it.
 #[derive(Debug)]
-pub struct Question {
-    /// Who asks.
+pub struct Call {
+    /// Who makes it.
     pub from: Peer,
-    /// What.
+    /// The request.
     pub request: Request,
 }
 
-/// What is asked of the daemon, and where its answer goes.
+/// What the daemon is asked to do, and where its answer goes.
 #[derive(Debug)]
 pub enum Request {
-    /// What is the gateway doing?
+    /// Describe the gateway and what it is doing.
     Status(Reply<Status>),
-    /// Which networks are there?
+    /// List the networks.
     Networks(Reply<Vec<Network>>),
-    /// Which names is this network served?
+    /// List the names that this network is served.
     Names(String, Reply<NetworkNames>),
-    /// Which services are there?
+    /// List the services.
     Services(Reply<Vec<Service>>),
-    /// Which endpoints are there?
+    /// List the endpoints.
     Endpoints(Reply<Vec<Endpoint>>),
-    /// Which targets are there?
+    /// List the targets of all services.
     Targets(Reply<Vec<Target>>),
-    /// Which flows are there?
+    /// Prepare a list of flows.
     Flows(FlowQuery, Filter, Reply<Flows>),
-    /// Who stands behind a source address?
-    Whois(Asked, Reply<(Search, Arc<Reader>)>),
-    /// Which connections are there?
+    /// Prepare a search for the client behind a source address.
+    Whois(Criteria, Reply<(Lookup, Arc<Reader>)>),
+    /// List the connections.
     Connections(Reply<Vec<Connection>>),
-    /// How has the connection of this endpoint become what it is?
+    /// Show the connection of this endpoint, with its history.
     Connection(String, Reply<Connection>),
     /// Decide about the connection of this endpoint, for this reason.
     Decide(String, Decision, String, Reply<Connection>),
-    /// What has changed?
+    /// Find events.
     Events(events::EventFilter, Reply<events::EventPage>),
-    /// When does something change?
+    /// Hand out the number of the latest event, to be watched.
     Follow(Reply<watch::Receiver<u64>>),
-    /// What would this configuration change?
+    /// Compare this configuration with the one in force.
     Plan(Configuration, Reply<Difference>),
     /// Apply the configuration on disk.
     Reload(Reply<Difference>),
@@ -65,28 +65,42 @@ pub enum Request {
     Down(Reply<()>),
 }
 
-/// A list of flows that is yet to be made, and from what.
+/// A list of flows that is yet to be made: a thread besides the daemon's loop does.
 #[derive(Debug)]
 pub struct Flows {
     /// The list.
     pub listing: Listing,
-    /// What shows the flow table.
+    /// What reads the flow table.
     pub reader: Arc<Reader>,
 }
 
-/// Where an answer goes: what was asked for, or why it cannot be had.
-pub type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+/// Where the answer to one request goes.
+#[derive(Debug)]
+pub struct Reply<T>(oneshot::Sender<Result<T, Refused>>);
+
+impl<T> Reply<T> {
+    /// A reply, and the end at which it arrives.
+    pub fn channel() -> (Self, oneshot::Receiver<Result<T, Refused>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Answers. A client that has gone away in the meantime is no error: nobody waits any more.
+    pub fn send(self, answer: Result<T, Refused>) {
+        drop(self.0.send(answer));
+    }
+}
 
 /// Why the daemon does not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Whoever asks may not.
+    /// The caller has no right to it.
     Forbidden(String),
-    /// There is no such thing.
+    /// There is no object of that name.
     Unknown(String),
     /// It cannot be done now.
     Failed(String),
-    /// What was sent is not sound.
+    /// The configuration that was sent, or is on disk, is faulty.
     Faulty(Problem),
 }
 

@@ -3,8 +3,8 @@
 use std::{
     fs, io,
     os::unix::{
+        self,
         fs::{MetadataExt as _, PermissionsExt as _},
-        net::UnixStream as BlockingStream,
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,22 +24,22 @@ use hyper_util::{
 use log::{debug, warn};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::sleep,
 };
 use tokio_io_timeout::TimeoutStream;
 
-use super::{peer::Credentials, request::Question, routes};
+use super::{peer::Credentials, request::Call, routes};
 use crate::{access::Administrators, model::Model};
 
-/// What clients may take of the daemon.
+/// How much of the daemon clients may occupy.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Connections at a time; others wait until one of them ends.
+    /// Connections at a time; more wait until one of them ends.
     connections: usize,
-    /// Of these, how many may be of others than root and the daemon's own user; more are closed.
-    others: usize,
-    /// How long a client may take for the head of a request, also of the next one.
+    /// How many of these may belong to users other than root and the daemon's own; more are closed.
+    of_others: usize,
+    /// How long a client may take to send the head of a request, also of the next one.
     head: Duration,
     /// How long a client may leave an answer unread.
     unread: Duration,
@@ -47,30 +47,30 @@ struct Limits {
 
 const LIMITS: Limits = Limits {
     connections: 64,
-    others: 48,
+    of_others: 48,
     head: Duration::from_secs(10),
     unread: Duration::from_secs(30),
 };
 
-/// The wait after the socket has refused a connection, for want of descriptors, say.
+/// The pause after `accept` has failed, because the process has no file descriptors left, say.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Only administrators may speak to the daemon.
+/// The mode of a socket to which only administrators may connect.
 const CLOSED: u32 = 0o660;
-/// Everybody may, and the daemon refuses those without rights.
+/// The mode of a socket to which every user may connect; the daemon refuses those without rights.
 const OPEN: u32 = 0o666;
 
-/// Who can reach the daemon.
+/// Which unix users can connect to the control socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Door {
     /// The group whose members administer; `None` is the one that new files get.
     pub group: Option<String>,
-    /// Whether others can, too: those who act for a principal.
+    /// Whether all other users can, too: a principal names some of them.
     pub open: bool,
 }
 
 impl Door {
-    /// What a configuration asks for.
+    /// The users that a configuration needs to let in.
     pub fn of(model: &Model) -> Self {
         let mut principals = model.principals().values();
         let open = principals.any(|one| !one.users.is_empty() || !one.groups.is_empty());
@@ -78,52 +78,52 @@ impl Door {
     }
 }
 
-/// Why the socket cannot be had.
+/// Why the control socket cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Another daemon answers there.
-    #[error("another privatelink answers on {}: stop it, or give this one another socket", path.display())]
+    /// Another daemon listens on it.
+    #[error("another daemon listens on {}: stop it, or choose another socket", path.display())]
     Taken {
         /// The socket.
         path: PathBuf,
     },
-    /// The group that is to administer is not there.
+    /// The configuration's `group` does not exist.
     #[error(
         "there is no unix group `{name}` on this host: create it with `groupadd --system {name}`, \
          or change `group`"
     )]
     Group {
-        /// Its name.
+        /// The group.
         name: String,
     },
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     #[error("cannot listen on {}", path.display())]
     Listen {
         /// The socket.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         #[source]
         source: io::Error,
     },
 }
 
-/// Makes the socket, in place of one that nobody listens on.
+/// Creates the control socket, in place of one that no daemon listens on any more.
 ///
 /// # Errors
-/// When somebody does, or the file system refuses.
+/// When another daemon listens on it, the group does not exist, or the file system refuses.
 pub fn listen(path: &Path, door: &Door) -> Result<UnixListener, SocketError> {
-    if BlockingStream::connect(path).is_ok() {
+    if unix::net::UnixStream::connect(path).is_ok() {
         return Err(SocketError::Taken { path: path.to_owned() });
     }
     let group = door.group.as_ref().map(|name| group(name)).transpose()?;
     let fail = |source| SocketError::Listen { path: path.to_owned(), source };
     let listener = bind(path).map_err(fail)?;
-    std::os::unix::fs::chown(path, None, group).map_err(fail)?;
+    unix::fs::chown(path, None, group).map_err(fail)?;
     open(path, door.open).map_err(fail)?;
     Ok(listener)
 }
 
-/// Lets everybody speak to the daemon, or administrators only.
+/// Lets every user connect, or administrators only.
 ///
 /// # Errors
 /// When the file system refuses.
@@ -132,10 +132,10 @@ pub fn open(path: &Path, everybody: bool) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
-/// Who administers a gateway with this socket.
+/// Who administers the gateway: the daemon's user, and the group that owns the socket.
 ///
 /// # Errors
-/// When the socket is gone.
+/// When the socket has been removed.
 pub fn administrators(path: &Path) -> Result<Administrators, SocketError> {
     let fail = |source| SocketError::Listen { path: path.to_owned(), source };
     let gid = fs::metadata(path).map_err(fail)?.gid();
@@ -155,15 +155,15 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         Ok(()) | Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
-    // Until it is known who may, nobody else may.
+    // No other user may connect before group and mode are set.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
-/// Answers requests until `end` resolves, and finishes those that it has begun.
+/// Answers requests until `end` resolves, and then finishes those that it has begun.
 pub async fn serve(
     listener: UnixListener,
-    requests: mpsc::Sender<Question>,
+    requests: mpsc::Sender<Call>,
     end: oneshot::Receiver<()>,
 ) {
     serve_within(LIMITS, listener, requests, end).await;
@@ -172,43 +172,25 @@ pub async fn serve(
 async fn serve_within(
     limits: Limits,
     listener: UnixListener,
-    requests: mpsc::Sender<Question>,
+    requests: mpsc::Sender<Call>,
     end: oneshot::Receiver<()>,
 ) {
     let router = TowerToHyperService::new(routes::router(requests));
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let others = Arc::new(Semaphore::new(limits.others));
+    let doorkeeper = Doorkeeper::new(limits);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head);
-    // A daemon that is gone without a word ends its server, too.
+    // The sender is dropped if the daemon fails, and that ends the server, too.
     let mut end = std::pin::pin!(end);
     loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (listener.accept().await, place)
-        };
-        let (stream, place) = tokio::select! {
+        let accepted = tokio::select! {
             _ = &mut end => break,
-            accepted = accepted => accepted,
+            accepted = doorkeeper.accept(&listener) => accepted,
         };
-        let stream = match stream {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                warn!("cannot take a connection on the control socket: {error}");
-                sleep(PAUSE).await;
-                continue;
-            }
-        };
-        let credentials = stream.peer_cred().map(Credentials::from);
-        // Whoever can open the socket could fill it: that must not keep its owners out.
-        let owner = credentials.as_ref().is_ok_and(|credentials| credentials.is_owner());
-        let one_of_others =
-            if owner { None } else { Some(Arc::clone(&others).try_acquire_owned()) };
-        let Ok(one_of_others) = one_of_others.transpose() else { continue };
+        let Some(Guest { stream, credentials, permits }) = accepted else { continue };
         let router = router.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            if let Ok(credentials) = credentials {
+            if let Some(credentials) = credentials {
                 request.extensions_mut().insert(credentials);
             }
             router.call(request)
@@ -217,16 +199,60 @@ async fn serve_within(
         let connection = connections.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                debug!("a client of the control socket: {error}");
+                debug!("a connection to the control socket failed: {error}");
             }
-            drop((place, one_of_others));
+            drop(permits);
         });
     }
     drop(listener);
     connections.shutdown().await;
 }
 
-/// The stream, given up once the client leaves an answer unread.
+/// Keeps the number of connections within limits.
+struct Doorkeeper {
+    all: Arc<Semaphore>,
+    of_others: Arc<Semaphore>,
+}
+
+/// A connection that has been let in.
+struct Guest {
+    stream: UnixStream,
+    /// Absent if the kernel does not say.
+    credentials: Option<Credentials>,
+    /// Held until the connection ends.
+    permits: [Option<OwnedSemaphorePermit>; 2],
+}
+
+impl Doorkeeper {
+    fn new(limits: Limits) -> Self {
+        let of_others = Arc::new(Semaphore::new(limits.of_others));
+        Self { all: Arc::new(Semaphore::new(limits.connections)), of_others }
+    }
+
+    /// Waits for a connection; `None` if it failed, or is one too many and has been closed.
+    async fn accept(&self, listener: &UnixListener) -> Option<Guest> {
+        let permit = Arc::clone(&self.all).acquire_owned().await.ok();
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!("cannot accept a connection on the control socket: {error}");
+                sleep(PAUSE).await;
+                return None;
+            }
+        };
+        let credentials = stream.peer_cred().map(Credentials::from).ok();
+        // A user who may connect could open all connections: that must not keep the owners out.
+        let is_owner = credentials.is_some_and(Credentials::is_owner);
+        let permit_of_others = if is_owner {
+            None
+        } else {
+            Some(Arc::clone(&self.of_others).try_acquire_owned().ok()?)
+        };
+        Some(Guest { stream, credentials, permits: [permit, permit_of_others] })
+    }
+}
+
+/// A stream that fails once the client has left an answer unread for so long.
 fn impatient(stream: UnixStream, unread: Duration) -> TimeoutStream<UnixStream> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(unread));

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use axum::{body::Body, http::StatusCode};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
-use super::document;
+use super::routes;
 use crate::interface::path;
 
 fn described() -> Value {
-    serde_json::to_value(document()).unwrap()
+    serde_json::to_value(routes::document()).unwrap()
 }
 
 #[test]
@@ -25,7 +29,7 @@ fn every_path_is_described() {
 }
 
 #[test]
-fn references_lead_somewhere_and_every_operation_may_fail() {
+fn references_lead_somewhere_and_every_operation_is_described() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) => {
@@ -48,9 +52,38 @@ fn references_lead_somewhere_and_every_operation_may_fail() {
         for (method, operation) in operations.as_object().unwrap() {
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.contains_key("200"), "{method} {path}");
+            // What it does, and who may use it: the page about the API shows both.
+            for key in ["summary", "description"] {
+                assert!(operation[key].as_str().unwrap().len() > 10, "{method} {path}: {key}");
+            }
             let problem = "#/components/schemas/Problem";
             let schema = &responses["503"]["content"]["application/json"]["schema"];
             assert_eq!(schema["$ref"], problem, "{method} {path}");
         }
     }
+}
+
+/// Handlers cannot ask the daemon without saying who asks; this finds those that answer without
+/// asking it.
+#[tokio::test]
+async fn no_path_answers_to_nobody() {
+    let (requests, _asked) = mpsc::channel(1);
+    let router = TowerToHyperService::new(routes::router(requests));
+    let document = serde_json::to_value(routes::document()).unwrap();
+    let mut seen = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let request = axum::http::Request::builder()
+                .method(method.to_uppercase().as_str())
+                .uri(path.replace(['{', '}'], "x"))
+                .header("content-type", "application/json")
+                .body(Body::from("{}"))
+                .unwrap();
+            let answer = router.call(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method} {path}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen} operations");
+    assert!(document["paths"].get(path::OPENAPI).is_none(), "the one that is everybody's");
 }

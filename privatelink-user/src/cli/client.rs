@@ -1,6 +1,7 @@
 //! The command line's end of the socket.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -20,15 +21,16 @@ use tokio::{net::UnixStream, time::timeout};
 use crate::{
     api::OMITTED,
     interface::types::{Flow, Problem},
+    model::{Invalid, Name},
 };
 
-/// Longer than the daemon's own patience, so that its word is heard.
+/// Longer than the API waits for the daemon's loop, so that its error arrives.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// Why there is no answer.
+/// Why a command gets no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody listens.
+    /// No daemon listens on the socket.
     #[error(
         "no daemon listens on {}: start one with `privatelink run`, or name its socket with \
          --socket",
@@ -39,35 +41,44 @@ pub enum Error {
         socket: PathBuf,
     },
     /// The socket cannot be used.
-    #[error("cannot speak to the daemon on {}{}", socket.display(), hint(source))]
+    #[error("cannot connect to the daemon on {}{}", socket.display(), hint(source))]
     Connect {
         /// The socket.
         socket: PathBuf,
-        /// Why.
+        /// What the system says.
         #[source]
         source: io::Error,
     },
-    /// The conversation broke off.
-    #[error("the daemon broke off the conversation")]
+    /// HTTP failed.
+    #[error("the connection to the daemon failed")]
     Broken(#[from] hyper::Error),
     /// The daemon takes too long.
     #[error("the daemon did not answer within {} seconds", PATIENCE.as_secs())]
     Silent,
-    /// The daemon said no.
+    /// The daemon refuses the request.
     #[error("{0}")]
     Refused(String),
-    /// The daemon has nothing more to tell.
+    /// The daemon sends no more events.
     #[error("the daemon has ended, or you have no rights any more")]
     Ended,
-    /// What it told cannot be handed on.
+    /// The answer cannot be printed.
     #[error("cannot write the answer")]
     Output(#[source] io::Error),
-    /// The daemon finds a configuration faulty.
+    /// The daemon refuses a configuration.
     #[error("{}", .0.error.trim_end())]
     Faulty(Problem),
-    /// The daemon said something else.
-    #[error("the daemon's answer is not understood: is it of another release?")]
+    /// The daemon's answer has other types.
+    #[error("cannot read the daemon's answer: is the daemon of another release?")]
     Foreign(#[from] serde_json::Error),
+    /// The request cannot be sent, because no object can have this name.
+    #[error("no object can be named `{name}`")]
+    Name {
+        /// The text that is no name.
+        name: String,
+        /// The rule that it breaks.
+        #[source]
+        source: Invalid,
+    },
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -78,15 +89,41 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Asks for what is under `path`.
+/// A name that can be put into a path.
 ///
 /// # Errors
-/// When there is no daemon, or it has no such answer.
+/// When no object can have it.
+pub fn name(text: &str) -> Result<Name, Error> {
+    text.parse().map_err(|source| Error::Name { name: text.to_owned(), source })
+}
+
+/// A path and the query string that asks for `query`: the keys that have a value. Names, numbers,
+/// addresses and times contain nothing that would have to be escaped.
+///
+/// # Errors
+/// When `query` is no structure.
+pub fn with_query(path: &str, query: &impl Serialize) -> Result<String, Error> {
+    let keys: BTreeMap<String, serde_json::Value> =
+        serde_json::from_value(serde_json::to_value(query)?)?;
+    let mut text = path.to_owned();
+    let mut separator = '?';
+    for (key, value) in keys.into_iter().filter(|(_, value)| !value.is_null()) {
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        text += &format!("{separator}{key}={value}");
+        separator = '&';
+    }
+    Ok(text)
+}
+
+/// Asks for the answer under `path`.
+///
+/// # Errors
+/// When there is no daemon, or it refuses.
 pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
     Ok(serde_json::from_slice(&exchange(socket, Method::GET, path, None)?.body)?)
 }
 
-/// Asks for some of the flows; returns also how many there are besides them.
+/// Asks for some of the flows; returns also how many the answer omits.
 ///
 /// # Errors
 /// As [`get`].
@@ -96,11 +133,11 @@ pub fn flows(socket: &Path, path: &str) -> Result<(Vec<Flow>, u64), Error> {
     Ok((serde_json::from_slice(&body)?, omitted))
 }
 
-/// Hands on what is under `path` as it comes, however long that takes; returns how much is not in
-/// it.
+/// Copies the answer under `path` as it arrives, however long that takes; returns how many flows it
+/// omits.
 ///
 /// # Errors
-/// When there is no daemon, when it has no such answer, or when it cannot be written.
+/// When there is no daemon, when it refuses, or when the answer cannot be written.
 pub fn copy(socket: &Path, path: &str, out: &mut impl io::Write) -> Result<u64, Error> {
     runtime(socket)?.block_on(async {
         let mut response = begun(socket, path).await?;
@@ -113,7 +150,7 @@ pub fn copy(socket: &Path, path: &str, out: &mut impl io::Write) -> Result<u64, 
     })
 }
 
-/// The head of an answer that is not a refusal.
+/// Begins to receive an answer, unless the daemon refuses.
 async fn begun(socket: &Path, path: &str) -> Result<Response<Incoming>, Error> {
     let begun = timeout(PATIENCE, begin(socket, Method::GET, path, None)).await;
     let response = begun.unwrap_or(Err(Error::Silent))?;
@@ -130,7 +167,7 @@ fn omitted(response: &Response<Incoming>) -> u64 {
     omitted.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// Hands on what is told under `path`, one thing after the other, until the daemon ends.
+/// Calls `each` with every line that arrives under `path`, until the daemon ends.
 ///
 /// # Errors
 /// When there is no daemon, when it ends, or when `each` fails.
@@ -156,15 +193,15 @@ pub fn follow<T: DeserializeOwned>(
     })
 }
 
-/// Has the daemon do what `path` stands for.
+/// Makes the daemon do what `path` stands for.
 ///
 /// # Errors
-/// When there is no daemon, or it does not do it.
+/// When there is no daemon, or it refuses.
 pub fn post<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
     Ok(serde_json::from_slice(&exchange(socket, Method::POST, path, None)?.body)?)
 }
 
-/// Has the daemon do what `path` stands for with `body`.
+/// Makes the daemon do what `path` stands for, with `body`.
 ///
 /// # Errors
 /// As [`post`].
@@ -177,7 +214,7 @@ pub fn send<T: DeserializeOwned>(
     Ok(serde_json::from_slice(&exchange(socket, Method::POST, path, Some(body))?.body)?)
 }
 
-/// What the daemon answered.
+/// A whole answer.
 struct Answer {
     code: StatusCode,
     body: Bytes,
@@ -205,7 +242,7 @@ fn runtime(socket: &Path) -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(connect)
 }
 
-/// Why an answer is none.
+/// The error that a response without success carries.
 fn refused(code: StatusCode, body: &[u8]) -> Result<Error, Error> {
     let problem: Problem = serde_json::from_slice(body)?;
     Ok(if code == StatusCode::UNPROCESSABLE_ENTITY {
@@ -264,14 +301,28 @@ mod tests {
     use super::*;
     use crate::{
         api::{
-            request::{Refused, Request as Asked},
+            request::{self, Refused},
             server,
         },
         interface::{path, types},
     };
 
     #[test]
-    fn nobody_there_is_told_apart() {
+    fn a_query_string_has_the_keys_with_values() {
+        let query = types::FlowQuery {
+            endpoint: Some("a".into()),
+            address: Some("fd00::1".parse().unwrap()),
+            port: Some(80),
+            ..types::FlowQuery::default()
+        };
+        let path = with_query(path::FLOWS, &query).unwrap();
+        assert_eq!(path, "/v1/flows?address=fd00::1&endpoint=a&port=80");
+        let none = types::FlowQuery::default();
+        assert_eq!(with_query(path::FLOWS, &none).unwrap(), path::FLOWS);
+    }
+
+    #[test]
+    fn a_socket_without_a_daemon_is_an_error_of_its_own() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
         let error = get::<types::Status>(&socket, path::STATUS).unwrap_err();
@@ -295,17 +346,17 @@ mod tests {
         runtime.spawn(async move {
             while let Some(question) = asked.recv().await {
                 let request = question.request;
-                if let Asked::Endpoints(reply) = request {
-                    drop(reply.send(Ok(Vec::new())));
-                } else if let Asked::Down(reply) = request {
-                    drop(reply.send(Err(Refused::Failed("not now".into()))));
-                } else if let Asked::Flows(query, _, reply) = request {
+                if let request::Request::Endpoints(reply) = request {
+                    reply.send(Ok(Vec::new()));
+                } else if let request::Request::Down(reply) = request {
+                    reply.send(Err(Refused::Failed("not now".into())));
+                } else if let request::Request::Flows(query, _, reply) = request {
                     assert_eq!(query.endpoint.as_deref(), Some("a"));
                     drop(reply);
-                } else if let Asked::Plan(configuration, reply) = request {
+                } else if let request::Request::Plan(configuration, reply) = request {
                     let faults = vec![serde_json::json!(configuration.files)];
                     let problem = types::Problem { error: "bad\n".into(), faults };
-                    drop(reply.send(Err(Refused::Faulty(problem))));
+                    reply.send(Err(Refused::Faulty(problem)));
                 }
             }
         });

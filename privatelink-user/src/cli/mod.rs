@@ -1,6 +1,12 @@
 //! The command line: arguments, the client of the API, and the commands.
+//!
+//! A command stands in one file of `commands/`: its arguments, from which clap makes the parser,
+//! the help and the manual page, and what it does. Those that belong together share a file.
 
 pub mod args;
-pub mod client;
-pub mod commands;
+mod client;
+pub(crate) mod commands;
 pub mod exit;
+mod globals;
+mod logging;
+mod print;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Error, running::Running};
 use crate::{
     access::{Caller, Rights},
-    api::request::{Flows, Question, Refused, Request},
+    api::request::{Call, Flows, Refused, Request},
     chain::Chain,
     config::{self, Diagnostics},
     datapath::{
@@ -26,10 +26,10 @@ use crate::{
     state::connection::Acceptance,
     timestamp::Timestamp,
     view::{
-        flows::{self, Counts, Filter, Listing},
+        flows::{self, Filter, FlowCounts, Listing},
         status::{self, shortages},
         usage::Usage,
-        whois::{Asked, Search, When},
+        whois::{Criteria, Lookup, When},
     },
 };
 
@@ -37,42 +37,42 @@ use crate::{
 const FOLLOWERS: usize = 16;
 
 impl Running {
-    /// Answers a question, if whoever asks has the right to. `true` if forwarding was stopped.
-    pub async fn answer(&mut self, question: Question) -> bool {
-        // Whoever asked may have gone: then nobody misses the answer.
-        let caller = Caller::of(&question.from, &self.loaded.model, self.administrators);
+    /// Answers a call, if the caller has the right to it. `true` if forwarding was stopped.
+    pub async fn answer(&mut self, call: Call) -> bool {
+        let caller = Caller::of(&call.from, &self.loaded.model, self.administrators);
         let caller = caller.map_err(Refused::from);
         // No answer is given before the caller has been looked at.
-        match question.request {
+        match call.request {
             Request::Status(reply) => {
-                drop(reply.send(caller.and_then(|caller| self.status(&caller))));
+                reply.send(caller.and_then(|caller| self.status(&caller)));
             }
-            Request::Networks(reply) => drop(reply.send(
-                caller.map(|caller| self.view(&caller.rights, &Counts::default()).networks()),
-            )),
+            Request::Networks(reply) => {
+                let none = FlowCounts::default();
+                reply.send(caller.map(|caller| self.view(&caller.rights, &none).networks()));
+            }
             Request::Names(network, reply) => {
-                drop(reply.send(caller.and_then(|caller| self.names(&caller.rights, &network))));
+                reply.send(caller.and_then(|caller| self.names(&caller.rights, &network)));
             }
             Request::Services(reply) => {
-                drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).services())))
+                reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).services()));
             }
-            Request::Endpoints(reply) => drop(
-                reply.send(caller.and_then(|c| self.endpoints(&c.rights, &self.endpoint_counts()))),
-            ),
+            Request::Endpoints(reply) => {
+                reply.send(caller.and_then(|c| self.endpoints(&c.rights, &self.endpoint_counts())));
+            }
             Request::Targets(reply) => {
-                drop(reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).all_targets())))
+                reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).all_targets()));
             }
             Request::Flows(query, filter, reply) => {
-                drop(reply.send(administrator(caller).and_then(|()| self.flows(&query, filter))));
+                reply.send(administrator(caller).and_then(|()| self.flows(&query, filter)));
             }
-            Request::Whois(asked, reply) => {
-                drop(reply.send(caller.and_then(|caller| self.whois(asked, caller.rights))));
+            Request::Whois(criteria, reply) => {
+                reply.send(caller.and_then(|caller| self.whois(criteria, caller.rights)));
             }
             Request::Connections(reply) => {
-                drop(reply.send(caller.map(|caller| self.connections(&caller))));
+                reply.send(caller.map(|caller| self.connections(&caller)));
             }
             Request::Connection(name, reply) => {
-                drop(reply.send(caller.and_then(|caller| self.connection(&caller, &name))));
+                reply.send(caller.and_then(|caller| self.connection(&caller, &name)));
             }
             Request::Decide(name, decision, reason, reply) => {
                 let decided =
@@ -80,24 +80,24 @@ impl Running {
                 tokio::task::spawn_blocking(move || {
                     // What was on its way under the old decision is through now.
                     bpf::quiesce();
-                    drop(reply.send(decided));
+                    reply.send(decided);
                 });
             }
             Request::Events(wanted, reply) => {
-                drop(reply.send(caller.map(|caller| self.events.find(&wanted, &caller.rights))));
+                reply.send(caller.map(|caller| self.events.find(&wanted, &caller.rights)));
             }
             Request::Follow(reply) => {
-                drop(reply.send(caller.and_then(|caller| self.follow(&caller))));
+                reply.send(caller.and_then(|caller| self.follow(&caller)));
             }
             Request::Plan(configuration, reply) => {
-                drop(reply.send(administrator(caller).and_then(|()| self.plan(configuration))));
+                reply.send(administrator(caller).and_then(|()| self.plan(configuration)));
             }
             Request::Reload(reply) => {
                 let result = match administrator(caller) {
                     Ok(()) => self.reload().await.map_err(Refused::from),
                     Err(refused) => Err(refused),
                 };
-                drop(reply.send(result));
+                reply.send(result);
             }
             Request::Down(reply) => {
                 let pins = &self.loaded.model.gateway().pin_dir;
@@ -107,7 +107,7 @@ impl Running {
                 if stopped {
                     self.names.end();
                 }
-                drop(reply.send(result));
+                reply.send(result);
                 return stopped;
             }
         }
@@ -138,8 +138,8 @@ impl Running {
     }
 
     /// What the rights let see of the configuration and the host, with these counts of flows.
-    pub fn view<'a>(&'a self, rights: &'a Rights, flows: &'a Counts) -> status::View<'a> {
-        status::View {
+    pub fn view<'a>(&'a self, rights: &'a Rights, flows: &'a FlowCounts) -> status::Overview<'a> {
+        status::Overview {
             model: &self.loaded.model,
             state: self.store.state(),
             rights,
@@ -151,18 +151,18 @@ impl Running {
         }
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> FlowCounts {
         let targets = flows::by_target(self.datapath.reader().flows());
-        Counts { targets, ..self.endpoint_counts() }
+        FlowCounts { targets, ..self.endpoint_counts() }
     }
 
     /// Without a look at each flow, so that targets have none.
-    fn endpoint_counts(&self) -> Counts {
+    fn endpoint_counts(&self) -> FlowCounts {
         let endpoints = self.loaded.model.endpoints().values();
         let ids = &self.store.state().ids;
         let indices: Vec<u32> = endpoints.filter_map(|endpoint| ids.endpoint(endpoint)).collect();
         let flows = self.datapath.reader().active_flows(&indices);
-        Counts { endpoints: indices.into_iter().zip(flows).collect(), ..Counts::default() }
+        FlowCounts { endpoints: indices.into_iter().zip(flows).collect(), ..FlowCounts::default() }
     }
 
     fn names(&self, rights: &Rights, network: &str) -> Result<types::NetworkNames, Refused> {
@@ -192,7 +192,7 @@ impl Running {
         let active = reader.flow_count().map_err(failed)?;
         let capacity = gateway.max_flows.get().into();
         let recent_drops =
-            if all { self.publisher.recent.told(Instant::now(), &drops) } else { Vec::new() };
+            if all { self.publisher.recent.drops(Instant::now(), &drops) } else { Vec::new() };
         let mut waiting = self.connections(caller);
         waiting.retain(|connection| connection.state == Acceptance::Pending.word());
         Ok(types::Status {
@@ -220,7 +220,11 @@ impl Running {
         })
     }
 
-    fn endpoints(&self, rights: &Rights, counts: &Counts) -> Result<Vec<types::Endpoint>, Refused> {
+    fn endpoints(
+        &self,
+        rights: &Rights,
+        counts: &FlowCounts,
+    ) -> Result<Vec<types::Endpoint>, Refused> {
         let view = self.view(rights, counts);
         let ids = &self.store.state().ids;
         let indices: Vec<u32> =
@@ -257,15 +261,15 @@ impl Running {
     }
 
     /// What a search for somebody behind a source address needs.
-    fn whois(&self, asked: Asked, rights: Rights) -> Result<(Search, Arc<Reader>), Refused> {
+    fn whois(&self, criteria: Criteria, rights: Rights) -> Result<(Lookup, Arc<Reader>), Refused> {
         let log = match self.loaded.model.gateway().flow_log.as_ref() {
-            _ if asked.when == When::Now => Vec::new(),
+            _ if criteria.when == When::Now => Vec::new(),
             Some(FlowLog {
                 to: Destination::File(path),
                 format: LogFormat::Json,
                 rotate_count,
                 ..
-            }) => Search::files(path, rotate_count.get()),
+            }) => Lookup::files(path, rotate_count.get()),
             Some(_) | None => {
                 let error = "only a flow log in a file, in the format \"json\", tells of the past";
                 return Err(Refused::Failed(error.into()));
@@ -274,8 +278,8 @@ impl Running {
         let ticks = self.datapath.now_ticks().map_err(failed)?;
         let clock = Clock { ticks, now: Timestamp::now() };
         let (parts, names) = (FlowRecords::of(self.tables()?), Arc::clone(self.records.names()));
-        let search = Search { asked, rights, parts, names, clock, log };
-        Ok((search, Arc::clone(self.datapath.reader())))
+        let lookup = Lookup { criteria, rights, parts, names, clock, log };
+        Ok((lookup, Arc::clone(self.datapath.reader())))
     }
 
     fn tables(&self) -> Result<&MapTables, Refused> {

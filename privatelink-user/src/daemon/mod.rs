@@ -29,7 +29,7 @@ use tokio::{
 
 use crate::{
     api::{
-        request::Question,
+        request::Call,
         server::{self, Door},
     },
     chain::Chain,
@@ -116,7 +116,7 @@ async fn drive(
     socket: &Path,
     loaded: Loaded,
     mut signals: Signals,
-    mut asked: mpsc::Receiver<Question>,
+    mut asked: mpsc::Receiver<Call>,
     server: &JoinHandle<()>,
 ) -> Result<(), Error> {
     let (mut running, heard) = Running::open(&options.config, socket, loaded).await?;

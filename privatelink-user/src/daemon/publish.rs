@@ -13,7 +13,7 @@ use crate::{
     dns,
     flow_log::Totals,
     metrics::{self, Inventory, Progress, Server, Source},
-    view::{flows::Counts, status::Recent},
+    view::{flows::FlowCounts, status::Recent},
 };
 
 /// Where scrapes are answered, and from what.
@@ -87,7 +87,7 @@ impl Running {
         self.publisher.progress.ready = self.is_ready();
         self.publisher.progress.problems = self.problems.len();
         let progress = self.publisher.progress.clone();
-        let inventory = Inventory::of(&self.view(&Rights::All, &Counts::default()), progress);
+        let inventory = Inventory::of(&self.view(&Rights::All, &FlowCounts::default()), progress);
         self.publisher.source.publish(inventory);
     }
 }

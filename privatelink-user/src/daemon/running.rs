@@ -41,7 +41,7 @@ use crate::{
         targets::{Inputs, NoRoom},
     },
     timestamp::Timestamp,
-    view::flows::Counts,
+    view::flows::FlowCounts,
     watch::{
         discovery::Finding,
         health::{Checks, HealthReports},
@@ -284,7 +284,7 @@ impl Running {
     }
 
     fn report(&mut self, problems: Vec<String>) {
-        let missing = self.view(&Rights::All, &Counts::default()).problems();
+        let missing = self.view(&Rights::All, &FlowCounts::default()).problems();
         let all: Vec<String> = missing.into_iter().chain(problems).collect();
         // Next hops that do not answer at once are nothing to warn of.
         if self.ready {

@@ -1,30 +1,71 @@
 //! The paths of the API, for both ends.
 
+use crate::model::Name;
+
 /// What the gateway is doing.
 pub const STATUS: &str = "/v1/status";
 /// The networks.
 pub const NETWORKS: &str = "/v1/networks";
+/// One network.
+pub const NETWORK: &str = "/v1/networks/{name}";
+/// The names that a network is served.
+pub const NETWORK_NAMES: &str = "/v1/networks/{name}/names";
 /// The services.
 pub const SERVICES: &str = "/v1/services";
+/// One service.
+pub const SERVICE: &str = "/v1/services/{name}";
 /// The endpoints.
 pub const ENDPOINTS: &str = "/v1/endpoints";
+/// One endpoint.
+pub const ENDPOINT: &str = "/v1/endpoints/{name}";
 /// The targets.
 pub const TARGETS: &str = "/v1/targets";
 /// The flows.
 pub const FLOWS: &str = "/v1/flows";
-/// Who stands behind a source address and port.
+/// The client behind a source address and port.
 pub const WHOIS: &str = "/v1/whois";
-/// The connections; behind it stand an endpoint's name and what is decided.
+/// The connections.
 pub const CONNECTIONS: &str = "/v1/connections";
+/// One connection, with its history.
+pub const CONNECTION: &str = "/v1/connections/{endpoint}";
+/// Accept a connection.
+pub const ACCEPT: &str = "/v1/connections/{endpoint}/accept";
+/// Reject a connection.
+pub const REJECT: &str = "/v1/connections/{endpoint}/reject";
+/// Request an expired connection again.
+pub const REQUEST: &str = "/v1/connections/{endpoint}/request";
 /// The latest events.
 pub const EVENTS: &str = "/v1/events";
-/// Events as they happen, one a line.
+/// Events as they happen, one per line.
 pub const FOLLOW: &str = "/v1/events/follow";
 /// What another configuration would change.
 pub const PLAN: &str = "/v1/plan";
 /// Apply the configuration on disk.
 pub const RELOAD: &str = "/v1/reload";
-/// Stop forwarding, and end.
+/// Stop forwarding, and end the daemon.
 pub const DOWN: &str = "/v1/down";
-/// The description of this interface.
+/// The OpenAPI document.
 pub const OPENAPI: &str = "/v1/openapi.json";
+
+/// Puts a name in place of the parameter of a path, such as `{name}`.
+pub fn of(path: &str, name: &Name) -> String {
+    let parameter =
+        path.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?)));
+    match parameter {
+        Some((head, (_, tail))) => format!("{head}{name}{tail}"),
+        None => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_replaces_the_parameter() {
+        let name: Name = "acme-web".parse().unwrap();
+        assert_eq!(of(ENDPOINT, &name), "/v1/endpoints/acme-web");
+        assert_eq!(of(ACCEPT, &name), "/v1/connections/acme-web/accept");
+        assert_eq!(of(STATUS, &name), STATUS);
+    }
+}

@@ -1,4 +1,6 @@
-//! What goes over the socket. Fields may be added; those that are here keep their meaning.
+//! The types of the API. Fields may be added; those that are here keep their meaning.
+//!
+//! The comments are the descriptions in the OpenAPI document.
 
 mod connection;
 mod difference;
@@ -17,10 +19,10 @@ pub use event::{About, Event, EventQuery, Subscriber};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
 pub use names::{NamesRecord, NamesZone, NetworkNames};
 
-/// What the gateway is doing.
+/// The gateway and what it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
-    /// The zone's name.
+    /// The name of the gateway, which is the name of the zone.
     pub gateway: String,
     /// The release of the daemon.
     pub version: String,
@@ -34,34 +36,34 @@ pub struct Status {
     pub services: Vec<Service>,
     /// The endpoints, by name.
     pub endpoints: Vec<Endpoint>,
-    /// The flow table.
+    /// How full the flow table is.
     pub flows: FlowTable,
     /// Packets not forwarded since the maps were made, by reason.
     pub drops: BTreeMap<String, u64>,
-    /// The flow log; absent if there is none.
+    /// What the flow log has written; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_log: Option<FlowLog>,
-    /// Who is told of events besides those who ask.
+    /// The programs and hosts that events are delivered to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscribers: Vec<Subscriber>,
     /// Packets not forwarded in the last minutes, by reason, the most first.
     #[serde(default)]
     pub recent_drops: Vec<RecentDrops>,
-    /// The connections that wait for their provider's decision.
+    /// The connections that wait for a decision of their provider.
     #[serde(default)]
     pub waiting: Vec<Connection>,
-    /// What does not work, each with what to do about it.
+    /// What does not work, each with what to do about it, for people.
     pub problems: Vec<String>,
 }
 
-/// Packets not forwarded lately for one reason.
+/// Packets not forwarded in the last minutes, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecentDrops {
-    /// The reason.
+    /// The name of the drop reason.
     pub reason: String,
-    /// How many.
+    /// The number of packets.
     pub packets: u64,
-    /// In how many seconds: no more than five minutes, and no more than the daemon runs.
+    /// The period in which they were counted: five minutes, or less if the daemon was started later.
     pub seconds: u64,
     /// What the reason means.
     pub meaning: String,
@@ -72,19 +74,19 @@ pub struct RecentDrops {
 /// A network and its attachment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Network {
-    /// Its name.
+    /// The name of the network.
     pub name: String,
     /// The interface that it is attached by.
     pub interface: String,
     /// Index of the interface; absent while the host has none of that name.
     pub ifindex: Option<u32>,
-    /// Where packets are forwarded: `native` or `generic`; absent while they are not.
+    /// Where XDP runs: `native`, in the driver, or `generic`; absent while nothing is forwarded.
     pub xdp_mode: Option<String>,
     /// The largest IP packet that the interface carries.
     pub mtu: Option<u32>,
-    /// Its owner.
+    /// The principal that owns the network.
     pub principal: String,
-    /// Its address ranges.
+    /// The address ranges of the network.
     pub subnets: Vec<String>,
     /// The Ethernet address of the interface; absent while the host has none of that name.
     pub mac: Option<String>,
@@ -93,36 +95,36 @@ pub struct Network {
 /// A service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Service {
-    /// Its name.
+    /// The name of the service.
     pub name: String,
-    /// Its provider.
+    /// The principal that provides it.
     pub principal: String,
     /// The provider's network.
     pub network: String,
-    /// Where it is offered, as `tcp/80`.
+    /// The protocols and ports on which it is offered, as `tcp/80`.
     pub listeners: Vec<String>,
-    /// Its backends.
+    /// The backends, once for each range of ports.
     pub targets: Vec<Target>,
     /// Who decides about a new connection: `manual` or `automatic`.
     pub acceptance: String,
-    /// The principals that may connect; `*` is anybody.
+    /// The principals that may connect; `*` stands for all.
     pub allow: Vec<String>,
-    /// Of those, who is accepted without asking.
+    /// Those of them that are accepted without a decision.
     pub accept: Vec<String>,
-    /// From where the gateway speaks to the targets.
+    /// The addresses from which the gateway connects to the targets.
     pub source_addresses: Vec<String>,
-    /// The endpoints that lead to it, by name.
+    /// The names of the endpoints that lead to it and that the caller may see.
     pub endpoints: Vec<String>,
-    /// Flows to it now.
+    /// Live flows through these endpoints.
     pub active_flows: u64,
 }
 
 /// A backend of a service, behind one of its listeners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Target {
-    /// The service.
+    /// The service that it belongs to.
     pub service: String,
-    /// Its address.
+    /// The address of the target.
     pub address: String,
     /// The port on which it serves the listener; of a range, the first.
     pub port: u16,
@@ -130,54 +132,53 @@ pub struct Target {
     pub ports: String,
     /// Its share of new flows.
     pub weight: u32,
-    /// Where it is in its life: `initial`, no check has ended yet; `healthy`; `unhealthy`;
-    /// `draining`, it gets no new flows and those that it has may end by themselves; `unused`, it
-    /// has drained.
+    /// `initial`, before the first check has ended; `healthy`; `unhealthy`; `draining`, while it gets
+    /// no new flows and its live flows may end by themselves; `unused`, once it has drained.
     pub health: String,
-    /// Why.
+    /// Why its health is what it is, for people.
     pub reason: String,
     /// Since when, in RFC 3339; absent where that is not known.
     pub since: Option<String>,
-    /// When its flows end that are left, in RFC 3339; absent unless it drains.
+    /// When the flows that are left are ended, in RFC 3339; absent unless it drains.
     pub until: Option<String>,
-    /// Flows to it now, on these ports.
+    /// Live flows to it on these ports.
     pub active_flows: u64,
-    /// To whom packets for it are handed on; absent if no network says.
+    /// The next hop to it; absent if it is in no subnet and the network has no `gateway`.
     pub next_hop: Option<String>,
-    /// The Ethernet address of the next hop; absent while nobody answers for it.
+    /// The Ethernet address of the next hop; absent while that does not answer.
     pub mac: Option<String>,
 }
 
 /// An endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Endpoint {
-    /// Its name.
+    /// The name of the endpoint.
     pub name: String,
     /// The service that it leads to.
     pub service: String,
     /// The consumer's network.
     pub network: String,
-    /// Its addresses there.
+    /// The addresses of the endpoint in that network.
     pub addresses: Vec<String>,
     /// The state of its connection: `available`, `pending-acceptance`, `rejected` or `expired`.
     pub state: String,
-    /// Names under which consumers find it.
+    /// The names that resolve to it in the consumer's network.
     pub dns_names: Vec<String>,
-    /// Flows through it now.
+    /// Live flows through it.
     pub active_flows: u64,
     /// Flows opened through it since the maps were made.
     pub new_flows: u64,
-    /// Packets from consumers, forwarded.
+    /// Packets forwarded from consumers.
     pub packets_in: u64,
-    /// Their IP bytes.
+    /// The bytes of these, from the IP header on.
     pub bytes_in: u64,
-    /// Packets to consumers, forwarded.
+    /// Packets forwarded to consumers.
     pub packets_out: u64,
-    /// Their IP bytes.
+    /// The bytes of these, from the IP header on.
     pub bytes_out: u64,
-    /// Packets not forwarded.
+    /// Packets not forwarded whose endpoint it is.
     pub drops: u64,
-    /// The consumer.
+    /// The principal that consumes the service.
     pub principal: String,
     /// The ports on which the service is offered, as `tcp/80`.
     pub listeners: Vec<String>,
@@ -186,27 +187,27 @@ pub struct Endpoint {
 /// How full the flow table is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlowTable {
-    /// Flows now.
+    /// Flows that are in the table.
     pub active: u64,
-    /// Flows that there is room for.
+    /// Flows that the table has room for.
     pub capacity: u64,
 }
 
-/// The records of flows since the daemon was started.
+/// What became of flow-log records since the daemon was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlowLog {
-    /// Where they go.
+    /// Where records are written.
     pub to: String,
-    /// How many were written.
+    /// Records written.
     pub written: u64,
-    /// How many were lost, since writing was too slow or failed, or since the kernel left them out.
+    /// Records lost, because writing was too slow or failed, or because the kernel did not report them.
     pub lost: u64,
 }
 
 /// Why a request was not fulfilled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// The reason, for people.
+    /// The error message, for people.
     pub error: String,
     /// Each fault of a configuration that was refused, as `privatelink check --json` shows it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -214,7 +215,7 @@ pub struct Problem {
     pub faults: Vec<serde_json::Value>,
 }
 
-/// Which targets are asked for.
+/// A query for targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]

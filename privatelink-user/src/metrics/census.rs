@@ -1,5 +1,5 @@
-//! Which flows there are at one moment, and so how many source ports are in use: no counter tells,
-//! and they run out.
+//! The source ports in use at one moment. They run out, and no counter shows it, so the flow table is
+//! walked now and then.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -11,24 +11,24 @@ use crate::view::usage::Usage;
 /// Ports that one source address has towards each port of each target.
 pub const PORTS: u64 = 64_512;
 
-/// Towards where a source port is in use: indices of source address and target, the target's
-/// port, and the protocol.
-type Place = (u16, u16, u16, u8);
+/// What a source port is used for: indices of source address and target, the target's port, and the
+/// protocol. Flows that agree in these need different source ports.
+type PortUse = (u16, u16, u16, u8);
 
 /// Source ports in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census(BTreeMap<Place, u64>);
+pub struct Census(BTreeMap<PortUse, u64>);
 
 impl Census {
-    /// Of these slots of the flow table.
+    /// Counts the flows in these slots of the flow table.
     pub fn of(slots: impl Iterator<Item = Flow>) -> Self {
-        let mut places = BTreeMap::new();
+        let mut uses = BTreeMap::new();
         for flow in slots.filter(|slot| !slot.is_reverse()) {
             let [port, _] = flow.provider_port_pair();
-            let place = (flow.source, flow.target, port, flow.protocol());
-            *places.entry(place).or_default() += 1;
+            let port_use = (flow.source, flow.target, port, flow.protocol());
+            *uses.entry(port_use).or_default() += 1;
         }
-        Self(places)
+        Self(uses)
     }
 
     /// Flows by target index.
@@ -40,9 +40,10 @@ impl Census {
         flows
     }
 
-    /// Of each service the fullest part: the source ports towards one port of one target.
+    /// The source ports in use towards that port of a target where they are fullest, for each service
+    /// of the inventory.
     ///
-    /// Services that share source addresses and a target's address share the ports between them.
+    /// Services that share source addresses and a target's address share these ports.
     pub fn fullest(&self, inventory: &Inventory) -> Vec<Usage> {
         let shared = self.by_address(inventory);
         let mut fullest = vec![Usage::default(); inventory.services.len()];
@@ -65,7 +66,8 @@ impl Census {
         fullest
     }
 
-    /// The same by the addresses that the indices stand for.
+    /// The flows by address instead of index: each service has an index of its own for a target that
+    /// it shares with others.
     fn by_address<'a>(
         &self,
         inventory: &'a Inventory,
@@ -134,7 +136,7 @@ mod tests {
             flow(2, 2, 80, TCP),
             flow(0, 1, 80, UDP),
             flow(0, 1, 81, TCP),
-            // An index that nobody has any more.
+            // An index of an object that has been removed.
             flow(7, 1, 80, TCP),
             flow(0, 9, 80, TCP),
             reverse,

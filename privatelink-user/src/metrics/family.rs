@@ -1,20 +1,22 @@
-//! Every family of metrics: its name, kind, labels and meaning, written once.
+//! Every family of metrics: name, type, labels and meaning, in one place.
 //!
-//! `docs/metrics.md` describes the same, row by row; a test compares the two.
+//! From here come the lines `# HELP` and `# TYPE` of a scrape, and the table of `docs/metrics.md`.
 
-/// What the value of a family is.
+use std::fmt::Write as _;
+
+/// What the values of a family are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It only grows, until whatever it counts for is gone.
+pub enum MetricType {
+    /// A value that only grows, until the object that it counts for is removed.
     Counter,
-    /// It goes up and down.
+    /// A value that rises and falls.
     Gauge,
-    /// It is 1; the labels tell something.
+    /// Always 1; the labels carry the information.
     Info,
 }
 
-impl Kind {
-    /// The word for it.
+impl MetricType {
+    /// The name in OpenMetrics.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -24,29 +26,39 @@ impl Kind {
     }
 }
 
-/// Samples of one name.
+/// A family: the samples that share a name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Family {
     /// The name of each sample.
     pub name: &'static str,
     /// What their values are.
-    pub kind: Kind,
+    pub metric_type: MetricType,
     /// The names of their labels.
     pub labels: &'static [&'static str],
-    /// One line on what they mean.
+    /// What they mean, in one line that both formats and the page show.
     pub help: &'static str,
+    /// What only the page says besides, in Markdown; may be empty.
+    pub details: &'static str,
+    /// The names of the same or a similar metric in CloudWatch, in Markdown.
+    pub cloudwatch: &'static str,
 }
 
-/// Defines the families, in the order of the page.
+/// Defines the families, in the order of the page: after `=` the help, after `+` what only the page
+/// says, after `as` the names in CloudWatch.
 macro_rules! families {
-    ($($variant:ident: $kind:ident $name:literal [$($label:literal),*] = $help:literal;)+) => {
+    ($(
+        $variant:ident: $type:ident $name:literal [$($label:literal),*]
+            = $help:literal $(+ $details:literal)? $(as $cloudwatch:literal)?;
+    )+) => {
         $(
             #[doc = $help]
             pub static $variant: Family = Family {
                 name: $name,
-                kind: Kind::$kind,
+                metric_type: MetricType::$type,
                 labels: &[$($label),*],
                 help: $help,
+                details: concat!($($details)?),
+                cloudwatch: [$($cloudwatch,)? "none"][0],
             };
         )+
 
@@ -63,11 +75,15 @@ families! {
     READY: Gauge "privatelink_ready" []
         = "Whether packets can flow: 1, or 0 while the daemon starts.";
     PROBLEMS: Gauge "privatelink_problems" []
-        = "How many problems the status shows.";
+        = "How many problems the status shows."
+        + "See `privatelink status`.";
     CONVERGED: Gauge "privatelink_last_convergence_timestamp_seconds" []
-        = "When maps and interfaces were last brought after configuration and host without a fault.";
+        = "When maps and interfaces were last reconciled without an error."
+        + "At least every 30 seconds, if the daemon is well.";
     RELOADS: Counter "privatelink_reloads_total" ["result"]
-        = "Reloads of the configuration: success or failure.";
+        = "Reloads of the configuration: success or failure."
+        + "Counted from the start of the daemon; after a `failure` the configuration in force \
+           stays.";
     RELOAD_SUCCESSFUL: Gauge "privatelink_last_reload_successful" []
         = "Whether the last reload was applied; 1 if there was none yet.";
     RELOAD_TIME: Gauge "privatelink_last_reload_success_timestamp_seconds" []
@@ -75,106 +91,164 @@ families! {
     RELOAD_DURATION: Gauge "privatelink_last_reload_duration_seconds" []
         = "How long the last reload took; 0 if there was none yet.";
     FLOW_TABLE_FLOWS: Gauge "privatelink_flow_table_flows" []
-        = "Flows in the flow table.";
+        = "Flows in the flow table."
+        + "Those of all endpoints.";
     FLOW_TABLE_CAPACITY: Gauge "privatelink_flow_table_capacity_flows" []
-        = "Flows that the flow table has room for.";
+        = "Flows that the flow table has room for."
+        + "The key `max_flows`.";
     DROPS: Counter "privatelink_drops_total" ["reason"]
-        = "Packets not forwarded, by reason.";
+        = "Packets not forwarded, by reason."
+        + "The [reasons](drop-reasons.md); of all packets, whether or not their endpoint is \
+           known."
+        as "`PacketsDropped`, without reasons; `PortAllocationErrorCount` is `ports_exhausted`, \
+            `SecurityGroupBlockedFlowCount` is `not_allowed`, `RejectedFlowCount` is `no_target`, \
+            `flow_table_full` and the limits";
     ENDS_LOST: Counter "privatelink_flow_ends_lost_total" []
-        = "Flows whose end the daemon was not told, since it did not listen.";
+        = "Flow-end records dropped because the ring was full."
+        + "The daemon did not run for a while, or was too slow. The flow log misses these \
+           records; no other count is wrong.";
     REFUSALS_LEFT_OUT: Counter "privatelink_refused_flows_left_out_total" []
-        = "Refused flows that the daemon was not told of, since they were too many.";
+        = "Refused flows not reported to the daemon because there were too many."
+        + "Each of their packets is counted as a drop.";
     ERRORS_LEFT_OUT: Counter "privatelink_icmp_errors_left_out_total" []
-        = "Refused packets whose sender was not told by an ICMP error, since there were too many.";
+        = "Refused packets answered with no ICMP error because there were too many."
+        + "See [the limit](drop-reasons.md#what-the-sender-is-told). Each is counted as a drop.";
     FLOW_LOG_RECORDS: Counter "privatelink_flow_log_records_total" ["result"]
-        = "Records of flows since the daemon was started: written or lost.";
+        = "Flow-log records since the daemon was started: written or lost."
+        + "Records are `lost` when writing fails or is too slow, or when the kernel reports \
+           nothing. Both stay 0 without a [flow log](flow-log.md).";
     DNS_UP: Gauge "privatelink_dns_server_up" []
-        = "Whether the name server answers the daemon; absent if there are no names to serve.";
+        = "Whether the name server answers the daemon; absent if there are no names to serve."
+        + "So are all others that begin with `privatelink_dns`. See [names](dns.md).";
     DNS_CONFLICTS: Gauge "privatelink_dns_conflicts" []
-        = "Private names that are not served, since their owners do not agree.";
+        = "Private names that are not served because their owners conflict.";
     DNS_TABLES: Counter "privatelink_dns_tables_total" ["network"]
-        = "Tables of names that the name server was given, one in place of the other.";
+        = "Name tables loaded."
+        + "This and the following count from the start of the name server, which keeps running \
+           when the daemon is restarted.";
     DNS_QUERIES: Counter "privatelink_dns_queries_total" ["network", "transport"]
-        = "Queries for names.";
+        = "Queries for names, by transport."
+        + "`udp` or `tcp`.";
     DNS_ANSWERS: Counter "privatelink_dns_answers_total" ["network", "transport", "code"]
-        = "Answers to queries, those of forwarders too, by code.";
+        = "Answers to queries, by response code, including those of forwarders."
+        + "`noerror`, `formerr`, `servfail`, `nxdomain`, `notimp`, `refused` or `other`.";
     DNS_LIMITED: Counter "privatelink_dns_limited_total" ["network", "transport", "result"]
-        = "Queries beyond the client's share: told to come by TCP, or dropped.";
+        = "Queries beyond the client's rate: truncated, so that it asks again over TCP, or \
+           dropped."
+        + "The key `dns_rate`.";
     DNS_IGNORED: Counter "privatelink_dns_ignored_total" ["network", "transport"]
-        = "What came as a query and is none.";
+        = "Messages that are not valid queries."
+        + "They are not answered.";
     DNS_FORWARDED: Counter "privatelink_dns_forwarded_total" ["network", "result"]
-        = "Queries that forwarders were asked: answered or failed.";
+        = "Queries sent to forwarders: answered or failed."
+        + "They are `failed` when none of the network's `forwarders` answers, or when too many \
+           wait.";
     NETWORK_ATTACHED: Gauge "privatelink_network_attached" ["network", "interface", "mode"]
         = "Whether the network's packets are forwarded; mode is native, generic or none.";
     SERVICE_ENDPOINTS: Gauge "privatelink_service_endpoints" ["service", "state"]
-        = "Endpoints that lead to the service, by the state of their connection.";
+        = "Endpoints of the service, by the state of their connection."
+        as "`EndpointsCount`";
     SERVICE_TARGETS: Gauge "privatelink_service_targets" ["service", "health"]
-        = "Targets of the service, by health.";
+        = "Targets of the service, by health."
+        as "`HealthyHostCount`, `UnHealthyHostCount`";
     SERVICE_PORTS_USED: Gauge "privatelink_service_source_ports_used_ratio" ["service"]
-        = "Share of source ports in use towards that target port of the service where it is highest.";
+        = "Highest share of source ports in use towards one target port of the service."
+        + "Of all the service's source addresses together. Counted every 10 seconds, or less \
+           often if that would take more than a fiftieth of a processor."
+        as "none: `PortAllocationErrorCount` tells when it is too late";
     TARGET_RESOLVED: Gauge "privatelink_target_next_hop_resolved" ["service", "target"]
         = "Whether the next hop to the target answers.";
     TARGET_ACTIVE_FLOWS: Gauge "privatelink_target_active_flows" ["service", "target"]
-        = "Flows to the target now.";
+        = "Flows to the target now."
+        + "Counted like the source ports."
+        as "`ActiveFlowCount`";
     TARGET_NEW_FLOWS: Counter "privatelink_target_new_flows_total" ["service", "target"]
-        = "Flows opened to the target.";
+        = "Flows opened to the target."
+        as "`NewFlowCount`";
     TARGET_ANSWERED: Counter "privatelink_target_answered_flows_total" ["service", "target"]
-        = "TCP flows that the target has answered.";
+        = "TCP flows that the target has answered."
+        + "With SYN-ACK.";
     TARGET_REFUSED: Counter "privatelink_target_refused_flows_total" ["service", "target"]
-        = "TCP flows that the target has reset instead of answering.";
+        = "TCP flows that the target has reset instead of answering."
+        + "Nothing listens there.";
     TARGET_RESETS: Counter "privatelink_target_resets_total" ["service", "target"]
-        = "TCP resets from the target, refused flows among them.";
+        = "TCP resets from the target, refused flows among them."
+        as "`TCP_Target_Reset_Count`";
     TARGET_UNREACHABLE: Counter "privatelink_target_unreachable_total" ["service", "target"]
-        = "ICMP errors that say that the target cannot be reached.";
+        = "ICMP errors about flows that report the target unreachable.";
     TARGET_PACKETS: Counter "privatelink_target_ended_packets_total" ["service", "target", "direction"]
-        = "Packets of flows that have ended: in to the target, out from it.";
+        = "Packets of flows that have ended: in to the target, out from it."
+        + "Those of live flows are counted for the endpoint only.";
     TARGET_BYTES: Counter "privatelink_target_ended_bytes_total" ["service", "target", "direction"]
         = "Bytes of flows that have ended: in to the target, out from it.";
     ENDPOINT_STATE: Gauge "privatelink_endpoint_state" ["endpoint", "service", "network", "state"]
-        = "1, with the state of the endpoint's connection as a label.";
+        = "1, with the state of the endpoint's connection as a label."
+        + "`available`, `pending-acceptance`, `rejected` or `expired`.";
     ENDPOINT_PACKETS: Counter "privatelink_endpoint_packets_total" ["endpoint", "service", "network", "direction"]
-        = "Packets forwarded: in from consumers, out to them.";
+        = "Packets forwarded: in from consumers, out to them."
+        as "`ProcessedPackets`";
     ENDPOINT_BYTES: Counter "privatelink_endpoint_bytes_total" ["endpoint", "service", "network", "direction"]
-        = "Bytes of the forwarded IP packets.";
+        = "Bytes of the forwarded IP packets."
+        + "From the IP header on."
+        as "`BytesProcessed`, `ProcessedBytes`";
     ENDPOINT_NEW_FLOWS: Counter "privatelink_endpoint_new_flows_total" ["endpoint", "service", "network"]
-        = "Flows opened.";
+        = "Flows opened."
+        as "`NewConnections`, `NewFlowCount`";
     ENDPOINT_RESETS: Counter "privatelink_endpoint_resets_total" ["endpoint", "service", "network", "from"]
-        = "TCP resets forwarded: from a consumer or a target.";
+        = "TCP resets forwarded: from a consumer or a target."
+        as "`RstPacketsReceived`, `RstPacketsSent`: from the target; `TCP_Client_Reset_Count`, \
+            `TCP_Target_Reset_Count`";
     ENDPOINT_ANSWERS: Counter "privatelink_endpoint_answers_total" ["endpoint", "service", "network"]
-        = "Refused packets whose sender was told by a TCP reset or an ICMP error.";
+        = "Refused packets that the gateway answered with a TCP reset or an ICMP error."
+        as "`TCP_ELB_Reset_Count`";
     ENDPOINT_ERRORS: Counter "privatelink_endpoint_icmp_errors_total" ["endpoint", "service", "network"]
-        = "ICMP errors about packets of flows, translated.";
+        = "ICMP errors about packets of flows, translated."
+        + "They are not among packets and bytes.";
     ENDPOINT_ACTIVE_FLOWS: Gauge "privatelink_endpoint_active_flows" ["endpoint", "service", "network"]
-        = "Flows now.";
+        = "Flows now."
+        + "Those that were opened and have not ended. A TCP flow that both ends have closed \
+           counts for another 10 seconds or so."
+        as "`ActiveConnections`, `ActiveFlowCount`";
     ENDPOINT_DROPS: Counter "privatelink_endpoint_drops_total" ["endpoint", "service", "network", "reason"]
-        = "Packets not forwarded, by reason; only reasons that there were.";
+        = "Packets not forwarded, by reason; only reasons that there were."
+        + "The [reasons](drop-reasons.md); only packets whose endpoint is known."
+        as "as for `privatelink_drops_total`";
+}
+
+/// The families as a table in Markdown.
+pub fn table() -> String {
+    let mut table =
+        "| metric | type | labels | meaning | CloudWatch |\n|---|---|---|---|---|\n".to_owned();
+    for Family { name, metric_type, labels, help, details, cloudwatch } in ALL {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let meaning = format!("{help} {details}");
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| `{name}` | {} | {} | {} | {cloudwatch} |",
+            metric_type.word(),
+            labels.join(", "),
+            meaning.trim_end().trim_end_matches('.'),
+        );
+    }
+    table
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PAGE: &str = include_str!("../../../docs/metrics.md");
-
-    /// The cells of the table's rows.
-    fn rows() -> Vec<Vec<&'static str>> {
-        let rows = PAGE.lines().filter(|line| line.starts_with("| `privatelink_"));
-        rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
-    }
-
     #[test]
-    fn the_page_describes_each_family() {
-        let code = |text: &str| format!("`{text}`");
-        let described: Vec<String> = rows().iter().map(|row| row[..3].join(" | ")).collect();
-        let families = ALL.iter().map(|family| {
-            let labels: Vec<String> = family.labels.iter().copied().map(code).collect();
-            format!("{} | {} | {}", code(family.name), family.kind.word(), labels.join(", "))
-        });
-        assert_eq!(described, families.collect::<Vec<_>>(), "docs/metrics.md");
-        assert!(
-            rows().iter().all(|row| row.len() == 5
-                && row.iter().all(|cell| { !cell.is_empty() || cell == &row[2] }))
-        );
+    fn the_table_has_a_row_for_each_family() {
+        let table = table();
+        let rows: Vec<&str> = table.lines().skip(2).collect();
+        assert_eq!(rows.len(), ALL.len());
+        for (row, family) in rows.iter().zip(ALL) {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            assert_eq!(cells.len(), 5, "{row}");
+            assert_eq!(cells[0], format!("`{}`", family.name));
+            assert!(cells[3].starts_with(family.help.trim_end_matches('.')), "{row}");
+        }
     }
 
     #[test]
@@ -183,8 +257,12 @@ mod tests {
             let name = family.name;
             assert!(name.starts_with("privatelink_"), "{name}");
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
-            assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
-            assert_eq!(name.ends_with("_info"), family.kind == Kind::Info, "{name}");
+            assert_eq!(
+                name.ends_with("_total"),
+                family.metric_type == MetricType::Counter,
+                "{name}"
+            );
+            assert_eq!(name.ends_with("_info"), family.metric_type == MetricType::Info, "{name}");
             // Then no page has to escape it.
             assert!(!family.help.contains(['\\', '"', '\n']), "{name}");
             let same = ALL.iter().filter(|other| other.name == name);

@@ -1,5 +1,5 @@
-//! What the daemon tells a scrape: the names behind the indices that the maps count by, and the
-//! states that no map holds.
+//! What the daemon publishes for scrapes: the names behind the indices that the maps count by, and
+//! the states that no map holds.
 //!
 //! The daemon publishes one after each convergence. A scrape takes the last, so it neither waits
 //! for the daemon's loop nor keeps it from its work, and still answers when that is stuck.
@@ -8,25 +8,25 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::text::labels;
 use crate::{
-    interface::types, state::connection::Acceptance, timestamp::Timestamp, view::status::View,
+    interface::types, state::connection::Acceptance, timestamp::Timestamp, view::status::Overview,
 };
 
-/// How the daemon is doing.
+/// What the daemon has done since it was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// When it was started.
     pub started: Timestamp,
     /// Whether packets can flow.
     pub ready: bool,
-    /// How many problems it knows of.
+    /// How many problems the status shows.
     pub problems: usize,
-    /// When everything was last as it should be.
+    /// When maps and interfaces were last reconciled without an error.
     pub converged: Option<Timestamp>,
     /// Reloads that were applied.
     pub reloaded: u64,
-    /// Reloads that were not.
+    /// Reloads that were refused.
     pub refused: u64,
-    /// Whether the last one was applied.
+    /// Whether the last reload was applied.
     pub last_applied: bool,
     /// When the configuration in force was read.
     pub applied: Timestamp,
@@ -35,7 +35,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The daemon has just started.
+    /// A daemon that has just started.
     pub fn begin() -> Self {
         let now = Timestamp::now();
         Self {
@@ -51,7 +51,7 @@ impl Progress {
         }
     }
 
-    /// A reload has ended.
+    /// Notes the end of a reload.
     pub fn reloaded(&mut self, applied: bool, took: Duration) {
         self.last_applied = applied;
         self.took = took;
@@ -64,14 +64,14 @@ impl Progress {
     }
 }
 
-/// Everything that has a name.
+/// The objects that a scrape shows, under the names that they have now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
-    /// The gateway's name.
+    /// The name of the gateway.
     pub gateway: String,
     /// Flows that the flow table has room for.
     pub capacity: u64,
-    /// How the daemon is doing.
+    /// What the daemon has done since it was started.
     pub progress: Progress,
     /// The networks.
     pub networks: Vec<Network>,
@@ -85,25 +85,25 @@ pub struct Inventory {
     pub sources: BTreeMap<u32, IpAddr>,
 }
 
-/// A network.
+/// A network, for the metrics that are labelled by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// Its labels.
+    /// The labels of its samples, as a page has them.
     pub labels: String,
     /// Whether packets are forwarded there.
     pub attached: bool,
 }
 
-/// A service.
+/// A service, for the metrics that are labelled by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// Its name.
+    /// The name, for `privatelink status`.
     pub name: String,
-    /// Its labels.
+    /// The labels of its samples, as a page has them.
     pub labels: String,
     /// The network of its targets.
     pub network: String,
-    /// From where the gateway speaks to the targets.
+    /// The addresses from which the gateway connects to the targets.
     pub sources: Vec<IpAddr>,
     /// How many endpoints lead to it, by state.
     pub endpoints: BTreeMap<Acceptance, u64>,
@@ -111,61 +111,69 @@ pub struct Service {
     pub targets: BTreeMap<String, u64>,
 }
 
-/// A target.
+/// A target, for the metrics that are labelled by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its index.
+    /// The index under which the maps count.
     pub index: u32,
-    /// Its labels.
+    /// The labels of its samples, as a page has them.
     pub labels: String,
-    /// Number of its service in [`Inventory::services`].
+    /// The place of its service in [`Inventory::services`].
     pub service: usize,
-    /// Its address.
+    /// The address, which targets of other services may share.
     pub address: IpAddr,
     /// Whether its next hop answers.
     pub resolved: bool,
 }
 
-/// An endpoint.
+/// An endpoint, for the metrics that are labelled by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its index.
+    /// The index under which the maps count.
     pub index: u32,
-    /// Its labels.
+    /// The labels of its samples, as a page has them.
     pub labels: String,
     /// The state of its connection.
     pub state: Acceptance,
 }
 
-/// The healths that are told even if no target has them.
+/// The healths that have a sample even if no target has them, so that alerts see a 0.
 const HEALTHS: [&str; 2] = ["healthy", UNHEALTHY];
 const UNHEALTHY: &str = "unhealthy";
 
 impl Inventory {
-    /// Of everything that is in view.
-    pub fn of(view: &View<'_>, progress: Progress) -> Self {
-        let gateway = view.model.gateway();
+    /// Everything that the overview shows.
+    pub fn of(overview: &Overview<'_>, progress: Progress) -> Self {
+        let gateway = overview.model.gateway();
         let mut inventory = Self {
             gateway: gateway.name.to_string(),
             capacity: gateway.max_flows.get().into(),
             progress,
-            networks: view.networks().iter().map(Network::of).collect(),
+            networks: overview.networks().iter().map(Network::of).collect(),
             services: Vec::new(),
             targets: Vec::new(),
             endpoints: Vec::new(),
-            sources: view.state.ids.sources().map(|(index, _, address)| (index, address)).collect(),
+            sources: overview
+                .state
+                .ids
+                .sources()
+                .map(|(index, _, address)| (index, address))
+                .collect(),
         };
-        let endpoints = inventory.add_endpoints(view);
-        inventory.add_services(view, endpoints);
+        let endpoints = inventory.add_endpoints(overview);
+        inventory.add_services(overview, endpoints);
         inventory
     }
 
-    /// Returns how many endpoints lead to each service.
-    fn add_endpoints(&mut self, view: &View<'_>) -> BTreeMap<String, BTreeMap<Acceptance, u64>> {
+    /// Adds the endpoints; returns how many each service has, by state.
+    fn add_endpoints(
+        &mut self,
+        overview: &Overview<'_>,
+    ) -> BTreeMap<String, BTreeMap<Acceptance, u64>> {
         let mut counts: BTreeMap<String, BTreeMap<Acceptance, u64>> = BTreeMap::new();
-        for endpoint in view.seen_endpoints() {
-            let Some(index) = view.state.ids.endpoint(endpoint) else { continue };
-            let state = view.acceptance(endpoint);
+        for endpoint in overview.seen_endpoints() {
+            let Some(index) = overview.state.ids.endpoint(endpoint) else { continue };
+            let state = overview.acceptance(endpoint);
             let (service, network) = (endpoint.service.as_str(), endpoint.network.as_str());
             let labels = labels(&[
                 ("endpoint", endpoint.name.as_str()),
@@ -186,18 +194,18 @@ impl Inventory {
 
     fn add_services(
         &mut self,
-        view: &View<'_>,
+        overview: &Overview<'_>,
         mut endpoints: BTreeMap<String, BTreeMap<Acceptance, u64>>,
     ) {
-        let services = view.model.services();
-        for told in view.services() {
+        let services = overview.model.services();
+        for told in overview.services() {
             let Some(service) = services.get(told.name.as_str()) else { continue };
             let mut healths: BTreeMap<String, u64> =
                 HEALTHS.into_iter().map(|health| (health.to_owned(), 0)).collect();
             for target in worst(&told.targets) {
                 *healths.entry(target.health.clone()).or_default() += 1;
                 let Ok(address) = target.address.parse() else { continue };
-                let Some(index) = view.state.ids.target(service, address) else { continue };
+                let Some(index) = overview.state.ids.target(service, address) else { continue };
                 self.targets.push(Target {
                     index,
                     labels: labels(&[("service", &told.name), ("target", &target.address)]),
@@ -219,8 +227,8 @@ impl Inventory {
     }
 }
 
-/// The targets by address. One stands there for each of its ports: if it is unhealthy on any, it
-/// counts as that.
+/// The targets by address. The overview has one for each of its ports; it counts as unhealthy if it
+/// is on any of them.
 fn worst(targets: &[types::Target]) -> impl Iterator<Item = &types::Target> {
     let mut found: BTreeMap<&str, &types::Target> = BTreeMap::new();
     for target in targets {
@@ -250,7 +258,7 @@ pub(super) mod tests {
         datapath::bpf::Mode,
         host::{HostFacts, Link},
         state::{State, targets::Inputs},
-        view::flows::Counts,
+        view::flows::FlowCounts,
     };
 
     /// Two services that share a target's address and some source addresses, and an endpoint of
@@ -295,17 +303,17 @@ pub(super) mod tests {
         });
         let mut state = State::default();
         state.follow(&model, &facts, &Inputs::default(), Timestamp::now()).unwrap();
-        let view = View {
+        let overview = Overview {
             model: &model,
             state: &state,
             rights: &Rights::All,
             facts: &facts,
             attached: &BTreeMap::from([(3, Mode::Native)]),
-            flows: &Counts::default(),
+            flows: &FlowCounts::default(),
             inputs: &Inputs::default(),
             now: Timestamp::now(),
         };
-        Inventory::of(&view, Progress::begin())
+        Inventory::of(&overview, Progress::begin())
     }
 
     #[test]

@@ -1,44 +1,44 @@
-//! What a scrape tells of the name server.
+//! The part of a page that is about the name server.
 
 use super::{
-    family as all,
+    family,
     text::{Page, labels},
 };
 use crate::dns::status::{CODES, NetworkCounters, QueryCounters, ServerStatus};
 
-/// Adds what is known, if there are names to serve.
+/// Adds what the name server counts, if there are names to serve.
 pub(super) fn add(page: &mut Page, status: Option<&ServerStatus>) {
     let Some(ServerStatus { up, conflicts, networks }) = status else { return };
-    page.family(&all::DNS_UP).add(&[], u8::from(*up));
-    page.family(&all::DNS_CONFLICTS).add(&[], conflicts);
+    page.family(&family::DNS_UP).add(&[], u8::from(*up));
+    page.family(&family::DNS_CONFLICTS).add(&[], conflicts);
     let networks: Vec<(String, &NetworkCounters)> =
         networks.iter().map(|(name, counters)| (labels(&[("network", name)]), counters)).collect();
-    let mut tables = page.family(&all::DNS_TABLES);
+    let mut tables = page.family(&family::DNS_TABLES);
     for (network, counters) in &networks {
         tables.add(&[network], counters.tables);
     }
     let counts: Vec<(String, &QueryCounters)> =
         networks.iter().flat_map(|(network, counters)| by_transport(network, counters)).collect();
-    let mut queries = page.family(&all::DNS_QUERIES);
+    let mut queries = page.family(&family::DNS_QUERIES);
     for (labels, count) in &counts {
         queries.add(&[labels], count.queries);
     }
-    let mut answers = page.family(&all::DNS_ANSWERS);
+    let mut answers = page.family(&family::DNS_ANSWERS);
     for (of, count) in &counts {
         for (code, answered) in CODES.iter().zip(count.answers) {
             answers.add(&[of, &labels(&[("code", code)])], answered);
         }
     }
-    let mut limited = page.family(&all::DNS_LIMITED);
+    let mut limited = page.family(&family::DNS_LIMITED);
     for (labels, count) in &counts {
         limited.add(&[labels, "result=\"truncated\""], count.truncated);
         limited.add(&[labels, "result=\"dropped\""], count.limited);
     }
-    let mut ignored = page.family(&all::DNS_IGNORED);
+    let mut ignored = page.family(&family::DNS_IGNORED);
     for (labels, count) in &counts {
         ignored.add(&[labels], count.ignored);
     }
-    let mut forwarded = page.family(&all::DNS_FORWARDED);
+    let mut forwarded = page.family(&family::DNS_FORWARDED);
     for (network, counters) in &networks {
         forwarded.add(&[network, "result=\"answered\""], counters.forwarded);
         forwarded.add(&[network, "result=\"failed\""], counters.failed);

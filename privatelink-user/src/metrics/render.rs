@@ -1,4 +1,4 @@
-//! A scrape as text: what was counted, under the names that it has now.
+//! The page of a scrape: what the maps count, under the names that the objects have now.
 
 use std::{collections::BTreeMap, fmt::Display};
 
@@ -6,7 +6,7 @@ use privatelink_common::{EndpointCounters, Reason, TargetCounters};
 
 use super::{
     census::Census,
-    family::{self as all, Family},
+    family::{self, Family},
     inventory::{Inventory, Progress},
     names,
     text::{Format, Page, labels},
@@ -18,7 +18,7 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Bytes of a page for each endpoint, rather too many.
+/// The room that a page reserves for each endpoint, in bytes; rather too much.
 const BYTES_PER_ENDPOINT: usize = 1_024;
 
 /// What the maps hold at one moment.
@@ -30,26 +30,26 @@ pub struct Readings {
     pub active: Vec<u64>,
     /// The counters of targets, in the order of the inventory.
     pub targets: Vec<TargetCounters>,
-    /// Packets not forwarded.
+    /// Packets not forwarded, by reason.
     pub drops: Vec<(Reason, u64)>,
-    /// Packets not forwarded, by endpoint index.
+    /// Packets not forwarded, by endpoint index and reason.
     pub endpoint_drops: BTreeMap<u32, BTreeMap<Reason, u64>>,
-    /// Ends of flows that nobody was told.
+    /// Flow-end records dropped because the ring was full.
     pub ends_lost: u64,
-    /// Refused flows that nobody was told of.
+    /// Refused flows not reported to the daemon.
     pub refusals_left_out: u64,
-    /// ICMP errors that nobody was told.
+    /// ICMP errors not sent because there were too many.
     pub errors_left_out: u64,
     /// Flows in the flow table.
     pub flows: u64,
-    /// Records of flows.
+    /// Records that the flow log has written and lost.
     pub records: RecordCounts,
-    /// How the name server does.
+    /// What the name server counts; absent if there are no names to serve.
     pub names: Option<dns::ServerStatus>,
 }
 
 impl Readings {
-    /// Reads what is wanted of these things.
+    /// Reads the counters of the objects in an inventory.
     ///
     /// # Errors
     /// When a map cannot be read.
@@ -72,26 +72,26 @@ impl Readings {
     }
 }
 
-/// The page of a scrape.
+/// Writes the page of a scrape.
 pub fn page(format: Format, inventory: &Inventory, readings: &Readings, census: &Census) -> String {
     let mut page = Page::new(format, 8_192 + inventory.endpoints.len() * BYTES_PER_ENDPOINT);
     let build = [("gateway", inventory.gateway.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
-    page.family(&all::BUILD).add(&[&labels(&build)], 1);
+    page.family(&family::BUILD).add(&[&labels(&build)], 1);
     progress(&mut page, &inventory.progress);
-    page.family(&all::FLOW_TABLE_FLOWS).add(&[], readings.flows);
-    page.family(&all::FLOW_TABLE_CAPACITY).add(&[], inventory.capacity);
-    let mut drops = page.family(&all::DROPS);
+    page.family(&family::FLOW_TABLE_FLOWS).add(&[], readings.flows);
+    page.family(&family::FLOW_TABLE_CAPACITY).add(&[], inventory.capacity);
+    let mut drops = page.family(&family::DROPS);
     for (reason, count) in &readings.drops {
         drops.add(&[&labels(&[("reason", reason.name())])], count);
     }
-    page.family(&all::ENDS_LOST).add(&[], readings.ends_lost);
-    page.family(&all::REFUSALS_LEFT_OUT).add(&[], readings.refusals_left_out);
-    page.family(&all::ERRORS_LEFT_OUT).add(&[], readings.errors_left_out);
-    let mut records = page.family(&all::FLOW_LOG_RECORDS);
+    page.family(&family::ENDS_LOST).add(&[], readings.ends_lost);
+    page.family(&family::REFUSALS_LEFT_OUT).add(&[], readings.refusals_left_out);
+    page.family(&family::ERRORS_LEFT_OUT).add(&[], readings.errors_left_out);
+    let mut records = page.family(&family::FLOW_LOG_RECORDS);
     records.add(&["result=\"written\""], readings.records.written);
     records.add(&["result=\"lost\""], readings.records.lost);
     names::add(&mut page, readings.names.as_ref());
-    let mut attached = page.family(&all::NETWORK_ATTACHED);
+    let mut attached = page.family(&family::NETWORK_ATTACHED);
     for network in &inventory.networks {
         attached.add(&[&network.labels], u8::from(network.attached));
     }
@@ -103,17 +103,17 @@ pub fn page(format: Format, inventory: &Inventory, readings: &Readings, census: 
 
 fn progress(page: &mut Page, progress: &Progress) {
     let mut single = |family, value: &dyn Display| page.family(family).add(&[], value);
-    single(&all::START_TIME, &seconds(progress.started));
-    single(&all::READY, &u8::from(progress.ready));
-    single(&all::PROBLEMS, &progress.problems);
-    single(&all::CONVERGED, &progress.converged.map_or(0.0, seconds));
-    let mut reloads = page.family(&all::RELOADS);
+    single(&family::START_TIME, &seconds(progress.started));
+    single(&family::READY, &u8::from(progress.ready));
+    single(&family::PROBLEMS, &progress.problems);
+    single(&family::CONVERGED, &progress.converged.map_or(0.0, seconds));
+    let mut reloads = page.family(&family::RELOADS);
     reloads.add(&["result=\"success\""], progress.reloaded);
     reloads.add(&["result=\"failure\""], progress.refused);
     let mut single = |family, value: &dyn Display| page.family(family).add(&[], value);
-    single(&all::RELOAD_SUCCESSFUL, &u8::from(progress.last_applied));
-    single(&all::RELOAD_TIME, &seconds(progress.applied));
-    single(&all::RELOAD_DURATION, &progress.took.as_secs_f64());
+    single(&family::RELOAD_SUCCESSFUL, &u8::from(progress.last_applied));
+    single(&family::RELOAD_TIME, &seconds(progress.applied));
+    single(&family::RELOAD_DURATION, &progress.took.as_secs_f64());
 }
 
 fn seconds(moment: Timestamp) -> f64 {
@@ -121,19 +121,19 @@ fn seconds(moment: Timestamp) -> f64 {
 }
 
 fn services(page: &mut Page, inventory: &Inventory, census: &Census) {
-    let mut endpoints = page.family(&all::SERVICE_ENDPOINTS);
+    let mut endpoints = page.family(&family::SERVICE_ENDPOINTS);
     for service in &inventory.services {
         for (state, count) in &service.endpoints {
             endpoints.add(&[&service.labels, &labels(&[("state", state.word())])], count);
         }
     }
-    let mut targets = page.family(&all::SERVICE_TARGETS);
+    let mut targets = page.family(&family::SERVICE_TARGETS);
     for service in &inventory.services {
         for (health, count) in &service.targets {
             targets.add(&[&service.labels, &labels(&[("health", health)])], count);
         }
     }
-    let mut ports = page.family(&all::SERVICE_PORTS_USED);
+    let mut ports = page.family(&family::SERVICE_PORTS_USED);
     for (service, fullest) in inventory.services.iter().zip(census.fullest(inventory)) {
         ports.add(&[&service.labels], fullest.ratio());
     }
@@ -142,27 +142,27 @@ fn services(page: &mut Page, inventory: &Inventory, census: &Census) {
 const IN: &str = "direction=\"in\"";
 const OUT: &str = "direction=\"out\"";
 
-/// What one counter of a thing is, and with which further label.
+/// One counter of an object, and the label that tells it from the others of its family.
 type Part<C> = (&'static str, fn(&C) -> u64);
 
 fn targets(page: &mut Page, inventory: &Inventory, readings: &Readings, census: &Census) {
-    let mut resolved = page.family(&all::TARGET_RESOLVED);
+    let mut resolved = page.family(&family::TARGET_RESOLVED);
     for target in &inventory.targets {
         resolved.add(&[&target.labels], u8::from(target.resolved));
     }
-    let mut active = page.family(&all::TARGET_ACTIVE_FLOWS);
+    let mut active = page.family(&family::TARGET_ACTIVE_FLOWS);
     let by_target = census.by_target();
     for target in &inventory.targets {
         active.add(&[&target.labels], by_target.get(&target.index).unwrap_or(&0));
     }
     let families: [(&'static Family, &[Part<TargetCounters>]); 7] = [
-        (&all::TARGET_NEW_FLOWS, &[("", |of| of.opened)]),
-        (&all::TARGET_ANSWERED, &[("", |of| of.answered)]),
-        (&all::TARGET_REFUSED, &[("", |of| of.refused)]),
-        (&all::TARGET_RESETS, &[("", |of| of.resets)]),
-        (&all::TARGET_UNREACHABLE, &[("", |of| of.unreachable)]),
-        (&all::TARGET_PACKETS, &[(IN, |of| of.packets_in), (OUT, |of| of.packets_out)]),
-        (&all::TARGET_BYTES, &[(IN, |of| of.bytes_in), (OUT, |of| of.bytes_out)]),
+        (&family::TARGET_NEW_FLOWS, &[("", |of| of.opened)]),
+        (&family::TARGET_ANSWERED, &[("", |of| of.answered)]),
+        (&family::TARGET_REFUSED, &[("", |of| of.refused)]),
+        (&family::TARGET_RESETS, &[("", |of| of.resets)]),
+        (&family::TARGET_UNREACHABLE, &[("", |of| of.unreachable)]),
+        (&family::TARGET_PACKETS, &[(IN, |of| of.packets_in), (OUT, |of| of.packets_out)]),
+        (&family::TARGET_BYTES, &[(IN, |of| of.bytes_in), (OUT, |of| of.bytes_out)]),
     ];
     for (family, parts) in families {
         let mut samples = page.family(family);
@@ -175,19 +175,19 @@ fn targets(page: &mut Page, inventory: &Inventory, readings: &Readings, census: 
 }
 
 fn endpoints(page: &mut Page, inventory: &Inventory, readings: &Readings) {
-    let mut states = page.family(&all::ENDPOINT_STATE);
+    let mut states = page.family(&family::ENDPOINT_STATE);
     for endpoint in &inventory.endpoints {
         states.add(&[&endpoint.labels, &labels(&[("state", endpoint.state.word())])], 1);
     }
     let resets: &[Part<EndpointCounters>] =
         &[("from=\"consumer\"", |of| of.resets_in), ("from=\"target\"", |of| of.resets_out)];
     let families: [(&'static Family, &[Part<EndpointCounters>]); 6] = [
-        (&all::ENDPOINT_PACKETS, &[(IN, |of| of.packets_in), (OUT, |of| of.packets_out)]),
-        (&all::ENDPOINT_BYTES, &[(IN, |of| of.bytes_in), (OUT, |of| of.bytes_out)]),
-        (&all::ENDPOINT_NEW_FLOWS, &[("", |of| of.new_flows)]),
-        (&all::ENDPOINT_RESETS, resets),
-        (&all::ENDPOINT_ANSWERS, &[("", |of| of.answers)]),
-        (&all::ENDPOINT_ERRORS, &[("", |of| of.errors)]),
+        (&family::ENDPOINT_PACKETS, &[(IN, |of| of.packets_in), (OUT, |of| of.packets_out)]),
+        (&family::ENDPOINT_BYTES, &[(IN, |of| of.bytes_in), (OUT, |of| of.bytes_out)]),
+        (&family::ENDPOINT_NEW_FLOWS, &[("", |of| of.new_flows)]),
+        (&family::ENDPOINT_RESETS, resets),
+        (&family::ENDPOINT_ANSWERS, &[("", |of| of.answers)]),
+        (&family::ENDPOINT_ERRORS, &[("", |of| of.errors)]),
     ];
     for (family, parts) in families {
         let mut samples = page.family(family);
@@ -197,11 +197,11 @@ fn endpoints(page: &mut Page, inventory: &Inventory, readings: &Readings) {
             }
         }
     }
-    let mut active = page.family(&all::ENDPOINT_ACTIVE_FLOWS);
+    let mut active = page.family(&family::ENDPOINT_ACTIVE_FLOWS);
     for (endpoint, flows) in inventory.endpoints.iter().zip(&readings.active) {
         active.add(&[&endpoint.labels], flows);
     }
-    let mut drops = page.family(&all::ENDPOINT_DROPS);
+    let mut drops = page.family(&family::ENDPOINT_DROPS);
     for endpoint in &inventory.endpoints {
         for (reason, count) in readings.endpoint_drops.get(&endpoint.index).into_iter().flatten() {
             drops.add(&[&endpoint.labels, &labels(&[("reason", reason.name())])], count);
@@ -221,18 +221,15 @@ mod tests {
         let answers = [0, 0, 0, 4, 0, 0, 0];
         let udp = QueryCounters { queries: 9, answers, limited: 5, ..QueryCounters::default() };
         let tcp = QueryCounters { ignored: 6, ..QueryCounters::default() };
-        let tally =
+        let counters =
             NetworkCounters { tables: 3, udp, tcp, failed: 7, ..NetworkCounters::default() };
-        ServerStatus { up: true, conflicts: 2, networks: [("acme".to_owned(), tally)].into() }
+        ServerStatus { up: true, conflicts: 2, networks: [("acme".to_owned(), counters)].into() }
     }
 
-    #[test]
-    fn each_family_has_samples_with_its_labels() {
-        let mut inventory = inventory();
-        inventory.progress.reloaded(false, std::time::Duration::from_millis(1500));
+    /// What the maps hold, with drops of the endpoint of this index.
+    fn readings(index: u32) -> Readings {
         let counters = EndpointCounters { packets_in: 7, bytes_out: 900, ..Default::default() };
-        let index = inventory.endpoints[0].index;
-        let readings = Readings {
+        Readings {
             endpoints: vec![counters],
             active: vec![6],
             targets: vec![TargetCounters { refused: 3, ..Default::default() }; 2],
@@ -242,7 +239,14 @@ mod tests {
             records: RecordCounts { written: 8, lost: 2 },
             names: Some(status()),
             ..Readings::default()
-        };
+        }
+    }
+
+    #[test]
+    fn each_family_has_samples_with_its_labels() {
+        let mut inventory = inventory();
+        inventory.progress.reloaded(false, std::time::Duration::from_millis(1500));
+        let readings = readings(inventory.endpoints[0].index);
         let page = page(Format::Plain, &inventory, &readings, &Census::default());
         for line in [
             "privatelink_build_info{gateway=\"gw-a\",version=\"0.1.0\"} 1",
@@ -283,7 +287,7 @@ mod tests {
         ] {
             assert!(page.lines().any(|found| found == line), "{line:?} is not in\n{page}");
         }
-        for family in all::ALL {
+        for family in family::ALL {
             let samples = page.lines().filter_map(|line| line.strip_prefix(family.name));
             let labels = samples.filter(|rest| rest.starts_with([' ', '{'])).map(|rest| {
                 let inside = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());

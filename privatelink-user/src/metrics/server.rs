@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as BlockingListener},
+    net::{self, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -28,22 +28,23 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Error, text::Format};
+use super::{source::Error, text::Format};
 use crate::chain::Chain;
 
-/// Connections at a time; others wait.
+/// Connections at a time; more wait until one of them ends.
 const CONNECTIONS: usize = 16;
-/// How long a client may take to ask, also once more: longer than the usual time between scrapes.
+/// How long a client may take to send a request, also the next one on the same connection: longer
+/// than the usual time between scrapes.
 const ASK: Duration = Duration::from_secs(75);
-/// How long a client may leave an answer unread.
+/// How long a client may leave a page unread.
 const UNREAD: Duration = Duration::from_secs(30);
-/// The wait after a connection could not be taken, for want of descriptors, say.
+/// The pause after `accept` has failed, because the process has no file descriptors left, say.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Makes the page of a scrape; called on a thread where it may take its time.
 pub type Pages = Arc<dyn Fn(Format) -> Result<String, Error> + Send + Sync>;
 
-/// A server on its address; it ends when this is dropped.
+/// A server on an address; dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -54,9 +55,9 @@ impl Server {
     /// Listens on an address and answers with these pages.
     ///
     /// # Errors
-    /// When somebody else has the address, or this host does not.
+    /// When another program listens there, or this host does not have the address.
     pub fn start(address: SocketAddr, pages: Pages) -> io::Result<Self> {
-        let listener = BlockingListener::bind(address)?;
+        let listener = net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(serve(TcpListener::from_std(listener)?, pages));
@@ -91,7 +92,7 @@ async fn serve(listener: TcpListener, pages: Pages) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                warn!("cannot take a connection for metrics: {error}");
+                warn!("cannot accept a connection for metrics: {error}");
                 sleep(PAUSE).await;
                 continue;
             }
@@ -99,7 +100,7 @@ async fn serve(listener: TcpListener, pages: Pages) {
         let connection = http.serve_connection(impatient(stream), router.clone());
         connections.spawn(async move {
             if let Err(error) = connection.await {
-                debug!("a client of the metrics: {error}");
+                debug!("a connection for metrics failed: {error}");
             }
             drop(place);
         });
@@ -109,7 +110,7 @@ async fn serve(listener: TcpListener, pages: Pages) {
 
 type Stream = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
 
-/// The stream, given up once the client leaves an answer unread.
+/// A stream that fails once the client has left a page unread for so long.
 fn impatient(stream: TcpStream) -> Stream {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(UNREAD));
@@ -127,7 +128,7 @@ async fn scrape(State(shared): State<Shared>, headers: HeaderMap) -> Response {
         }
         Ok(Err(error)) => {
             let error = Chain(&error).to_string();
-            warn!("a scrape was not answered: {error}");
+            warn!("cannot answer a scrape: {error}");
             (StatusCode::INTERNAL_SERVER_ERROR, error + "\n").into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -140,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_taken_is_an_error_and_is_free_again_afterwards() {
-        let taken = BlockingListener::bind("127.0.0.1:0").unwrap();
+        let taken = net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let pages: Pages = Arc::new(|_| Err(Error::Starting));
         let error = Server::start(address, Arc::clone(&pages)).unwrap_err();

@@ -1,21 +1,20 @@
-//! The text that Prometheus reads: OpenMetrics 1.0.0, or the format 0.0.4 before it.
+//! The text formats that Prometheus reads: OpenMetrics 1.0.0, and its predecessor 0.0.4.
 
 use std::fmt::{Display, Write as _};
 
-use super::family::{Family, Kind};
+use super::family::{Family, MetricType};
 
 /// One of the two formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.0.
     OpenMetrics,
-    /// What every version of Prometheus reads, and people do.
+    /// The format 0.0.4, which every version of Prometheus reads, and people do.
     Plain,
 }
 
 impl Format {
-    /// The format that the value of an `Accept` header prefers; whoever prefers nothing reads the
-    /// plain one.
+    /// The format that the value of an `Accept` header prefers; the plain one if it prefers neither.
     pub fn preferred(accept: &str) -> Self {
         let mut open = 0.0;
         let mut plain = 0.0;
@@ -49,7 +48,7 @@ impl Format {
     }
 }
 
-/// A page that grows.
+/// A page under construction.
 #[derive(Debug)]
 pub struct Page {
     format: Format,
@@ -62,13 +61,15 @@ impl Page {
         Self { format, text: String::with_capacity(capacity) }
     }
 
-    /// Begins the next family; its samples follow.
+    /// Begins the next family. Its samples must all follow before another family begins.
     pub fn family(&mut self, family: &'static Family) -> Samples<'_> {
-        let (name, kind) = match (self.format, family.kind) {
-            (Format::OpenMetrics, Kind::Counter) => (trimmed(family.name, "_total"), "counter"),
-            (Format::OpenMetrics, Kind::Info) => (trimmed(family.name, "_info"), "info"),
-            (Format::Plain, Kind::Counter) => (family.name, "counter"),
-            (Format::Plain, Kind::Info) | (_, Kind::Gauge) => (family.name, "gauge"),
+        let (name, kind) = match (self.format, family.metric_type) {
+            (Format::OpenMetrics, MetricType::Counter) => {
+                (trimmed(family.name, "_total"), "counter")
+            }
+            (Format::OpenMetrics, MetricType::Info) => (trimmed(family.name, "_info"), "info"),
+            (Format::Plain, MetricType::Counter) => (family.name, "counter"),
+            (Format::Plain, MetricType::Info) | (_, MetricType::Gauge) => (family.name, "gauge"),
         };
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "# HELP {name} {}\n# TYPE {name} {kind}", family.help);

@@ -14,39 +14,39 @@ use privatelink_common::{
 
 use crate::{datapath::flow_records::FlowRecords, interface::types};
 
-/// Flows of which something is held at a time, some fifty bytes each. More are looked for in several
-/// walks, each for a share of them.
+/// How many flows a walk of the flow table remembers at most, at some fifty bytes each. For more,
+/// there are several walks, each for a share of them.
 const SHARE: u64 = 1 << 20;
 
-/// Which flows somebody wants.
+/// Which flows a list has.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Those with this address at any of their four ends.
+    /// Only those with this address: of client, endpoint, source or target.
     pub address: Option<IpAddr>,
-    /// Those with this port at any of them.
+    /// Only those with this port at any of these.
     pub port: Option<u16>,
-    /// Those of this protocol.
+    /// Only those of this protocol number.
     pub protocol: Option<u8>,
-    /// Those that have come this far.
+    /// Only those in this phase.
     pub state: Option<Phase>,
 }
 
 /// A list of flows that is yet to be made.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// What indices stand for.
+    /// The records that the indices in a flow name.
     pub parts: FlowRecords,
-    /// The endpoints that are wanted, and their names.
+    /// The names of the endpoints whose flows are listed, by index.
     pub names: BTreeMap<u32, String>,
-    /// Which of their flows.
+    /// Which of their flows are listed.
     pub filter: Filter,
-    /// No more than this many.
+    /// The most flows in the list.
     pub limit: u64,
-    /// The time, in ticks.
+    /// The present time, in ticks.
     pub now: u32,
 }
 
-/// What is remembered of a flow between walks: what its direction back has counted.
+/// What is remembered of a flow between walks: the state and the counts of its reverse direction.
 struct Back {
     phase: u32,
     last_seen: u32,
@@ -135,7 +135,7 @@ impl Listing {
         })
     }
 
-    /// How long ago that was, in ticks.
+    /// The time since then, in ticks.
     fn idle(&self, last_seen: u32) -> u32 {
         let idle = self.now.wrapping_sub(last_seen);
         // A packet that came after `now` was read.
@@ -144,7 +144,7 @@ impl Listing {
 }
 
 impl Back {
-    /// Nothing is known but the other direction.
+    /// The reverse direction of a flow whose slot has not been seen yet.
     fn none(forward: &flow::Flow) -> Self {
         Self { phase: 0, last_seen: forward.last_seen, packets: 0, bytes: 0 }
     }
@@ -155,7 +155,7 @@ impl Back {
     }
 }
 
-/// Which share a flow belongs to; both its directions tell the same.
+/// The share that a flow belongs to, the same for both its slots.
 fn share_of(flow: &flow::Flow, shares: u64) -> u64 {
     let [_, _, _, last] = flow.client.words();
     let ports = u64::from(flow.consumer_ports) << 32 | u64::from(flow.provider_ports);
@@ -163,16 +163,16 @@ fn share_of(flow: &flow::Flow, shares: u64) -> u64 {
     (mixed >> 32) % shares
 }
 
-/// How many flows there are.
+/// The number of live flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct FlowCounts {
     /// By endpoint index.
     pub endpoints: BTreeMap<u32, u64>,
     /// By target index and port.
     pub targets: BTreeMap<(u32, u16), u64>,
 }
 
-/// Counts the flows of these slots by target index and port.
+/// FlowCounts the flows of these slots by target index and port.
 pub fn by_target(slots: impl Iterator<Item = flow::Flow>) -> BTreeMap<(u32, u16), u64> {
     let mut counts = BTreeMap::new();
     for slot in slots.filter(|slot| !slot.is_reverse()) {
@@ -182,8 +182,8 @@ pub fn by_target(slots: impl Iterator<Item = flow::Flow>) -> BTreeMap<(u32, u16)
     counts
 }
 
-/// What tells a flow from all others, the same for both its slots: of a million flows, two have the
-/// same once in many million lists.
+/// A key for a flow, the same for both its slots. It is a hash: two of a million flows share one in
+/// one of many million lists.
 fn key(keys: &RandomState, flow: &flow::Flow) -> u64 {
     keys.hash_one((
         flow.endpoint(),
@@ -237,33 +237,42 @@ mod tests {
         }
     }
 
-    #[test]
-    fn two_directions_are_one_flow() {
-        let slots = [
+    /// Both slots of a flow over IPv4, and one of a flow over IPv6.
+    fn slots() -> [flow::Flow; 3] {
+        [
             slot("10.1.0.2", Phase::Answered, 0, 900, 3),
             slot("fd00:1::2", Phase::Opening, 0, 1_005, 1),
             slot("10.1.0.2", Phase::Established, word::REVERSE, 940, 2),
-        ];
-        let listing = |limit, filter| Listing {
+        ]
+    }
+
+    fn listing(limit: u64, filter: Filter) -> Listing {
+        Listing {
             parts: FlowRecords::of(&tables()),
             names: BTreeMap::from([(3, "acme-web".into())]),
             filter,
             limit,
             now: 1_000,
-        };
-        let list = |listing: &Listing| {
-            let mut flows = Vec::new();
-            let whole = listing.for_each(
-                2,
-                || slots.into_iter(),
-                |flow| {
-                    flows.push(flow);
-                    ControlFlow::Continue(())
-                },
-            );
-            assert!(whole.is_continue());
-            (flows, listing.count(slots.into_iter()))
-        };
+        }
+    }
+
+    /// The flows of the list, and how many there would be without its limit.
+    fn list(listing: &Listing) -> (Vec<types::Flow>, u64) {
+        let mut flows = Vec::new();
+        let whole = listing.for_each(
+            2,
+            || slots().into_iter(),
+            |flow| {
+                flows.push(flow);
+                ControlFlow::Continue(())
+            },
+        );
+        assert!(whole.is_continue());
+        (flows, listing.count(slots().into_iter()))
+    }
+
+    #[test]
+    fn two_directions_are_one_flow() {
         let (flows, all) = list(&listing(9, Filter::default()));
         assert_eq!(all, 2);
         let [v4, v6] = flows.try_into().unwrap();
@@ -282,12 +291,16 @@ mod tests {
         assert_eq!(v4, expected);
         assert_eq!((v6.client.as_str(), v6.idle_seconds), ("[fd00:1::2]:40000", 0));
         assert_eq!(v6.address, "[fd00:1::50]:80");
-        assert_eq!(by_target(slots.into_iter()), BTreeMap::from([((4, 8080), 2)]));
+        assert_eq!(by_target(slots().into_iter()), BTreeMap::from([((4, 8080), 2)]));
         let (first, all) = list(&listing(1, Filter::default()));
         assert_eq!((first.len(), all), (1, 2));
         assert_eq!(first[0].packets, 5, "both directions of the one that is shown");
         let none = Listing { names: BTreeMap::new(), ..listing(9, Filter::default()) };
         assert_eq!(list(&none).1, 0);
+    }
+
+    #[test]
+    fn a_filter_picks_flows_by_any_end() {
         let ip = |text: &str| Some(text.parse().unwrap());
         for (filter, clients) in [
             (Filter { address: ip("10.1.0.2"), ..Filter::default() }, "10.1.0.2:40000"),

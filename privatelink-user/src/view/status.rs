@@ -1,6 +1,7 @@
-//! What the daemon tells about itself.
+//! What the daemon reports about itself.
 
 mod advice;
+mod reasons;
 mod recent;
 mod shortage;
 mod targets;
@@ -17,34 +18,35 @@ use crate::{
     model::{self, Model, naming},
     state::{State, connection::Acceptance, targets::Inputs},
     timestamp::Timestamp,
-    view::flows::Counts,
+    view::flows::FlowCounts,
 };
 
 pub use advice::advice;
+pub use reasons::reasons;
 pub use recent::Recent;
 pub use shortage::shortages;
 
-/// What the pieces of a status are made of.
-pub struct View<'a> {
+/// Everything that the parts of a status are computed from, and whose view they are.
+pub struct Overview<'a> {
     /// The configuration in force.
     pub model: &'a Model,
-    /// What is kept of it.
+    /// The state that goes with it: ids, addresses, decisions.
     pub state: &'a State,
-    /// Of whose things; the others are left out.
+    /// The rights of the caller; what it may not see is left out.
     pub rights: &'a Rights,
-    /// The host.
+    /// The interfaces and neighbours of the host.
     pub facts: &'a HostFacts,
-    /// What is known of targets.
+    /// What is known about targets.
     pub inputs: &'a Inputs,
-    /// Where packets are forwarded, by interface index.
+    /// The interfaces on which packets are forwarded, by index.
     pub attached: &'a BTreeMap<u32, Mode>,
-    /// The time.
+    /// The present time.
     pub now: Timestamp,
-    /// How many flows there are.
-    pub flows: &'a Counts,
+    /// The number of live flows.
+    pub flows: &'a FlowCounts,
 }
 
-impl View<'_> {
+impl Overview<'_> {
     /// The networks with their attachments.
     pub fn networks(&self) -> Vec<types::Network> {
         let one = |network: &model::Network| {
@@ -111,7 +113,7 @@ impl View<'_> {
         index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
     }
 
-    /// The endpoints, with how many flows go through each and what was counted.
+    /// The endpoints; `counters` returns what was counted under an index, and the drops.
     pub fn endpoints(
         &self,
         counters: impl Fn(u32) -> (EndpointCounters, u64),
@@ -170,25 +172,25 @@ impl View<'_> {
         connection.map_or(Acceptance::Pending, |connection| connection.standing.acceptance())
     }
 
-    /// Whether hosts of a network can ask the gateway itself something.
+    /// Whether the gateway has an address in a network at which its hosts can send it queries.
     fn has_address(&self, network: &model::Network) -> bool {
         let stack = self.facts.stack(&network.attachment);
         let mut own = stack.into_iter().flat_map(|link| self.facts.own_addresses(link.index));
         own.any(|address| !is_link_local(address))
     }
 
-    /// What does not work for want of something on the host.
+    /// What does not work because the host lacks something.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for network in self.model.networks().values() {
             let interface = network.attachment.interface.as_str();
             match self.facts.link(interface) {
                 None => problems.push(format!(
-                    "network {}: there is no interface {interface}; it is used once it appears",
+                    "network {}: there is no interface {interface}; forwarding starts once it appears",
                     network.name
                 )),
                 Some(link) if link.mac.is_none() => problems.push(format!(
-                    "network {}: {interface} is no Ethernet interface",
+                    "network {}: {interface} is not an Ethernet interface",
                     network.name
                 )),
                 Some(link) if !link.up => problems.push(format!(
@@ -221,7 +223,7 @@ impl View<'_> {
                         service.network
                     )),
                     (Some(hop), None) => Some(format!(
-                        "service {name}: nobody answers for {hop}, next hop to target {address}"
+                        "service {name}: no answer from {hop}, the next hop to target {address}"
                     )),
                     (Some(_), Some(_)) => None,
                 }
@@ -230,14 +232,14 @@ impl View<'_> {
         problems
     }
 
-    /// What keeps the next hops in a network that is a VLAN from being found.
+    /// Why the next hops in a VLAN network cannot be found.
     fn vlan_problem(&self, network: &model::Network) -> Option<String> {
         let model::Attachment { interface, vlan } = &network.attachment;
         let (vlan, name) = (vlan.as_ref()?, &network.name);
         self.facts.stack(&network.attachment).is_none().then(|| {
             format!(
-                "network {name}: the host has no interface for vlan {vlan} of {interface}, by which \
-                 it finds next hops; make one with `ip link add link {interface} name \
+                "network {name}: the host has no interface for vlan {vlan} of {interface}, which it \
+                 needs to find next hops; create one with `ip link add link {interface} name \
                  {interface}.{vlan} type vlan id {vlan}`"
             )
         })
@@ -253,7 +255,7 @@ fn words(things: &[impl ToString]) -> Vec<String> {
     things.iter().map(ToString::to_string).collect()
 }
 
-/// The counts under the reasons' names.
+/// The drop counters by the name of the reason.
 pub fn drops(counts: Vec<(Reason, u64)>) -> BTreeMap<String, u64> {
     counts.into_iter().map(|(reason, count)| (reason.name().to_owned(), count)).collect()
 }
@@ -285,11 +287,11 @@ mod tests {
         let inputs = Inputs::default();
         state.follow(&model, &facts, &inputs, Timestamp::now()).unwrap();
         let attached = BTreeMap::from([(3, Mode::Generic)]);
-        let flows = Counts {
+        let flows = FlowCounts {
             endpoints: BTreeMap::from([(1, 7)]),
             targets: BTreeMap::from([((1, 8080), 3), ((1, 9999), 4), ((2, 8080), 2)]),
         };
-        let view = View {
+        let view = Overview {
             model: &model,
             state: &state,
             rights: &Rights::All,
@@ -305,7 +307,7 @@ mod tests {
         assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(problems[0].contains("there is no interface veth-acme"), "{problems:?}");
         assert!(problems[1].contains("veth-vendor is down"), "{problems:?}");
-        assert!(problems[3].contains("nobody answers for fd00::10"), "{problems:?}");
+        assert!(problems[3].contains("no answer from fd00::10"), "{problems:?}");
         let endpoint = view.endpoints(|_| Default::default());
         assert_eq!((endpoint[0].state.as_str(), endpoint[0].active_flows), ("available", 7));
     }

@@ -3,9 +3,9 @@
 /// How much of something is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// So many are.
+    /// The amount that is in use.
     pub used: u64,
-    /// Of so many.
+    /// The amount that there is.
     pub of: u64,
 }
 

@@ -18,20 +18,20 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// The most that one answer names.
+/// The most flows in one answer.
 const MOST: usize = 1_000;
-/// Two looks at a flow disagree by less than this about when it began, and two flows with the same
-/// ports are further apart.
+/// Milliseconds. Two records of one flow disagree by less than this about when it began, and two
+/// flows with the same ports begin further apart.
 const SAME: u64 = 1_000;
 
-/// Of which time is asked.
+/// The time that a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Of this moment.
+    /// The present: flows that are live.
     Now,
-    /// Of a moment in the past.
+    /// A moment in the past.
     At(Timestamp),
-    /// Of all time from a moment on.
+    /// Any time from a moment on.
     Since(Timestamp),
 }
 
@@ -52,49 +52,50 @@ impl When {
     }
 }
 
-/// About whom is asked.
+/// Which flows are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The source address and port.
+pub struct Criteria {
+    /// Those from this source address and port.
     pub source: SocketAddr,
-    /// The provider's network.
+    /// Those in this network of a provider.
     pub network: Option<String>,
-    /// The target.
+    /// Those to this target.
     pub target: Option<SocketAddr>,
-    /// Of which time.
+    /// Those that were there at this time.
     pub when: When,
 }
 
-/// Everything that an answer needs.
+/// A search for the clients behind a source address, with everything that it needs: it runs
+/// besides the daemon's loop.
 #[derive(Clone, Debug)]
-pub struct Search {
-    /// About whom is asked.
-    pub asked: Asked,
-    /// What the one who asks may see: a provider, who speaks from its own networks.
+pub struct Lookup {
+    /// Which flows are looked for.
+    pub criteria: Criteria,
+    /// What the caller may see: a provider sees the flows to its own services.
     pub rights: Rights,
-    /// What indices stand for.
+    /// The records that the indices in a flow name.
     pub parts: FlowRecords,
-    /// Their names.
+    /// The names of these records.
     pub names: Arc<IndexNames>,
-    /// The time.
+    /// The present, for flows that are live.
     pub clock: Clock,
     /// The files of the flow log, the oldest first.
     pub log: Vec<PathBuf>,
 }
 
-impl Search {
+impl Lookup {
     /// The files of a log that keeps so many besides the one that it writes, the oldest first.
     pub fn files(path: &std::path::Path, kept: u32) -> Vec<PathBuf> {
         (0..=kept).rev().map(|age| flow_log::file(path, age)).collect()
     }
 
-    /// Finds them all, the earliest first.
+    /// Finds the flows, the earliest first.
     ///
     /// # Errors
     /// When the flow log cannot be read.
     pub fn run(&self, slots: impl Iterator<Item = Flow>) -> io::Result<Vec<Whois>> {
         let mut found = Vec::new();
-        if self.asked.when != When::Now {
+        if self.criteria.when != When::Now {
             for path in &self.log {
                 match File::open(path) {
                     Ok(file) => self.read(BufReader::new(file), &mut found)?,
@@ -106,11 +107,11 @@ impl Search {
                 }
             }
         }
-        let port = self.asked.source.port();
+        let port = self.criteria.source.port();
         for slot in slots.filter(|slot| !slot.is_reverse() && slot.provider_port_pair()[1] == port)
         {
             let record = flow_log::of_live(&slot, &self.parts, &self.names, &self.clock);
-            let record = record.filter(|record| self.asked.when.meets_live(record.opened));
+            let record = record.filter(|record| self.criteria.when.meets_live(record.opened));
             if let Some(record) = record.filter(|record| self.is_meant(record)) {
                 enter(&mut found, &record, true);
             }
@@ -119,16 +120,16 @@ impl Search {
         Ok(found.into_iter().map(|(_, whois)| whois).take(MOST).collect())
     }
 
-    fn read(&self, file: impl io::BufRead, found: &mut Found) -> io::Result<()> {
-        // Most lines are about others, and are not looked at closely.
-        let source = format!("\"source\":\"{}\"", self.asked.source);
+    fn read(&self, file: impl io::BufRead, found: &mut Matches) -> io::Result<()> {
+        // Most lines are about other flows: looking for the text is cheaper than parsing each.
+        let source = format!("\"source\":\"{}\"", self.criteria.source);
         for line in file.lines() {
             let line = line?;
             if !line.contains(&source) || found.len() >= MOST {
                 continue;
             }
             let Ok(record) = serde_json::from_str::<Record<'_>>(&line) else { continue };
-            if self.is_meant(&record) && self.asked.when.meets(record.opened, record.end) {
+            if self.is_meant(&record) && self.criteria.when.meets(record.opened, record.end) {
                 enter(found, &record, false);
             }
         }
@@ -136,22 +137,23 @@ impl Search {
     }
 
     fn is_meant(&self, record: &Record<'_>) -> bool {
-        let Asked { source, network, target, .. } = &self.asked;
-        let mine = match &self.rights {
+        let Criteria { source, network, target, .. } = &self.criteria;
+        let is_visible = match &self.rights {
             Rights::All => true,
             Rights::Of(names) => names.iter().any(|name| name.as_str() == record.provider),
         };
-        mine && record.source == Some(*source)
+        is_visible
+            && record.source == Some(*source)
             && target.is_none_or(|target| record.target == Some(target))
             && network.as_ref().is_none_or(|network| *network == record.provider_network)
     }
 }
 
-/// When each began, in milliseconds, and what is told of it.
-type Found = Vec<(u64, Whois)>;
+/// When each flow began, in milliseconds, and what the answer says of it.
+type Matches = Vec<(u64, Whois)>;
 
-/// Adds a flow, or what another record of it tells.
-fn enter(found: &mut Found, record: &Record<'_>, live: bool) {
+/// Adds a flow, or what another record says about one that is there.
+fn enter(found: &mut Matches, record: &Record<'_>, live: bool) {
     let (opened, last) = (record.opened.millis(), record.end.to_string());
     let target = record.target.map(|target| target.to_string()).unwrap_or_default();
     let (client, source) = (record.client.to_string(), record.source.map(|one| one.to_string()));
@@ -209,8 +211,8 @@ mod tests {
         std::fs::write(flow_log::file(&path, 1), old).unwrap();
         std::fs::write(&path, new).unwrap();
         let find = |when, rights, network: Option<&str>| {
-            let search = Search {
-                asked: Asked {
+            let lookup = Lookup {
+                criteria: Criteria {
                     source: "10.0.0.240:1024".parse().unwrap(),
                     network: network.map(ToOwned::to_owned),
                     target: None,
@@ -220,9 +222,9 @@ mod tests {
                 parts: FlowRecords::default(),
                 names: Arc::default(),
                 clock: Clock { ticks: 0, now: Timestamp::from_millis(0) },
-                log: Search::files(&path, 3),
+                log: Lookup::files(&path, 3),
             };
-            let found = search.run(std::iter::empty()).unwrap();
+            let found = lookup.run(std::iter::empty()).unwrap();
             found.into_iter().map(|one| one.client).collect::<Vec<_>>()
         };
         let at = |seconds: u64| When::At(Timestamp::from_millis(seconds * 1_000));

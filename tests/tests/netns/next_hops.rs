@@ -186,7 +186,7 @@ fn an_unresolved_next_hop_holds_nothing_up() {
                 service = \"dead\"\nnetwork = \"acme\"\naddresses = [\"10.1.0.60\"]\n";
     let scene = Scene::with(&format!("{CONFIG}\n{more}")).unwrap();
     let problems = scene.daemon.status().unwrap()["problems"].to_string();
-    assert!(problems.contains("nobody answers for 10.0.0.77"), "{problems}");
+    assert!(problems.contains("no answer from 10.0.0.77"), "{problems}");
     let dead = scene.acme().run(|| client::connect(at("10.1.0.60", 80), SOON));
     assert!(dead.is_err());
     crate::fixture::everything_works(scene.acme()).unwrap();

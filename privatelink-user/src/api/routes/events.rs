@@ -1,72 +1,71 @@
-//! The paths of events.
+//! Events, those that have happened and those that will.
 
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json,
     body::{Body, Bytes},
-    extract::{FromRequestParts, State},
-    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
-    response::{IntoResponse, Response},
+    extract::FromRequestParts,
+    http::{header::CONTENT_TYPE, request::Parts},
+    response::IntoResponse,
 };
 use futures_util::stream;
-use tokio::{
-    sync::{mpsc, watch},
-    time::sleep,
-};
+use tokio::{sync::watch, time::sleep};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Question, Requests, ask, problem};
 use crate::{
-    access::Peer,
-    api::request::{Question as Asked, Request},
+    api::{
+        client::{Calls, Client},
+        document::Conflict,
+        extract::QueryString,
+        refusal::{Answer, Refusal},
+        request::Request,
+    },
     events::{EventFilter, Kind},
     interface::{
         path,
-        types::{Event, EventQuery, Problem},
+        types::{Event, EventQuery},
     },
 };
 
-/// An empty line is sent after so much silence, so that a follower that is gone is noticed.
+/// An empty line is sent after so much silence, to notice that the client is gone.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// The latest events, or those after one that is known
-#[utoipa::path(get, path = path::EVENTS, params(EventQuery), responses(
-    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Event>), (status = BAD_REQUEST, body = Problem),
-    (status = SERVICE_UNAVAILABLE, body = Problem),
-))]
-pub(super) async fn events(peer: Peer, State(requests): Requests, wanted: EventFilter) -> Response {
-    match ask(&requests, &peer, |reply| Request::Events(wanted, reply)).await {
-        Ok(found) => Json(found.events).into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
+pub(super) fn routes() -> OpenApiRouter<Calls> {
+    OpenApiRouter::new().routes(routes!(events)).routes(routes!(follow))
 }
 
-/// The latest events and all later ones as they happen, one a line; there is no end to them
+/// The latest events, or those after one that is known
+///
+/// Principals see those that concern them.
+#[utoipa::path(get, path = path::EVENTS, params(EventQuery),
+    responses((status = OK, body = Vec<Event>)))]
+async fn events(client: Client, wanted: EventFilter) -> Answer<Vec<Event>> {
+    Ok(Json(client.ask(|reply| Request::Events(wanted, reply)).await?.events))
+}
+
+/// The latest events, and all later ones as they happen, one per line without an end
+///
+/// Principals see those that concern them.
 #[utoipa::path(get, path = path::FOLLOW, params(EventQuery), responses(
-    (status = FORBIDDEN, body = Problem), (status = OK, body = String, content_type = "application/x-ndjson"),
-    (status = BAD_REQUEST, body = Problem), (status = CONFLICT, body = Problem),
-    (status = SERVICE_UNAVAILABLE, body = Problem),
-))]
-pub(super) async fn follow(peer: Peer, State(requests): Requests, wanted: EventFilter) -> Response {
-    let latest = match ask(&requests, &peer, Request::Follow).await {
-        Ok(latest) => latest,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let follower = Follower { peer, requests, wanted, latest };
+    (status = OK, body = String, content_type = "application/x-ndjson"), Conflict))]
+async fn follow(client: Client, wanted: EventFilter) -> Result<impl IntoResponse, Refusal> {
+    let latest = client.ask(Request::Follow).await?;
+    let follower = Follower { client, wanted, latest };
     let lines = stream::unfold(follower, |mut follower| async {
         let lines = follower.next().await?;
         Some((Ok::<_, Infallible>(lines), follower))
     });
-    ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)))
 }
 
-/// What stands behind the question mark, if it is sound.
+/// The events that a query string asks for.
 impl<S: Send + Sync> FromRequestParts<S> for EventFilter {
-    type Rejection = Response;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let Question(query) = Question::from_request_parts(parts, state).await?;
-        wanted(query).map_err(|error| problem(StatusCode::BAD_REQUEST, error))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let QueryString(query) = QueryString::from_request_parts(parts, state).await?;
+        wanted(query).map_err(Refusal::invalid)
     }
 }
 
@@ -81,17 +80,16 @@ fn wanted(query: EventQuery) -> Result<EventFilter, String> {
     Ok(EventFilter { after: query.after, kind: query.kind, limit: limit as usize })
 }
 
-/// Somebody who hears of events as they happen.
+/// A client that is sent events as they happen.
 struct Follower {
-    peer: Peer,
-    requests: mpsc::Sender<Asked>,
+    client: Client,
     wanted: EventFilter,
     latest: watch::Receiver<u64>,
 }
 
 impl Follower {
-    /// The next lines; `None` if there will be no more, since the daemon ends or the follower has
-    /// lost its rights, which are looked at anew each time.
+    /// The next lines; `None` at the end, because the daemon ends or because the client has lost
+    /// its rights, which the daemon checks each time.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let complete =
@@ -99,13 +97,12 @@ impl Follower {
             while complete(&self.wanted, *self.latest.borrow_and_update()) {
                 tokio::select! {
                     changed = self.latest.changed() => changed.ok()?,
-                    () = self.requests.closed() => return None,
+                    () = self.client.daemon_ended() => return None,
                     () = sleep(SILENCE) => return Some(Bytes::from_static(b"\n")),
                 }
             }
             let wanted = self.wanted.clone();
-            let asked = ask(&self.requests, &self.peer, |reply| Request::Events(wanted, reply));
-            let found = asked.await.ok()?;
+            let found = self.client.ask(|reply| Request::Events(wanted, reply)).await.ok()?;
             self.wanted.after = Some(found.complete_to);
             let mut lines = Vec::new();
             for event in &found.events {

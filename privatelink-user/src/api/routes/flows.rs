@@ -1,13 +1,13 @@
-//! The paths of flows. Their lists are made by threads besides the daemon's loop, and sent as
-//! they are made.
+//! Flows, and the clients behind them. Threads besides the daemon's loop make these lists, and send
+//! them while they do.
 
 use std::{convert::Infallible, ops::ControlFlow};
 
 use axum::{
+    Json,
     body::{Body, Bytes},
-    extract::State,
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
+    http::{HeaderName, HeaderValue, header::CONTENT_TYPE},
+    response::IntoResponse,
 };
 use futures_util::stream;
 use privatelink_common::{TCP, UDP, flow::Phase};
@@ -15,19 +15,24 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::spawn_blocking,
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{OMITTED, Question, Refusal, Requests, answer, ask, problem};
 use crate::{
-    access::Peer,
-    api::request::{Flows, Refused, Request},
+    api::{
+        client::{Calls, Client},
+        document::{Absent, Conflict},
+        extract::QueryString,
+        refusal::{Answer, Refusal},
+        request::{Flows, Refused, Request},
+    },
     interface::{
         path,
-        types::{Flow, FlowQuery, Problem, Whois, WhoisQuery},
+        types::{Flow, FlowQuery, Whois, WhoisQuery},
     },
     timestamp::Timestamp,
     view::{
         flows::Filter,
-        whois::{Asked, When},
+        whois::{Criteria, When},
     },
 };
 
@@ -38,31 +43,31 @@ const PART: usize = 64 * 1024;
 const STATES: [Phase; 5] =
     [Phase::Opening, Phase::Answered, Phase::Established, Phase::HalfClosed, Phase::Closing];
 
-/// The flows that are asked for
+/// The header that counts the flows that are not in the answer.
+pub(crate) const OMITTED: HeaderName = HeaderName::from_static("privatelink-omitted");
+
+pub(super) fn routes() -> OpenApiRouter<Calls> {
+    OpenApiRouter::new().routes(routes!(flows)).routes(routes!(whois))
+}
+
+/// The flows that match the query
+///
+/// Administrators only.
 #[utoipa::path(get, path = path::FLOWS, params(FlowQuery), responses(
-    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Flow>, headers(
+    (status = OK, body = Vec<Flow>, headers(
         ("privatelink-omitted" = u64, description = "How many flows are not in the answer"),
     )),
-    (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
-    (status = CONFLICT, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
-))]
-pub(super) async fn flows(
-    peer: Peer,
-    State(requests): Requests,
-    Question(query): Question<FlowQuery>,
-) -> Response {
+    Absent, Conflict))]
+async fn flows(
+    client: Client,
+    QueryString(query): QueryString<FlowQuery>,
+) -> Result<impl IntoResponse, Refusal> {
     if query.limit.is_some_and(|limit| !(1..=FlowQuery::MAX_LIMIT).contains(&limit)) {
         let error = format!("`limit` must be from 1 to {}", FlowQuery::MAX_LIMIT);
-        return problem(StatusCode::BAD_REQUEST, error);
+        return Err(Refusal::invalid(error));
     }
-    let filter = match filter(&query) {
-        Ok(filter) => filter,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, error),
-    };
-    match ask(&requests, &peer, |reply| Request::Flows(query, filter, reply)).await {
-        Ok(flows) => list(flows).await,
-        Err(refusal) => refusal.into_response(),
-    }
+    let filter = filter(&query).map_err(Refusal::invalid)?;
+    list(client.ask(|reply| Request::Flows(query, filter, reply)).await?).await
 }
 
 fn filter(query: &FlowQuery) -> Result<Filter, String> {
@@ -84,8 +89,9 @@ fn filter(query: &FlowQuery) -> Result<Filter, String> {
     Ok(Filter { address: query.address, port: query.port, protocol, state })
 }
 
-/// Sends a list while it is being made. Whoever reads it slowly keeps nothing but its thread.
-async fn list(flows: Flows) -> Response {
+/// Sends a list while it is being made. A client that reads slowly holds up nothing but the thread
+/// that makes its list.
+async fn list(flows: Flows) -> Result<impl IntoResponse, Refusal> {
     let (parts, sent) = mpsc::channel(2);
     let (count, counted) = oneshot::channel();
     spawn_blocking(move || {
@@ -118,45 +124,31 @@ async fn list(flows: Flows) -> Response {
             let _ = parts.blocking_send(part.into());
         }
     });
-    let Ok(omitted) = counted.await else {
-        return Refusal::Unavailable("the daemon is ending").into_response();
-    };
+    let omitted = counted.await.map_err(|_| Refusal::ending())?;
     let body = stream::unfold(sent, |mut sent| async {
         let part = sent.recv().await?;
         Some((Ok::<_, Infallible>(part), sent))
     });
     let json = HeaderValue::from_static("application/json");
     let headers = [(OMITTED, HeaderValue::from(omitted)), (CONTENT_TYPE, json)];
-    (headers, Body::from_stream(body)).into_response()
+    Ok((headers, Body::from_stream(body)))
 }
 
-/// Who stands behind a source address and port
-#[utoipa::path(get, path = path::WHOIS, params(WhoisQuery), responses(
-    (status = FORBIDDEN, body = Problem), (status = OK, body = Vec<Whois>), (status = BAD_REQUEST, body = Problem),
-    (status = CONFLICT, body = Problem), (status = SERVICE_UNAVAILABLE, body = Problem),
-))]
-pub(super) async fn whois(
-    peer: Peer,
-    State(requests): Requests,
-    Question(query): Question<WhoisQuery>,
-) -> Response {
-    let when = match when(&query) {
-        Ok(when) => when,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, error),
-    };
+/// The client behind a source address and port
+///
+/// Providers find the clients of their own services.
+#[utoipa::path(get, path = path::WHOIS, params(WhoisQuery),
+    responses((status = OK, body = Vec<Whois>), Conflict))]
+async fn whois(client: Client, QueryString(query): QueryString<WhoisQuery>) -> Answer<Vec<Whois>> {
+    let when = when(&query).map_err(Refusal::invalid)?;
     let WhoisQuery { source, network, target, .. } = query;
-    let asked = Asked { source, network, target, when };
-    let search = match ask(&requests, &peer, |reply| Request::Whois(asked, reply)).await {
-        Ok(search) => search,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let (search, reader) = search;
-    let found = spawn_blocking(move || search.run(reader.flows())).await;
-    answer(match found {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(Refusal::Refused(Refused::Failed(error.to_string()))),
-        Err(_) => Err(Refusal::Unavailable("the daemon is ending")),
-    })
+    let criteria = Criteria { source, network, target, when };
+    let (lookup, reader) = client.ask(|reply| Request::Whois(criteria, reply)).await?;
+    match spawn_blocking(move || lookup.run(reader.flows())).await {
+        Ok(Ok(found)) => Ok(Json(found)),
+        Ok(Err(error)) => Err(Refused::Failed(error.to_string()).into()),
+        Err(_) => Err(Refusal::ending()),
+    }
 }
 
 fn when(query: &WhoisQuery) -> Result<When, String> {
@@ -168,6 +160,6 @@ fn when(query: &WhoisQuery) -> Result<When, String> {
         (None, None) => Ok(When::Now),
         (Some(at), None) => moment("at", at).map(When::At),
         (None, Some(since)) => moment("since", since).map(When::Since),
-        (Some(_), Some(_)) => Err("`at` and `since` exclude each other".into()),
+        (Some(_), Some(_)) => Err("use either `at` or `since`, not both".into()),
     }
 }

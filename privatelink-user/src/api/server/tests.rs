@@ -1,6 +1,5 @@
 use std::{
     io::{Read as _, Write as _},
-    os::unix::net::UnixStream as Client,
     time::Instant,
 };
 
@@ -9,7 +8,7 @@ use crate::api::request::Request;
 
 const TIGHT: Limits = Limits {
     connections: 2,
-    others: 1,
+    of_others: 1,
     head: Duration::from_millis(300),
     unread: Duration::from_millis(300),
 };
@@ -35,15 +34,15 @@ impl Served {
         runtime.spawn(async move {
             while let Some(question) = asked.recv().await {
                 if let Request::Endpoints(reply) = question.request {
-                    drop(reply.send(Ok(Vec::new())));
+                    reply.send(Ok(Vec::new()));
                 }
             }
         });
         Self { _runtime: runtime, _end: end, directory }
     }
 
-    fn connect(&self) -> Client {
-        let client = Client::connect(self.directory.path().join("s")).unwrap();
+    fn connect(&self) -> unix::net::UnixStream {
+        let client = unix::net::UnixStream::connect(self.directory.path().join("s")).unwrap();
         client.set_read_timeout(Some(LONG)).unwrap();
         client
     }

@@ -1,19 +1,34 @@
 //! `privatelink check`: says whether a configuration is valid, and touches nothing.
 
 use std::{
-    io::{self, Write},
-    path::Path,
+    io::{self, IsTerminal as _, Write},
+    path::{Path, PathBuf},
 };
 
+use clap::Args;
 use serde_json::json;
 
 use crate::{
-    cli::exit::Exit,
+    cli::{exit::Exit, globals::Globals},
     config::{
-        Loaded, load,
+        DEFAULT_PATH, Loaded, load,
         unsupported::{self, Unsupported},
     },
 };
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration: a file, or a directory of *.toml
+    #[arg(value_name = "PATH", default_value = DEFAULT_PATH)]
+    pub path: PathBuf,
+}
+
+impl CheckArgs {
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> io::Result<Exit> {
+        let color = io::stderr().is_terminal();
+        check(&self.path, globals.json, out, &mut io::stderr(), color)
+    }
+}
 
 /// Validates the configuration at `path`.
 ///

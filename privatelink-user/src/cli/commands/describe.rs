@@ -1,55 +1,92 @@
-//! What describes the command and its configuration to other programs.
+//! `privatelink schema`, `completions` and `man`: what describes the command line and the
+//! configuration to other programs.
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
-use clap::CommandFactory as _;
+use clap::{Args, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::write;
-use crate::{cli::args::Cli, config};
+use crate::{cli::print::write, config};
 
-/// The JSON schema of the configuration.
-pub(super) fn schema(out: &mut impl Write) -> Result<()> {
-    write(out, &(serde_json::to_string_pretty(&config::schema())? + "\n"))
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the JSON schema of the configuration, for editors
+    Schema,
+    /// Print the completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a directory
+    Man(ManArgs),
 }
 
-/// What a shell needs to complete the command line.
-pub(super) fn completions(shell: Shell, out: &mut impl Write) -> Result<()> {
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Where to write privatelink.1 and a page for each command
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+impl Command {
+    /// Describes `program`, the whole command line.
+    pub fn run(&self, program: clap::Command, out: &mut impl Write) -> Result<()> {
+        match self {
+            Self::Schema => write(out, &(serde_json::to_string_pretty(&config::schema())? + "\n")),
+            Self::Completions(args) => completions(program, args.shell, out),
+            Self::Man(args) => manual(program, args.directory.as_deref(), out),
+        }
+    }
+}
+
+fn completions(mut program: clap::Command, shell: Shell, out: &mut impl Write) -> Result<()> {
     // Into memory first: the generator panics where it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "privatelink", &mut script);
+    clap_complete::generate(shell, &mut program, "privatelink", &mut script);
     write(out, &String::from_utf8(script)?)
 }
 
-/// The manual page of the command, or the pages of it and all that it can do as files.
-pub(super) fn manual(directory: Option<&Path>, out: &mut impl Write) -> Result<()> {
-    let mut command = Cli::command();
-    command.build();
+/// Prints the manual page of the program, or writes a page for it and each command into files.
+fn manual(
+    mut program: clap::Command,
+    directory: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<()> {
+    program.build();
     let Some(directory) = directory else {
         let mut page = Vec::new();
-        Man::new(command).render(&mut page)?;
+        Man::new(program).render(&mut page)?;
         return write(out, &String::from_utf8(page)?);
     };
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    clap_mangen::generate_to(command, directory)
+    clap_mangen::generate_to(program, directory)
         .with_context(|| format!("cannot write the pages to {}", directory.display()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use clap::CommandFactory as _;
 
     use super::*;
+    use crate::cli::args::Cli;
 
     #[test]
     fn every_command_is_completed_and_has_a_page() {
         let directory = tempfile::tempdir().unwrap();
-        manual(Some(directory.path()), &mut Vec::new()).unwrap();
+        manual(Cli::command(), Some(directory.path()), &mut Vec::new()).unwrap();
         let mut script = Vec::new();
-        completions(Shell::Bash, &mut script).unwrap();
+        completions(Cli::command(), Shell::Bash, &mut script).unwrap();
         let script = String::from_utf8(script).unwrap();
         let mut seen = 0;
         let command = Cli::command();
@@ -63,7 +100,7 @@ mod tests {
         }
         assert!(seen > 10);
         let mut page = Vec::new();
-        manual(None, &mut page).unwrap();
+        manual(Cli::command(), None, &mut page).unwrap();
         assert_eq!(page, fs::read(directory.path().join("privatelink.1")).unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! One thing of the gateway, for people.
+//! One object of the gateway in detail.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::interface::types::{Connection, Endpoint, Network, Service};
 
-/// A network.
+/// A network in detail.
 pub(super) fn network(network: &Network) -> String {
     let mut lines = Lines::new("network", &network.name);
     lines.add("principal", &network.principal);
@@ -24,7 +24,7 @@ pub(super) fn network(network: &Network) -> String {
     lines.text
 }
 
-/// A service.
+/// A service in detail, with its targets.
 pub(super) fn service(service: &Service) -> String {
     let mut lines = Lines::new("service", &service.name);
     lines.add("provider", &service.principal);
@@ -39,7 +39,7 @@ pub(super) fn service(service: &Service) -> String {
     lines.text + "\ntargets\n" + &target_table(&service.targets).render(2)
 }
 
-/// An endpoint.
+/// An endpoint in detail, with its counters.
 pub(super) fn endpoint(endpoint: &Endpoint) -> String {
     let mut lines = Lines::new("endpoint", &endpoint.name);
     lines.add("consumer", &endpoint.principal);
@@ -57,7 +57,7 @@ pub(super) fn endpoint(endpoint: &Endpoint) -> String {
     lines.text
 }
 
-/// A connection, with how it came to be what it is.
+/// A connection in detail, with its history.
 pub(super) fn connection(connection: &Connection) -> String {
     let mut lines = Lines::new("connection", &connection.endpoint);
     lines.add("service", &connection.service);
@@ -92,7 +92,7 @@ impl Lines {
         Self { text: format!("{kind} {name}\n") }
     }
 
-    /// Adds a pair, unless there is nothing to say.
+    /// Adds a pair, unless the value is empty.
     fn add(&mut self, name: &str, value: &str) {
         if !value.is_empty() {
             // Writing to a string cannot fail.

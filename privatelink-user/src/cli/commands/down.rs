@@ -1,18 +1,18 @@
-//! `privatelink down`: takes everything out, with the daemon's help or without a daemon.
+//! `privatelink down`: stops forwarding and removes all that is pinned, by the daemon or without
+//! one.
 
 use std::{
     fs::File,
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
+use clap::Args;
+use serde_json::json;
 
 use crate::{
-    cli::{
-        args::{Cli, DownArgs},
-        client,
-    },
+    cli::{client, globals::Globals, print::print},
     config,
     daemon::{self, reserve},
     datapath::bpf::Datapath,
@@ -21,16 +21,35 @@ use crate::{
     model::Gateway,
 };
 
-/// Takes everything out, and returns where it was.
-pub(super) fn down(cli: &Cli, args: &DownArgs) -> Result<PathBuf> {
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// The configuration that names the pin directory [default: /etc/privatelink if it is there]
+    #[arg(long, value_name = "PATH", conflicts_with = "pin_dir")]
+    pub config: Option<PathBuf>,
+
+    /// The pin directory, if there is no configuration
+    #[arg(long, value_name = "PATH")]
+    pub pin_dir: Option<PathBuf>,
+}
+
+impl DownArgs {
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<()> {
+        let pin_dir = down(globals, self)?;
+        let done = format!("forwarding has stopped; {} was removed", pin_dir.display());
+        print(out, globals.json, &json!({ "pin_dir": pin_dir }), |_| done + "\n")
+    }
+}
+
+/// Removes all that is pinned, and returns from where.
+fn down(globals: &Globals, args: &DownArgs) -> Result<PathBuf> {
     let (socket, configured) = match &args.pin_dir {
-        Some(pin_dir) => (cli.daemon_socket(), pin_dir.clone()),
-        None => places(cli, args)?,
+        Some(pin_dir) => (globals.daemon_socket(), pin_dir.clone()),
+        None => paths(globals, args)?,
     };
-    // It was noted when the daemon began, so it is right even if the configuration has changed.
+    // The daemon noted it when it started, so it is right even if the configuration has changed.
     let noted = daemon::pin_dir_of(&socket);
     if let Some(pin_dir) = args.pin_dir.as_ref().filter(|wanted| noted.as_ref() != Some(*wanted)) {
-        // Whoever listens on that socket has other pins.
+        // The daemon on that socket has another pin directory.
         return without_daemon(pin_dir);
     }
     let pin_dir = noted.unwrap_or(configured);
@@ -44,20 +63,20 @@ pub(super) fn down(cli: &Cli, args: &DownArgs) -> Result<PathBuf> {
     }
 }
 
-/// Socket and pin directory, as command line and configuration say.
-fn places(cli: &Cli, args: &DownArgs) -> Result<(PathBuf, PathBuf)> {
+/// The socket and the pin directory, from the command line and the configuration.
+fn paths(globals: &Globals, args: &DownArgs) -> Result<(PathBuf, PathBuf)> {
     let default = Path::new(config::DEFAULT_PATH);
     let path = match &args.config {
         Some(path) => Some(path.as_path()),
-        None if cli.socket.is_none() && default.exists() => Some(default),
+        None if globals.socket.is_none() && default.exists() => Some(default),
         None => None,
     };
     let Some(path) = path else {
-        return Ok((cli.daemon_socket(), Gateway::DEFAULT_PIN_DIR.into()));
+        return Ok((globals.daemon_socket(), Gateway::DEFAULT_PIN_DIR.into()));
     };
     let loaded = config::load(path).context("name the pins with --pin-dir, or correct this")?;
     let gateway = loaded.model.gateway();
-    let socket = cli.socket.clone().unwrap_or_else(|| gateway.socket.clone());
+    let socket = globals.socket.clone().unwrap_or_else(|| gateway.socket.clone());
     Ok((socket, gateway.pin_dir.clone()))
 }
 

@@ -3,40 +3,74 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
+use clap::Args;
 
-use super::print;
 use crate::{
-    cli::{
-        args::{Cli, EventsArgs},
-        client,
+    cli::{client, globals::Globals, print::print},
+    events::Kind,
+    interface::{
+        path,
+        types::{Event, EventQuery},
     },
-    interface::{path, types::Event},
 };
 
-/// Prints the events that are asked for, and those that follow.
-pub(super) fn events(cli: &Cli, args: &EventsArgs, out: &mut impl Write) -> Result<()> {
-    let mut query = format!("?limit={}", args.limit);
-    if let Some(after) = args.after {
-        query += &format!("&after={after}");
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Print new events as they happen
+    #[arg(long)]
+    pub follow: bool,
+
+    /// Only events with a higher number than this
+    #[arg(long, value_name = "NUMBER")]
+    pub after: Option<u64>,
+
+    /// Only events of this kind, or of a group of kinds such as `connection`
+    #[arg(long, value_name = "KIND", value_parser = event_kind)]
+    pub kind: Option<String>,
+
+    /// The most past events to print
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = EventQuery::DEFAULT_LIMIT,
+        value_parser = clap::value_parser!(u32).range(1..=EventQuery::MAX_LIMIT as i64),
+    )]
+    pub limit: u32,
+}
+
+fn event_kind(text: &str) -> Result<String, String> {
+    if Kind::is_word(text) {
+        return Ok(text.to_owned());
     }
-    if let Some(kind) = &args.kind {
-        query += &format!("&kind={kind}");
-    }
-    let socket = cli.daemon_socket();
-    if !args.follow {
-        let events: Vec<Event> = client::get(&socket, &(path::EVENTS.to_owned() + &query))?;
-        return print(out, cli.json, &events, |events| {
-            events.iter().map(|event| line(event) + "\n").collect()
+    let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+    Err(format!("the kinds are {}", words.join(", ")))
+}
+
+impl EventsArgs {
+    /// Prints the events that are asked for, and those that follow.
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<()> {
+        let query =
+            EventQuery { after: self.after, kind: self.kind.clone(), limit: Some(self.limit) };
+        let socket = globals.daemon_socket();
+        if !self.follow {
+            let path = client::with_query(path::EVENTS, &query)?;
+            let events: Vec<Event> = client::get(&socket, &path)?;
+            return print(out, globals.json, &events, |events| {
+                events.iter().map(|event| line(event) + "\n").collect()
+            });
+        }
+        let path = client::with_query(path::FOLLOW, &query)?;
+        let followed = client::follow(&socket, &path, |event: Event| {
+            let line = if globals.json { serde_json::to_string(&event)? } else { line(&event) };
+            writeln!(out, "{line}").and_then(|()| out.flush())
         });
-    }
-    let followed = client::follow(&socket, &(path::FOLLOW.to_owned() + &query), |event: Event| {
-        let line = if cli.json { serde_json::to_string(&event)? } else { line(&event) };
-        writeln!(out, "{line}").and_then(|()| out.flush())
-    });
-    match followed {
-        // Whoever read this has seen enough.
-        Err(client::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        followed => Ok(followed?),
+        match followed {
+            // `privatelink events --follow | head` is no failure.
+            Err(client::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(())
+            }
+            followed => Ok(followed?),
+        }
     }
 }
 

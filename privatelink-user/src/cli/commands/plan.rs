@@ -3,18 +3,16 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _, Write},
+    path::{Path, PathBuf},
 };
 
 use anyhow::Result;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{print, table::Table};
+use super::table::Table;
 use crate::{
-    cli::{
-        args::{Cli, PlanArgs},
-        client,
-        exit::Exit,
-    },
+    cli::{client, exit::Exit, globals::Globals, print::print},
     config,
     interface::{
         path,
@@ -22,8 +20,36 @@ use crate::{
     },
 };
 
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what another configuration would change, and how many flows that would cut
+    Plan(PlanArgs),
+    /// Apply the configuration on disk
+    Reload,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The configuration: a file, or a directory of *.toml [default: what the daemon would
+    /// reload]
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
+}
+
+impl Command {
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<Exit> {
+        match self {
+            Self::Plan(args) => plan(globals, args, out),
+            Self::Reload => {
+                let answer = client::post(&globals.daemon_socket(), path::RELOAD);
+                show(globals, answer, "were", out)
+            }
+        }
+    }
+}
+
 /// Shows what a configuration would change.
-pub(super) fn plan(cli: &Cli, args: &PlanArgs, out: &mut impl Write) -> Result<Exit> {
+fn plan(globals: &Globals, args: &PlanArgs, out: &mut impl Write) -> Result<Exit> {
     // The daemon may not be able to read what its user can, so it gets the text.
     let files = match &args.path {
         None => None,
@@ -31,40 +57,38 @@ pub(super) fn plan(cli: &Cli, args: &PlanArgs, out: &mut impl Write) -> Result<E
             Ok(sources) => Some(sources.texts().map(source).collect()),
             Err(wrong) => {
                 let error = wrong.render(io::stderr().is_terminal());
-                return faulty(cli, &Problem { error, faults: wrong.to_json() }, out);
+                return faulty(globals, &Problem { error, faults: wrong.to_json() }, out);
             }
         },
     };
-    let asked = Configuration { files };
-    match client::send(&cli.daemon_socket(), path::PLAN, &asked) {
-        Err(client::Error::Faulty(problem)) => faulty(cli, &problem, out),
-        difference => {
-            let difference: Difference = difference?;
-            print(out, cli.json, &difference, |difference| text(difference, "would be"))?;
+    let configuration = Configuration { files };
+    let answer = client::send(&globals.daemon_socket(), path::PLAN, &configuration);
+    show(globals, answer, "would be", out)
+}
+
+/// Prints what changes, or why nothing does; `are` says whether that has happened.
+fn show(
+    globals: &Globals,
+    answer: Result<Difference, client::Error>,
+    are: &str,
+    out: &mut impl Write,
+) -> Result<Exit> {
+    match answer {
+        Err(client::Error::Faulty(problem)) => faulty(globals, &problem, out),
+        answer => {
+            print(out, globals.json, &answer?, |difference| text(difference, are))?;
             Ok(Exit::Done)
         }
     }
 }
 
-/// Has the daemon apply the configuration on disk.
-pub(super) fn reload(cli: &Cli, out: &mut impl Write) -> Result<Exit> {
-    match client::post(&cli.daemon_socket(), path::RELOAD) {
-        Err(client::Error::Faulty(problem)) => faulty(cli, &problem, out),
-        difference => {
-            let difference: Difference = difference?;
-            print(out, cli.json, &difference, |difference| text(difference, "were"))?;
-            Ok(Exit::Done)
-        }
-    }
-}
-
-fn source((path, text): (&std::path::Path, &str)) -> SourceText {
+fn source((path, text): (&Path, &str)) -> SourceText {
     SourceText { path: path.display().to_string(), text: text.to_owned() }
 }
 
 /// Shows the faults as `privatelink check` does.
-fn faulty(cli: &Cli, problem: &Problem, out: &mut impl Write) -> Result<Exit> {
-    if cli.json {
+fn faulty(globals: &Globals, problem: &Problem, out: &mut impl Write) -> Result<Exit> {
+    if globals.json {
         writeln!(out, "{}", json!({ "ok": false, "errors": problem.faults }))?;
     } else {
         eprint!("{}", problem.error);

@@ -1,4 +1,4 @@
-//! Answers of the daemon for people.
+//! Tables of what the daemon answers.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ pub(super) fn flows(flows: &[Flow]) -> String {
     table.render(0)
 }
 
-/// Who stands behind source addresses, as a table.
+/// The clients behind source addresses, as a table.
 pub(super) fn whois(found: &[Whois]) -> String {
     let heading = [
         "SOURCE",
@@ -102,10 +102,10 @@ pub(super) fn connections(connections: &[Connection]) -> String {
     table.render(0)
 }
 
-/// A connection about which something was decided.
+/// The state of a connection after a decision, in a sentence.
 pub(super) fn decided(one: &Connection) -> String {
     let until = one.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
-    let drains = if one.draining { "; flows from before drain" } else { "" };
+    let drains = if one.draining { "; existing flows drain" } else { "" };
     let Connection { endpoint, service, state, .. } = one;
     format!("the connection of {endpoint} to {service} is {state}{until}{drains}\n")
 }
@@ -133,7 +133,7 @@ pub(super) fn service_table(services: &[Service]) -> Table {
         ["NAME", "PROVIDER", "NETWORK", "LISTENERS", "TARGETS", "ACCEPTANCE", "ENDPOINTS", "FLOWS"];
     let mut table = Table::new(&heading, &[6, 7]);
     for service in services {
-        // A target stands there once for each of its ports.
+        // A target is listed once for each range of its ports.
         let addresses = |resolved: bool| {
             let targets = service.targets.iter();
             let targets = targets.filter(|target| !resolved || target.mac.is_some());
@@ -195,7 +195,7 @@ pub(super) fn endpoint_table(endpoints: &[Endpoint]) -> Table {
     table
 }
 
-/// Bytes in three or four characters.
+/// A number of bytes in at most four digits, with its unit.
 pub(super) fn amount(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let mut rest = bytes;

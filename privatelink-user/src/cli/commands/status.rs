@@ -1,20 +1,31 @@
 //! `privatelink status`: one screen that says whether all is well, and if not, where.
 
-use std::{cmp::Reverse, fmt::Write as _, time::Duration};
+use std::{cmp::Reverse, fmt::Write as _, io, time::Duration};
 
+use anyhow::Result;
 use privatelink_common::Reason;
 
 use super::{
     show::{endpoint_table, network_table, service_table},
     table::Table,
 };
-use crate::interface::types::{FlowLog, Service, Status, Subscriber, Target};
+use crate::{
+    cli::{client, globals::Globals, print::print},
+    interface::{
+        path,
+        types::{FlowLog, Service, Status, Subscriber, Target},
+    },
+};
 
-/// Lines of a table on the screen; the commands for each kind show all.
+/// The most rows of a table on the screen; the command for its kind shows all.
 const LINES: usize = 12;
 
-/// The screen.
-pub(super) fn status(status: &Status) -> String {
+pub fn run(globals: &Globals, out: &mut impl io::Write) -> Result<()> {
+    let status: Status = client::get(&globals.daemon_socket(), path::STATUS)?;
+    print(out, globals.json, &status, screen)
+}
+
+fn screen(status: &Status) -> String {
     let readiness = if status.ready { "ready" } else { "not ready yet" };
     let up = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
     let mut text = format!(
@@ -42,7 +53,7 @@ pub(super) fn status(status: &Status) -> String {
     }
     for Subscriber { name, delivered, failed, dropped } in &status.subscribers {
         let counts = format!("{delivered} events delivered, {failed} failed, {dropped} dropped");
-        let _ = writeln!(text, "told of events: {name}: {counts}");
+        let _ = writeln!(text, "events to {name}: {counts}");
     }
     section(&mut text, "networks", networks(status));
     section(&mut text, "services", services(status));
@@ -107,7 +118,7 @@ fn networks(status: &Status) -> String {
     network_table(&networks).render(2) + &rest(all, "networks")
 }
 
-/// Those with unhealthy targets first, then the busiest.
+/// If there are many, those with unhealthy targets, then the busiest.
 fn services(status: &Status) -> String {
     let mut services = status.services.clone();
     if services.len() > LINES {
@@ -127,7 +138,7 @@ fn endpoints(status: &Status) -> String {
     endpoint_table(&endpoints).render(2) + &rest(status.endpoints.len(), "endpoints")
 }
 
-/// What is not on the screen.
+/// How many rows are not on the screen, and which command shows them.
 fn rest(all: usize, command: &str) -> String {
     match all.saturating_sub(LINES) {
         0 => String::new(),
@@ -158,8 +169,7 @@ mod tests {
     use super::*;
     use crate::interface::types::{Connection, FlowTable, Network, RecentDrops};
 
-    #[test]
-    fn the_status_shows_modes_and_what_drops_mean() {
+    fn example() -> Status {
         let network = |name: &str, ifindex, xdp_mode: Option<&str>| Network {
             name: name.into(),
             interface: format!("veth-{name}"),
@@ -170,7 +180,7 @@ mod tests {
             subnets: vec!["10.1.0.0/16".into()],
             mac: None,
         };
-        let status = Status {
+        Status {
             gateway: "gw-a".into(),
             version: "1.2.3".into(),
             ready: true,
@@ -201,8 +211,13 @@ mod tests {
                 ..Connection::default()
             }],
             problems: vec!["something".into()],
-        };
-        let text = super::status(&status);
+        }
+    }
+
+    #[test]
+    fn the_status_shows_modes_and_what_drops_mean() {
+        let status = example();
+        let text = screen(&status);
         let titles: Vec<&str> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
         assert_eq!(
@@ -228,8 +243,7 @@ mod tests {
             "  acme    veth-acme    generic            acme       10.1.0.0/16",
             "  globex  veth-globex  not attached       globex     10.1.0.0/16",
             "  vendor  veth-vendor  no interface       vendor     10.1.0.0/16",
-            "  no_flow        3  A TCP packet that opens nothing and belongs to no flow, or any packet to a source \
-             address without a flow",
+            &format!("  no_flow        3  {}", Reason::NoFlow.meaning().trim()),
             "  something",
         ] {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
@@ -240,7 +254,7 @@ mod tests {
         assert!(place("globex") < place("acme"), "{text}");
 
         let well = Status { problems: Vec::new(), waiting: Vec::new(), ..status };
-        assert_eq!(super::status(&well).lines().nth(1), Some("all is well"));
+        assert_eq!(screen(&well).lines().nth(1), Some("all is well"));
     }
 
     #[test]

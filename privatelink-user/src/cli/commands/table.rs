@@ -1,25 +1,25 @@
-//! Columns of text.
+//! Text in aligned columns.
 
 use std::fmt::Write as _;
 
-/// Lines with their columns aligned; those of `right` to the right.
+/// Rows of cells. The columns in `right` are aligned to the right, all others to the left.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
     right: &'static [usize],
 }
 
 impl Table {
-    /// Begins with a heading.
+    /// A table with this heading and no rows.
     pub fn new(heading: &[&str], right: &'static [usize]) -> Self {
         Self { rows: vec![heading.iter().map(ToString::to_string).collect()], right }
     }
 
-    /// Adds a line.
+    /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 
-    /// The table with each line indented by `indent`.
+    /// The table as text, each line indented by `indent` spaces.
     pub fn render(&self, indent: usize) -> String {
         let columns = self.rows.first().map_or(0, Vec::len);
         let widths: Vec<usize> = (0..columns)

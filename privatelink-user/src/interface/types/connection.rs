@@ -1,4 +1,4 @@
-//! Connections, and what is decided about them.
+//! Connections, and decisions about them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,76 +6,76 @@ use utoipa::ToSchema;
 /// The relation between an endpoint and its service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Connection {
-    /// The endpoint.
+    /// The endpoint that asks for the connection.
     pub endpoint: String,
-    /// The service.
+    /// The service that it leads to.
     pub service: String,
-    /// The consumer, which asks.
+    /// The consumer: the principal that owns the endpoint's network.
     pub principal: String,
     /// `pending-acceptance`, `available`, `rejected` or `expired`.
     pub state: String,
     /// Since when, in RFC 3339.
     pub since: String,
-    /// Why.
+    /// The reason that was given for this state.
     pub reason: String,
-    /// The provider, which decides.
+    /// The provider: the principal that decides.
     pub provider: String,
     /// The consumer's network.
     pub network: String,
-    /// Who brought it there: a unix user, or `rule` for the configuration and time.
+    /// Who caused this state: a unix user, or `rule` for the configuration and timeouts.
     pub by: String,
-    /// When time will end this state, in RFC 3339; absent if it does not.
+    /// When this state expires, in RFC 3339; absent if it does not.
     pub until: Option<String>,
-    /// Whether flows from before go on for a while.
+    /// Whether flows that were opened before may still end by themselves.
     pub draining: bool,
-    /// How it came there, the latest last; left out of lists.
+    /// All changes of the state, the latest last; left out of lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Step>,
 }
 
-/// A step in the life of a connection.
+/// A change of a connection's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// When, in RFC 3339.
+    /// The time of the change, in RFC 3339.
     pub at: String,
-    /// By whom: a unix user, or `rule`.
+    /// Who caused it: a unix user, or `rule` for the configuration and timeouts.
     pub by: String,
-    /// The number of that user.
+    /// The numeric id of that user.
     pub uid: Option<u32>,
     /// The state before; absent for the first.
     pub from: Option<String>,
     /// The state after.
     pub to: String,
-    /// When time was to end that.
+    /// When that state was to expire, in RFC 3339; absent if it was not.
     pub until: Option<String>,
-    /// Why.
+    /// The reason that was given.
     pub reason: String,
 }
 
-/// How a connection is accepted.
+/// The provider accepts a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    /// Why: one line.
+    /// The reason, on one line, for the record.
     #[serde(default)]
     #[schema(max_length = 500)]
     pub reason: Option<String>,
-    /// For how long; without it, until it is rejected.
+    /// How long the connection stays available; without it, until it is rejected.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 315_360_000)]
     pub for_seconds: Option<u64>,
 }
 
 impl Grant {
-    /// The longest that a grant with an end can be: ten years.
+    /// The longest grant that expires, in seconds: ten years.
     pub const LONGEST: u64 = 315_360_000;
 }
 
-/// Why something is decided.
+/// A decision that only takes a reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reasoned {
-    /// Why: one line.
+    /// The reason, on one line, for the record.
     #[serde(default)]
     #[schema(max_length = 500)]
     pub reason: Option<String>,

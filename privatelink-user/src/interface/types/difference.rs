@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A configuration that is asked about.
+/// A configuration to compare with the one in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
-    /// Its files, in the order in which they are read; absent for what is on the daemon's disk.
+    /// The files, in the order in which they are read; absent for what is on the daemon's disk.
     pub files: Option<Vec<SourceText>>,
 }
 
@@ -15,52 +15,53 @@ pub struct Configuration {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceText {
-    /// How messages name it; nothing is read there.
+    /// The path that messages show; the daemon does not read it.
     pub path: String,
-    /// What it says.
+    /// The content of the file.
     pub text: String,
 }
 
-/// What is different between the configuration in force and another one.
+/// The difference between the configuration in force and another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
-    /// Each thing that is added, changed or removed.
+    /// The objects that are added, changed or removed.
     pub changes: Vec<Change>,
-    /// Live flows that end, each counted once.
+    /// Live flows that are cut, each counted once.
     pub flows_cut: u64,
-    /// Live flows that may end by themselves until their target has drained, and end then.
+    /// Live flows whose target drains: they may end by themselves until it has drained, and are cut
+    /// then.
     pub flows_drained: u64,
-    /// Entries of maps that are written.
+    /// Map entries to write.
     pub entries: u64,
-    /// What the other configuration says without effect.
+    /// Parts of the other configuration that have no effect.
     pub warnings: Vec<String>,
 }
 
-/// One thing that is different.
+/// An object that is added, changed or removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
-    /// What becomes of it.
+    /// What happens to it.
     pub action: Action,
     /// `gateway`, `principal`, `network`, `service`, `listener`, `target` or `endpoint`.
     pub kind: String,
-    /// Which one; of listeners and targets, behind the name of their service.
+    /// The name of the object; for listeners and targets, after the name of their service.
     pub name: String,
-    /// What is different about it, in words.
+    /// The keys that differ, with the old and the new value.
     pub what: Vec<String>,
-    /// Live flows that end because of this.
+    /// Live flows that this cuts.
     pub flows_cut: u64,
-    /// Live flows whose target drains because of this.
+    /// Live flows whose target drains because of it.
     pub flows_drained: u64,
 }
 
-/// What becomes of a thing.
+/// What happens to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// It is new.
+    /// The object is new.
     Added,
-    /// It stays and is different.
+    /// The object stays, with other values.
     Changed,
-    /// It goes.
+    /// The object is removed.
     Removed,
 }

@@ -1,37 +1,37 @@
-//! Events, and which of them are asked for.
+//! Events, and queries for them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// Something that has changed.
+/// A change of state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// Its number: higher than that of any event before it, also over restarts of the daemon.
+    /// The number: higher than that of every earlier event, also across restarts of the daemon.
     pub number: u64,
-    /// When, in RFC 3339.
+    /// The time of the event, in RFC 3339.
     pub time: String,
-    /// What kind of change.
+    /// The kind of change, such as `connection-requested`.
     pub kind: String,
-    /// The change in words, on one line.
+    /// The change on one line, for people.
     pub text: String,
-    /// What it is about.
+    /// The objects that it is about.
     #[serde(flatten)]
     pub about: About,
 }
 
-/// What an event is about: the names and words that programs look for.
+/// What an event is about, for programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct About {
-    /// An endpoint, or the connection of that endpoint.
+    /// The endpoint, or the endpoint whose connection it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// A service.
+    /// The service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// A network.
+    /// The network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
-    /// An interface.
+    /// The interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
     /// The address of a target or of a next hop.
@@ -43,29 +43,29 @@ pub struct About {
     /// The provider of a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// Who did it: a unix user, or `rule` for the configuration and time.
+    /// Who caused it: a unix user, or `rule` for the configuration and timeouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Why.
+    /// The reason that was given, or found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A program or host that is told of each event, since the daemon was started or that was
-/// configured.
+/// A program or host that events are delivered to. The counts begin when the daemon is started or
+/// the subscriber is configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Subscriber {
-    /// The program's path, or the address.
+    /// The path of the program, or the URL.
     pub name: String,
-    /// Events that it took.
+    /// Events delivered.
     pub delivered: u64,
-    /// Events that it did not take.
+    /// Events whose delivery failed.
     pub failed: u64,
-    /// Events that it was not told of, since too many were waiting.
+    /// Events dropped because too many were waiting.
     pub dropped: u64,
 }
 
-/// Which events are asked for.
+/// A query for events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +80,7 @@ pub struct EventQuery {
 }
 
 impl EventQuery {
-    /// How many events an answer has unless the question says otherwise.
+    /// How many events an answer has unless the query says otherwise.
     pub const DEFAULT_LIMIT: u32 = 100;
     /// The most that one answer has.
     pub const MAX_LIMIT: u32 = 10_000;

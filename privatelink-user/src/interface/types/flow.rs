@@ -1,4 +1,4 @@
-//! Flows, which of them are asked for, and who stands behind them.
+//! Flows, queries for them, and the clients behind them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 /// A transport conversation through an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Flow {
-    /// The endpoint.
+    /// The endpoint that it goes through.
     pub endpoint: String,
     /// `tcp` or `udp`.
     pub protocol: String,
@@ -16,21 +16,21 @@ pub struct Flow {
     pub client: String,
     /// The endpoint's address and the listener's port.
     pub address: String,
-    /// From where the gateway speaks to the target.
+    /// The source address and port from which the gateway connects to the target.
     pub source: String,
-    /// The target.
+    /// The target, `IP:PORT`.
     pub target: String,
-    /// How far the conversation has come.
+    /// The phase: `opening`, `answered`, `established`, `half-closed` or `closing`.
     pub state: String,
-    /// Packets forwarded, both directions together.
+    /// Packets forwarded in both directions.
     pub packets: u64,
-    /// Their IP bytes.
+    /// The bytes of these, from the IP header on.
     pub bytes: u64,
-    /// Time since the last packet.
+    /// Seconds since the last packet.
     pub idle_seconds: u64,
 }
 
-/// Which flows are asked for.
+/// A query for flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -40,11 +40,11 @@ pub struct FlowQuery {
     /// Only those with this address at either end, on either side of the gateway.
     #[param(value_type = Option<String>)]
     pub address: Option<IpAddr>,
-    /// Only those with this port there.
+    /// Only those with this port at either end, on either side of the gateway.
     pub port: Option<u16>,
     /// Only those of this protocol: `tcp` or `udp`.
     pub protocol: Option<String>,
-    /// Only those that have come this far: `opening`, `answered`, `established`, `half-closed` or
+    /// Only those in this phase: `opening`, `answered`, `established`, `half-closed` or
     /// `closing`.
     pub state: Option<String>,
     /// No more than this many; the answer's header `privatelink-omitted` counts the others.
@@ -53,30 +53,30 @@ pub struct FlowQuery {
 }
 
 impl FlowQuery {
-    /// How many flows an answer has unless the question says otherwise.
+    /// How many flows an answer has unless the query says otherwise.
     pub const DEFAULT_LIMIT: u32 = 1_000;
     /// The most that one answer has: more than there can be.
     pub const MAX_LIMIT: u32 = 100_000_000;
 }
 
-/// Who stands behind a source address and port.
+/// The client behind a source address and port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Whois {
-    /// The endpoint.
+    /// The endpoint that the client used.
     pub endpoint: String,
     /// The consumer's network.
     pub network: String,
-    /// The consumer.
+    /// The principal that consumes the service.
     pub principal: String,
     /// The client, `IP:PORT`.
     pub client: String,
-    /// The service.
+    /// The service that it reached.
     pub service: String,
     /// The target, `IP:PORT`.
     pub target: String,
-    /// The source address and port that was asked about.
+    /// The source address and port that the query is about.
     pub source: String,
-    /// The provider's network, in which that is.
+    /// The provider's network, where that address is.
     pub provider_network: String,
     /// The endpoint's address and the listener's port.
     pub address: String,
@@ -84,13 +84,13 @@ pub struct Whois {
     pub protocol: String,
     /// When the flow began, in RFC 3339.
     pub opened: String,
-    /// When its last packet came, as far as is known.
+    /// The time of its last packet, as far as is known, in RFC 3339.
     pub last: String,
     /// Whether the flow is still there.
     pub live: bool,
 }
 
-/// About whom is asked.
+/// A query for the client behind a source address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -100,11 +100,11 @@ pub struct WhoisQuery {
     pub source: SocketAddr,
     /// The provider's network, where several have this source address.
     pub network: Option<String>,
-    /// The target that was spoken to, `IP:PORT`: one source port may serve several.
+    /// The target, `IP:PORT`: flows to several targets may share a source port.
     #[param(value_type = Option<String>)]
     pub target: Option<SocketAddr>,
-    /// At this moment, in RFC 3339, by way of the flow log; without it, now.
+    /// At this time, in RFC 3339, from the flow log; without it, now.
     pub at: Option<String>,
-    /// At any time since this moment.
+    /// At any time since this one, in RFC 3339, from the flow log.
     pub since: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What a network is served of names.
+//! The names that a network is served.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,34 +8,34 @@ use utoipa::ToSchema;
 pub struct NetworkNames {
     /// The network.
     pub network: String,
-    /// Where they can be asked for there: the gateway's own addresses.
+    /// The addresses of the gateway's name server in that network.
     pub addresses: Vec<String>,
     /// The name of the gateway's name server.
     pub server: String,
-    /// How long answers may be remembered, in seconds.
+    /// How long answers may be cached, in seconds.
     pub ttl: u32,
-    /// How long the word that there is no such name may be remembered, in seconds.
+    /// How long it may be cached that a name does not exist, in seconds.
     pub negative_ttl: u32,
     /// The zones that the gateway answers for, by apex.
     pub zones: Vec<NamesZone>,
 }
 
-/// What there is at and below one name.
+/// The names at and below one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NamesZone {
-    /// That name.
+    /// The name at the top of the zone.
     pub apex: String,
-    /// The records.
+    /// The records of the zone.
     pub records: Vec<NamesRecord>,
 }
 
-/// One record.
+/// A record of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NamesRecord {
-    /// Whose it is; `*` may stand for its first label.
+    /// The name; its first label may be `*`.
     pub name: String,
-    /// Its type, such as `AAAA`.
+    /// The type, such as `AAAA`.
     pub r#type: String,
-    /// What it says, as zone files have it.
+    /// The value, as in a zone file.
     pub data: String,
 }

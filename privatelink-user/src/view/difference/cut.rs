@@ -1,4 +1,4 @@
-//! Which live flows end or drain, and because of what.
+//! Which live flows a configuration cuts or drains, and which change causes that.
 //!
 //! The datapath carries a packet of a flow only while the records that the flow names say so. So
 //! a flow ends where those records differ in what it relies on.
@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use privatelink_common::{Admission, Endpoint, Source, Target, TargetState, flow::Flow};
 
-use super::{Side, target_name};
+use super::side::{Side, target_name};
 use crate::{
     model::{self, Service},
     state::targets,
 };
 
-/// Flows that end, by the change that ends them.
+/// Counts flows by the change that cuts or drains them.
 pub(super) struct Cuts<'a> {
     before: Side<'a>,
     after: Side<'a>,
@@ -46,7 +46,7 @@ impl<'a> Cuts<'a> {
         }
     }
 
-    /// Takes in a slot of the flow table.
+    /// Counts the flow in a slot of the flow table.
     pub fn count(&mut self, flow: &Flow) {
         // Each flow has two slots.
         if flow.is_reverse() {
@@ -62,12 +62,12 @@ impl<'a> Cuts<'a> {
         }
     }
 
-    /// How many flows this change ends, and how many it drains.
+    /// How many flows this change cuts, and how many it drains.
     pub fn of(&self, kind: &str, name: &str) -> (u64, u64) {
         self.counts.get(kind).and_then(|names| names.get(name)).copied().unwrap_or_default()
     }
 
-    /// How many flows end, each counted once.
+    /// How many flows are cut, each counted once.
     pub fn total(&self) -> u64 {
         self.total
     }
@@ -77,7 +77,7 @@ impl<'a> Cuts<'a> {
         self.drained
     }
 
-    /// The target of a flow that goes on, if that is to drain.
+    /// The target of a flow that is not cut, if that begins to drain.
     fn drain(&self, flow: &Flow) -> Option<Cause<'a>> {
         self.endpoints.get(&flow.endpoint())?;
         let (service, address) = *self.targets.get(&flow.target())?;
@@ -109,7 +109,7 @@ impl<'a> Cuts<'a> {
         (!stays).then_some(Cause::Source(endpoint))
     }
 
-    /// Kind and name of the change that is to blame.
+    /// Kind and name of the change that causes it.
     fn attribute(&self, cause: &Cause<'a>) -> Option<(&'static str, String)> {
         match *cause {
             Cause::Endpoint(endpoint) => {
@@ -154,11 +154,11 @@ impl<'a> Cuts<'a> {
     }
 }
 
-/// Which of the records that a flow names stops it, or will.
+/// The record that cuts a flow, or will.
 enum Cause<'a> {
     Endpoint(&'a model::Endpoint),
     Target(&'a Service, IpAddr),
-    /// None yet: the target drains.
+    /// The flow goes on while its target drains.
     Drain(&'a Service, IpAddr),
     Source(&'a model::Endpoint),
 }

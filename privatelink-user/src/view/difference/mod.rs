@@ -1,9 +1,10 @@
-//! What another configuration would change, in words, and which live flows that ends.
+//! What another configuration would change, in words, and which live flows that cuts.
 //!
-//! Two models are compared thing by thing; two contents of the maps tell which flows end. Pure:
-//! nothing here reads a map or a file.
+//! Two models are compared object by object; two contents of the maps show which flows end.
+//! Nothing here reads a map or a file.
 
 mod cut;
+mod side;
 mod words;
 
 use std::collections::BTreeMap;
@@ -11,28 +12,16 @@ use std::collections::BTreeMap;
 use privatelink_common::flow::Flow;
 
 use crate::{
-    datapath::{plan::Plan, tables::MapTables},
+    datapath::plan::Plan,
     interface::types::{Action, Change, Difference},
-    model::{Endpoint, Listener, Model, Name, Network, Principal, Service, Target},
-    state::{State, targets::Inputs},
+    model::{Endpoint, Listener, Model, Network, Principal, Service, Target},
 };
 use cut::Cuts;
 use words::Words;
 
-/// A configuration with all that follows from it.
-#[derive(Clone, Copy)]
-pub struct Side<'a> {
-    /// What it means.
-    pub model: &'a Model,
-    /// What is kept of it.
-    pub state: &'a State,
-    /// What is known of targets.
-    pub inputs: &'a Inputs,
-    /// What the maps hold.
-    pub tables: &'a MapTables,
-}
+pub use side::Side;
 
-/// Compares the configuration in force with another one, of which the `flows` know nothing yet.
+/// Compares the configuration in force with another one, which has not been applied to `flows`.
 pub fn between(before: Side<'_>, after: Side<'_>, flows: impl Iterator<Item = Flow>) -> Difference {
     let mut changes = changes(before.model, after.model);
     let mut cuts = Cuts::new(before, after);
@@ -50,7 +39,7 @@ pub fn between(before: Side<'_>, after: Side<'_>, flows: impl Iterator<Item = Fl
     }
 }
 
-/// Every thing that differs; parts of a service stand behind it.
+/// The objects that differ; listeners and targets follow their service.
 pub fn changes(before: &Model, after: &Model) -> Vec<Change> {
     let mut found = Vec::new();
     let gateway = words::gateway(before.gateway(), after.gateway());
@@ -62,22 +51,22 @@ pub fn changes(before: &Model, after: &Model) -> Vec<Change> {
     found
 }
 
-/// Something that configurations declare under a key.
-trait Thing {
-    /// What it is.
+/// An object of the configuration that has a name.
+trait Object {
+    /// The kind, as changes name it.
     const KIND: &'static str;
 
-    /// What it is like, where it is new.
+    /// The keys that say most about a new object.
     fn described(&self) -> Words;
 
-    /// What is different in `after`.
+    /// The keys that differ in `after`.
     fn differs(&self, after: &Self) -> Words;
 
-    /// Adds the differences of what it consists of; one side is absent if it is new or goes.
+    /// Adds the differences of the objects in it; one side is absent if it is added or removed.
     fn parts(_name: &str, _before: Option<&Self>, _after: Option<&Self>, _: &mut Vec<Change>) {}
 }
 
-fn compare<K: Ord + ToString, T: Thing>(
+fn compare<K: Ord + ToString, T: Object>(
     before: &BTreeMap<K, T>,
     after: &BTreeMap<K, T>,
     found: &mut Vec<Change>,
@@ -85,7 +74,7 @@ fn compare<K: Ord + ToString, T: Thing>(
     compare_named(ToString::to_string, before, after, found);
 }
 
-fn compare_named<K: Ord, T: Thing>(
+fn compare_named<K: Ord, T: Object>(
     name: impl Fn(&K) -> String,
     before: &BTreeMap<K, T>,
     after: &BTreeMap<K, T>,
@@ -121,7 +110,7 @@ fn change(action: Action, kind: &str, name: String, what: Words) -> Change {
     }
 }
 
-impl Thing for Principal {
+impl Object for Principal {
     const KIND: &'static str = "principal";
 
     fn described(&self) -> Words {
@@ -133,7 +122,7 @@ impl Thing for Principal {
     }
 }
 
-impl Thing for Network {
+impl Object for Network {
     const KIND: &'static str = "network";
 
     fn described(&self) -> Words {
@@ -145,7 +134,7 @@ impl Thing for Network {
     }
 }
 
-impl Thing for Service {
+impl Object for Service {
     const KIND: &'static str = "service";
 
     fn described(&self) -> Words {
@@ -157,7 +146,7 @@ impl Thing for Service {
     }
 
     fn parts(name: &str, before: Option<&Self>, after: Option<&Self>, found: &mut Vec<Change>) {
-        // What a service that is new or goes consists of goes without saying.
+        // For a service that is added or removed, its listeners and targets need no lines.
         let (Some(before), Some(after)) = (before, after) else { return };
         let behind = |part: &String| format!("{name} {part}");
         compare_named(behind, &listeners(before), &listeners(after), found);
@@ -165,7 +154,7 @@ impl Thing for Service {
     }
 }
 
-impl Thing for Listener {
+impl Object for Listener {
     const KIND: &'static str = "listener";
 
     fn described(&self) -> Words {
@@ -177,7 +166,7 @@ impl Thing for Listener {
     }
 }
 
-impl Thing for Target {
+impl Object for Target {
     const KIND: &'static str = "target";
 
     fn described(&self) -> Words {
@@ -189,7 +178,7 @@ impl Thing for Target {
     }
 }
 
-impl Thing for Endpoint {
+impl Object for Endpoint {
     const KIND: &'static str = "endpoint";
 
     fn described(&self) -> Words {
@@ -210,11 +199,6 @@ fn listeners(service: &Service) -> BTreeMap<String, Listener> {
 
 fn targets(service: &Service) -> BTreeMap<String, Target> {
     service.targets.iter().map(|target| (target.address.to_string(), target.clone())).collect()
-}
-
-/// The name of a service's target among the changes.
-fn target_name(service: &Name, address: impl std::fmt::Display) -> String {
-    format!("{service} {address}")
 }
 
 #[cfg(test)]

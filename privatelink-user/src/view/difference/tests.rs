@@ -5,9 +5,14 @@ use privatelink_common::{Addr, TCP, flow::word};
 use super::*;
 use crate::{
     config,
+    datapath::tables::MapTables,
     desired::{Pools, desired},
     host::{HostFacts, Link},
-    state::{ids::Ids, targets::addresses},
+    state::{
+        State,
+        ids::Ids,
+        targets::{Inputs, addresses},
+    },
     timestamp::Timestamp,
 };
 
@@ -171,7 +176,7 @@ fn each_change_is_named_with_the_flows_that_it_ends() {
         (
             "name = \"gw-test\"",
             "name = \"gw-test\"\nmax_flows = 9",
-            "~ gateway gw-test: (once the daemon is started again) max_flows 1000000 -> 9 (cuts 0)",
+            "~ gateway gw-test: (after a restart of the daemon) max_flows 1000000 -> 9 (cuts 0)",
         ),
     ] {
         let lines = with(part, other);

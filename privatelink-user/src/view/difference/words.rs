@@ -1,4 +1,4 @@
-//! How things differ, for people.
+//! How two versions of an object differ, for people.
 
 use std::fmt::Display;
 
@@ -20,7 +20,7 @@ impl Words {
         self.0
     }
 
-    /// Compares one key. Of new things, `after` is what is said of them; empty says nothing.
+    /// Compares one key. A new object, without `before`, shows its value unless that is empty.
     fn key(&mut self, key: &str, before: Option<String>, after: String) {
         match before {
             Some(before) if before != after => {
@@ -31,7 +31,7 @@ impl Words {
         }
     }
 
-    /// Compares one key that only matters where it changes.
+    /// Compares one key that a new object does not show.
     fn detail(&mut self, key: &str, before: Option<String>, after: String) {
         if before.is_some() {
             self.key(key, before, after);
@@ -52,7 +52,6 @@ fn option(thing: Option<impl Display>) -> String {
     thing.map(|thing| thing.to_string()).unwrap_or_default()
 }
 
-/// A change of these takes effect when the daemon is started again.
 pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     let mut words = Words::default();
     words.key("name", Some(before.name.to_string()), after.name.to_string());
@@ -65,6 +64,7 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     let told = |gateway: &Gateway| subscriptions(&gateway.subscriptions);
     words.key("events go to", Some(told(before)), told(after));
     words.key("resolvers", Some(list(&before.resolvers)), list(&after.resolvers));
+    // The daemon reads these when it starts.
     for (key, before, after) in [
         ("max_flows", before.max_flows.to_string(), after.max_flows.to_string()),
         ("state_dir", path(&before.state_dir), path(&after.state_dir)),
@@ -72,7 +72,7 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
         ("group", option(before.group.as_ref()), option(after.group.as_ref())),
         ("pin_dir", path(&before.pin_dir), path(&after.pin_dir)),
     ] {
-        words.key(&format!("(once the daemon is started again) {key}"), Some(before), after);
+        words.key(&format!("(after a restart of the daemon) {key}"), Some(before), after);
     }
     words
 }

@@ -1,4 +1,4 @@
-//! Which counts have risen lately.
+//! The drop counters that have risen in the last minutes.
 
 use std::{
     collections::VecDeque,
@@ -10,44 +10,44 @@ use privatelink_common::Reason;
 use super::advice;
 use crate::interface::types;
 
-/// How far back is lately.
+/// The period that counts as recent.
 const LATELY: Duration = Duration::from_secs(300);
-/// The time between two looks.
+/// The time between two samples.
 const STEP: Duration = Duration::from_secs(10);
 
-/// Drop counters as they were at some moments of the last minutes.
+/// Samples of the drop counters from the last minutes.
 #[derive(Clone, Debug, Default)]
 pub struct Recent(VecDeque<(Instant, Vec<(Reason, u64)>)>);
 
 impl Recent {
-    /// Whether it is time to note the counters again.
+    /// Whether the next sample is due.
     pub fn is_due(&self, now: Instant) -> bool {
         self.0.back().is_none_or(|(last, _)| now.duration_since(*last) >= STEP)
     }
 
-    /// Notes the counters.
+    /// Adds a sample.
     pub fn note(&mut self, now: Instant, counts: Vec<(Reason, u64)>) {
-        // The oldest that stays is the last that is not younger than lately.
+        // The oldest sample that stays is the youngest one from before the period.
         while self.0.get(1).is_some_and(|(then, _)| now.duration_since(*then) >= LATELY) {
             self.0.pop_front();
         }
         self.0.push_back((now, counts));
     }
 
-    /// What has risen since, the most first, for people and scripts.
-    pub fn told(&self, now: Instant, counts: &[(Reason, u64)]) -> Vec<types::RecentDrops> {
+    /// The counters that have risen, the most first, with what to do.
+    pub fn drops(&self, now: Instant, counts: &[(Reason, u64)]) -> Vec<types::RecentDrops> {
         let (risen, time) = self.risen(now, counts);
-        let told = |(reason, packets): (Reason, u64)| types::RecentDrops {
+        let drops = |(reason, packets): (Reason, u64)| types::RecentDrops {
             reason: reason.name().to_owned(),
             packets,
             seconds: time.as_secs(),
             meaning: reason.meaning().trim().to_owned(),
             advice: advice(reason),
         };
-        risen.into_iter().map(told).collect()
+        risen.into_iter().map(drops).collect()
     }
 
-    /// By how much each has risen since, the most first, and in which time.
+    /// By how much each counter has risen, the most first, and in which time.
     fn risen(&self, now: Instant, counts: &[(Reason, u64)]) -> (Vec<(Reason, u64)>, Duration) {
         let Some((then, before)) = self.0.front() else { return (Vec::new(), Duration::ZERO) };
         let old = |reason| before.iter().find(|(of, _)| *of == reason).map_or(0, |(_, old)| *old);

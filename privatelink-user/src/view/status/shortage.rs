@@ -1,11 +1,11 @@
-//! What is nearly used up.
+//! Limited things that are nearly used up.
 
 use crate::view::usage::Usage;
 
-/// The share of something that is told of before it is used up.
+/// The share in use from which on it is reported as a problem.
 const NEARLY: f64 = 0.8;
 
-/// What is nearly used up, of the flow table and of each service's source ports, and what to do.
+/// The problems to show for the flow table and for each service's source ports.
 pub fn shortages(flows: Usage, ports: &[(String, Usage)]) -> Vec<String> {
     let percent = |of: Usage| of.ratio() * 100.0;
     let mut found = Vec::new();

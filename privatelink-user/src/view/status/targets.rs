@@ -1,8 +1,8 @@
-//! What is told of targets: where each is in its life, and why.
+//! Targets: the health of each, and why.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{View, mac};
+use super::{Overview, mac};
 use crate::{
     desired::next_hop,
     interface::types,
@@ -11,7 +11,7 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Where a target is in its life.
+/// The health of a target as people see it, draining included.
 struct Life {
     word: &'static str,
     reason: String,
@@ -19,7 +19,7 @@ struct Life {
     until: Option<Timestamp>,
 }
 
-impl View<'_> {
+impl Overview<'_> {
     /// A service's targets, once for each range of ports that listeners lead to.
     pub(super) fn targets(&self, service: &Service) -> Vec<types::Target> {
         let mut served = targets::served(service, self.inputs);
@@ -39,7 +39,7 @@ impl View<'_> {
         served.map(target).collect()
     }
 
-    /// A target on some of its ports; it has no weight if it is not in the service any more.
+    /// A target on a range of its ports; without a weight if it was removed from the service.
     fn target(
         &self,
         service: &Service,
@@ -77,7 +77,7 @@ impl View<'_> {
         weight: Option<u32>,
     ) -> Life {
         if let Some(drain) = self.state.drains.of(service, address) {
-            let why = weight.map_or("it is not in the service any more", |_| "its weight is 0");
+            let why = weight.map_or("it was removed from the service", |_| "its weight is 0");
             let over = drain.until <= self.now;
             return Life {
                 word: if over { "unused" } else { "draining" },
@@ -103,7 +103,7 @@ impl View<'_> {
         }
     }
 
-    /// Which listeners of a service have no healthy target, and what becomes of their new flows.
+    /// The listeners of a service without a healthy target, and what happens to their new flows.
     pub(super) fn health_problem(&self, service: &Service) -> Option<String> {
         let check = service.health_check.as_ref()?;
         let is_healthy = |listener: &Listener, address| {

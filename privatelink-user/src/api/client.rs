@@ -1,0 +1,61 @@
+//! The client that sent a request, and its way to the daemon's loop.
+//!
+//! Handlers hold no state: each request goes to the daemon's loop, which owns all of it, and the
+//! answer comes back. So no answer shows a change that is half made, and nothing needs a lock.
+
+use std::time::Duration;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    refusal::Refusal,
+    request::{Call, Reply, Request},
+};
+use crate::access::Peer;
+
+/// How long a request waits for the daemon's loop: longer than that is ever busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the daemon's loop gets its calls from.
+pub(super) type Calls = mpsc::Sender<Call>;
+
+/// The only way to the daemon's loop, and there is none without saying who asks.
+pub(super) struct Client {
+    peer: Peer,
+    calls: Calls,
+}
+
+impl Client {
+    /// Asks the daemon's loop, and waits for its answer.
+    pub async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
+        let (reply, answer) = Reply::channel();
+        let exchange = async {
+            let call = Call { from: self.peer.clone(), request: request(reply) };
+            self.calls.send(call).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(PATIENCE, exchange).await {
+            Ok(Some(answer)) => Ok(answer?),
+            Ok(None) => Err(Refusal::ending()),
+            Err(_) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy")),
+        }
+    }
+
+    /// Waits until the daemon's loop has ended.
+    pub async fn daemon_ended(&self) {
+        self.calls.closed().await;
+    }
+}
+
+impl FromRequestParts<Calls> for Client {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, calls: &Calls) -> Result<Self, Refusal> {
+        let peer = Peer::from_request_parts(parts, calls).await?;
+        Ok(Self { peer, calls: calls.clone() })
+    }
+}

@@ -1,0 +1,54 @@
+//! The parts of a request that handlers take. Each refuses in JSON what it cannot read.
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
+    http::request::Parts,
+};
+use serde::de::DeserializeOwned;
+
+use super::refusal::Refusal;
+
+/// The name in a path.
+pub(super) struct PathName(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(error) => Err(Refusal::invalid(error.body_text())),
+        }
+    }
+}
+
+/// The query string, as a type of the interface.
+pub(super) struct QueryString<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryString<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(query)) => Ok(Self(query)),
+            Err(error) => Err(Refusal::invalid(error.body_text())),
+        }
+    }
+}
+
+/// The body, as a type of the interface.
+pub(super) struct JsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            // Not 422, which axum would answer: that is for configurations that are faulty.
+            Err(JsonRejection::JsonDataError(error)) => Err(Refusal::invalid(error.body_text())),
+            Err(error) => Err(Refusal::new(error.status(), error.body_text())),
+        }
+    }
+}

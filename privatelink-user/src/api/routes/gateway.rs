@@ -1,0 +1,63 @@
+//! Operations on the gateway as a whole.
+
+use axum::Json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    api::{
+        client::{Calls, Client},
+        document::{Conflict, Faulty},
+        extract::JsonBody,
+        refusal::Answer,
+        request::Request,
+    },
+    interface::{
+        path,
+        types::{Configuration, Difference, Status},
+    },
+};
+
+pub(super) fn routes() -> OpenApiRouter<Calls> {
+    OpenApiRouter::new()
+        .routes(routes!(status))
+        .routes(routes!(plan))
+        .routes(routes!(reload))
+        .routes(routes!(down))
+}
+
+/// What the gateway is doing
+///
+/// Principals see what is theirs.
+#[utoipa::path(get, path = path::STATUS, responses((status = OK, body = Status), Conflict))]
+async fn status(client: Client) -> Answer<Status> {
+    Ok(Json(client.ask(Request::Status).await?))
+}
+
+/// What a configuration would change; nothing is applied
+///
+/// Administrators only.
+#[utoipa::path(post, path = path::PLAN, request_body = Configuration,
+    responses((status = OK, body = Difference), Conflict, Faulty))]
+async fn plan(
+    client: Client,
+    JsonBody(configuration): JsonBody<Configuration>,
+) -> Answer<Difference> {
+    Ok(Json(client.ask(|reply| Request::Plan(configuration, reply)).await?))
+}
+
+/// Applies the configuration on disk, and says what that changed
+///
+/// Administrators only.
+#[utoipa::path(post, path = path::RELOAD,
+    responses((status = OK, body = Difference), Conflict, Faulty))]
+async fn reload(client: Client) -> Answer<Difference> {
+    Ok(Json(client.ask(Request::Reload).await?))
+}
+
+/// Stops forwarding, removes all that is pinned, and ends the daemon
+///
+/// Administrators only.
+#[utoipa::path(post, path = path::DOWN, responses((status = OK, body = ()), Conflict))]
+async fn down(client: Client) -> Answer<()> {
+    Ok(Json(client.ask(Request::Down).await?))
+}

@@ -1,0 +1,70 @@
+//! `privatelink networks`, `services`, `endpoints` and `targets`: what the gateway consists of.
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::{
+    detail,
+    list::{NameArgs, Objects},
+    show,
+};
+use crate::{
+    cli::{client, globals::Globals, print::print},
+    interface::{
+        path,
+        types::{Target, TargetQuery},
+    },
+};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the networks, or show one
+    Networks(NameArgs),
+    /// List the services, or show one
+    Services(NameArgs),
+    /// List the endpoints, or show one
+    Endpoints(NameArgs),
+    /// List the targets of all services, or of one
+    Targets(TargetsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct TargetsArgs {
+    /// Only the targets of this service
+    #[arg(value_name = "SERVICE")]
+    pub service: Option<String>,
+}
+
+impl Command {
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<()> {
+        match self {
+            Self::Networks(args) => {
+                let (table, detail) = (show::networks, detail::network);
+                let networks = Objects { all: path::NETWORKS, one: path::NETWORK, table, detail };
+                networks.print(globals, args, out)
+            }
+            Self::Services(args) => {
+                let (table, detail) = (show::services, detail::service);
+                let services = Objects { all: path::SERVICES, one: path::SERVICE, table, detail };
+                services.print(globals, args, out)
+            }
+            Self::Endpoints(args) => {
+                let (table, detail) = (show::endpoints, detail::endpoint);
+                let endpoints =
+                    Objects { all: path::ENDPOINTS, one: path::ENDPOINT, table, detail };
+                endpoints.print(globals, args, out)
+            }
+            Self::Targets(args) => targets(globals, args, out),
+        }
+    }
+}
+
+fn targets(globals: &Globals, args: &TargetsArgs, out: &mut impl Write) -> Result<()> {
+    let name = args.service.as_deref().map(client::name).transpose()?;
+    let query = TargetQuery { service: name.map(|name| name.to_string()) };
+    let path = client::with_query(path::TARGETS, &query)?;
+    let targets: Vec<Target> = client::get(&globals.daemon_socket(), &path)?;
+    print(out, globals.json, &targets, |targets| show::targets(targets))
+}

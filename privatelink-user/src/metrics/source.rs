@@ -1,0 +1,99 @@
+//! Answers scrapes from the maps and from what the daemon has published.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+
+use super::{
+    census::Census,
+    inventory::Inventory,
+    render::{Readings, page},
+    text::Format,
+};
+use crate::{
+    datapath::bpf::{self, Reader},
+    dns,
+    flow_log::Totals,
+    view::usage::Usage,
+};
+
+/// How often source ports are counted, at most.
+const CENSUS_INTERVAL: Duration = Duration::from_secs(10);
+/// The time between two counts, in multiples of what the last one took, so that walking a large flow
+/// table takes no more than a fiftieth of a processor.
+const CENSUS_SHARE: u32 = 50;
+
+/// Where the pages of scrapes come from: the maps, and what the daemon has published.
+#[derive(Debug)]
+pub struct Source {
+    reader: Arc<Reader>,
+    records: Arc<Totals>,
+    names: dns::LatestStatus,
+    inventory: watch::Sender<Option<Arc<Inventory>>>,
+    census: watch::Sender<Arc<Census>>,
+}
+
+/// Why a scrape fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The daemon has not published an inventory yet.
+    #[error("the daemon is starting")]
+    Starting,
+    /// The maps cannot be read.
+    #[error(transparent)]
+    Datapath(#[from] bpf::Error),
+}
+
+impl Source {
+    /// A source whose inventory is yet to be published.
+    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::LatestStatus) -> Self {
+        let (inventory, census) = (watch::Sender::default(), watch::Sender::default());
+        Self { reader, records, names, inventory, census }
+    }
+
+    /// Publishes an inventory in place of the last one.
+    pub fn publish(&self, inventory: Inventory) {
+        self.inventory.send_replace(Some(Arc::new(inventory)));
+    }
+
+    /// The page of a scrape at this moment.
+    ///
+    /// # Errors
+    /// When no inventory is published yet, or the maps cannot be read.
+    pub fn page(&self, format: Format) -> Result<String, Error> {
+        let inventory = self.inventory.borrow().clone().ok_or(Error::Starting)?;
+        let census = self.census.borrow().clone();
+        let mut readings = Readings::take(&self.reader, &inventory)?;
+        readings.records = self.records.counts();
+        readings.names = self.names.status();
+        Ok(page(format, &inventory, &readings, &census))
+    }
+
+    /// The fullest part of each service's source ports, by the service's name.
+    pub fn source_ports(&self) -> Vec<(String, Usage)> {
+        let Some(inventory) = self.inventory.borrow().clone() else { return Vec::new() };
+        let fullest = self.census.borrow().fullest(&inventory);
+        let names = inventory.services.iter().map(|service| service.name.clone());
+        names.zip(fullest).collect()
+    }
+
+    /// Counts the source ports in use, and returns the time to wait before the next count.
+    fn count_ports(&self) -> Duration {
+        let begin = Instant::now();
+        self.census.send_replace(Arc::new(Census::of(self.reader.flows())));
+        CENSUS_INTERVAL.max(begin.elapsed() * CENSUS_SHARE)
+    }
+}
+
+/// Keeps counting the source ports in use.
+pub async fn keep_counting_ports(source: Arc<Source>) {
+    loop {
+        let counting = Arc::clone(&source);
+        // It only fails while the runtime shuts down.
+        let Ok(pause) = spawn_blocking(move || counting.count_ports()).await else { return };
+        sleep(pause).await;
+    }
+}
