@@ -6,7 +6,7 @@ use log::error;
 use privatelink_common::EndpointCounters;
 use tokio::sync::watch;
 
-use super::{Error, running::Running};
+use super::{Error, gateway::Gateway};
 use crate::{
     access::{Caller, Rights},
     api::request::{Flows, Question, Refused, Request},
@@ -36,7 +36,7 @@ use crate::{
 /// How many may follow events at a time.
 const FOLLOWERS: usize = 16;
 
-impl Running {
+impl Gateway {
     /// Answers a question, if whoever asks has the right to. `true` if forwarding was stopped.
     pub async fn answer(&mut self, question: Question) -> bool {
         // Whoever asked may have gone: then nobody misses the answer.
@@ -118,7 +118,7 @@ impl Running {
     pub async fn reload(&mut self) -> Result<Difference, Error> {
         let begin = Instant::now();
         self.records.reopen();
-        let result = super::reload(self).await;
+        let result = crate::daemon::reload(self).await;
         self.publisher.progress.reloaded(result.is_ok(), begin.elapsed());
         self.publish();
         if let Err(error) = &result {

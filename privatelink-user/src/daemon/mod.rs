@@ -1,16 +1,11 @@
 //! The daemon: one loop that owns all state, and brings the maps after whatever changes.
 
-mod announcements;
+mod adoption;
 mod answers;
-mod discovery;
-mod endings;
 mod error;
-mod health;
-mod interfaces;
+mod gateway;
 mod lock;
-mod publish;
-mod records;
-mod running;
+mod parts;
 
 use std::{
     path::{Path, PathBuf},
@@ -39,8 +34,8 @@ use crate::{
 };
 
 pub use error::Error;
+use gateway::{Gateway, Inbox};
 pub use lock::{InUse, pin_dir_of, reserve};
-use running::{Heard, Running};
 
 /// Events come in bursts; what comes within this time is answered by one change of the maps.
 const BURST: Duration = Duration::from_millis(10);
@@ -73,7 +68,7 @@ pub struct Options {
 /// When it cannot start, or loses the kernel.
 pub async fn run(options: Options) -> Result<(), Error> {
     let loaded = config::load(&options.config)?;
-    running::check(&loaded)?;
+    gateway::check(&loaded)?;
     let gateway = loaded.model.gateway();
     let socket = options.socket.clone().unwrap_or_else(|| gateway.socket.clone());
     let _locks = lock::instance(&socket, &gateway.pin_dir, &gateway.state_dir)?;
@@ -119,8 +114,8 @@ async fn drive(
     mut asked: mpsc::Receiver<Question>,
     server: &JoinHandle<()>,
 ) -> Result<(), Error> {
-    let (mut running, heard) = Running::open(&options.config, socket, loaded).await?;
-    let Heard { mut events, mut reports, mut findings } = heard;
+    let (mut running, heard) = Gateway::open(&options.config, socket, loaded).await?;
+    let Inbox { mut events, mut reports, mut findings } = heard;
     let mut verify = Instant::now() + VERIFY;
     let mut due = converged(running.converge().await)?;
     let mut sweep = interval(SWEEP);
@@ -213,7 +208,7 @@ fn converged(result: Result<(), Error>) -> Result<Option<Instant>, Error> {
 }
 
 /// Takes in an event and those that wait behind it; says whether there is anything to do.
-async fn take_in(running: &mut Running, events: &mut Events, event: Event) -> Result<bool, Error> {
+async fn take_in(running: &mut Gateway, events: &mut Events, event: Event) -> Result<bool, Error> {
     let mut changed = false;
     let mut next = Some(event);
     while let Some(event) = next {
@@ -239,7 +234,7 @@ async fn take_in(running: &mut Running, events: &mut Events, event: Event) -> Re
 }
 
 /// Applies the configuration on disk, and returns what that changed.
-async fn reload(running: &mut Running) -> Result<Difference, Error> {
+async fn reload(running: &mut Gateway) -> Result<Difference, Error> {
     let started = NotifyState::monotonic_usec_now().map_err(Error::Signals)?;
     notify(&[NotifyState::Reloading, started]);
     let result = take_over(running).await;
@@ -249,7 +244,7 @@ async fn reload(running: &mut Running) -> Result<Difference, Error> {
     result
 }
 
-async fn take_over(running: &mut Running) -> Result<Difference, Error> {
+async fn take_over(running: &mut Gateway) -> Result<Difference, Error> {
     let next = running.read()?;
     let difference = running.compare(&next);
     running.adopt(next)?;

@@ -1,9 +1,5 @@
 //! A running gateway: the configuration in force, and everything that carries it out.
 
-mod acceptance;
-mod adoption;
-mod targets;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -17,8 +13,11 @@ use sd_notify::NotifyState;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Error, announcements::Announcements, discovery::Search, endings::Endings, health::Watch,
-    notify, publish::Publisher, records::Records,
+    Error, notify,
+    parts::{
+        announcements::Announcements, discovery::Search, health::Watch, publisher::Publisher,
+        records::Records, sweep::Endings,
+    },
 };
 use crate::{
     access::{Administrators, Rights},
@@ -52,9 +51,9 @@ use crate::{
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Everything that the daemon owns.
-pub(super) struct Running {
-    config: PathBuf,
-    socket: PathBuf,
+pub(super) struct Gateway {
+    pub(super) config: PathBuf,
+    pub(super) socket: PathBuf,
     pub(super) administrators: Administrators,
     pub(super) loaded: Loaded,
     pub(super) store: Box<dyn Store>,
@@ -63,15 +62,15 @@ pub(super) struct Running {
     /// What is known of targets.
     pub(super) inputs: Inputs,
     /// Who takes the new flows of which listener.
-    pools: Pools,
+    pub(super) pools: Pools,
     /// The services whose targets find no room.
-    full: Vec<NoRoom>,
+    pub(super) full: Vec<NoRoom>,
     /// Until when it was told which targets have drained.
-    drained: Timestamp,
+    pub(super) drained: Timestamp,
     pub(super) datapath: Datapath,
     kernel: Kernel,
     /// When time next changes what packets of some connection meet.
-    deadline: Option<Timestamp>,
+    pub(super) deadline: Option<Timestamp>,
     /// What the maps hold, while that is known.
     pub(super) actual: Option<Tables>,
     pub(super) attached: BTreeMap<u32, Mode>,
@@ -95,7 +94,7 @@ pub(super) struct Running {
 }
 
 /// What a running gateway hears from outside.
-pub(super) struct Heard {
+pub(super) struct Inbox {
     /// Of the host.
     pub events: Events,
     /// How checks ended.
@@ -113,13 +112,13 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
     Ok(())
 }
 
-impl Running {
+impl Gateway {
     /// Loads what is kept on disk and pinned in the kernel.
     pub async fn open(
         config: &Path,
         socket: &Path,
         loaded: Loaded,
-    ) -> Result<(Self, Heard), Error> {
+    ) -> Result<(Self, Inbox), Error> {
         let gateway = loaded.model.gateway();
         let mut store = Journal::open(&gateway.state_dir)?;
         let (host, events) = Host::open().await?;
@@ -171,7 +170,7 @@ impl Running {
             announcements: Announcements::default(),
             search: Search::new(found),
         };
-        Ok((running, Heard { events, reports, findings }))
+        Ok((running, Inbox { events, reports, findings }))
     }
 
     /// Whether packets can flow.
@@ -240,7 +239,7 @@ impl Running {
     }
 
     /// Brings the maps after configuration, state, host and clock.
-    fn write_maps(&mut self) -> Result<(), Error> {
+    pub(super) fn write_maps(&mut self) -> Result<(), Error> {
         let now = Timestamp::now();
         let actual = match self.actual.take() {
             Some(actual) => actual,
@@ -318,7 +317,7 @@ impl Running {
 ///
 /// First an index that stands for something else from now on loses what was counted under it: if
 /// the daemon dies in between, nobody has lost a count.
-fn keep(
+pub(super) fn keep(
     store: &mut (impl Store + ?Sized),
     datapath: &Datapath,
     next: &State,

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use log::{info, warn};
 
-use super::running::Running;
 use crate::chain::Chain;
+use crate::daemon::gateway::Gateway;
 
-impl Running {
+impl Gateway {
     /// Brings the interfaces after the configuration; returns what does not work.
-    pub(super) async fn follow_interfaces(&mut self) -> Vec<String> {
+    pub(in crate::daemon) async fn follow_interfaces(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(self.look_at_interfaces().err());
         self.attach(&mut problems).await;

@@ -6,13 +6,13 @@ use log::{info, warn};
 use privatelink_common::End;
 use tokio::time::Instant;
 
-use super::running::Running;
+use crate::daemon::gateway::Gateway;
 use crate::{
     datapath::{bpf::Datapath, flow_records::FlowRecords, tables::Tables},
     events::{Event, Kind},
     flow_log::{Batch, Clock, Counts, FlowSource, Interval, Log, Names, Totals},
     interface::types,
-    model::{FlowLog, Gateway, Model},
+    model::{self, FlowLog, Model},
     state::ids::Ids,
     timestamp::Timestamp,
 };
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// The flow log, if there is one, and what it calls things.
 #[derive(Debug, Default)]
-pub(super) struct Records {
+pub(in crate::daemon) struct Records {
     log: Option<Log>,
     names: Arc<Names>,
     totals: Arc<Totals>,
@@ -41,7 +41,7 @@ impl Records {
     }
 
     /// Begins the log that is wanted, if it is another; says why it cannot.
-    pub fn follow(&mut self, gateway: &Gateway, datapath: &Datapath) -> Option<String> {
+    pub fn follow(&mut self, gateway: &model::Gateway, datapath: &Datapath) -> Option<String> {
         let wanted = gateway.flow_log.as_ref();
         if self.log.as_ref().map(Log::settings) != wanted {
             self.log = None;
@@ -140,7 +140,7 @@ fn left_out(datapath: &Datapath) -> u64 {
     ends.wrapping_add(datapath.reader().refusals_left_out().unwrap_or_default())
 }
 
-impl Running {
+impl Gateway {
     /// Tells of records that were lost, from time to time.
     pub fn note_lost_records(&mut self) {
         if let Some(lost) = self.records.newly_lost(Instant::now()) {
@@ -150,12 +150,12 @@ impl Running {
     }
 
     /// Has the flow log tell of flows that have ended, and of those that were refused meanwhile.
-    pub(super) fn record(&mut self, ends: Vec<End>) {
+    pub(in crate::daemon) fn record(&mut self, ends: Vec<End>) {
         self.records.submit(&self.datapath, ends);
     }
 
     /// Has the flow log tell of flows that were refused, and, if it is time, of those that last.
-    pub(super) fn record_others(&mut self) {
+    pub(in crate::daemon) fn record_others(&mut self) {
         self.records.submit(&self.datapath, Vec::new());
         self.records.tell_of_lasting(&self.datapath, self.actual.as_ref());
     }

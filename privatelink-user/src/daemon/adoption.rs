@@ -2,7 +2,7 @@
 
 use log::warn;
 
-use super::{Running, keep};
+use super::gateway::{Gateway, keep};
 use crate::{
     api::{
         missing_members,
@@ -21,14 +21,14 @@ use crate::{
 };
 
 /// A configuration that can be taken over.
-pub(in crate::daemon) struct Prepared {
+pub(super) struct Prepared {
     loaded: Loaded,
     state: State,
     pools: Pools,
     warnings: Vec<Unsupported>,
 }
 
-impl Running {
+impl Gateway {
     /// Reads the configuration on disk, if it is sound.
     pub fn read(&self) -> Result<Prepared, Error> {
         self.prepare(config::load(&self.config)?)

@@ -3,7 +3,7 @@
 use log::{info, warn};
 use privatelink_common::End;
 
-use super::{Error, running::Running};
+use crate::daemon::{Error, gateway::Gateway};
 use crate::{
     chain::Chain,
     datapath::{bpf::FrameSender, frames::challenge_acks},
@@ -16,7 +16,7 @@ const SWEEP_STRIDE: u32 = 16;
 
 /// The sweep of the flow table, and who is told what it ends.
 #[derive(Debug)]
-pub(super) struct Endings {
+pub(in crate::daemon) struct Endings {
     /// The region where the sweep goes on.
     next: u32,
     /// What sends the daemon's own frames, or why it cannot.
@@ -58,7 +58,7 @@ impl Endings {
     }
 }
 
-impl Running {
+impl Gateway {
     /// Ends silent flows in the next part of the flow table.
     pub fn sweep(&mut self) -> Result<(), Error> {
         let all = self.datapath.regions();
@@ -71,7 +71,7 @@ impl Running {
     }
 
     /// Ends every flow that may not go on.
-    pub(super) fn end_flows(&mut self) -> Result<(), Error> {
+    pub(in crate::daemon) fn end_flows(&mut self) -> Result<(), Error> {
         let ended = self.sweep_regions(0, self.datapath.regions())?;
         if ended != 0 {
             info!("{ended} flows ended");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Error, running::Running};
+use crate::daemon::{Error, gateway::Gateway};
 use crate::{
     desired::next_hop,
     events::{Event, Kind},
@@ -14,7 +14,7 @@ use crate::{
 
 /// The checks that run, and what they were told.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::daemon) struct Watch {
     checks: Checks,
     wanted: BTreeMap<TargetKey, Check>,
     /// What flows tell, by index of the target.
@@ -39,9 +39,9 @@ impl Watch {
     }
 }
 
-impl Running {
+impl Gateway {
     /// Has those targets checked that the configuration wants to be.
-    pub(super) fn follow_checks(&mut self) {
+    pub(in crate::daemon) fn follow_checks(&mut self) {
         let wanted = health::wanted(&self.loaded.model, self.host.facts(), &self.inputs);
         if wanted != self.watch.wanted {
             // What was known before this daemon, or is taken for granted, is where checks begin.
@@ -151,7 +151,7 @@ impl Running {
     }
 
     /// Whether every target that can be checked has been.
-    pub(super) fn is_checked(&self) -> bool {
+    pub(in crate::daemon) fn is_checked(&self) -> bool {
         let mut wanted = self.watch.wanted.iter();
         wanted.all(|(key, check)| {
             let known = self.inputs.health.get(key);
@@ -160,7 +160,7 @@ impl Running {
     }
 
     /// Which services' targets cannot be checked for want of an address.
-    pub(super) fn check_problems(&self) -> BTreeSet<String> {
+    pub(in crate::daemon) fn check_problems(&self) -> BTreeSet<String> {
         let wanted = self.watch.wanted.iter();
         let unable = wanted.filter_map(|(key, check)| match &check.obstacle {
             Some(obstacle @ Obstacle::NoAddress { .. }) => {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use log::{info, warn};
 use tokio::task::JoinHandle;
 
-use super::running::Running;
+use crate::daemon::gateway::Gateway;
 use crate::{
     access::Rights,
     chain::Chain,
@@ -18,7 +18,7 @@ use crate::{
 
 /// Where scrapes are answered, and from what.
 #[derive(Debug)]
-pub(super) struct Publisher {
+pub(in crate::daemon) struct Publisher {
     /// How the daemon is doing.
     pub progress: Progress,
     /// What scrapes are answered from.
@@ -69,7 +69,7 @@ impl Drop for Publisher {
     }
 }
 
-impl Running {
+impl Gateway {
     /// Looks how many packets were not forwarded, from time to time.
     pub fn note_drops(&mut self) {
         let now = Instant::now();
@@ -83,7 +83,7 @@ impl Running {
     }
 
     /// Publishes how things are now.
-    pub(super) fn publish(&mut self) {
+    pub(in crate::daemon) fn publish(&mut self) {
         self.publisher.progress.ready = self.is_ready();
         self.publisher.progress.problems = self.problems.len();
         let progress = self.publisher.progress.clone();

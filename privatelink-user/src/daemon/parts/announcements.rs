@@ -2,7 +2,7 @@
 
 use log::warn;
 
-use super::running::Running;
+use crate::daemon::gateway::Gateway;
 use crate::datapath::{
     frames::announce::{Places, frame, places},
     tables::Tables,
@@ -10,21 +10,21 @@ use crate::datapath::{
 
 /// What networks were told.
 #[derive(Debug, Default)]
-pub(super) struct Announcements {
+pub(in crate::daemon) struct Announcements {
     /// `None` before the maps have been read: what they hold then was told by the daemon before.
     told: Option<Places>,
 }
 
-impl Running {
+impl Gateway {
     /// Remembers where addresses were served before this daemon began.
-    pub(super) fn remember_places(&mut self, before: &Tables) {
+    pub(in crate::daemon) fn remember_places(&mut self, before: &Tables) {
         if self.announcements.told.is_none() {
             self.announcements.told = Some(places(before, self.host.facts()));
         }
     }
 
     /// Tells networks of addresses that they do not know yet, or that are elsewhere now.
-    pub(super) fn announce(&mut self) {
+    pub(in crate::daemon) fn announce(&mut self) {
         let (Some(tables), Some(told), Some(sender)) =
             (&self.actual, &mut self.announcements.told, self.endings.sender())
         else {

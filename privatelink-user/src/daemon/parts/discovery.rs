@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::running::Running;
+use crate::daemon::gateway::Gateway;
 use crate::{
     model::{DnsName, Name, Service},
     state::targets::{self, Listed},
@@ -16,7 +16,7 @@ use crate::{
 
 /// What is searched for, and what was found.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(in crate::daemon) struct Search {
     names: Names,
     lists: Lists,
     answers: BTreeMap<Question, Known<Vec<IpAddr>>>,
@@ -68,7 +68,7 @@ impl Search {
     }
 }
 
-impl Running {
+impl Gateway {
     /// Takes in what was found.
     pub fn take_finding(&mut self, finding: Finding) {
         match finding {
@@ -83,7 +83,7 @@ impl Running {
 
     /// Has everything searched for that the configuration names, and makes targets of what was
     /// found. What was known before stays until something else is found.
-    pub(super) fn discover(&mut self) {
+    pub(in crate::daemon) fn discover(&mut self) {
         let services = self.loaded.model.services();
         let asked: Vec<(&Name, Question)> = services
             .values()
@@ -170,7 +170,7 @@ impl Running {
     }
 
     /// What was found and cannot be used, and what cannot be found.
-    pub(super) fn discovery_problems(&self) -> BTreeSet<String> {
+    pub(in crate::daemon) fn discovery_problems(&self) -> BTreeSet<String> {
         self.search.problems.clone()
     }
 }

@@ -3,7 +3,7 @@
 use privatelink_common::Admission;
 use tokio::time::Instant;
 
-use super::Running;
+use crate::daemon::gateway::Gateway;
 use crate::{
     access::Caller,
     api::request::Refused,
@@ -22,14 +22,14 @@ use crate::{
     timestamp::Timestamp,
 };
 
-impl Running {
+impl Gateway {
     /// When the gateway must look again because time changes something; `None` if it does not.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline.map(|deadline| Instant::now() + deadline.since(Timestamp::now()))
     }
 
     /// Has rules and time take their course on every connection, and keeps what comes of it.
-    pub(super) fn settle(&mut self) -> Result<(), state::Error> {
+    pub(in crate::daemon) fn settle(&mut self) -> Result<(), state::Error> {
         let now = Timestamp::now();
         let model = &self.loaded.model;
         let connections = &self.store.state().connections;

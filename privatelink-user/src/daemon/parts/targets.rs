@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use log::error;
 
-use super::{Error, Running, keep};
+use crate::daemon::{
+    Error,
+    gateway::{Gateway, keep},
+};
 use crate::{
     chain::Chain,
     datapath::tables::Tables,
@@ -19,12 +22,12 @@ use crate::{
     timestamp::Timestamp,
 };
 
-impl Running {
+impl Gateway {
     /// Keeps what is known of targets, begins the drain of those that are gone from names and
     /// files, and forgets those that have drained.
     ///
     /// A disk that refuses changes nothing about who gets new flows: health counts even so.
-    pub(super) fn follow_targets(&mut self) -> Option<String> {
+    pub(in crate::daemon) fn follow_targets(&mut self) -> Option<String> {
         let (drains, now) = (self.store.state().drains.clone(), Timestamp::now());
         let ended = of_drained(&self.loaded.model, &drains, self.drained, now);
         self.events.publish_all(ended);
@@ -55,19 +58,23 @@ impl Running {
     }
 
     /// Tells which targets drain that did not before.
-    pub(super) fn tell_drains(&self, before: &Drains) {
+    pub(in crate::daemon) fn tell_drains(&self, before: &Drains) {
         let after = &self.store.state().drains;
         self.events.publish_all(of_drains(&self.loaded.model, before, after, Timestamp::now()));
     }
 
     /// Brings the pools after what is known of targets.
-    pub(super) fn arrange(&mut self, actual: &Tables) {
+    pub(in crate::daemon) fn arrange(&mut self, actual: &Tables) {
         let (model, ids) = (&self.loaded.model, &self.store.state().ids);
         self.full = self.pools.arrange(model, ids, &self.inputs, actual);
     }
 
     /// The pools under another configuration, if there is room for them.
-    pub(super) fn rearranged(&self, model: &Model, state: &State) -> Result<Pools, TooMuch> {
+    pub(in crate::daemon) fn rearranged(
+        &self,
+        model: &Model,
+        state: &State,
+    ) -> Result<Pools, TooMuch> {
         let mut pools = self.pools.clone();
         let none = Tables::default();
         let actual = self.actual.as_ref().unwrap_or(&none);
@@ -76,13 +83,13 @@ impl Running {
     }
 
     /// The addresses that packets to targets are handed on to, by interface.
-    pub(super) fn next_hops(&self) -> BTreeSet<(u32, IpAddr)> {
+    pub(in crate::daemon) fn next_hops(&self) -> BTreeSet<(u32, IpAddr)> {
         let (model, state) = (&self.loaded.model, self.store.state());
         next_hops(model, state, self.host.facts(), &self.inputs, Timestamp::now())
     }
 
     /// The services whose targets find no room, and who says so.
-    pub(super) fn room_problems(&self) -> impl Iterator<Item = String> {
+    pub(in crate::daemon) fn room_problems(&self) -> impl Iterator<Item = String> {
         self.full.iter().map(NoRoom::to_string)
     }
 }
