@@ -1,78 +1,77 @@
-//! Another configuration: whether it can be carried out, what it changes, and taking it over.
+//! Another configuration: whether it can be carried out, and what it would change.
+
+use std::path::Path;
 
 use log::warn;
 
-use super::gateway::{Gateway, keep};
+use super::{error::Error, snapshot::Snapshot};
 use crate::{
     api::{
         missing_members,
         server::{self, Door},
     },
+    chain::Chain,
     config::{
-        self, Loaded,
+        Loaded,
         unsupported::{self, Unsupported},
     },
-    daemon::Error,
     desired::{Pools, desired},
-    interface::types::Difference,
+    events::{Event, Kind},
+    interface::types::{Action, Difference},
+    model::{Gateway, Model},
     state::State,
-    timestamp::Timestamp,
     view::difference::{self, Side},
 };
 
-/// A configuration that can be taken over.
+/// A configuration that can be adopted, and what follows from it.
 pub(super) struct Prepared {
-    loaded: Loaded,
-    state: State,
+    /// The configuration.
+    pub model: Model,
+    /// What to keep under it.
+    pub state: State,
     pools: Pools,
     warnings: Vec<Unsupported>,
 }
 
-impl Gateway {
-    /// Reads the configuration on disk, if it is sound.
-    pub fn read(&self) -> Result<Prepared, Error> {
-        self.prepare(config::load(&self.config)?)
-    }
+/// Refuses what this release cannot do, and logs what it does not do.
+pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
+    log_warnings(&unsupported::review(loaded)?, &loaded.model);
+    Ok(())
+}
 
-    /// Works out what follows from a configuration, if this release can carry it out.
-    pub fn prepare(&self, loaded: Loaded) -> Result<Prepared, Error> {
-        let warnings = unsupported::review(&loaded)?;
-        let mut state = self.store.state().clone();
-        state.follow(&loaded.model, self.host.facts(), &self.inputs, Timestamp::now())?;
-        let pools = self.rearranged(&loaded.model, &state)?;
-        Ok(Prepared { loaded, state, pools, warnings })
-    }
+/// Works out what follows from a configuration, if this release can carry it out.
+pub(super) fn prepare(now: &Snapshot<'_>, loaded: Loaded) -> Result<Prepared, Error> {
+    let warnings = unsupported::review(&loaded)?;
+    let model = loaded.model;
+    let mut state = now.state.clone();
+    state.follow(&model, now.facts, now.inputs, now.now)?;
+    let pools = now.targets.rearranged(&model, &state, now.tables)?;
+    Ok(Prepared { model, state, pools, warnings })
+}
 
-    /// What a configuration would change.
-    pub fn compare(&self, next: &Prepared) -> Difference {
-        let (model, state) = (&self.loaded.model, self.store.state());
-        let mut difference = Difference::default();
-        // Most reloads change nothing, and large configurations take a while to compare.
-        if *model != next.loaded.model || *state != next.state {
-            let (facts, inputs, now) = (self.host.facts(), &self.inputs, Timestamp::now());
-            let tables = desired(model, state, facts, inputs, &self.pools, now);
-            let before = Side { model, state, inputs, tables: &tables };
-            let (model, state) = (&next.loaded.model, &next.state);
-            let inputs = &state.inputs;
-            let tables = desired(model, state, facts, inputs, &next.pools, now);
-            let after = Side { model, state, inputs, tables: &tables };
-            difference = difference::between(before, after, self.datapath.reader().flows());
-        }
-        let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
-        difference.warnings = next.warnings.iter().map(warning).collect();
-        difference
+/// What a configuration would change.
+pub(super) fn compare(now: &Snapshot<'_>, next: &Prepared) -> Difference {
+    let Snapshot { model, state, facts, inputs, .. } = *now;
+    let mut difference = Difference::default();
+    // Most reloads change nothing, and large configurations take a while to compare.
+    if *model != next.model || *state != next.state {
+        let tables = desired(model, state, facts, inputs, now.targets.pools(), now.now);
+        let before = Side { model, state, inputs, tables: &tables };
+        let (model, state, inputs) = (&next.model, &next.state, &next.state.inputs);
+        let tables = desired(model, state, facts, inputs, &next.pools, now.now);
+        let after = Side { model, state, inputs, tables: &tables };
+        difference = difference::between(before, after, now.datapath.reader().flows());
     }
+    let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
+    difference.warnings = next.warnings.iter().map(warning).collect();
+    difference
+}
 
-    /// Takes over a configuration.
-    pub fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
-        // On disk first: a flow must not outlive the memory of what its indices mean.
-        let drains = self.store.state().drains.clone();
-        let news = keep(self.store.as_mut(), &self.datapath, &next.state)?;
-        for item in &next.warnings {
-            warn!("{}; {}", item.message(), item.help);
-        }
-        missing_members(&next.loaded.model).iter().for_each(|missing| warn!("{missing}"));
-        let (old, new) = (self.loaded.model.gateway(), next.loaded.model.gateway());
+impl Prepared {
+    /// Logs what the configuration asks for and does not get, now or before the next start.
+    pub fn log_warnings(&self, old: &Gateway) {
+        log_warnings(&self.warnings, &self.model);
+        let new = self.model.gateway();
         for (key, same) in [
             ("max_flows", old.max_flows == new.max_flows),
             ("state_dir", old.state_dir == new.state_dir),
@@ -81,19 +80,47 @@ impl Gateway {
             ("pin_dir", old.pin_dir == new.pin_dir),
         ] {
             if !same {
-                warn!("the new `{key}` takes effect when the daemon is started again");
+                warn!("the new `{key}` takes effect when the daemon is restarted");
             }
         }
-        let door = Door::of(&next.loaded.model);
-        if let Err(error) = server::open(&self.socket, door.open) {
-            warn!("cannot change who may use {}: {error}", self.socket.display());
+    }
+
+    /// Lets principals reach the control socket if the configuration names some.
+    pub fn open_door(&self, socket: &Path) {
+        if let Err(error) = server::open(socket, Door::of(&self.model).open) {
+            warn!("cannot change who may use {}: {error}", socket.display());
         }
-        self.loaded = next.loaded;
-        self.tell_drains(&drains);
-        self.records.name(&self.loaded.model, &self.store.state().ids);
-        self.inputs = next.state.inputs;
-        self.events.subscribe(&self.loaded.model.gateway().subscriptions, &self.socket);
-        self.events.publish_all(news);
-        Ok(())
+    }
+}
+
+fn log_warnings(warnings: &[Unsupported], model: &Model) {
+    for item in warnings {
+        warn!("{}; {}", item.message(), item.help);
+    }
+    missing_members(model).iter().for_each(|missing| warn!("{missing}"));
+}
+
+/// The outcome of a reload, as an event.
+pub(super) fn reloaded(result: &Result<Difference, Error>) -> Event {
+    match result {
+        Ok(difference) => {
+            let count =
+                |action| difference.changes.iter().filter(|one| one.action == action).count();
+            let text = format!(
+                "the configuration was applied: {} added, {} changed, {} removed; {} live flows \
+                 were cut",
+                count(Action::Added),
+                count(Action::Changed),
+                count(Action::Removed),
+                difference.flows_cut
+            );
+            Event::new(Kind::ConfigurationApplied, text)
+        }
+        Err(error) => {
+            let error = Chain(error).to_string();
+            let first = error.lines().next().unwrap_or_default().trim_end_matches(':');
+            let text = format!("the configuration was not applied: {first}");
+            Event::new(Kind::ConfigurationRefused, text)
+        }
     }
 }

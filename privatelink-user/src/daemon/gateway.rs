@@ -1,355 +1,399 @@
-//! A running gateway: the configuration in force, and everything that carries it out.
+//! The gateway: the configuration in force, and the parts that carry it out.
+//!
+//! This is the one place where parts meet. Each gets what it needs as arguments; what it returns is
+//! published, reported or passed on here. A new concern is a new part, a field, and one line in
+//! [`converge`](Gateway::converge).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
-use log::{error, info, warn};
-use sd_notify::NotifyState;
+use log::{error, info};
+use netlink_packet_route::RouteNetlinkMessage;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Error, notify,
+    adoption::{self, Prepared},
+    commit::commit,
+    error::Error,
+    inbox::Inbox,
+    opening::{self, Opened},
     parts::{
-        announcements::Announcements, discovery::Search, health::Watch, publisher::Publisher,
-        records::Records, sweep::Endings,
+        Announcements, Attachments, Frames, Maps, Publisher, Readiness, Records, Surroundings,
+        Sweep, TargetDiscovery, TargetHealth, Targets, acceptance, sweep,
     },
+    service_manager,
+    snapshot::Snapshot,
 };
 use crate::{
-    access::{Administrators, Rights},
-    api::{missing_members, server},
+    access::{Administrators, Caller, Denied, Peer, Rights},
+    api::{request::Refused, server},
     chain::Chain,
-    config::{Loaded, unsupported},
-    datapath::{
-        bpf::{Datapath, Kernel, Mode},
-        plan::Plan,
-        store::MapStore as _,
-        tables::Tables,
-        teardown,
-    },
-    desired::{Pools, desired},
+    config::{self, Loaded},
+    datapath::bpf::{self, Datapath, Kernel},
+    desired::desired,
     dns::{self, Feeder},
-    events::{Bus, Event, Kind, Observation, of_connections},
-    host::{Events, Host},
-    state::{
-        Journal, State, Store, connection,
-        targets::{Inputs, NoRoom},
-    },
+    events::{Bus, Event, Kind, of_drains},
+    host::{self, Host},
+    interface::types::{Connection, Difference},
+    metrics::Inventory,
+    model::Model,
+    state::{Store, connection::Decision, targets::Inputs},
     timestamp::Timestamp,
     view::flows::Counts,
-    watch::{
-        discovery::Finding,
-        health::{Checks, Reports},
-    },
+    watch::{discovery::Finding, health},
 };
-
-/// How long the daemon waits for next hops to answer before it says that it is ready.
-const SETTLE: Duration = Duration::from_secs(5);
 
 /// Everything that the daemon owns.
 pub(super) struct Gateway {
-    pub(super) config: PathBuf,
-    pub(super) socket: PathBuf,
-    pub(super) administrators: Administrators,
-    pub(super) loaded: Loaded,
-    pub(super) store: Box<dyn Store>,
-    /// The host that packets go through.
-    pub host: Host,
-    /// What is known of targets.
-    pub(super) inputs: Inputs,
-    /// Who takes the new flows of which listener.
-    pub(super) pools: Pools,
-    /// The services whose targets find no room.
-    pub(super) full: Vec<NoRoom>,
-    /// Until when it was told which targets have drained.
-    pub(super) drained: Timestamp,
-    pub(super) datapath: Datapath,
-    kernel: Kernel,
-    /// When time next changes what packets of some connection meet.
-    pub(super) deadline: Option<Timestamp>,
-    /// What the maps hold, while that is known.
-    pub(super) actual: Option<Tables>,
-    pub(super) attached: BTreeMap<u32, Mode>,
-    /// What does not work now.
-    pub(super) problems: Vec<String>,
-    /// What was said of it, so that it is said once.
-    reported: Vec<String>,
-    pub(super) started: Instant,
-    ready: bool,
-    pub(super) endings: Endings,
-    pub(super) events: Bus,
-    pub(super) records: Records,
-    /// What was last seen of interfaces and next hops; `None` before the daemon was ready.
-    seen: Option<Observation>,
-    pub(super) publisher: Publisher,
-    pub(super) watch: Watch,
-    /// Has names served.
-    pub(super) names: Feeder,
-    pub(super) announcements: Announcements,
-    pub(super) search: Search,
-}
-
-/// What a running gateway hears from outside.
-pub(super) struct Inbox {
-    /// Of the host.
-    pub events: Events,
-    /// How checks ended.
-    pub reports: Reports,
-    /// Of targets' names and lists.
-    pub findings: mpsc::UnboundedReceiver<Finding>,
-}
-
-/// Refuses what this release cannot do, and warns of what it does not.
-pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
-    for item in unsupported::review(loaded)? {
-        warn!("{}; {}", item.message(), item.help);
-    }
-    missing_members(&loaded.model).iter().for_each(|missing| warn!("{missing}"));
-    Ok(())
+    // What is given, or shared by several parts.
+    config: PathBuf,
+    socket: PathBuf,
+    administrators: Administrators,
+    model: Model,
+    store: Box<dyn Store>,
+    host: Host,
+    inputs: Inputs,
+    datapath: Datapath,
+    events: Bus,
+    /// When time alone next changes what packets meet.
+    deadline: Option<Timestamp>,
+    // The parts.
+    maps: Maps<Kernel>,
+    targets: Targets,
+    health: TargetHealth,
+    discovery: TargetDiscovery,
+    attachments: Attachments,
+    surroundings: Surroundings,
+    announcements: Announcements,
+    sweep: Sweep,
+    frames: Frames,
+    records: Records,
+    publisher: Publisher,
+    dns: Feeder,
+    readiness: Readiness,
 }
 
 impl Gateway {
     /// Loads what is kept on disk and pinned in the kernel.
-    pub async fn open(
-        config: &Path,
-        socket: &Path,
-        loaded: Loaded,
-    ) -> Result<(Self, Inbox), Error> {
-        let gateway = loaded.model.gateway();
-        let mut store = Journal::open(&gateway.state_dir)?;
-        let (host, events) = Host::open().await?;
-        let mut state = store.state().clone();
-        let known = state.inputs.clone();
-        state.follow(&loaded.model, host.facts(), &known, Timestamp::now())?;
-        let inputs = state.inputs.clone();
-        let datapath = open_datapath(&loaded, store.state().ids.is_empty())?;
-        let bus = Bus::open(&gateway.state_dir);
-        let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
-        bus.subscribe(&gateway.subscriptions, socket);
-        bus.publish(Event::new(Kind::GatewayStarted, text));
-        bus.publish_all(keep(&mut store, &datapath, &state)?);
-        let kernel = datapath.store()?;
-        let (checks, reports) = Checks::start().map_err(Error::Checks)?;
-        let mut records = Records::default();
-        let names = Feeder::start(socket, bus.clone());
-        let (reader, totals) = (Arc::clone(datapath.reader()), Arc::clone(records.totals()));
-        let publisher = Publisher::new(reader, totals, names.latest().clone());
-        records.name(&loaded.model, &state.ids);
+    pub async fn open(config: &Path, socket: &Path, model: Model) -> Result<(Self, Inbox), Error> {
+        let now = Timestamp::now();
+        let opened = opening::open(&model, socket, now).await?;
+        let Opened { store, state, host, host_events, datapath, events } = opened;
+        let (checks, reports) = health::Checks::start().map_err(Error::Checks)?;
         let (found, findings) = mpsc::unbounded_channel();
-        let running = Self {
+        let mut records = Records::default();
+        records.name(&model, &state.ids);
+        let dns = Feeder::start(socket, events.clone());
+        let (reader, totals) = (datapath.reader().clone(), records.totals().clone());
+        let gateway = Self {
             config: config.to_owned(),
             socket: socket.to_owned(),
             administrators: server::administrators(socket)?,
-            loaded,
+            model,
             store: Box::new(store),
             host,
-            inputs,
-            pools: Pools::default(),
-            full: Vec::new(),
-            drained: Timestamp::now(),
-            datapath,
-            kernel,
+            inputs: state.inputs,
+            events,
             deadline: None,
-            actual: None,
-            attached: BTreeMap::new(),
-            problems: Vec::new(),
-            reported: Vec::new(),
-            started: Instant::now(),
-            ready: false,
-            endings: Endings::new(),
-            events: bus,
-            records,
-            seen: None,
-            publisher,
-            watch: Watch::over(checks),
-            names,
+            maps: Maps::new(datapath.store()?),
+            datapath,
+            targets: Targets::new(now),
+            health: TargetHealth::new(checks),
+            discovery: TargetDiscovery::new(found),
+            attachments: Attachments::default(),
+            surroundings: Surroundings::default(),
             announcements: Announcements::default(),
-            search: Search::new(found),
+            sweep: Sweep::default(),
+            frames: Frames::open(),
+            records,
+            publisher: Publisher::new(reader, totals, dns.latest().clone()),
+            dns,
+            readiness: Readiness::new(Instant::now()),
         };
-        Ok((running, Inbox { events, reports, findings }))
+        Ok((gateway, Inbox { events: host_events, reports, findings }))
+    }
+
+    /// Reconciles maps, interfaces and parts with configuration, state, host and clock.
+    pub async fn converge(&mut self) -> Result<(), Error> {
+        let now = Timestamp::now();
+        self.settle_connections(now);
+        let unkept = self.reconcile_targets(now);
+        let unlogged = self.records.reconcile(self.model.gateway(), &self.datapath);
+        self.write_maps(now)?;
+        // Only now, so that no packet meets the program before its maps are filled.
+        let mut problems = self.reconcile_interfaces().await;
+        problems.extend(self.health.problems());
+        problems.extend(self.discovery.problems());
+        problems.extend(self.frames.problem());
+        problems.extend(unkept);
+        problems.extend(self.targets.problems());
+        problems.extend(self.publisher.reconcile(self.model.gateway().metrics));
+        problems.extend(unlogged);
+        let (model, state, inputs) = (&self.model, self.store.state(), &self.inputs);
+        let resolved = self.surroundings.reconcile(model, state, inputs, &mut self.host, now);
+        problems.extend(resolved.await);
+        self.update_readiness();
+        self.report(problems);
+        self.publisher.converged(now);
+        self.publish_metrics();
+        Ok(())
+    }
+
+    /// Applies rules and time to connections.
+    fn settle_connections(&mut self, now: Timestamp) {
+        match acceptance::settle(&self.model, self.store.as_mut(), now) {
+            Ok(events) => self.events.publish_all(events),
+            // The maps obey the clock even where the disk refuses.
+            Err(error) => error!("cannot keep what rules and time decided: {}", Chain(&error)),
+        }
+    }
+
+    /// Brings up to date what is known of targets, and which of them are checked. Returns a problem
+    /// if the disk refuses to keep it: health decides about new flows even so.
+    fn reconcile_targets(&mut self, now: Timestamp) -> Option<String> {
+        let (model, facts, inputs) = (&self.model, self.host.facts(), &mut self.inputs);
+        self.discovery.reconcile(model, &self.store.state().addresses, facts, inputs);
+        let (store, datapath) = (self.store.as_mut(), &self.datapath);
+        let (events, problem) = self.targets.reconcile(model, facts, inputs, store, datapath, now);
+        self.events.publish_all(events);
+        self.health.reconcile(model, &self.store.state().ids, facts, inputs);
+        problem
+    }
+
+    /// Computes what the maps should hold, and writes the difference.
+    fn write_maps(&mut self, now: Timestamp) -> Result<(), Error> {
+        let (model, state, facts) = (&self.model, self.store.state(), self.host.facts());
+        let actual = self.maps.read()?;
+        self.announcements.note_inherited(actual, facts);
+        self.targets.arrange(model, &state.ids, &self.inputs, actual);
+        let wanted = desired(model, state, facts, &self.inputs, self.targets.pools(), now);
+        let changed = self.maps.replace(wanted, || {
+            Ok(sweep::whole_table(&self.datapath, &self.frames, &mut self.records)?)
+        })?;
+        if changed != 0 {
+            info!("{changed} map entries changed");
+        }
+        self.dns.want(dns::wanted(model, state, facts, &self.inputs, now));
+        self.deadline = acceptance::deadline(model, state, now);
+        Ok(())
+    }
+
+    /// Attaches to the interfaces of networks, and announces the addresses that are served there.
+    async fn reconcile_interfaces(&mut self) -> Vec<String> {
+        let (host, tables) = (&self.host, self.maps.contents());
+        let problems = self.attachments.reconcile(&self.model, host, &self.datapath, tables).await;
+        if let (Some(tables), Some(sender)) = (tables, self.frames.sender()) {
+            let attached = self.attachments.modes();
+            self.announcements.announce(tables, host.facts(), attached, sender);
+        }
+        problems
+    }
+
+    /// Declares the gateway ready when it is, and from then on publishes what changes around it.
+    fn update_readiness(&mut self) {
+        let facts = self.host.facts();
+        let settled = self.surroundings.are_resolved(facts)
+            && self.health.is_settled(&self.inputs)
+            && self.dns.is_settled();
+        let attached = self.attachments.modes();
+        if self.readiness.update(settled, Instant::now()) {
+            service_manager::ready();
+            let ready = format!("ready: {} interfaces attached", attached.len());
+            self.events.publish(Event::new(Kind::GatewayReady, ready));
+        }
+        if self.readiness.is_ready() {
+            self.events.publish_all(self.surroundings.observe(&self.model, facts, attached));
+        }
+    }
+
+    /// Reports what does not work to log, status and service manager.
+    fn report(&mut self, problems: Vec<String>) {
+        let missing = self.snapshot().view(&Rights::All, &Counts::default()).problems();
+        let problems = missing.into_iter().chain(problems).collect();
+        self.readiness.report(problems, &self.model, self.attachments.modes().len());
+    }
+
+    fn publish_metrics(&self) {
+        let (ready, problems) = (self.readiness.is_ready(), self.readiness.problems().len());
+        let progress = self.publisher.progress(ready, problems);
+        let (snapshot, counts) = (self.snapshot(), Counts::default());
+        let inventory = Inventory::of(&snapshot.view(&Rights::All, &counts), progress);
+        self.publisher.publish(inventory);
+    }
+
+    /// Sweeps the next part of the flow table, and logs what ended, was refused, or is live.
+    pub fn sweep_flows(&mut self) -> Result<(), bpf::Error> {
+        let (datapath, records) = (&self.datapath, &mut self.records);
+        self.sweep.next_part(datapath, &self.frames, records)?;
+        records.log_others(datapath, self.maps.contents());
+        Ok(())
+    }
+
+    /// Looks how new flows to targets go, and checks those at once where they go badly.
+    pub fn look_for_symptoms(&mut self) -> Result<(), bpf::Error> {
+        self.health.suspect_by_flows(self.datapath.reader())
+    }
+
+    /// Looks for what no message reports. `Ok(true)` if an interface has lost the program.
+    pub fn look_around(&mut self) -> Result<bool, String> {
+        self.publisher.note_drops(self.datapath.reader(), std::time::Instant::now());
+        self.events.publish_all(self.records.lost(Instant::now()));
+        self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath)
+    }
+
+    /// Forgets what the maps hold, so that the next convergence compares them with the kernel's.
+    pub fn forget_maps(&mut self) {
+        self.maps.forget();
+    }
+
+    /// Applies a change of the host; says whether there is anything to reconcile.
+    pub async fn accept_host_event(&mut self, event: host::Event) -> Result<bool, Error> {
+        match event {
+            host::Event::Message(message) => {
+                // The kernel has emptied the entries of an interface that is gone.
+                if matches!(*message, RouteNetlinkMessage::DelLink(_)) {
+                    self.maps.forget();
+                }
+                // Some messages about an interface are about its program, which is no fact here.
+                let link = matches!(*message, RouteNetlinkMessage::NewLink(_));
+                Ok(self.host.apply(&message) || link)
+            }
+            host::Event::Lost => {
+                info!("netlink messages were lost; listing interfaces and neighbours again");
+                Ok(self.host.learn().await?)
+            }
+            host::Event::Closed => Err(Error::EventsEnded),
+        }
+    }
+
+    /// Applies reports of health checks; says whether the health of a target has changed.
+    pub fn accept_reports(&mut self, reports: impl Iterator<Item = health::Report>) -> bool {
+        let events = self.health.accept(reports, &self.model, &mut self.inputs);
+        let changed = events.is_some();
+        self.events.publish_all(events.unwrap_or_default());
+        changed
+    }
+
+    /// Notes what discovery has found.
+    pub fn accept_finding(&mut self, finding: Finding) {
+        self.discovery.accept(finding);
+    }
+
+    /// When time alone next changes what packets meet.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadline
     }
 
     /// Whether packets can flow.
     pub fn is_ready(&self) -> bool {
-        self.ready
+        self.readiness.is_ready()
     }
 
-    /// Whether a write to the maps has failed that is to be tried again.
+    /// Whether a write to the maps has failed that must be repeated.
     pub fn is_behind(&self) -> bool {
-        self.actual.is_none()
+        self.maps.contents().is_none()
     }
 
-    /// Brings maps and interfaces after configuration, state, host and clock.
-    pub async fn converge(&mut self) -> Result<(), Error> {
-        if let Err(error) = self.settle() {
-            // What time has ended is ended for packets even so.
-            error!("{}", Chain(&error));
+    /// Who is on the other end of the socket.
+    pub fn caller(&self, peer: &Peer) -> Result<Caller, Denied> {
+        Caller::of(peer, &self.model, self.administrators)
+    }
+
+    /// The gateway as it is now.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            model: &self.model,
+            state: self.store.state(),
+            facts: self.host.facts(),
+            inputs: &self.inputs,
+            targets: &self.targets,
+            attached: self.attachments.modes(),
+            datapath: &self.datapath,
+            tables: self.maps.contents(),
+            dns: &self.dns,
+            records: &self.records,
+            events: &self.events,
+            publisher: &self.publisher,
+            readiness: &self.readiness,
+            now: Timestamp::now(),
         }
-        self.discover();
-        let kept = self.follow_targets();
-        self.follow_checks();
-        let unlogged = self.records.follow(self.loaded.model.gateway(), &self.datapath);
-        self.write_maps()?;
-        let mut problems = self.follow_interfaces().await;
-        self.announce();
-        problems.extend(self.check_problems());
-        problems.extend(self.discovery_problems());
-        problems.extend(self.endings.problem());
-        problems.extend(kept);
-        problems.extend(self.room_problems());
-        problems.extend(self.publisher.serve(self.loaded.model.gateway().metrics));
-        problems.extend(unlogged);
-        let hops = self.next_hops();
-        problems.extend(self.host.watch(&hops).await.iter().map(|e| Chain(e).to_string()));
-        let resolved = |(ifindex, hop): &(u32, _)| self.host.facts().neighbour(*ifindex, *hop);
-        let settled = hops.iter().all(|hop| resolved(hop).is_some());
-        let settled = settled && self.is_checked() && self.names.is_settled();
-        if !self.ready && (settled || self.started.elapsed() >= SETTLE) {
-            self.ready = true;
-            notify(&[NotifyState::Ready]);
-            let text = format!("ready: {} interfaces attached", self.attached.len());
-            self.events.publish(Event::new(Kind::GatewayReady, text));
+    }
+
+    /// Applies a caller's decision. Once this returns, it is on disk and in the maps.
+    pub fn decide(
+        &mut self,
+        caller: &Caller,
+        endpoint: &str,
+        decision: Decision,
+        reason: String,
+    ) -> Result<Connection, Refused> {
+        let (now, store) = (Timestamp::now(), self.store.as_mut());
+        let what = (decision, reason);
+        let events = acceptance::decide(&self.model, store, caller, endpoint, what, now)?;
+        self.events.publish_all(events);
+        self.write_maps(now).map_err(|error| {
+            let error = Chain(&error);
+            Refused::Failed(format!("decided, but not yet in force; retrying: {error}"))
+        })?;
+        self.publish_metrics();
+        self.snapshot().connections().describe(&caller.rights, endpoint)
+    }
+
+    /// The configuration on disk, if it is sound.
+    pub fn read_configuration(&self) -> Result<Loaded, Error> {
+        Ok(config::load(&self.config)?)
+    }
+
+    /// Applies the configuration on disk, and logs why if that fails.
+    pub async fn reload(&mut self) -> Result<Difference, Error> {
+        let begin = Instant::now();
+        self.records.reopen();
+        service_manager::reloading();
+        let result = self.apply_configuration().await;
+        if self.is_ready() {
+            service_manager::ready();
         }
-        if self.ready {
-            self.observe(&hops);
+        self.publisher.reloaded(result.is_ok(), begin.elapsed());
+        self.publish_metrics();
+        if let Err(error) = &result {
+            error!("the configuration was not applied, the previous one stays: {}", Chain(error));
         }
-        self.report(problems);
-        self.publisher.progress.converged = Some(Timestamp::now());
-        self.publish();
+        self.events.publish(adoption::reloaded(&result));
+        result
+    }
+
+    async fn apply_configuration(&mut self) -> Result<Difference, Error> {
+        let loaded = self.read_configuration()?;
+        let next = adoption::prepare(&self.snapshot(), loaded)?;
+        let difference = adoption::compare(&self.snapshot(), &next);
+        self.adopt(next)?;
+        self.converge().await?;
+        Ok(difference)
+    }
+
+    fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
+        // On disk first: a flow must not outlive the memory of what its indices mean.
+        let drains = self.store.state().drains.clone();
+        let events = commit(self.store.as_mut(), &self.datapath, &next.state)?;
+        next.log_warnings(self.model.gateway());
+        next.open_door(&self.socket);
+        (self.model, self.inputs) = (next.model, next.state.inputs);
+        let (model, state) = (&self.model, self.store.state());
+        self.events.publish_all(of_drains(model, &drains, &state.drains, Timestamp::now()));
+        self.records.name(model, &state.ids);
+        self.events.subscribe(&model.gateway().subscriptions, &self.socket);
+        self.events.publish_all(events);
         Ok(())
     }
 
-    /// Tells that the daemon ends.
-    pub fn ends(&self, text: &str) {
+    /// Takes the programs off all interfaces, and ends the name server.
+    pub fn stop_forwarding(&self) -> Result<(), bpf::Error> {
+        Datapath::down(&self.model.gateway().pin_dir)?;
+        self.dns.end();
+        Ok(())
+    }
+
+    /// Publishes that the daemon ends.
+    pub fn publish_end(&self, text: &str) {
         self.events.publish(Event::new(Kind::GatewayEnding, text));
     }
-
-    /// Tells what has changed about interfaces and next hops.
-    fn observe(&mut self, hops: &BTreeSet<(u32, IpAddr)>) {
-        let (model, facts) = (&self.loaded.model, self.host.facts());
-        let now = Observation::of(model, facts, &self.attached, hops);
-        // What a daemon finds when it begins is no change, but where it is attached it did itself.
-        let before = self.seen.take().unwrap_or_else(|| now.clone().unattached());
-        self.events.publish_all(now.since(&before));
-        self.seen = Some(now);
-    }
-
-    /// Brings the maps after configuration, state, host and clock.
-    pub(super) fn write_maps(&mut self) -> Result<(), Error> {
-        let now = Timestamp::now();
-        let actual = match self.actual.take() {
-            Some(actual) => actual,
-            None => self.kernel.load()?,
-        };
-        self.remember_places(&actual);
-        self.arrange(&actual);
-        let (model, state) = (&self.loaded.model, self.store.state());
-        let wanted = desired(model, state, self.host.facts(), &self.inputs, &self.pools, now);
-        let mut changed = 0;
-        let mut before = actual;
-        if let Some(parting) = teardown::between(&before, &wanted) {
-            changed += self.apply(&before, &parting)?;
-            self.end_flows()?;
-            before = parting;
-        }
-        changed += self.apply(&before, &wanted)?;
-        if changed != 0 {
-            info!("{changed} map entries changed");
-        }
-        self.actual = Some(wanted);
-        let (model, state) = (&self.loaded.model, self.store.state());
-        self.names.want(dns::wanted(model, state, self.host.facts(), &self.inputs, now));
-        let (connections, model) = (&self.store.state().connections, &self.loaded.model);
-        let drains = self.store.state().drains.deadline(now);
-        self.deadline =
-            connection::deadline(connections, model, now).into_iter().chain(drains).min();
-        Ok(())
-    }
-
-    /// Writes the difference, and returns how many entries that were.
-    fn apply(&mut self, before: &Tables, after: &Tables) -> Result<usize, Error> {
-        let plan = Plan::between(before, after);
-        plan.apply(&mut self.kernel)?;
-        Ok(plan.len())
-    }
-
-    /// Forgets what the maps were seen to hold, so that the next convergence looks again.
-    pub fn forget_maps(&mut self) {
-        self.actual = None;
-    }
-
-    fn report(&mut self, problems: Vec<String>) {
-        let missing = self.view(&Rights::All, &Counts::default()).problems();
-        let all: Vec<String> = missing.into_iter().chain(problems).collect();
-        // Next hops that do not answer at once are nothing to warn of.
-        if self.ready {
-            for problem in all.iter().filter(|problem| !self.reported.contains(problem)) {
-                warn!("{problem}");
-            }
-            self.reported.clone_from(&all);
-            self.say(all.len());
-        }
-        self.problems = all;
-    }
-
-    /// Has the service manager show how things are.
-    fn say(&self, problems: usize) {
-        let model = &self.loaded.model;
-        let mut text = format!(
-            "{} of {} networks attached, {} services, {} endpoints",
-            self.attached.len(),
-            model.networks().len(),
-            model.services().len(),
-            model.endpoints().len()
-        );
-        if problems > 0 {
-            text += &format!(", {problems} problems: see `privatelink status`");
-        }
-        notify(&[NotifyState::Status(&text)]);
-    }
-}
-
-/// Keeps a state that was computed from the one that is kept; returns what that changes.
-///
-/// First an index that stands for something else from now on loses what was counted under it: if
-/// the daemon dies in between, nobody has lost a count.
-pub(super) fn keep(
-    store: &mut (impl Store + ?Sized),
-    datapath: &Datapath,
-    next: &State,
-) -> Result<Vec<Event>, Error> {
-    let before = &store.state().ids;
-    let ids = &next.ids;
-    datapath.forget_counts(&ids.reused_endpoints(before), &ids.reused_targets(before))?;
-    let changes = store.state().changes_to(next);
-    let news = of_connections(&store.state().connections, &next.connections);
-    store.commit(changes)?;
-    Ok(news)
-}
-
-/// Opens the datapath on what is pinned, if the daemon still knows what the flows there mean.
-fn open_datapath(loaded: &Loaded, forgotten: bool) -> Result<Datapath, Error> {
-    let gateway = loaded.model.gateway();
-    let (pins, max_flows) = (&gateway.pin_dir, gateway.max_flows.get());
-    let (datapath, adoption) = Datapath::open(pins, max_flows)?;
-    info!("{adoption}");
-    if !forgotten || adoption.is_fresh() {
-        if adoption.lost_flows() {
-            warn!("the flow table was replaced: flows that ran through it end");
-        }
-        return Ok(datapath);
-    }
-    // Indices would come to mean other things, and flows would end up at others' services.
-    warn!(
-        "{} knows nothing of the flows pinned in {}: they end",
-        gateway.state_dir.display(),
-        pins.display()
-    );
-    drop(datapath);
-    Datapath::down(pins)?;
-    Ok(Datapath::open(pins, max_flows)?.0)
 }

@@ -103,7 +103,7 @@ fn a_name_may_come_to_mean_other_targets() {
 
     // What is not known any more stays what it was.
     drop(names);
-    wait_for_problem(&daemon, "the addresses of db.internal are not known");
+    wait_for_problem(&daemon, "cannot resolve db.internal");
     wait_for(&daemon, &["10.0.0.11"]);
     served_by(&lab, &[(&first, false), (&second, true)]);
 }

@@ -1,50 +1,56 @@
-//! Tells networks where the gateway's addresses are.
+//! Announces the gateway's addresses to networks.
+
+use std::collections::BTreeMap;
 
 use log::warn;
 
-use crate::daemon::gateway::Gateway;
-use crate::datapath::{
-    frames::announce::{Places, frame, places},
-    tables::Tables,
+use crate::{
+    datapath::{
+        bpf::{FrameSender, Mode},
+        frames::announce::{Places, frame, places},
+        tables::Tables,
+    },
+    host::HostFacts,
 };
 
-/// What networks were told.
+/// What networks have been told.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct Announcements {
-    /// `None` before the maps have been read: what they hold then was told by the daemon before.
-    told: Option<Places>,
+    /// `None` before the maps have been read: the previous daemon announced what they hold then.
+    made: Option<Places>,
 }
 
-impl Gateway {
-    /// Remembers where addresses were served before this daemon began.
-    pub(in crate::daemon) fn remember_places(&mut self, before: &Tables) {
-        if self.announcements.told.is_none() {
-            self.announcements.told = Some(places(before, self.host.facts()));
-        }
+impl Announcements {
+    /// Notes what the maps held before this daemon first wrote them.
+    pub fn note_inherited(&mut self, tables: &Tables, facts: &HostFacts) {
+        self.made.get_or_insert_with(|| places(tables, facts));
     }
 
-    /// Tells networks of addresses that they do not know yet, or that are elsewhere now.
-    pub(in crate::daemon) fn announce(&mut self) {
-        let (Some(tables), Some(told), Some(sender)) =
-            (&self.actual, &mut self.announcements.told, self.endings.sender())
-        else {
-            return;
-        };
-        let places = places(tables, self.host.facts());
-        told.retain(|place, _| places.contains_key(place));
+    /// Announces the addresses that are new to a network, or have moved to another Ethernet
+    /// address.
+    pub fn announce(
+        &mut self,
+        tables: &Tables,
+        facts: &HostFacts,
+        attached: &BTreeMap<u32, Mode>,
+        sender: &FrameSender,
+    ) {
+        let Some(made) = &mut self.made else { return };
+        let places = places(tables, facts);
+        made.retain(|place, _| places.contains_key(place));
         let mut failed = None;
         for (place @ (ifindex, vlan, address), mac) in &places {
-            // Nobody would get an answer by an interface without the program.
-            if told.get(place) == Some(mac) || !self.attached.contains_key(ifindex) {
+            // An interface without the program would not answer those who come.
+            if made.get(place) == Some(mac) || !attached.contains_key(ifindex) {
                 continue;
             }
             match sender.send(*ifindex, &frame(*mac, *vlan, *address)) {
-                Ok(()) => drop(told.insert(*place, *mac)),
+                Ok(()) => drop(made.insert(*place, *mac)),
                 Err(error) => failed = Some((*ifindex, error)),
             }
         }
         if let Some((ifindex, error)) = failed {
-            warn!("some addresses were not announced on interface {ifindex}: {error}");
+            warn!("could not announce some addresses on interface {ifindex}: {error}");
         }
     }
 }

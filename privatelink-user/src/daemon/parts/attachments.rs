@@ -1,63 +1,102 @@
-//! The program on interfaces: put there, kept there, taken off again.
+//! The XDP program on the interfaces of networks: attached, kept attached, detached.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use log::{info, warn};
 
-use crate::chain::Chain;
-use crate::daemon::gateway::Gateway;
+use crate::{
+    chain::Chain,
+    datapath::{
+        bpf::{Datapath, Mode},
+        tables::Tables,
+    },
+    host::{Host, HostFacts},
+    model::Model,
+};
 
-impl Gateway {
-    /// Brings the interfaces after the configuration; returns what does not work.
-    pub(in crate::daemon) async fn follow_interfaces(&mut self) -> Vec<String> {
+/// The interfaces that have the program.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Attachments {
+    modes: BTreeMap<u32, Mode>,
+}
+
+impl Attachments {
+    /// How the program is attached, by interface index.
+    pub fn modes(&self) -> &BTreeMap<u32, Mode> {
+        &self.modes
+    }
+
+    /// Reconciles the interfaces with the configuration, and returns what does not work.
+    ///
+    /// `tables` is what the maps hold: an interface that they still mention keeps the program.
+    pub async fn reconcile(
+        &mut self,
+        model: &Model,
+        host: &Host,
+        datapath: &Datapath,
+        tables: Option<&Tables>,
+    ) -> Vec<String> {
         let mut problems = Vec::new();
-        problems.extend(self.look_at_interfaces().err());
-        self.attach(&mut problems).await;
-        self.detach(&mut problems);
+        problems.extend(self.are_incomplete(model, host.facts(), datapath).err());
+        self.attach(model, host, datapath, &mut problems).await;
+        if let Some(tables) = tables {
+            self.detach(datapath, tables, &mut problems);
+        }
         problems
     }
 
-    /// Looks whether the program is where it should be; `true` if somewhere it is not.
+    /// Whether an interface that should have the program lacks it.
     ///
-    /// The kernel tells of a program that is put on an interface, but not of an attachment that
-    /// somebody removes.
-    pub fn look_at_interfaces(&mut self) -> Result<bool, String> {
-        let attached = self.datapath.attached().map_err(|error| Chain(&error).to_string())?;
+    /// The kernel reports a program that is attached, but not an attachment that another program
+    /// removes.
+    pub fn are_incomplete(
+        &mut self,
+        model: &Model,
+        facts: &HostFacts,
+        datapath: &Datapath,
+    ) -> Result<bool, String> {
+        let attached = datapath.attached().map_err(|error| Chain(&error).to_string())?;
         let present: BTreeSet<u32> = attached.iter().map(|attached| attached.ifindex).collect();
         let lost = |ifindex: &u32| !present.contains(ifindex);
-        let lost: Vec<u32> = self.attached.keys().copied().filter(lost).collect();
+        let lost: Vec<u32> = self.modes.keys().copied().filter(lost).collect();
         for ifindex in &lost {
-            self.attached.remove(ifindex);
-            if let Some(link) = self.host.facts().link_at(*ifindex) {
-                warn!("somebody has taken the program off {}", link.name);
+            self.modes.remove(ifindex);
+            if let Some(link) = facts.link_at(*ifindex) {
+                warn!("another program removed the XDP program from {}", link.name);
             }
         }
-        let networks = self.loaded.model.networks().values();
-        let mut links = networks
-            .filter_map(|network| self.host.facts().link(network.attachment.interface.as_str()));
-        Ok(links.any(|link| link.mac.is_some() && !self.attached.contains_key(&link.index)))
+        let networks = model.networks().values();
+        let mut links =
+            networks.filter_map(|network| facts.link(network.attachment.interface.as_str()));
+        Ok(links.any(|link| link.mac.is_some() && !self.modes.contains_key(&link.index)))
     }
 
-    /// Attaches to the interfaces of all networks that are there and not attached yet.
-    async fn attach(&mut self, problems: &mut Vec<String>) {
-        for network in self.loaded.model.networks().values() {
-            let Some(link) = self.host.facts().link(network.attachment.interface.as_str()) else {
+    /// Attaches to the interfaces of all networks that exist and lack the program.
+    async fn attach(
+        &mut self,
+        model: &Model,
+        host: &Host,
+        datapath: &Datapath,
+        problems: &mut Vec<String>,
+    ) {
+        for network in model.networks().values() {
+            let Some(link) = host.facts().link(network.attachment.interface.as_str()) else {
                 continue;
             };
             if link.mac.is_none() {
                 continue;
             }
             if !link.allmulti
-                && let Err(error) = self.host.take_all_multicast(link.index).await
+                && let Err(error) = host.take_all_multicast(link.index).await
             {
                 problems.push(Chain(&error).to_string());
             }
-            if self.attached.contains_key(&link.index) {
+            if self.modes.contains_key(&link.index) {
                 continue;
             }
-            match self.datapath.attach(link.index, &link.name) {
+            match datapath.attach(link.index, &link.name) {
                 Ok(attached) => {
-                    self.attached.insert(link.index, attached.mode);
+                    self.modes.insert(link.index, attached.mode);
                 }
                 Err(error) => {
                     problems.push(format!("network {}: {}", network.name, Chain(&error)));
@@ -66,18 +105,17 @@ impl Gateway {
         }
     }
 
-    /// Detaches from interfaces that no network has any more.
-    fn detach(&mut self, problems: &mut Vec<String>) {
-        let Some(tables) = &self.actual else { return };
-        let attached = match self.datapath.attached() {
+    /// Detaches from the interfaces that no network has any more.
+    fn detach(&mut self, datapath: &Datapath, tables: &Tables, problems: &mut Vec<String>) {
+        let attached = match datapath.attached() {
             Ok(attached) => attached,
             Err(error) => return problems.push(Chain(&error).to_string()),
         };
         let indices = attached.iter().map(|attached| attached.ifindex);
         for ifindex in indices.filter(|index| !tables.attachments.contains_key(index)) {
-            self.attached.remove(&ifindex);
-            match self.datapath.detach(ifindex) {
-                Ok(()) => info!("interface {ifindex} detached"),
+            self.modes.remove(&ifindex);
+            match datapath.detach(ifindex) {
+                Ok(()) => info!("detached from interface {ifindex}"),
                 Err(error) => problems.push(Chain(&error).to_string()),
             }
         }

@@ -1,4 +1,4 @@
-//! What the daemon knows of targets that have names or stand in files of others.
+//! Targets that the configuration gives by DNS name, or in a file that another program writes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,25 +7,27 @@ use std::{
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::daemon::gateway::Gateway;
 use crate::{
-    model::{DnsName, Name, Service},
-    state::targets::{self, Listed},
+    host::HostFacts,
+    model::{DnsName, Model, Name, Service},
+    state::{
+        addresses::Addresses,
+        targets::{self, Inputs, Listed},
+    },
     watch::discovery::{Finding, List, Lists, Misfit, Names, Question, fit},
 };
 
-/// What is searched for, and what was found.
+/// The names and files that are watched, and what was found there.
 #[derive(Debug)]
-pub(in crate::daemon) struct Search {
+pub(in crate::daemon) struct TargetDiscovery {
     names: Names,
     lists: Lists,
     answers: BTreeMap<Question, Known<Vec<IpAddr>>>,
     contents: BTreeMap<List, Known<Vec<Listed>>>,
-    /// What was found and cannot be used.
     problems: BTreeSet<String>,
 }
 
-/// What was found last, and why that may be old.
+/// What was found last, and why that may be out of date.
 #[derive(Debug)]
 struct Known<T> {
     last: Option<T>,
@@ -33,7 +35,7 @@ struct Known<T> {
 }
 
 impl<T> Known<T> {
-    fn take_in(&mut self, found: Result<T, String>) {
+    fn accept(&mut self, found: Result<T, String>) {
         match found {
             Ok(found) => *self = Self { last: Some(found), failure: None },
             Err(why) => self.failure = Some(why),
@@ -47,8 +49,8 @@ impl<T> Default for Known<T> {
     }
 }
 
-impl Search {
-    /// Searches for nothing yet, and tells there what is found.
+impl TargetDiscovery {
+    /// Watches nothing yet; what is found will be sent to `findings`.
     pub fn new(findings: UnboundedSender<Finding>) -> Self {
         Self {
             names: Names::new(findings.clone()),
@@ -59,123 +61,131 @@ impl Search {
         }
     }
 
-    /// Searches for what a configuration names, and for nothing else.
-    fn follow(&mut self, questions: &BTreeSet<Question>, lists: &BTreeSet<List>) {
+    /// Notes what was found. The next [`reconcile`](Self::reconcile) makes targets of it.
+    pub fn accept(&mut self, finding: Finding) {
+        match finding {
+            Finding::Name(question, found) => {
+                self.answers.entry(question).or_default().accept(found);
+            }
+            Finding::List(list, found) => {
+                self.contents.entry(list).or_default().accept(found);
+            }
+        }
+    }
+
+    /// Watches everything that the configuration names, and makes targets of what was found. What
+    /// was known before stays until something else is found.
+    pub fn reconcile(
+        &mut self,
+        model: &Model,
+        addresses: &Addresses,
+        facts: &HostFacts,
+        inputs: &mut Inputs,
+    ) {
+        let services = model.services().values();
+        let asked: Vec<(&Name, Question)> = services
+            .clone()
+            .flat_map(|service| {
+                let question = |name| question(model, facts, service, name);
+                targets::names(service).map(move |name| (&service.name, question(name)))
+            })
+            .collect();
+        let lists: BTreeSet<List> = services.filter_map(list).collect();
+        self.watch(&asked.iter().map(|(_, question)| question.clone()).collect(), &lists);
+        let mut filter = Filter { model, addresses, problems: BTreeSet::new() };
+        for (service, question) in asked {
+            let Some(known) = self.answers.get(&question) else { continue };
+            let name = question.name;
+            if let Some(why) = &known.failure {
+                filter.problems.insert(format!(
+                    "service {service}: cannot resolve {name}: {why}; its targets stay as they were"
+                ));
+            }
+            let Some(found) = &known.last else { continue };
+            let source = format!("{name} has the address");
+            let fitting = filter.fitting(service, &source, found, |one| *one);
+            inputs.resolved.insert((service.clone(), name), fitting);
+        }
+        for list in lists {
+            let Some(known) = self.contents.get(&list) else { continue };
+            let List { service, file } = list;
+            if let Some(why) = &known.failure {
+                let problem = format!("service {service}: {why}; its targets stay as they were");
+                filter.problems.insert(problem);
+            }
+            let Some(found) = &known.last else { continue };
+            let source = format!("{} lists", file.display());
+            let fitting = filter.fitting(&service, &source, found, |one| one.address);
+            inputs.listed.insert(service, fitting);
+        }
+        self.problems = filter.problems;
+    }
+
+    /// Watches these, and forgets everything else.
+    fn watch(&mut self, questions: &BTreeSet<Question>, lists: &BTreeSet<List>) {
         self.names.follow(questions);
         self.lists.follow(lists);
         self.answers.retain(|question, _| questions.contains(question));
         self.contents.retain(|list, _| lists.contains(list));
     }
+
+    /// What cannot be found, and what was found but cannot be a target.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        self.problems.iter().cloned()
+    }
 }
 
-impl Gateway {
-    /// Takes in what was found.
-    pub fn take_finding(&mut self, finding: Finding) {
-        match finding {
-            Finding::Name(question, found) => {
-                self.search.answers.entry(question).or_default().take_in(found);
-            }
-            Finding::List(list, found) => {
-                self.search.contents.entry(list).or_default().take_in(found);
-            }
-        }
-    }
+/// Which name servers to ask for the addresses of a service's target, and through which interface.
+fn question(model: &Model, facts: &HostFacts, service: &Service, name: &DnsName) -> Question {
+    let servers = if service.resolvers.is_empty() {
+        model.gateway().resolvers.clone()
+    } else {
+        service.resolvers.clone()
+    };
+    // The host's own name servers are where the host's routes lead.
+    let network = model.networks().get(&service.network).filter(|_| !servers.is_empty());
+    let network = network.and_then(|network| {
+        let stack = facts.stack(&network.attachment)?;
+        Some((stack.name.parse().ok()?, network.subnets.clone()))
+    });
+    Question { name: name.clone(), servers, network }
+}
 
-    /// Has everything searched for that the configuration names, and makes targets of what was
-    /// found. What was known before stays until something else is found.
-    pub(in crate::daemon) fn discover(&mut self) {
-        let services = self.loaded.model.services();
-        let asked: Vec<(&Name, Question)> = services
-            .values()
-            .flat_map(|service| {
-                let question = |name| self.question(service, name);
-                targets::names(service).map(move |name| (&service.name, question(name)))
-            })
-            .collect();
-        let lists: BTreeSet<List> = services.values().filter_map(list).collect();
-        let questions = asked.iter().map(|(_, question)| question.clone()).collect();
-        self.search.follow(&questions, &lists);
-        let mut problems = BTreeSet::new();
-        for (service, question) in asked {
-            let Some(known) = self.search.answers.get(&question) else { continue };
-            let name = question.name;
-            if let Some(why) = &known.failure {
-                problems.insert(format!(
-                    "service {service}: the addresses of {name} are not known: {why}; its targets \
-                     stay as they were"
-                ));
-            }
-            let Some(found) = &known.last else { continue };
-            let source = format!("{name} has the address");
-            let fitting = self.fitting(service, &source, found, |one| *one, &mut problems);
-            self.inputs.resolved.insert((service.clone(), name), fitting);
-        }
-        for List { service, file } in lists {
-            let list = List { service: service.clone(), file };
-            let Some(known) = self.search.contents.get(&list) else { continue };
-            if let Some(why) = &known.failure {
-                problems.insert(format!("service {service}: {why}; its targets stay as they were"));
-            }
-            let Some(found) = &known.last else { continue };
-            let source = format!("{} lists", list.file.display());
-            let fitting = self.fitting(&service, &source, found, |one| one.address, &mut problems);
-            self.inputs.listed.insert(service, fitting);
-        }
-        self.search.problems = problems;
-    }
+fn list(service: &Service) -> Option<List> {
+    let file = service.targets_file.clone()?;
+    Some(List { service: service.name.clone(), file })
+}
 
-    /// Whom to ask for the addresses of a service's target.
-    fn question(&self, service: &Service, name: &DnsName) -> Question {
-        let model = &self.loaded.model;
-        let servers = if service.resolvers.is_empty() {
-            model.gateway().resolvers.clone()
-        } else {
-            service.resolvers.clone()
-        };
-        // The host's own name servers are where the host's routes lead.
-        let network = model.networks().get(&service.network).filter(|_| !servers.is_empty());
-        let network = network.and_then(|network| {
-            let stack = self.host.facts().stack(&network.attachment)?;
-            Some((stack.name.parse().ok()?, network.subnets.clone()))
-        });
-        Question { name: name.clone(), servers, network }
-    }
+/// Leaves out what cannot be a target, and notes why.
+struct Filter<'a> {
+    model: &'a Model,
+    addresses: &'a Addresses,
+    problems: BTreeSet<String>,
+}
 
-    /// Leaves out what cannot be a target, and says so.
+impl Filter<'_> {
     fn fitting<T: Copy>(
-        &self,
+        &mut self,
         service: &Name,
         source: &str,
         found: &[T],
         address: impl Fn(&T) -> IpAddr,
-        problems: &mut BTreeSet<String>,
     ) -> Vec<T> {
-        let model = &self.loaded.model;
-        let Some(service) = model.services().get(service) else { return Vec::new() };
+        let Some(service) = self.model.services().get(service) else { return Vec::new() };
         let fits = |one: &&T| {
             let address = address(*one);
-            match fit(model, &self.store.state().addresses, service, address) {
+            match fit(self.model, self.addresses, service, address) {
                 Ok(()) => true,
                 // A name may well have addresses of a family that the service does not speak.
                 Err(Misfit::NoSource) => false,
                 Err(misfit) => {
                     let name = &service.name;
                     let text = format!("service {name}: {source} {address}: {misfit}; left out");
-                    problems.insert(text);
+                    self.problems.insert(text);
                     false
                 }
             }
         };
         found.iter().filter(fits).copied().collect()
     }
-
-    /// What was found and cannot be used, and what cannot be found.
-    pub(in crate::daemon) fn discovery_problems(&self) -> BTreeSet<String> {
-        self.search.problems.clone()
-    }
-}
-
-fn list(service: &Service) -> Option<List> {
-    let file = service.targets_file.clone()?;
-    Some(List { service: service.name.clone(), file })
 }

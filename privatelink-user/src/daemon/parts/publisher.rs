@@ -1,51 +1,49 @@
-//! What the daemon tells scrapes of metrics.
+//! Metrics: what scrapes are answered from, and the server that answers them.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use log::{info, warn};
+use privatelink_common::Reason;
 use tokio::task::JoinHandle;
 
-use crate::daemon::gateway::Gateway;
 use crate::{
-    access::Rights,
     chain::Chain,
     datapath::bpf::Reader,
     dns,
     flow_log::Totals,
+    interface::types,
     metrics::{self, Inventory, Progress, Server, Source},
-    view::{flows::Counts, status::Recent},
+    timestamp::Timestamp,
+    view::{status::Recent, usage::Usage},
 };
 
-/// Where scrapes are answered, and from what.
+/// The daemon's figures, and where scrapes can ask for them.
 #[derive(Debug)]
 pub(in crate::daemon) struct Publisher {
-    /// How the daemon is doing.
-    pub progress: Progress,
-    /// What scrapes are answered from.
-    pub source: Arc<Source>,
+    progress: Progress,
+    source: Arc<Source>,
     /// Drop counters of the last minutes.
-    pub recent: Recent,
+    recent: Recent,
     /// The address that was asked for, and the server there.
     server: Option<(SocketAddr, Server)>,
     census: JoinHandle<()>,
 }
 
 impl Publisher {
-    /// Answers nobody yet.
+    /// Serves nothing yet.
     pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::Latest) -> Self {
         let source = Arc::new(Source::new(reader, records, names));
         let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
-        Self {
-            progress: Progress::begin(),
-            recent: Recent::default(),
-            source,
-            server: None,
-            census,
-        }
+        let (progress, recent) = (Progress::begin(), Recent::default());
+        Self { progress, recent, source, server: None, census }
     }
 
-    /// Answers at this address and no other; says why it cannot.
-    pub fn serve(&mut self, address: Option<SocketAddr>) -> Option<String> {
+    /// Serves metrics at this address and no other; returns what does not work.
+    pub fn reconcile(&mut self, address: Option<SocketAddr>) -> Option<String> {
         if self.server.as_ref().map(|(address, _)| *address) == address {
             return None;
         }
@@ -54,40 +52,58 @@ impl Publisher {
         let source = Arc::clone(&self.source);
         match Server::start(address, Arc::new(move |format| source.page(format))) {
             Ok(server) => {
-                info!("metrics are at http://{}/metrics", server.address());
+                info!("serving metrics at http://{}/metrics", server.address());
                 self.server = Some((address, server));
                 None
             }
             Err(error) => Some(format!("metrics are not served on {address}: {error}")),
         }
     }
+
+    /// Notes a successful reconciliation.
+    pub fn converged(&mut self, now: Timestamp) {
+        self.progress.converged = Some(now);
+    }
+
+    /// Notes a reload, whether it was applied, and how long it took.
+    pub fn reloaded(&mut self, applied: bool, took: Duration) {
+        self.progress.reloaded(applied, took);
+    }
+
+    /// How the daemon is doing.
+    pub fn progress(&self, ready: bool, problems: usize) -> Progress {
+        Progress { ready, problems, ..self.progress.clone() }
+    }
+
+    /// Answers scrapes from this inventory from now on.
+    pub fn publish(&self, inventory: Inventory) {
+        self.source.publish(inventory);
+    }
+
+    /// Notes how many packets have been dropped, from time to time.
+    pub fn note_drops(&mut self, reader: &Reader, now: Instant) {
+        if !self.recent.is_due(now) {
+            return;
+        }
+        match reader.drops() {
+            Ok(counts) => self.recent.note(now, counts),
+            Err(error) => warn!("cannot read drop counters: {}", Chain(&error)),
+        }
+    }
+
+    /// The drops of the last minutes, given the counters of now.
+    pub fn recent_drops(&self, now: Instant, drops: &[(Reason, u64)]) -> Vec<types::RecentDrops> {
+        self.recent.told(now, drops)
+    }
+
+    /// The fullest part of each service's source ports, by the service's name.
+    pub fn source_ports(&self) -> Vec<(String, Usage)> {
+        self.source.source_ports()
+    }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.census.abort();
-    }
-}
-
-impl Gateway {
-    /// Looks how many packets were not forwarded, from time to time.
-    pub fn note_drops(&mut self) {
-        let now = Instant::now();
-        if !self.publisher.recent.is_due(now) {
-            return;
-        }
-        match self.datapath.reader().drops() {
-            Ok(counts) => self.publisher.recent.note(now, counts),
-            Err(error) => warn!("drops of the last minutes are not known: {}", Chain(&error)),
-        }
-    }
-
-    /// Publishes how things are now.
-    pub(in crate::daemon) fn publish(&mut self) {
-        self.publisher.progress.ready = self.is_ready();
-        self.publisher.progress.problems = self.problems.len();
-        let progress = self.publisher.progress.clone();
-        let inventory = Inventory::of(&self.view(&Rights::All, &Counts::default()), progress);
-        self.publisher.source.publish(inventory);
     }
 }

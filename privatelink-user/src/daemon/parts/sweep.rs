@@ -1,97 +1,77 @@
-//! Ends flows, and tells both ends of them.
+//! The sweep of the flow table, which ends flows that are silent or no longer allowed.
 
-use log::{info, warn};
+use log::info;
 use privatelink_common::End;
 
-use crate::daemon::{Error, gateway::Gateway};
-use crate::{
-    chain::Chain,
-    datapath::{bpf::FrameSender, frames::challenge_acks},
-};
+use super::{frames::Frames, records::Records};
+use crate::datapath::bpf::{self, Datapath};
 
-/// Parts that a sweep of the flow table is done in, so that it takes five seconds.
-const SWEEP_PARTS: u32 = 20;
-/// Regions that are swept in one go, with packets on this CPU waiting meanwhile.
-const SWEEP_STRIDE: u32 = 16;
+/// The flow table is swept in this many parts, so that a whole sweep takes five seconds.
+const PARTS: u32 = 20;
+/// Regions that are swept in one go, while packets on this CPU wait.
+const STRIDE: u32 = 16;
 
-/// The sweep of the flow table, and who is told what it ends.
-#[derive(Debug)]
-pub(in crate::daemon) struct Endings {
-    /// The region where the sweep goes on.
+/// Where the sweep of the flow table goes on.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Sweep {
     next: u32,
-    /// What sends the daemon's own frames, or why it cannot.
-    sender: Result<FrameSender, String>,
 }
 
-impl Endings {
-    /// Without the right to send frames, flows end in silence.
-    pub fn new() -> Self {
-        let sender = FrameSender::open().map_err(|error| {
-            let error = Chain(&error);
-            format!("flows end without resets, and addresses are not announced: grant the daemon CAP_NET_RAW ({error})")
-        });
-        Self { next: 0, sender }
-    }
-
-    /// What sends frames, if the daemon may.
-    pub fn sender(&self) -> Option<&FrameSender> {
-        self.sender.as_ref().ok()
-    }
-
-    /// What is wrong.
-    pub fn problem(&self) -> Option<String> {
-        self.sender.as_ref().err().cloned()
-    }
-
-    /// Makes both ends of each flow ask what became of it.
-    fn tell(&self, ends: &[End]) {
-        let Ok(sender) = &self.sender else { return };
-        let mut failed = None;
-        for question in ends.iter().flat_map(challenge_acks::questions) {
-            if let Err(error) = sender.send(question.ifindex, &question.frame) {
-                failed = Some((question.ifindex, error));
-            }
-        }
-        if let Some((ifindex, error)) = failed {
-            warn!("some ends of flows were not told on interface {ifindex}: {error}");
-        }
+impl Sweep {
+    /// Sweeps the next part of the flow table, notifies the peers of flows that ended, and logs
+    /// these.
+    pub fn next_part(
+        &mut self,
+        datapath: &Datapath,
+        frames: &Frames,
+        records: &mut Records,
+    ) -> Result<(), bpf::Error> {
+        let all = datapath.regions();
+        let first = self.next;
+        let end = first.saturating_add(all.div_ceil(PARTS)).min(all);
+        regions(datapath, first, end, |ends| report(datapath, frames, records, ends))?;
+        self.next = if end == all { 0 } else { end };
+        Ok(())
     }
 }
 
-impl Gateway {
-    /// Ends silent flows in the next part of the flow table.
-    pub fn sweep(&mut self) -> Result<(), Error> {
-        let all = self.datapath.regions();
-        let first = self.endings.next;
-        let end = first.saturating_add(all.div_ceil(SWEEP_PARTS)).min(all);
-        self.sweep_regions(first, end)?;
-        self.record_others();
-        self.endings.next = if end == all { 0 } else { end };
-        Ok(())
+/// Sweeps the whole flow table at once: an entry that flows rely on is marked as gone.
+pub(in crate::daemon) fn whole_table(
+    datapath: &Datapath,
+    frames: &Frames,
+    records: &mut Records,
+) -> Result<(), bpf::Error> {
+    let mut count = 0;
+    regions(datapath, 0, datapath.regions(), |ends| {
+        count += ends.len();
+        report(datapath, frames, records, ends);
+    })?;
+    if count != 0 {
+        info!("{count} flows ended");
     }
+    Ok(())
+}
 
-    /// Ends every flow that may not go on.
-    pub(in crate::daemon) fn end_flows(&mut self) -> Result<(), Error> {
-        let ended = self.sweep_regions(0, self.datapath.regions())?;
-        if ended != 0 {
-            info!("{ended} flows ended");
-        }
-        Ok(())
-    }
+fn report(datapath: &Datapath, frames: &Frames, records: &mut Records, ends: Vec<End>) {
+    frames.notify_peers(&ends);
+    records.log_ended(datapath, ends);
+}
 
-    fn sweep_regions(&mut self, first: u32, end: u32) -> Result<usize, Error> {
-        let mut ended = 0;
-        let mut next = first;
-        while next < end {
-            let regions = SWEEP_STRIDE.min(end - next);
-            let ends = self.datapath.sweep(next, regions)?;
-            self.endings.tell(&ends);
-            ended += ends.len();
-            if !ends.is_empty() {
-                self.record(ends);
-            }
-            next += regions;
+/// Passes on what ended after each stride, so that a million ends need no room at once.
+fn regions(
+    datapath: &Datapath,
+    first: u32,
+    end: u32,
+    mut ended: impl FnMut(Vec<End>),
+) -> Result<(), bpf::Error> {
+    let mut next = first;
+    while next < end {
+        let count = STRIDE.min(end - next);
+        let ends = datapath.sweep(next, count)?;
+        if !ends.is_empty() {
+            ended(ends);
         }
-        Ok(ended)
+        next += count;
     }
+    Ok(())
 }

@@ -1,95 +1,121 @@
-//! Targets in a running gateway: what is known of them is kept, and those that have drained are
-//! forgotten.
-
-use std::{collections::BTreeSet, net::IpAddr};
+//! Targets: what is known of them is kept, new flows are spread over them, drains are followed.
 
 use log::error;
 
-use crate::daemon::{
-    Error,
-    gateway::{Gateway, keep},
-};
 use crate::{
     chain::Chain,
-    datapath::tables::Tables,
-    desired::{Pools, next_hops},
-    events::{of_drained, of_drains},
+    daemon::{commit::commit, error::Error},
+    datapath::{bpf::Datapath, tables::Tables},
+    desired::Pools,
+    events::{Event, of_drained, of_drains},
+    host::HostFacts,
     model::Model,
     state::{
-        State, TooMuch,
-        targets::{Drains, NoRoom},
+        State, Store, TooMuch,
+        ids::Ids,
+        targets::{Inputs, NoRoom},
     },
     timestamp::Timestamp,
 };
 
-impl Gateway {
-    /// Keeps what is known of targets, begins the drain of those that are gone from names and
-    /// files, and forgets those that have drained.
+/// Which targets take the new flows of which listener.
+#[derive(Debug)]
+pub(in crate::daemon) struct Targets {
+    pools: Pools,
+    /// The services whose targets find no room.
+    without_room: Vec<NoRoom>,
+    /// Drains that ended until then have been reported.
+    drains_reported_until: Timestamp,
+}
+
+impl Targets {
+    /// No pools yet. Drains that ended before `now` are not reported.
+    pub fn new(now: Timestamp) -> Self {
+        let (pools, without_room) = (Pools::default(), Vec::new());
+        Self { pools, without_room, drains_reported_until: now }
+    }
+
+    /// The pools in force.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// Follows what is known of targets; returns the events, and a problem if the disk refuses.
     ///
-    /// A disk that refuses changes nothing about who gets new flows: health counts even so.
-    pub(in crate::daemon) fn follow_targets(&mut self) -> Option<String> {
-        let (drains, now) = (self.store.state().drains.clone(), Timestamp::now());
-        let ended = of_drained(&self.loaded.model, &drains, self.drained, now);
-        self.events.publish_all(ended);
-        self.drained = now;
-        let failed = self.keep_targets().err()?;
-        let text = format!("what is known of targets cannot be kept: {}", Chain(&failed));
-        error!("{text}");
-        Some(text)
-    }
-
-    fn keep_targets(&mut self) -> Result<(), Error> {
-        let (state, now) = (self.store.state(), Timestamp::now());
-        let (known, next) = (&state.inputs, &self.inputs);
-        let moved = (&known.resolved, &known.listed) != (&next.resolved, &next.listed);
-        if moved || state.drains.is_due(&self.loaded.model, &self.inputs, now) {
-            let before = state.drains.clone();
-            let mut next = state.clone();
-            next.follow(&self.loaded.model, self.host.facts(), &self.inputs, now)?;
-            let news = keep(self.store.as_mut(), &self.datapath, &next)?;
-            self.events.publish_all(news);
-            self.inputs = next.inputs;
-            self.tell_drains(&before);
-        } else if known.health != next.health {
-            let changes = state.inputs_to(next);
-            self.store.commit(changes)?;
+    /// That changes nothing about who gets new flows: health counts even so.
+    pub fn reconcile(
+        &mut self,
+        model: &Model,
+        facts: &HostFacts,
+        inputs: &mut Inputs,
+        store: &mut dyn Store,
+        datapath: &Datapath,
+        now: Timestamp,
+    ) -> (Vec<Event>, Option<String>) {
+        let from = std::mem::replace(&mut self.drains_reported_until, now);
+        let mut events = of_drained(model, &store.state().drains, from, now);
+        match keep(model, facts, inputs, store, datapath, now) {
+            Ok(changes) => {
+                events.extend(changes);
+                (events, None)
+            }
+            Err(error) => {
+                let text = format!("cannot keep what is known of targets: {}", Chain(&error));
+                error!("{text}");
+                (events, Some(text))
+            }
         }
-        Ok(())
     }
 
-    /// Tells which targets drain that did not before.
-    pub(in crate::daemon) fn tell_drains(&self, before: &Drains) {
-        let after = &self.store.state().drains;
-        self.events.publish_all(of_drains(&self.loaded.model, before, after, Timestamp::now()));
-    }
-
-    /// Brings the pools after what is known of targets.
-    pub(in crate::daemon) fn arrange(&mut self, actual: &Tables) {
-        let (model, ids) = (&self.loaded.model, &self.store.state().ids);
-        self.full = self.pools.arrange(model, ids, &self.inputs, actual);
+    /// Rearranges the pools for what is known of targets. `actual` is what the maps hold.
+    pub fn arrange(&mut self, model: &Model, ids: &Ids, inputs: &Inputs, actual: &Tables) {
+        self.without_room = self.pools.arrange(model, ids, inputs, actual);
     }
 
     /// The pools under another configuration, if there is room for them.
-    pub(in crate::daemon) fn rearranged(
+    pub fn rearranged(
         &self,
         model: &Model,
         state: &State,
+        actual: Option<&Tables>,
     ) -> Result<Pools, TooMuch> {
         let mut pools = self.pools.clone();
         let none = Tables::default();
-        let actual = self.actual.as_ref().unwrap_or(&none);
-        let full = pools.arrange(model, &state.ids, &state.inputs, actual);
-        full.into_iter().next().map_or(Ok(pools), |full| Err(full.into()))
+        let without_room = pools.arrange(model, &state.ids, &state.inputs, actual.unwrap_or(&none));
+        without_room.into_iter().next().map_or(Ok(pools), |service| Err(service.into()))
     }
 
-    /// The addresses that packets to targets are handed on to, by interface.
-    pub(in crate::daemon) fn next_hops(&self) -> BTreeSet<(u32, IpAddr)> {
-        let (model, state) = (&self.loaded.model, self.store.state());
-        next_hops(model, state, self.host.facts(), &self.inputs, Timestamp::now())
+    /// One problem for each service whose targets find no room.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        self.without_room.iter().map(NoRoom::to_string)
     }
+}
 
-    /// The services whose targets find no room, and who says so.
-    pub(in crate::daemon) fn room_problems(&self) -> impl Iterator<Item = String> {
-        self.full.iter().map(NoRoom::to_string)
+/// Keeps what is known of targets, begins the drain of those that have left names and files, and
+/// forgets those that have drained.
+fn keep(
+    model: &Model,
+    facts: &HostFacts,
+    inputs: &mut Inputs,
+    store: &mut dyn Store,
+    datapath: &Datapath,
+    now: Timestamp,
+) -> Result<Vec<Event>, Error> {
+    let state = store.state();
+    let known = &state.inputs;
+    let moved = (&known.resolved, &known.listed) != (&inputs.resolved, &inputs.listed);
+    if moved || state.drains.is_due(model, inputs, now) {
+        let before = state.drains.clone();
+        let mut next = state.clone();
+        next.follow(model, facts, inputs, now)?;
+        let mut events = commit(store, datapath, &next)?;
+        *inputs = next.inputs;
+        events.extend(of_drains(model, &before, &store.state().drains, now));
+        return Ok(events);
     }
+    if known.health != inputs.health {
+        let changes = state.inputs_to(inputs);
+        store.commit(changes)?;
+    }
+    Ok(Vec::new())
 }
