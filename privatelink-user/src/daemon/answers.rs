@@ -73,12 +73,7 @@ pub(super) async fn answer(gateway: &mut Gateway, question: Question) -> Next {
         }
         Request::Decide(name, decision, reason, to) => {
             let decide = |caller| gateway.decide(&caller, &name, decision, reason);
-            let decided = caller.and_then(decide);
-            spawn_blocking(move || {
-                // Packets under way still met the old decision; wait until they are through.
-                bpf::quiesce();
-                reply(to, decided);
-            });
+            reply_once_in_force(to, caller.and_then(decide));
         }
         Request::Reload(to) => {
             let result = match administrator(caller) {
@@ -89,9 +84,9 @@ pub(super) async fn answer(gateway: &mut Gateway, question: Question) -> Next {
         }
         Request::Down(to) => {
             let stop = || gateway.stop_forwarding().map_err(failed);
-            let result = administrator(caller).and_then(|()| stop());
-            let next = if result.is_ok() { Next::End } else { Next::GoOn };
-            reply(to, result);
+            let stopped = administrator(caller).and_then(|()| stop());
+            let next = if stopped.is_ok() { Next::End } else { Next::GoOn };
+            reply(to, stopped);
             return next;
         }
     }
@@ -101,6 +96,15 @@ pub(super) async fn answer(gateway: &mut Gateway, question: Question) -> Next {
 /// Sends a response. If the client has gone, there is no one to miss it.
 fn reply<T>(to: Reply<T>, response: Result<T, Refused>) {
     let _ = to.send(response);
+}
+
+/// Sends a response once no packet meets the old decision any more: packets under way may have read
+/// it before the maps were written.
+fn reply_once_in_force<T: Send + 'static>(to: Reply<T>, response: Result<T, Refused>) {
+    spawn_blocking(move || {
+        bpf::quiesce();
+        reply(to, response);
+    });
 }
 
 /// Refuses every caller who is not an administrator.

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_loop_makes_up_for_nothing_and_starves_nobody() {
+    fn a_busy_loop_makes_up_for_nothing_and_starves_no_timer() {
         let now = Instant::now();
         let mut schedule = served(now);
         let late = now + Duration::from_secs(5);

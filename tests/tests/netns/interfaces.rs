@@ -124,7 +124,8 @@ fn a_program_that_somebody_takes_off_is_put_back() {
     .unwrap();
     client::tcp_exchange(&flow, 10_000, 2).unwrap();
     scene.wait_until_well();
-    assert!(scene.daemon.output().contains("removed the XDP program from"), "{}", scene.daemon.output());
+    let output = scene.daemon.output();
+    assert!(output.contains("removed the XDP program from"), "{output}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
     host::HostFacts,
 };
 
-/// What networks have been told.
+/// The announcements that networks have received.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct Announcements {
     /// `None` before the maps have been read: the previous daemon announced what they hold then.

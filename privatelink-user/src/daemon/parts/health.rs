@@ -1,4 +1,4 @@
-//! Health of targets: which are checked, what clients' flows tell of them, what checks find out.
+//! Health of targets: which are checked, how clients' flows fare, what checks find out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
