@@ -28,7 +28,7 @@ pub const NEAR_REGIONS: u32 = 512;
 /// Flows at which a near region sends further ones to the far regions.
 pub const NEAR_LIMIT: u32 = 144;
 /// How long a freed slot rests, in ticks: a CPU that found it while it lived may still read it.
-pub const REST_TICKS: u32 = crate::ticks_from_millis(1_000);
+pub const REST_TICKS: u32 = crate::tick::ticks_from_millis(1_000);
 
 /// One direction of a flow as plain data: what user space reads and the slow path writes.
 #[repr(C)]

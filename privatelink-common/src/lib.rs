@@ -23,6 +23,7 @@ mod refused;
 mod scratch;
 mod stage;
 mod suspect;
+mod tick;
 
 pub mod maps;
 
@@ -41,6 +42,7 @@ pub use refused::{RefusedFlow, Sampling};
 pub use scratch::{Opening, Scratch};
 pub use stage::Stage;
 pub use suspect::Suspect;
+pub use tick::{TICK_SHIFT, ticks_from_millis};
 
 /// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
 /// another version replaces them knowingly.
@@ -50,17 +52,6 @@ pub const LAYOUT_VERSION: u32 = 7;
 pub const TCP: u8 = 6;
 /// IP protocol number of UDP.
 pub const UDP: u8 = 17;
-
-/// One tick of the datapath's clock is 2^24 ns (16.8 ms): no division in the kernel, and a
-/// `u32` of ticks wraps only after two years. The clock counts the kernel's jiffies, which costs
-/// a packet nothing; user space asks the datapath for the time.
-pub const TICK_SHIFT: u32 = 24;
-
-/// Converts a duration in milliseconds to ticks, rounded up.
-pub const fn ticks_from_millis(millis: u64) -> u32 {
-    let ticks = (millis * 1_000_000).div_ceil(1 << TICK_SHIFT);
-    if ticks > u32::MAX as u64 { u32::MAX } else { ticks as u32 }
-}
 
 /// Marks map types as plain data for aya. Each one derives zerocopy's `IntoBytes` and
 /// `FromBytes`, so it has no padding and any bytes are a valid value.

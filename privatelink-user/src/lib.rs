@@ -6,24 +6,67 @@
 //! ```
 //!
 //! Control flows one way: nothing on the right decides about anything on the left. Up to the
-//! plan all is computed from values, without a look at the outside.
+//! plan everything is computed from values, without a look at the outside.
+//!
+//! The rooms, from the ground up. A room imports only from rooms above it in this list:
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`timestamp`], [`chain`] | moments; an error with its causes on one line |
+//! | [`model`] | the validated configuration |
+//! | [`interface`] | the contract of the API: types and paths, no behaviour |
+//! | [`host`] | interfaces, addresses and neighbours of this host; its certificates |
+//! | [`datapath`] | the BPF maps as plain data, the plan that changes them, the kernel's side, frames |
+//! | [`state`] | what outlives the daemon: indices, addresses, connections, drains |
+//! | [`access`] | who may see and do what |
+//! | [`config`] | from text to a model, or to everything that is wrong with it |
+//! | [`desired`] | what the maps should hold |
+//! | [`flow_log`] | a record of every flow |
+//! | [`watch`] | health checks; targets found by name or listed in a file |
+//! | [`view`] | what people are shown, computed without I/O |
+//! | [`events`] | what has changed, and who is notified |
+//! | [`dns`] | the name server, and what it is given to serve |
+//! | [`api`] | the server on the control socket |
+//! | [`metrics`] | what Prometheus scrapes |
+//! | [`daemon`] | the loop that owns all state and connects everything |
+//! | [`cli`] | the command line |
+
+// In the order of the table; the empty lines keep rustfmt from sorting them.
+
+pub mod timestamp;
+
+pub mod chain;
+
+pub mod model;
+
+pub mod interface;
+
+pub mod host;
+
+pub mod datapath;
+
+pub mod state;
 
 pub mod access;
-pub mod api;
-pub mod chain;
-pub mod cli;
+
 pub mod config;
-pub mod daemon;
-pub mod datapath;
+
 pub mod desired;
-pub mod dns;
-pub mod events;
+
 pub mod flow_log;
-pub mod host;
-pub mod interface;
-pub mod metrics;
-pub mod model;
-pub mod state;
-pub mod timestamp;
-pub mod view;
+
 pub mod watch;
+
+pub mod view;
+
+pub mod events;
+
+pub mod dns;
+
+pub mod api;
+
+pub mod metrics;
+
+pub mod daemon;
+
+pub mod cli;

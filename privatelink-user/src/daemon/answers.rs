@@ -1,303 +1,132 @@
-//! What a running gateway tells those who ask.
+//! Responses to the requests of the API: each is checked for the caller's rights, then answered.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use tokio::{sync::watch, task::spawn_blocking};
 
-use log::error;
-use privatelink_common::EndpointCounters;
-use tokio::sync::watch;
-
-use super::{Error, running::Running};
+use super::{
+    adoption,
+    error::Error,
+    gateway::Gateway,
+    snapshot::{Snapshot, failed},
+};
 use crate::{
-    access::{Caller, Rights},
-    api::request::{Call, Flows, Refused, Request},
-    chain::Chain,
+    access::Caller,
+    api::request::{Call, Refused, Reply, Request},
     config::{self, Diagnostics},
-    datapath::{
-        bpf::{self, Datapath, Reader},
-        flow_records::FlowRecords,
-        tables::MapTables,
-    },
-    dns,
-    events::{Event, Kind},
-    flow_log::Clock,
-    host::is_link_local,
-    interface::types::{self, Configuration, Difference, FlowQuery, Problem},
-    model::{Destination, FlowLog, LogFormat},
-    state::connection::Acceptance,
-    timestamp::Timestamp,
-    view::{
-        flows::{self, Filter, FlowCounts, Listing},
-        status::{self, shortages},
-        usage::Usage,
-        whois::{Criteria, Lookup, When},
-    },
+    datapath::bpf,
+    interface::types::{Configuration, Difference, Problem},
+    view::flows::FlowCounts,
 };
 
-/// How many may follow events at a time.
+/// How many clients may follow events at a time.
 const FOLLOWERS: usize = 16;
 
-impl Running {
-    /// Answers a call, if the caller has the right to it. `true` if forwarding was stopped.
-    pub async fn answer(&mut self, call: Call) -> bool {
-        let caller = Caller::of(&call.from, &self.loaded.model, self.administrators);
-        let caller = caller.map_err(Refused::from);
-        // No answer is given before the caller has been looked at.
-        match call.request {
-            Request::Status(reply) => {
-                reply.send(caller.and_then(|caller| self.status(&caller)));
-            }
-            Request::Networks(reply) => {
-                let none = FlowCounts::default();
-                reply.send(caller.map(|caller| self.view(&caller.rights, &none).networks()));
-            }
-            Request::Names(network, reply) => {
-                reply.send(caller.and_then(|caller| self.names(&caller.rights, &network)));
-            }
-            Request::Services(reply) => {
-                reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).services()));
-            }
-            Request::Endpoints(reply) => {
-                reply.send(caller.and_then(|c| self.endpoints(&c.rights, &self.endpoint_counts())));
-            }
-            Request::Targets(reply) => {
-                reply.send(caller.map(|c| self.view(&c.rights, &self.counts()).all_targets()));
-            }
-            Request::Flows(query, filter, reply) => {
-                reply.send(administrator(caller).and_then(|()| self.flows(&query, filter)));
-            }
-            Request::Whois(criteria, reply) => {
-                reply.send(caller.and_then(|caller| self.whois(criteria, caller.rights)));
-            }
-            Request::Connections(reply) => {
-                reply.send(caller.map(|caller| self.connections(&caller)));
-            }
-            Request::Connection(name, reply) => {
-                reply.send(caller.and_then(|caller| self.connection(&caller, &name)));
-            }
-            Request::Decide(name, decision, reason, reply) => {
-                let decided =
-                    caller.and_then(|caller| self.decide(&caller, &name, decision, reason));
-                tokio::task::spawn_blocking(move || {
-                    // What was on its way under the old decision is through now.
-                    bpf::quiesce();
-                    reply.send(decided);
-                });
-            }
-            Request::Events(wanted, reply) => {
-                reply.send(caller.map(|caller| self.events.find(&wanted, &caller.rights)));
-            }
-            Request::Follow(reply) => {
-                reply.send(caller.and_then(|caller| self.follow(&caller)));
-            }
-            Request::Plan(configuration, reply) => {
-                reply.send(administrator(caller).and_then(|()| self.plan(configuration)));
-            }
-            Request::Reload(reply) => {
-                let result = match administrator(caller) {
-                    Ok(()) => self.reload().await.map_err(Refused::from),
-                    Err(refused) => Err(refused),
-                };
-                reply.send(result);
-            }
-            Request::Down(reply) => {
-                let pins = &self.loaded.model.gateway().pin_dir;
-                let result =
-                    administrator(caller).and_then(|()| Datapath::down(pins).map_err(failed));
-                let stopped = result.is_ok();
-                if stopped {
-                    self.names.end();
-                }
-                reply.send(result);
-                return stopped;
-            }
-        }
-        false
-    }
+/// What the loop does after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It goes on.
+    GoOn,
+    /// It ends: forwarding has been stopped.
+    End,
+}
 
-    /// Applies the configuration on disk, and tells the log if it cannot.
-    pub async fn reload(&mut self) -> Result<Difference, Error> {
-        let begin = Instant::now();
-        self.records.reopen();
-        let result = super::reload(self).await;
-        self.publisher.progress.reloaded(result.is_ok(), begin.elapsed());
-        self.publish();
-        if let Err(error) = &result {
-            error!("the configuration stays as it was: {}", Chain(error));
+/// Answers a request, if the caller has the right to make it.
+pub(super) async fn answer(gateway: &mut Gateway, question: Call) -> Next {
+    let caller = gateway.caller(&question.from).map_err(Refused::from);
+    let now = gateway.snapshot();
+    match question.request {
+        Request::Status(to) => to.send(caller.and_then(|caller| now.status(&caller))),
+        Request::Networks(to) => {
+            to.send(caller.map(|one| now.view(&one.rights, &FlowCounts::default()).networks()));
         }
-        self.events.publish(reloaded(&result));
-        result
-    }
-
-    fn follow(&self, caller: &Caller) -> Result<watch::Receiver<u64>, Refused> {
-        // The others leave administrators some places.
-        let places = if caller.administrates().is_ok() { FOLLOWERS } else { FOLLOWERS / 2 };
-        if self.events.followers() >= places {
-            return Err(Refused::Failed("too many follow already; try again later".into()));
+        Request::Names(network, to) => {
+            to.send(caller.and_then(|caller| now.names(&caller.rights, &network)));
         }
-        Ok(self.events.follow())
-    }
-
-    /// What the rights let see of the configuration and the host, with these counts of flows.
-    pub fn view<'a>(&'a self, rights: &'a Rights, flows: &'a FlowCounts) -> status::Overview<'a> {
-        status::Overview {
-            model: &self.loaded.model,
-            state: self.store.state(),
-            rights,
-            facts: self.host.facts(),
-            inputs: &self.inputs,
-            now: Timestamp::now(),
-            attached: &self.attached,
-            flows,
+        Request::Services(to) => {
+            to.send(caller.map(|caller| now.view(&caller.rights, &now.counts()).services()));
+        }
+        Request::Endpoints(to) => {
+            let counts = || now.endpoint_counts();
+            to.send(caller.and_then(|caller| now.endpoints(&caller.rights, &counts())));
+        }
+        Request::Targets(to) => {
+            to.send(caller.map(|caller| now.view(&caller.rights, &now.counts()).all_targets()));
+        }
+        Request::Flows(query, filter, to) => {
+            to.send(administrator(caller).and_then(|()| now.flows(&query, filter)));
+        }
+        Request::Whois(asked, to) => {
+            to.send(caller.and_then(|caller| now.whois(asked, caller.rights)));
+        }
+        Request::Connections(to) => {
+            to.send(caller.map(|caller| now.connections().list(&caller.rights)));
+        }
+        Request::Connection(name, to) => {
+            to.send(caller.and_then(|one| now.connections().describe(&one.rights, &name)));
+        }
+        Request::Events(wanted, to) => {
+            to.send(caller.map(|caller| now.events.find(&wanted, &caller.rights)));
+        }
+        Request::Follow(to) => to.send(caller.and_then(|caller| follow(&now, &caller))),
+        Request::Plan(configuration, to) => {
+            let plan = || plan(gateway, configuration).map_err(Refused::from);
+            to.send(administrator(caller).and_then(|()| plan()));
+        }
+        Request::Decide(name, decision, reason, to) => {
+            let decide = |caller| gateway.decide(&caller, &name, decision, reason);
+            reply_once_in_force(to, caller.and_then(decide));
+        }
+        Request::Reload(to) => {
+            let result = match administrator(caller) {
+                Ok(()) => gateway.reload().await.map_err(Refused::from),
+                Err(refused) => Err(refused),
+            };
+            to.send(result);
+        }
+        Request::Down(to) => {
+            let stop = || gateway.stop_forwarding().map_err(failed);
+            let stopped = administrator(caller).and_then(|()| stop());
+            let next = if stopped.is_ok() { Next::End } else { Next::GoOn };
+            to.send(stopped);
+            return next;
         }
     }
+    Next::GoOn
+}
 
-    fn counts(&self) -> FlowCounts {
-        let targets = flows::by_target(self.datapath.reader().flows());
-        FlowCounts { targets, ..self.endpoint_counts() }
+/// Sends a response once no packet meets the old decision any more: packets under way may have read
+/// it before the maps were written.
+fn reply_once_in_force<T: Send + 'static>(to: Reply<T>, response: Result<T, Refused>) {
+    spawn_blocking(move || {
+        bpf::quiesce();
+        to.send(response);
+    });
+}
+
+/// Refuses every caller who is not an administrator.
+fn administrator(caller: Result<Caller, Refused>) -> Result<(), Refused> {
+    Ok(caller?.administrates()?)
+}
+
+fn follow(now: &Snapshot<'_>, caller: &Caller) -> Result<watch::Receiver<u64>, Refused> {
+    // Half of the places are left for administrators.
+    let places = if caller.administrates().is_ok() { FOLLOWERS } else { FOLLOWERS / 2 };
+    if now.events.followers() >= places {
+        return Err(Refused::Failed("too many follow already; try again later".into()));
     }
+    Ok(now.events.follow())
+}
 
-    /// Without a look at each flow, so that targets have none.
-    fn endpoint_counts(&self) -> FlowCounts {
-        let endpoints = self.loaded.model.endpoints().values();
-        let ids = &self.store.state().ids;
-        let indices: Vec<u32> = endpoints.filter_map(|endpoint| ids.endpoint(endpoint)).collect();
-        let flows = self.datapath.reader().active_flows(&indices);
-        FlowCounts { endpoints: indices.into_iter().zip(flows).collect(), ..FlowCounts::default() }
-    }
-
-    fn names(&self, rights: &Rights, network: &str) -> Result<types::NetworkNames, Refused> {
-        let found = self.loaded.model.networks().get(network);
-        let Some(found) = found.filter(|network| rights.see_network(network)) else {
-            let error = format!("there is no network `{network}`; see `privatelink networks`");
-            return Err(Refused::Unknown(error));
-        };
-        let wanted = self.names.wanted();
-        let Some(names) = wanted.names.get(network) else {
-            let error = "is not served names: write `dns = true` in its table, and reload";
-            return Err(Refused::Failed(format!("network {network} {error}")));
-        };
-        let link = self.host.facts().stack(&found.attachment);
-        let own = link.into_iter().flat_map(|link| self.host.facts().own_addresses(link.index));
-        let own: Vec<_> = own.filter(|address| !is_link_local(*address)).collect();
-        Ok(dns::listing(network, names, &own))
-    }
-
-    fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {
-        let gateway = self.loaded.model.gateway();
-        let counts = self.counts();
-        let view = self.view(&caller.rights, &counts);
-        let all = caller.administrates().is_ok();
-        let reader = self.datapath.reader();
-        let drops = if all { reader.drops().map_err(failed)? } else { Vec::new() };
-        let active = reader.flow_count().map_err(failed)?;
-        let capacity = gateway.max_flows.get().into();
-        let recent_drops =
-            if all { self.publisher.recent.drops(Instant::now(), &drops) } else { Vec::new() };
-        let mut waiting = self.connections(caller);
-        waiting.retain(|connection| connection.state == Acceptance::Pending.word());
-        Ok(types::Status {
-            gateway: gateway.name.to_string(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            ready: self.is_ready(),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            networks: view.networks(),
-            services: view.services(),
-            endpoints: self.endpoints(&caller.rights, &counts)?,
-            flows: types::FlowTable { active, capacity },
-            waiting,
-            // These tell of everybody's things.
-            flow_log: if all { self.records.told() } else { None },
-            subscribers: if all { self.events.subscribers() } else { Vec::new() },
-            recent_drops,
-            drops: status::drops(drops),
-            problems: if all {
-                let ports = self.publisher.source.source_ports();
-                let shortages = shortages(Usage { used: active, of: capacity }, &ports);
-                [self.problems.as_slice(), &self.names.problems(), &shortages].concat()
-            } else {
-                Vec::new()
-            },
-        })
-    }
-
-    fn endpoints(
-        &self,
-        rights: &Rights,
-        counts: &FlowCounts,
-    ) -> Result<Vec<types::Endpoint>, Refused> {
-        let view = self.view(rights, counts);
-        let ids = &self.store.state().ids;
-        let indices: Vec<u32> =
-            view.seen_endpoints().filter_map(|endpoint| ids.endpoint(endpoint)).collect();
-        let counters = self.datapath.reader().counters(&indices).map_err(failed)?;
-        let counters: BTreeMap<u32, EndpointCounters> = indices.into_iter().zip(counters).collect();
-        let drops = self.datapath.reader().endpoint_drops().map_err(failed)?;
-        let counted = |index| {
-            let dropped = drops.get(&index).map_or(0, |reasons| reasons.values().sum());
-            (counters.get(&index).copied().unwrap_or_default(), dropped)
-        };
-        Ok(view.endpoints(counted))
-    }
-
-    fn flows(&self, query: &FlowQuery, filter: Filter) -> Result<Flows, Refused> {
-        let endpoints = self.loaded.model.endpoints();
-        if let Some(name) = &query.endpoint
-            && !endpoints.contains_key(name.as_str())
-        {
-            let error = format!("there is no endpoint `{name}`; see `privatelink endpoints`");
-            return Err(Refused::Unknown(error));
+/// What the configuration on disk would change, or the one that the caller sent.
+fn plan(gateway: &Gateway, configuration: Configuration) -> Result<Difference, Error> {
+    let loaded = match configuration.files {
+        None => gateway.read_configuration()?,
+        Some(files) => {
+            config::from_texts(files.into_iter().map(|file| (file.path.into(), file.text)))?
         }
-        let wanted = endpoints.values().filter(|endpoint| {
-            query.endpoint.as_ref().is_none_or(|name| endpoint.name.as_str() == name)
-        });
-        let ids = &self.store.state().ids;
-        let named = wanted.filter_map(|one| Some((ids.endpoint(one)?, one.name.to_string())));
-        let names = named.collect();
-        let parts = FlowRecords::of(self.tables()?);
-        let limit = query.limit.unwrap_or(FlowQuery::DEFAULT_LIMIT).into();
-        let now = self.datapath.now_ticks().map_err(failed)?;
-        let listing = Listing { parts, names, filter, limit, now };
-        Ok(Flows { listing, reader: Arc::clone(self.datapath.reader()) })
-    }
-
-    /// What a search for somebody behind a source address needs.
-    fn whois(&self, criteria: Criteria, rights: Rights) -> Result<(Lookup, Arc<Reader>), Refused> {
-        let log = match self.loaded.model.gateway().flow_log.as_ref() {
-            _ if criteria.when == When::Now => Vec::new(),
-            Some(FlowLog {
-                to: Destination::File(path),
-                format: LogFormat::Json,
-                rotate_count,
-                ..
-            }) => Lookup::files(path, rotate_count.get()),
-            Some(_) | None => {
-                let error = "only a flow log in a file, in the format \"json\", tells of the past";
-                return Err(Refused::Failed(error.into()));
-            }
-        };
-        let ticks = self.datapath.now_ticks().map_err(failed)?;
-        let clock = Clock { ticks, now: Timestamp::now() };
-        let (parts, names) = (FlowRecords::of(self.tables()?), Arc::clone(self.records.names()));
-        let lookup = Lookup { criteria, rights, parts, names, clock, log };
-        Ok((lookup, Arc::clone(self.datapath.reader())))
-    }
-
-    fn tables(&self) -> Result<&MapTables, Refused> {
-        let busy = || Refused::Failed("the maps are being written; ask again".into());
-        self.actual.as_ref().ok_or_else(busy)
-    }
-
-    fn plan(&self, configuration: Configuration) -> Result<Difference, Refused> {
-        let next = match configuration.files {
-            None => self.read(),
-            Some(files) => {
-                let files = files.into_iter().map(|file| (file.path.into(), file.text));
-                let loaded = config::from_texts(files).map_err(Error::from);
-                loaded.and_then(|loaded| self.prepare(loaded))
-            }
-        };
-        Ok(self.compare(&next?))
-    }
+    };
+    let now = gateway.snapshot();
+    let next = adoption::prepare(&now, loaded)?;
+    Ok(adoption::compare(&now, &next))
 }
 
 impl From<Error> for Refused {
@@ -310,38 +139,4 @@ impl From<&Diagnostics> for Refused {
     fn from(diagnostics: &Diagnostics) -> Self {
         Self::Faulty(Problem { error: diagnostics.render(false), faults: diagnostics.to_json() })
     }
-}
-
-/// What a reload came to, as an event.
-fn reloaded(result: &Result<Difference, Error>) -> Event {
-    match result {
-        Ok(difference) => {
-            let count =
-                |action| difference.changes.iter().filter(|one| one.action == action).count();
-            let text = format!(
-                "the configuration was applied: {} added, {} changed, {} removed; {} live flows \
-                 were cut",
-                count(types::Action::Added),
-                count(types::Action::Changed),
-                count(types::Action::Removed),
-                difference.flows_cut
-            );
-            Event::new(Kind::ConfigurationApplied, text)
-        }
-        Err(error) => {
-            let error = Chain(error).to_string();
-            let first = error.lines().next().unwrap_or_default().trim_end_matches(':');
-            let text = format!("the configuration was not applied: {first}");
-            Event::new(Kind::ConfigurationRefused, text)
-        }
-    }
-}
-
-/// Refuses everybody else.
-fn administrator(caller: Result<Caller, Refused>) -> Result<(), Refused> {
-    Ok(caller?.administrates()?)
-}
-
-fn failed(error: impl std::error::Error) -> Refused {
-    Refused::Failed(Chain(&error).to_string())
 }

@@ -19,34 +19,34 @@ pub enum Error {
     /// The configuration asks for more than the maps hold.
     #[error(transparent)]
     TooMuch(#[from] state::TooMuch),
-    /// Another daemon has what this one needs.
+    /// Another daemon holds the socket, the state directory or the pin directory.
     #[error(transparent)]
     InUse(#[from] InUse),
-    /// The state cannot be kept.
+    /// The state directory cannot be read or written.
     #[error(transparent)]
     State(#[from] state::Error),
-    /// The kernel cannot be asked about the host.
+    /// The kernel refuses a request about interfaces, addresses or neighbours.
     #[error(transparent)]
     Host(#[from] host::Error),
-    /// The BPF side fails.
+    /// The BPF programs cannot be loaded, attached or run.
     #[error(transparent)]
     Datapath(#[from] bpf::Error),
     /// The maps cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The control socket cannot be had.
+    /// The control socket cannot be opened.
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// Signals cannot be received.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
-    /// There is no thread for health checks.
-    #[error("cannot start the thread that checks targets")]
+    /// The system has no thread left for health checks.
+    #[error("cannot start the health-check thread")]
     Checks(#[source] io::Error),
-    /// The control socket broke.
-    #[error("the control socket has failed")]
+    /// The task that serves the control socket ended by itself.
+    #[error("the server on the control socket ended unexpectedly")]
     ServerEnded,
-    /// The kernel's messages stopped.
-    #[error("the kernel tells no more about interfaces and neighbours")]
+    /// Nothing more is heard of interfaces and neighbours.
+    #[error("the netlink subscription ended")]
     EventsEnded,
 }

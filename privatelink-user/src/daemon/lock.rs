@@ -1,4 +1,4 @@
-//! One daemon for each socket, state directory and pin directory.
+//! Locks: one daemon for each socket, state directory and pin directory.
 
 use std::{
     ffi::OsString,
@@ -13,10 +13,10 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-/// Another process has what a daemon needs for itself, or it cannot be reserved.
+/// A daemon cannot reserve what it needs for itself.
 #[derive(Debug, thiserror::Error)]
 pub enum InUse {
-    /// Another daemon has it.
+    /// Another daemon holds it.
     #[error(
         "another privatelink runs with {what} {}: stop it, or give this one a {what} of its own",
         path.display()
@@ -27,32 +27,32 @@ pub enum InUse {
         /// Which one.
         path: PathBuf,
     },
-    /// It cannot be reserved.
+    /// The lock file cannot be opened, locked or written.
     #[error("cannot reserve the {what} {}", path.display())]
     Failed {
         /// What kind of thing it is.
         what: &'static str,
         /// Which one.
         path: PathBuf,
-        /// Why.
+        /// The failure of the system call.
         #[source]
         source: io::Error,
     },
 }
 
-/// What belongs to this daemon alone while it lives. The datapath guards the pin directory.
+/// Held while the daemon lives. The datapath locks the pin directory itself.
 pub(super) struct Locks {
     _socket: Flock<File>,
     _state: Flock<File>,
 }
 
-/// Reserves socket and state directory, and notes beside the socket where the pins are.
+/// Locks socket and state directory, and notes the pin directory beside the socket.
 pub(super) fn instance(socket: &Path, pin_dir: &Path, state_dir: &Path) -> Result<Locks, InUse> {
     let file = lock_file(socket);
     let what = "socket";
     let fail = |source| InUse::Failed { what, path: socket.to_owned(), source };
     let lock = reserve(what, socket, create(&file).map_err(fail)?)?;
-    // Whoever finds no daemon on this socket can still take out what it left.
+    // `privatelink down` reads this where no daemon answers any more.
     note(&lock, pin_dir).map_err(fail)?;
     let what = "state_dir";
     let fail = |source| InUse::Failed { what, path: state_dir.to_owned(), source };
@@ -60,7 +60,7 @@ pub(super) fn instance(socket: &Path, pin_dir: &Path, state_dir: &Path) -> Resul
     Ok(Locks { _socket: lock, _state: reserve(what, state_dir, state)? })
 }
 
-/// The pin directory of the daemon that last had this socket.
+/// The pin directory of the last daemon on this socket.
 pub fn pin_dir_of(socket: &Path) -> Option<PathBuf> {
     let bytes = fs::read(lock_file(socket)).ok()?;
     let path = PathBuf::from(OsString::from_vec(bytes));
@@ -70,7 +70,7 @@ pub fn pin_dir_of(socket: &Path) -> Option<PathBuf> {
 /// Locks an open file or directory that stands for `path`.
 ///
 /// # Errors
-/// When somebody else has done so.
+/// When another process holds the lock.
 pub fn reserve(what: &'static str, path: &Path, file: File) -> Result<Flock<File>, InUse> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
         let path = path.to_owned();
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_instance_is_told_what_is_taken() {
+    fn a_second_instance_is_refused_by_what_is_taken() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let first = instance(&path("run/a.sock"), &path("pins"), &path("state")).unwrap();

@@ -103,7 +103,7 @@ fn targets_follow_the_addresses_of_a_name() {
 
     // Addresses that can no longer be resolved stay.
     drop(names);
-    wait_for_problem(&daemon, "the addresses of db.internal are not known");
+    wait_for_problem(&daemon, "cannot resolve db.internal");
     wait_for(&daemon, &["10.0.0.11"]);
     served_by(&lab, &[(&first, false), (&second, true)]);
 }

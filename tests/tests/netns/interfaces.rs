@@ -125,7 +125,8 @@ fn a_detached_program_is_attached_again() {
     .unwrap();
     client::tcp_exchange(&flow, 10_000, 2).unwrap();
     scene.wait_until_well();
-    assert!(scene.daemon.output().contains("taken the program off"), "{}", scene.daemon.output());
+    let output = scene.daemon.output();
+    assert!(output.contains("removed the XDP program from"), "{output}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The flow log of a running gateway: what it is told, and when.
+//! The flow log: which flows it is given, and when.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -6,7 +6,6 @@ use log::{info, warn};
 use privatelink_common::End;
 use tokio::time::Instant;
 
-use super::running::Running;
 use crate::{
     datapath::{bpf::Datapath, flow_records::FlowRecords, tables::MapTables},
     events::{Event, Kind},
@@ -17,106 +16,100 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// The time between two events about lost records, at least.
+/// The least time between two events about lost records.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The flow log, if there is one, and what it calls things.
+/// The flow log, if there is one, and the names that it uses for indices.
 #[derive(Debug, Default)]
-pub(super) struct Records {
+pub(in crate::daemon) struct Records {
     log: Option<Log>,
     names: Arc<IndexNames>,
     totals: Arc<Totals>,
-    /// What the kernel had left out when the log was told last.
+    /// How many flows the kernel had left out at the last batch.
     left_out: u64,
-    /// When flows that last are to be told of.
-    due: Option<Instant>,
-    /// How many lost records an event told of, and when.
-    told: Option<(u64, Instant)>,
+    /// When live flows are logged next.
+    interval_due: Option<Instant>,
+    /// How many lost records the last event counted, and when that was.
+    reported: Option<(u64, Instant)>,
 }
 
 impl Records {
-    /// Takes over the names of a configuration.
+    /// Adds the names of a configuration.
     pub fn name(&mut self, model: &Model, ids: &Ids) {
         Arc::make_mut(&mut self.names).update(model, ids);
     }
 
-    /// Begins the log that is wanted, if it is another; says why it cannot.
-    pub fn follow(&mut self, gateway: &Gateway, datapath: &Datapath) -> Option<String> {
+    /// Starts the log that the configuration asks for, unless it runs; returns what does not work.
+    pub fn reconcile(&mut self, gateway: &Gateway, datapath: &Datapath) -> Option<String> {
         let wanted = gateway.flow_log.as_ref();
         if self.log.as_ref().map(Log::settings) != wanted {
             self.log = None;
             let settings = wanted?;
-            // What was refused before is of no log.
+            // Flows that were refused before this log began are none of its business.
             drop(datapath.refusals());
             self.left_out = left_out(datapath);
             match self.begin(settings, &gateway.state_dir, datapath) {
                 Ok(log) => self.log = Some(log),
-                Err(error) => return Some(format!("there is no flow log: {error}")),
+                Err(error) => return Some(format!("cannot start the flow log: {error}")),
             }
-            self.due = Some(Instant::now() + settings.interval.get());
-            info!("records of flows go to {}", settings.to);
+            self.interval_due = Some(Instant::now() + settings.interval.get());
+            info!("writing the flow log to {}", settings.to);
         }
         self.log.as_ref().and_then(Log::problem)
     }
 
-    /// Starts a log that reads the flow table by itself.
+    /// Starts a log that reads live flows from the flow table by itself.
     fn begin(&self, settings: &FlowLog, state_dir: &Path, datapath: &Datapath) -> io::Result<Log> {
         let reader = Arc::clone(datapath.reader());
         let flows = FlowSource::new(move |visit| reader.flows().for_each(|flow| visit(&flow)));
         Log::start(settings.clone(), state_dir, flows, Arc::clone(&self.totals))
     }
 
-    /// How many records there were.
+    /// How many records were written and lost.
     pub fn totals(&self) -> &Arc<Totals> {
         &self.totals
     }
 
-    /// What indices are called.
+    /// The names of indices.
     pub fn names(&self) -> &Arc<IndexNames> {
         &self.names
     }
 
-    /// Opens the file anew.
+    /// Reopens the file: another program may have moved it away.
     pub fn reopen(&self) {
         if let Some(log) = &self.log {
             log.reopen();
         }
     }
 
-    /// What is told of the log.
-    pub fn told(&self) -> Option<types::FlowLog> {
+    /// Where records go and how many there were, if there is a log.
+    pub fn status(&self) -> Option<types::FlowLog> {
         let log = self.log.as_ref()?;
         let (to, RecordCounts { written, lost }) =
             (log.settings().to.to_string(), self.totals.counts());
         Some(types::FlowLog { to, written, lost })
     }
 
-    /// How many records have been lost that nobody was told of, unless somebody was just now.
+    /// An event about records that were lost since the last one, unless that was just now.
+    pub fn lost(&mut self, now: Instant) -> Option<Event> {
+        let lost = self.newly_lost(now)?;
+        Some(Event::new(Kind::FlowLogLost, format!("flow log: {lost} records were lost")))
+    }
+
     fn newly_lost(&mut self, now: Instant) -> Option<u64> {
-        if self.told.is_some_and(|(_, when)| now < when + PAUSE) {
+        if self.reported.is_some_and(|(_, when)| now < when + PAUSE) {
             return None;
         }
         let lost = self.totals.counts().lost;
-        let before = self.told.map_or(0, |(lost, _)| lost);
+        let before = self.reported.map_or(0, |(lost, _)| lost);
         (lost > before).then(|| {
-            self.told = Some((lost, now));
+            self.reported = Some((lost, now));
             lost - before
         })
     }
 
-    /// Has flows that last told of, if it is time.
-    fn tell_of_lasting(&mut self, datapath: &Datapath, tables: Option<&MapTables>) {
-        let (Some(log), Some(tables)) = (&self.log, tables) else { return };
-        if self.due.is_none_or(|due| Instant::now() < due) {
-            return;
-        }
-        self.due = Some(Instant::now() + log.settings().interval.get());
-        let Ok(ticks) = datapath.now_ticks() else { return };
-        let (parts, names) = (FlowRecords::of(tables), Arc::clone(&self.names));
-        log.interval(IntervalTick { parts, names, clock: Clock { ticks, now: Timestamp::now() } });
-    }
-
-    fn submit(&mut self, datapath: &Datapath, ends: Vec<End>) {
+    /// Logs flows that have ended, and flows that were refused meanwhile.
+    pub fn log_ended(&mut self, datapath: &Datapath, ends: Vec<End>) {
         let Some(log) = &self.log else { return };
         let refused = datapath.refusals();
         let all = left_out(datapath);
@@ -130,36 +123,35 @@ impl Records {
                     (Arc::clone(&self.names), Clock { ticks, now: Timestamp::now() });
                 log.submit(Batch { ends, refused, left_out, names, clock });
             }
-            Err(error) => warn!("records of flows are lost: {error}"),
+            Err(error) => warn!("lost flow-log records: cannot read the datapath's clock: {error}"),
         }
+    }
+
+    /// Logs flows that were refused, and interval records for live flows when due. `tables` is
+    /// what the maps hold.
+    pub fn log_others(&mut self, datapath: &Datapath, tables: Option<&MapTables>) {
+        self.log_ended(datapath, Vec::new());
+        if let Some(tables) = tables {
+            self.log_live(datapath, tables);
+        }
+    }
+
+    fn log_live(&mut self, datapath: &Datapath, tables: &MapTables) {
+        let Some(log) = &self.log else { return };
+        if self.interval_due.is_none_or(|due| Instant::now() < due) {
+            return;
+        }
+        self.interval_due = Some(Instant::now() + log.settings().interval.get());
+        let Ok(ticks) = datapath.now_ticks() else { return };
+        let (parts, names) = (FlowRecords::of(tables), Arc::clone(&self.names));
+        log.interval(IntervalTick { parts, names, clock: Clock { ticks, now: Timestamp::now() } });
     }
 }
 
-/// Ends and refused flows that the kernel did not tell of; as many as before if it does not say.
+/// How many ended and refused flows the kernel did not report. If it does not say, none more.
 fn left_out(datapath: &Datapath) -> u64 {
     let ends = datapath.reader().ends_lost().unwrap_or_default();
     ends.wrapping_add(datapath.reader().refusals_left_out().unwrap_or_default())
-}
-
-impl Running {
-    /// Tells of records that were lost, from time to time.
-    pub fn note_lost_records(&mut self) {
-        if let Some(lost) = self.records.newly_lost(Instant::now()) {
-            let text = format!("flow log: {lost} records were lost");
-            self.events.publish(Event::new(Kind::FlowLogLost, text));
-        }
-    }
-
-    /// Has the flow log tell of flows that have ended, and of those that were refused meanwhile.
-    pub(super) fn record(&mut self, ends: Vec<End>) {
-        self.records.submit(&self.datapath, ends);
-    }
-
-    /// Has the flow log tell of flows that were refused, and, if it is time, of those that last.
-    pub(super) fn record_others(&mut self) {
-        self.records.submit(&self.datapath, Vec::new());
-        self.records.tell_of_lasting(&self.datapath, self.actual.as_ref());
-    }
 }
 
 #[cfg(test)]
@@ -167,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lost_records_are_told_of_once_and_not_too_often() {
+    fn lost_records_are_reported_once_and_not_too_often() {
         let mut records = Records::default();
         let begin = Instant::now();
         let mut look = |lost, seconds| {

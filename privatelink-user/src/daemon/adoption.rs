@@ -1,0 +1,126 @@
+//! Another configuration: whether it can be carried out, and what it would change.
+
+use std::path::Path;
+
+use log::warn;
+
+use super::{error::Error, snapshot::Snapshot};
+use crate::{
+    api::{
+        missing_members,
+        server::{self, Door},
+    },
+    chain::Chain,
+    config::{
+        Loaded,
+        unsupported::{self, Unsupported},
+    },
+    desired::{Pools, desired},
+    events::{Event, Kind},
+    interface::types::{Action, Difference},
+    model::{Gateway, Model},
+    state::State,
+    view::difference::{self, Side},
+};
+
+/// A configuration that can be adopted, and what follows from it.
+pub(super) struct Prepared {
+    /// The configuration.
+    pub model: Model,
+    /// What to keep under it.
+    pub state: State,
+    pools: Pools,
+    warnings: Vec<Unsupported>,
+}
+
+/// Refuses what this release cannot do, and logs what it does not do.
+pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
+    log_warnings(&unsupported::review(loaded)?, &loaded.model);
+    Ok(())
+}
+
+/// Works out what follows from a configuration, if this release can carry it out.
+pub(super) fn prepare(now: &Snapshot<'_>, loaded: Loaded) -> Result<Prepared, Error> {
+    let warnings = unsupported::review(&loaded)?;
+    let model = loaded.model;
+    let mut state = now.state.clone();
+    state.follow(&model, now.facts, now.inputs, now.now)?;
+    let pools = now.targets.rearranged(&model, &state, now.tables)?;
+    Ok(Prepared { model, state, pools, warnings })
+}
+
+/// What a configuration would change.
+pub(super) fn compare(now: &Snapshot<'_>, next: &Prepared) -> Difference {
+    let Snapshot { model, state, facts, inputs, .. } = *now;
+    let mut difference = Difference::default();
+    // Most reloads change nothing, and large configurations take a while to compare.
+    if *model != next.model || *state != next.state {
+        let tables = desired(model, state, facts, inputs, now.targets.pools(), now.now);
+        let before = Side { model, state, inputs, tables: &tables };
+        let (model, state, inputs) = (&next.model, &next.state, &next.state.inputs);
+        let tables = desired(model, state, facts, inputs, &next.pools, now.now);
+        let after = Side { model, state, inputs, tables: &tables };
+        difference = difference::between(before, after, now.datapath.reader().flows());
+    }
+    let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
+    difference.warnings = next.warnings.iter().map(warning).collect();
+    difference
+}
+
+impl Prepared {
+    /// Logs what the configuration asks for and does not get, now or before the next start.
+    pub fn log_warnings(&self, old: &Gateway) {
+        log_warnings(&self.warnings, &self.model);
+        let new = self.model.gateway();
+        for (key, same) in [
+            ("max_flows", old.max_flows == new.max_flows),
+            ("state_dir", old.state_dir == new.state_dir),
+            ("socket", old.socket == new.socket),
+            ("group", old.group == new.group),
+            ("pin_dir", old.pin_dir == new.pin_dir),
+        ] {
+            if !same {
+                warn!("the new `{key}` takes effect when the daemon is restarted");
+            }
+        }
+    }
+
+    /// Lets principals reach the control socket if the configuration names some.
+    pub fn open_door(&self, socket: &Path) {
+        if let Err(error) = server::open(socket, Door::of(&self.model).open) {
+            warn!("cannot change who may use {}: {error}", socket.display());
+        }
+    }
+}
+
+fn log_warnings(warnings: &[Unsupported], model: &Model) {
+    for item in warnings {
+        warn!("{}; {}", item.message(), item.help);
+    }
+    missing_members(model).iter().for_each(|missing| warn!("{missing}"));
+}
+
+/// The outcome of a reload, as an event.
+pub(super) fn reloaded(result: &Result<Difference, Error>) -> Event {
+    match result {
+        Ok(difference) => {
+            let count =
+                |action| difference.changes.iter().filter(|one| one.action == action).count();
+            let text = format!(
+                "the configuration was applied: {} added, {} changed, {} removed; {} live flows \
+                 were cut",
+                count(Action::Added),
+                count(Action::Changed),
+                count(Action::Removed),
+                difference.flows_cut
+            );
+            Event::new(Kind::ConfigurationApplied, text)
+        }
+        Err(error) => {
+            let error = Chain(error).to_string();
+            let first = error.lines().next().unwrap_or_default().trim_end_matches(':');
+            let text = format!("the configuration was not applied: {first}");
+            Event::new(Kind::ConfigurationRefused, text)
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Makes a computed state the one that is kept.
+
+use crate::{
+    daemon::error::Error,
+    datapath::bpf::Datapath,
+    events::{Event, of_connections},
+    state::{State, Store},
+};
+
+/// Commits a state that was computed from the one in `store`; returns what changed about
+/// connections.
+///
+/// Counters of an index that changes its meaning are cleared first: if the daemon dies in between,
+/// no thing shows the counts of another.
+pub(super) fn commit(
+    store: &mut dyn Store,
+    datapath: &Datapath,
+    next: &State,
+) -> Result<Vec<Event>, Error> {
+    let before = &store.state().ids;
+    let ids = &next.ids;
+    datapath.forget_counts(&ids.reused_endpoints(before), &ids.reused_targets(before))?;
+    let changes = store.state().changes_to(next);
+    let events = of_connections(&store.state().connections, &next.connections);
+    store.commit(changes)?;
+    Ok(events)
+}

@@ -1,0 +1,399 @@
+//! The gateway: the configuration in force, and the parts that carry it out.
+//!
+//! This is the one place where parts meet. Each gets what it needs as arguments; what it returns is
+//! published, reported or passed on here. A new concern is a new part, a field, and one line in
+//! [`converge`](Gateway::converge).
+
+use std::path::{Path, PathBuf};
+
+use log::{error, info};
+use netlink_packet_route::RouteNetlinkMessage;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    adoption::{self, Prepared},
+    commit::commit,
+    error::Error,
+    inbox::Inbox,
+    opening::{self, Opened},
+    parts::{
+        Announcements, Attachments, Frames, Maps, Publisher, Readiness, Records, Surroundings,
+        Sweep, TargetDiscovery, TargetHealth, Targets, acceptance, sweep,
+    },
+    service_manager,
+    snapshot::Snapshot,
+};
+use crate::{
+    access::{Administrators, Caller, Denied, Peer, Rights},
+    api::{request::Refused, server},
+    chain::Chain,
+    config::{self, Loaded},
+    datapath::bpf::{self, Datapath, Kernel},
+    desired::desired,
+    dns::{self, Feeder},
+    events::{Bus, Event, Kind, of_drains},
+    host::{self, Host},
+    interface::types::{Connection, Difference},
+    metrics::Inventory,
+    model::Model,
+    state::{Store, connection::Decision, targets::Inputs},
+    timestamp::Timestamp,
+    view::flows::FlowCounts,
+    watch::{discovery::Finding, health},
+};
+
+/// Everything that the daemon owns.
+pub(super) struct Gateway {
+    // What is given, or shared by several parts.
+    config: PathBuf,
+    socket: PathBuf,
+    administrators: Administrators,
+    model: Model,
+    store: Box<dyn Store>,
+    host: Host,
+    inputs: Inputs,
+    datapath: Datapath,
+    events: Bus,
+    /// When time alone next changes what packets meet.
+    deadline: Option<Timestamp>,
+    // The parts.
+    maps: Maps<Kernel>,
+    targets: Targets,
+    health: TargetHealth,
+    discovery: TargetDiscovery,
+    attachments: Attachments,
+    surroundings: Surroundings,
+    announcements: Announcements,
+    sweep: Sweep,
+    frames: Frames,
+    records: Records,
+    publisher: Publisher,
+    dns: Feeder,
+    readiness: Readiness,
+}
+
+impl Gateway {
+    /// Loads what is kept on disk and pinned in the kernel.
+    pub async fn open(config: &Path, socket: &Path, model: Model) -> Result<(Self, Inbox), Error> {
+        let now = Timestamp::now();
+        let opened = opening::open(&model, socket, now).await?;
+        let Opened { store, state, host, host_events, datapath, events } = opened;
+        let (checks, reports) = health::Checks::start().map_err(Error::Checks)?;
+        let (found, findings) = mpsc::unbounded_channel();
+        let mut records = Records::default();
+        records.name(&model, &state.ids);
+        let dns = Feeder::start(socket, events.clone());
+        let (reader, totals) = (datapath.reader().clone(), records.totals().clone());
+        let gateway = Self {
+            config: config.to_owned(),
+            socket: socket.to_owned(),
+            administrators: server::administrators(socket)?,
+            model,
+            store: Box::new(store),
+            host,
+            inputs: state.inputs,
+            events,
+            deadline: None,
+            maps: Maps::new(datapath.store()?),
+            datapath,
+            targets: Targets::new(now),
+            health: TargetHealth::new(checks),
+            discovery: TargetDiscovery::new(found),
+            attachments: Attachments::default(),
+            surroundings: Surroundings::default(),
+            announcements: Announcements::default(),
+            sweep: Sweep::default(),
+            frames: Frames::open(),
+            records,
+            publisher: Publisher::new(reader, totals, dns.latest().clone()),
+            dns,
+            readiness: Readiness::new(Instant::now()),
+        };
+        Ok((gateway, Inbox { events: host_events, reports, findings }))
+    }
+
+    /// Reconciles maps, interfaces and parts with configuration, state, host and clock.
+    pub async fn converge(&mut self) -> Result<(), Error> {
+        let now = Timestamp::now();
+        self.settle_connections(now);
+        let unkept = self.reconcile_targets(now);
+        let unlogged = self.records.reconcile(self.model.gateway(), &self.datapath);
+        self.write_maps(now)?;
+        // Only now, so that no packet meets the program before its maps are filled.
+        let mut problems = self.reconcile_interfaces().await;
+        problems.extend(self.health.problems());
+        problems.extend(self.discovery.problems());
+        problems.extend(self.frames.problem());
+        problems.extend(unkept);
+        problems.extend(self.targets.problems());
+        problems.extend(self.publisher.reconcile(self.model.gateway().metrics));
+        problems.extend(unlogged);
+        let (model, state, inputs) = (&self.model, self.store.state(), &self.inputs);
+        let resolved = self.surroundings.reconcile(model, state, inputs, &mut self.host, now);
+        problems.extend(resolved.await);
+        self.update_readiness();
+        self.report(problems);
+        self.publisher.converged(now);
+        self.publish_metrics();
+        Ok(())
+    }
+
+    /// Applies rules and time to connections.
+    fn settle_connections(&mut self, now: Timestamp) {
+        match acceptance::settle(&self.model, self.store.as_mut(), now) {
+            Ok(events) => self.events.publish_all(events),
+            // The maps obey the clock even where the disk refuses.
+            Err(error) => error!("cannot keep what rules and time decided: {}", Chain(&error)),
+        }
+    }
+
+    /// Brings up to date what is known of targets, and which of them are checked. Returns a problem
+    /// if the disk refuses to keep it: health decides about new flows even so.
+    fn reconcile_targets(&mut self, now: Timestamp) -> Option<String> {
+        let (model, facts, inputs) = (&self.model, self.host.facts(), &mut self.inputs);
+        self.discovery.reconcile(model, &self.store.state().addresses, facts, inputs);
+        let (store, datapath) = (self.store.as_mut(), &self.datapath);
+        let (events, problem) = self.targets.reconcile(model, facts, inputs, store, datapath, now);
+        self.events.publish_all(events);
+        self.health.reconcile(model, &self.store.state().ids, facts, inputs);
+        problem
+    }
+
+    /// Computes what the maps should hold, and writes the difference.
+    fn write_maps(&mut self, now: Timestamp) -> Result<(), Error> {
+        let (model, state, facts) = (&self.model, self.store.state(), self.host.facts());
+        let actual = self.maps.read()?;
+        self.announcements.note_inherited(actual, facts);
+        self.targets.arrange(model, &state.ids, &self.inputs, actual);
+        let wanted = desired(model, state, facts, &self.inputs, self.targets.pools(), now);
+        let changed = self.maps.replace(wanted, || {
+            Ok(sweep::whole_table(&self.datapath, &self.frames, &mut self.records)?)
+        })?;
+        if changed != 0 {
+            info!("{changed} map entries changed");
+        }
+        self.dns.want(dns::wanted_names(model, state, facts, &self.inputs, now));
+        self.deadline = acceptance::deadline(model, state, now);
+        Ok(())
+    }
+
+    /// Attaches to the interfaces of networks, and announces the addresses that are served there.
+    async fn reconcile_interfaces(&mut self) -> Vec<String> {
+        let (host, tables) = (&self.host, self.maps.contents());
+        let problems = self.attachments.reconcile(&self.model, host, &self.datapath, tables).await;
+        if let (Some(tables), Some(sender)) = (tables, self.frames.sender()) {
+            let attached = self.attachments.modes();
+            self.announcements.announce(tables, host.facts(), attached, sender);
+        }
+        problems
+    }
+
+    /// Declares the gateway ready when it is, and from then on publishes what changes around it.
+    fn update_readiness(&mut self) {
+        let facts = self.host.facts();
+        let settled = self.surroundings.are_resolved(facts)
+            && self.health.is_settled(&self.inputs)
+            && self.dns.is_settled();
+        let attached = self.attachments.modes();
+        if self.readiness.update(settled, Instant::now()) {
+            service_manager::ready();
+            let ready = format!("ready: {} interfaces attached", attached.len());
+            self.events.publish(Event::new(Kind::GatewayReady, ready));
+        }
+        if self.readiness.is_ready() {
+            self.events.publish_all(self.surroundings.observe(&self.model, facts, attached));
+        }
+    }
+
+    /// Reports what does not work to log, status and service manager.
+    fn report(&mut self, problems: Vec<String>) {
+        let missing = self.snapshot().view(&Rights::All, &FlowCounts::default()).problems();
+        let problems = missing.into_iter().chain(problems).collect();
+        self.readiness.report(problems, &self.model, self.attachments.modes().len());
+    }
+
+    fn publish_metrics(&self) {
+        let (ready, problems) = (self.readiness.is_ready(), self.readiness.problems().len());
+        let progress = self.publisher.progress(ready, problems);
+        let (snapshot, counts) = (self.snapshot(), FlowCounts::default());
+        let inventory = Inventory::of(&snapshot.view(&Rights::All, &counts), progress);
+        self.publisher.publish(inventory);
+    }
+
+    /// Sweeps the next part of the flow table, and logs what ended, was refused, or is live.
+    pub fn sweep_flows(&mut self) -> Result<(), bpf::Error> {
+        let (datapath, records) = (&self.datapath, &mut self.records);
+        self.sweep.next_part(datapath, &self.frames, records)?;
+        records.log_others(datapath, self.maps.contents());
+        Ok(())
+    }
+
+    /// Looks how new flows to targets go, and checks those at once where they go badly.
+    pub fn look_for_symptoms(&mut self) -> Result<(), bpf::Error> {
+        self.health.suspect_by_flows(self.datapath.reader())
+    }
+
+    /// Looks for what no message reports. `Ok(true)` if an interface has lost the program.
+    pub fn look_around(&mut self) -> Result<bool, String> {
+        self.publisher.note_drops(self.datapath.reader(), std::time::Instant::now());
+        self.events.publish_all(self.records.lost(Instant::now()));
+        self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath)
+    }
+
+    /// Forgets what the maps hold, so that the next convergence compares them with the kernel's.
+    pub fn forget_maps(&mut self) {
+        self.maps.forget();
+    }
+
+    /// Applies a change of the host; says whether there is anything to reconcile.
+    pub async fn accept_host_event(&mut self, event: host::Event) -> Result<bool, Error> {
+        match event {
+            host::Event::Message(message) => {
+                // The kernel has emptied the entries of an interface that is gone.
+                if matches!(*message, RouteNetlinkMessage::DelLink(_)) {
+                    self.maps.forget();
+                }
+                // Some messages about an interface are about its program, which is no fact here.
+                let link = matches!(*message, RouteNetlinkMessage::NewLink(_));
+                Ok(self.host.apply(&message) || link)
+            }
+            host::Event::Lost => {
+                info!("netlink messages were lost; listing interfaces and neighbours again");
+                Ok(self.host.learn().await?)
+            }
+            host::Event::Closed => Err(Error::EventsEnded),
+        }
+    }
+
+    /// Applies reports of health checks; says whether the health of a target has changed.
+    pub fn accept_reports(&mut self, reports: impl Iterator<Item = health::HealthReport>) -> bool {
+        let events = self.health.accept(reports, &self.model, &mut self.inputs);
+        let changed = events.is_some();
+        self.events.publish_all(events.unwrap_or_default());
+        changed
+    }
+
+    /// Notes what discovery has found.
+    pub fn accept_finding(&mut self, finding: Finding) {
+        self.discovery.accept(finding);
+    }
+
+    /// When time alone next changes what packets meet.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadline
+    }
+
+    /// Whether packets can flow.
+    pub fn is_ready(&self) -> bool {
+        self.readiness.is_ready()
+    }
+
+    /// Whether a write to the maps has failed that must be repeated.
+    pub fn is_behind(&self) -> bool {
+        self.maps.contents().is_none()
+    }
+
+    /// Who is on the other end of the socket.
+    pub fn caller(&self, peer: &Peer) -> Result<Caller, Denied> {
+        Caller::of(peer, &self.model, self.administrators)
+    }
+
+    /// The gateway as it is now.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            model: &self.model,
+            state: self.store.state(),
+            facts: self.host.facts(),
+            inputs: &self.inputs,
+            targets: &self.targets,
+            attached: self.attachments.modes(),
+            datapath: &self.datapath,
+            tables: self.maps.contents(),
+            dns: &self.dns,
+            records: &self.records,
+            events: &self.events,
+            publisher: &self.publisher,
+            readiness: &self.readiness,
+            now: Timestamp::now(),
+        }
+    }
+
+    /// Applies a caller's decision. Once this returns, it is on disk and in the maps.
+    pub fn decide(
+        &mut self,
+        caller: &Caller,
+        endpoint: &str,
+        decision: Decision,
+        reason: String,
+    ) -> Result<Connection, Refused> {
+        let (now, store) = (Timestamp::now(), self.store.as_mut());
+        let what = (decision, reason);
+        let events = acceptance::decide(&self.model, store, caller, endpoint, what, now)?;
+        self.events.publish_all(events);
+        self.write_maps(now).map_err(|error| {
+            let error = Chain(&error);
+            Refused::Failed(format!("decided, but not yet in force; retrying: {error}"))
+        })?;
+        self.publish_metrics();
+        self.snapshot().connections().describe(&caller.rights, endpoint)
+    }
+
+    /// The configuration on disk, if it is sound.
+    pub fn read_configuration(&self) -> Result<Loaded, Error> {
+        Ok(config::load(&self.config)?)
+    }
+
+    /// Applies the configuration on disk, and logs why if that fails.
+    pub async fn reload(&mut self) -> Result<Difference, Error> {
+        let begin = Instant::now();
+        self.records.reopen();
+        service_manager::reloading();
+        let result = self.apply_configuration().await;
+        if self.is_ready() {
+            service_manager::ready();
+        }
+        self.publisher.reloaded(result.is_ok(), begin.elapsed());
+        self.publish_metrics();
+        if let Err(error) = &result {
+            error!("the configuration was not applied, the previous one stays: {}", Chain(error));
+        }
+        self.events.publish(adoption::reloaded(&result));
+        result
+    }
+
+    async fn apply_configuration(&mut self) -> Result<Difference, Error> {
+        let loaded = self.read_configuration()?;
+        let next = adoption::prepare(&self.snapshot(), loaded)?;
+        let difference = adoption::compare(&self.snapshot(), &next);
+        self.adopt(next)?;
+        self.converge().await?;
+        Ok(difference)
+    }
+
+    fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
+        // On disk first: a flow must not outlive the memory of what its indices mean.
+        let drains = self.store.state().drains.clone();
+        let events = commit(self.store.as_mut(), &self.datapath, &next.state)?;
+        next.log_warnings(self.model.gateway());
+        next.open_door(&self.socket);
+        (self.model, self.inputs) = (next.model, next.state.inputs);
+        let (model, state) = (&self.model, self.store.state());
+        self.events.publish_all(of_drains(model, &drains, &state.drains, Timestamp::now()));
+        self.records.name(model, &state.ids);
+        self.events.subscribe(&model.gateway().subscriptions, &self.socket);
+        self.events.publish_all(events);
+        Ok(())
+    }
+
+    /// Takes the programs off all interfaces, and ends the name server.
+    pub fn stop_forwarding(&self) -> Result<(), bpf::Error> {
+        Datapath::down(&self.model.gateway().pin_dir)?;
+        self.dns.end();
+        Ok(())
+    }
+
+    /// Publishes that the daemon ends.
+    pub fn publish_end(&self, text: &str) {
+        self.events.publish(Event::new(Kind::GatewayEnding, text));
+    }
+}

@@ -1,0 +1,71 @@
+//! What a gateway begins with: what is kept on disk, pinned in the kernel, and there on the host.
+
+use std::path::Path;
+
+use log::{info, warn};
+
+use super::{commit::commit, error::Error};
+use crate::{
+    datapath::bpf::Datapath,
+    events::{Bus, Event, Kind},
+    host::{Events, Host},
+    model::Model,
+    state::{Journal, State, Store as _},
+    timestamp::Timestamp,
+};
+
+/// What a gateway begins with.
+pub(super) struct Opened {
+    /// Where the state is kept.
+    pub store: Journal,
+    /// The state under the configuration, kept already.
+    pub state: State,
+    /// The host.
+    pub host: Host,
+    /// How the host changes from now on.
+    pub host_events: Events,
+    /// The programs and maps.
+    pub datapath: Datapath,
+    /// Where events are published.
+    pub events: Bus,
+}
+
+/// Opens it all, and makes the state follow the configuration.
+pub(super) async fn open(model: &Model, socket: &Path, now: Timestamp) -> Result<Opened, Error> {
+    let gateway = model.gateway();
+    let mut store = Journal::open(&gateway.state_dir)?;
+    let (host, host_events) = Host::open().await?;
+    let mut state = store.state().clone();
+    let known = state.inputs.clone();
+    state.follow(model, host.facts(), &known, now)?;
+    let datapath = open_datapath(model, store.state().ids.is_empty())?;
+    let events = Bus::open(&gateway.state_dir);
+    let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
+    events.subscribe(&gateway.subscriptions, socket);
+    events.publish(Event::new(Kind::GatewayStarted, text));
+    events.publish_all(commit(&mut store, &datapath, &state)?);
+    Ok(Opened { store, state, host, host_events, datapath, events })
+}
+
+/// Opens the datapath on what is pinned, if the daemon still knows what the flows there mean.
+fn open_datapath(model: &Model, forgotten: bool) -> Result<Datapath, Error> {
+    let gateway = model.gateway();
+    let (pins, max_flows) = (&gateway.pin_dir, gateway.max_flows.get());
+    let (datapath, adoption) = Datapath::open(pins, max_flows)?;
+    info!("{adoption}");
+    if !forgotten || adoption.is_fresh() {
+        if adoption.lost_flows() {
+            warn!("the flow table was replaced: all its flows end");
+        }
+        return Ok(datapath);
+    }
+    // Indices would change their meaning, and flows would reach the services of others.
+    warn!(
+        "{} does not describe the flows pinned in {}: they end",
+        gateway.state_dir.display(),
+        pins.display()
+    );
+    drop(datapath);
+    Datapath::down(pins)?;
+    Ok(Datapath::open(pins, max_flows)?.0)
+}

@@ -1,0 +1,158 @@
+//! What moves connections: rules, time, and the decisions of people.
+
+use super::connections::{Connections, unknown};
+use crate::{
+    access::Caller,
+    api::request::Refused,
+    chain::Chain,
+    events::{Event, of_connections},
+    model::{Model, Name},
+    state::{
+        self, Change, State, Store,
+        connection::{self, Acceptance, Connection, Decision, Impossible, Parties, rules_of},
+    },
+    timestamp::Timestamp,
+};
+
+/// Applies rules and time to every connection, and keeps the outcome.
+pub(in crate::daemon) fn settle(
+    model: &Model,
+    store: &mut dyn Store,
+    now: Timestamp,
+) -> Result<Vec<Event>, state::Error> {
+    let mut changed = Vec::new();
+    for (name, connection) in &store.state().connections {
+        let rules = model.endpoints().get(name).and_then(|endpoint| rules_of(model, endpoint));
+        let Some((_, rules)) = rules else { continue };
+        if connection.standing.next(&rules, now).is_some() {
+            let mut settled = connection.clone();
+            settled.settle(&rules, now);
+            changed.push((name.clone(), settled));
+        }
+    }
+    keep(store, changed)
+}
+
+/// Applies a caller's decision about a connection, for a reason, and keeps the outcome.
+pub(in crate::daemon) fn decide(
+    model: &Model,
+    store: &mut dyn Store,
+    caller: &Caller,
+    endpoint: &str,
+    (decision, reason): (Decision, String),
+    now: Timestamp,
+) -> Result<Vec<Event>, Refused> {
+    let connections = Connections { model, all: &store.state().connections, now };
+    let (name, connection) = connections.find(&caller.rights, endpoint)?;
+    match decision {
+        Decision::Accept { .. } | Decision::Reject => caller.decides(&connection.parties)?,
+        Decision::Request => caller.requests(&connection.parties)?,
+    }
+    let rules = connections.rules(name).ok_or_else(|| unknown(endpoint, None))?;
+    let (name, mut connection) = (name.clone(), connection.clone());
+    connection
+        .decide(decision, caller.author.clone(), reason, &rules, now)
+        .map_err(|impossible| Refused::Failed(explain(&name, &connection, impossible)))?;
+    let kept = keep(store, vec![(name, connection)]);
+    kept.map_err(|error| Refused::Failed(Chain(&error).to_string()))
+}
+
+/// When time alone next changes what packets of some connection or draining target meet.
+pub(in crate::daemon) fn deadline(
+    model: &Model,
+    state: &State,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let connections = connection::deadline(&state.connections, model, now);
+    connections.into_iter().chain(state.drains.deadline(now)).min()
+}
+
+/// Commits connections that have changed; returns the events.
+fn keep(
+    store: &mut dyn Store,
+    changed: Vec<(Name, Connection)>,
+) -> Result<Vec<Event>, state::Error> {
+    if changed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let connections = &store.state().connections;
+    let before = changed.iter().filter_map(|(name, _)| connections.get_key_value(name));
+    let before = before.map(|(name, one)| (name.clone(), one.clone())).collect();
+    let after = changed.iter().cloned().collect();
+    let changes = changed
+        .into_iter()
+        .map(|(name, connection)| Change::Connection(name, Some(Box::new(connection))));
+    store.commit(changes.collect())?;
+    Ok(of_connections(&before, &after))
+}
+
+fn explain(endpoint: &Name, connection: &Connection, impossible: Impossible) -> String {
+    let Parties { service, consumer, .. } = &connection.parties;
+    match impossible {
+        Impossible::NotAllowed => format!(
+            "the service `{service}` does not allow `{consumer}`: add it to the service's `allow` \
+             and reload"
+        ),
+        Impossible::NotExpired(Acceptance::Rejected) => {
+            format!("the connection of `{endpoint}` is rejected: only the provider can change that")
+        }
+        Impossible::NotExpired(acceptance) => format!(
+            "the connection of `{endpoint}` is {acceptance}: only an expired one can be requested \
+             again"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        access::Rights,
+        config,
+        host::HostFacts,
+        state::{MemoryStore, connection::Author},
+    };
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn manual() -> Model {
+        let text = include_str!("../../desired/tests.toml").replacen(
+            "# rules",
+            "acceptance = \"manual\"\nallow = [\"acme\"]",
+            1,
+        );
+        config::from_text("t.toml", &text).unwrap().model
+    }
+
+    fn store(model: &Model) -> MemoryStore {
+        let mut store = MemoryStore::default();
+        let mut state = State::default();
+        let inputs = state.inputs.clone();
+        state.follow(model, &HostFacts::default(), &inputs, NOW).unwrap();
+        let changes = store.state().changes_to(&state);
+        store.commit(changes).unwrap();
+        store
+    }
+
+    fn caller(principal: &str) -> Caller {
+        let author = Author::User { uid: 7, name: None };
+        Caller { author, rights: Rights::Of([principal.parse().unwrap()].into()) }
+    }
+
+    #[test]
+    fn a_decision_is_kept_before_it_is_reported() {
+        let (model, accept) = (manual(), Decision::Accept { period: None });
+        let mut store = store(&model);
+        let mut decide = |who: &str| {
+            let what = (accept, "fine".to_owned());
+            decide(&model, &mut store, &caller(who), "acme-web", what, NOW)
+        };
+        assert!(matches!(decide("acme"), Err(Refused::Forbidden(_))), "only the provider may");
+        assert!(matches!(decide("globex"), Err(Refused::Unknown(_))), "it is not theirs to see");
+        let events = decide("vendor").unwrap();
+        assert_eq!(events.len(), 1, "{events:?}");
+        let kept = store.state().connections.get("acme-web").unwrap();
+        assert_eq!(kept.standing.acceptance(), Acceptance::Available);
+        assert_eq!(settle(&model, &mut store, NOW).unwrap(), []);
+    }
+}

@@ -1,0 +1,34 @@
+//! The parts of a gateway, one file each.
+//!
+//! A part owns the state of one concern. It gets what it needs as arguments, and returns events to
+//! publish and problems to report. It never sees the gateway or the fields of another part: only
+//! [`gateway`](super::gateway) connects them.
+
+pub(super) mod acceptance;
+mod announcements;
+mod attachments;
+mod connections;
+mod discovery;
+mod frames;
+mod health;
+mod maps;
+mod publisher;
+mod readiness;
+mod records;
+mod surroundings;
+pub(super) mod sweep;
+mod targets;
+
+pub(super) use announcements::Announcements;
+pub(super) use attachments::Attachments;
+pub(super) use connections::Connections;
+pub(super) use discovery::TargetDiscovery;
+pub(super) use frames::Frames;
+pub(super) use health::TargetHealth;
+pub(super) use maps::Maps;
+pub(super) use publisher::Publisher;
+pub(super) use readiness::Readiness;
+pub(super) use records::Records;
+pub(super) use surroundings::Surroundings;
+pub(super) use sweep::Sweep;
+pub(super) use targets::Targets;

@@ -1,0 +1,109 @@
+//! Metrics: what scrapes are answered from, and the server that answers them.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use log::{info, warn};
+use privatelink_common::Reason;
+use tokio::task::JoinHandle;
+
+use crate::{
+    chain::Chain,
+    datapath::bpf::Reader,
+    dns,
+    flow_log::Totals,
+    interface::types,
+    metrics::{self, Inventory, Progress, Server, Source},
+    timestamp::Timestamp,
+    view::{status::Recent, usage::Usage},
+};
+
+/// The daemon's figures, and where scrapes can ask for them.
+#[derive(Debug)]
+pub(in crate::daemon) struct Publisher {
+    progress: Progress,
+    source: Arc<Source>,
+    /// Drop counters of the last minutes.
+    recent: Recent,
+    /// The address that was asked for, and the server there.
+    server: Option<(SocketAddr, Server)>,
+    census: JoinHandle<()>,
+}
+
+impl Publisher {
+    /// Serves nothing yet.
+    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::LatestStatus) -> Self {
+        let source = Arc::new(Source::new(reader, records, names));
+        let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
+        let (progress, recent) = (Progress::begin(), Recent::default());
+        Self { progress, recent, source, server: None, census }
+    }
+
+    /// Serves metrics at this address and no other; returns what does not work.
+    pub fn reconcile(&mut self, address: Option<SocketAddr>) -> Option<String> {
+        if self.server.as_ref().map(|(address, _)| *address) == address {
+            return None;
+        }
+        self.server = None;
+        let address = address?;
+        let source = Arc::clone(&self.source);
+        match Server::start(address, Arc::new(move |format| source.page(format))) {
+            Ok(server) => {
+                info!("serving metrics at http://{}/metrics", server.address());
+                self.server = Some((address, server));
+                None
+            }
+            Err(error) => Some(format!("metrics are not served on {address}: {error}")),
+        }
+    }
+
+    /// Notes a successful reconciliation.
+    pub fn converged(&mut self, now: Timestamp) {
+        self.progress.converged = Some(now);
+    }
+
+    /// Notes a reload, whether it was applied, and how long it took.
+    pub fn reloaded(&mut self, applied: bool, took: Duration) {
+        self.progress.reloaded(applied, took);
+    }
+
+    /// How the daemon is doing.
+    pub fn progress(&self, ready: bool, problems: usize) -> Progress {
+        Progress { ready, problems, ..self.progress.clone() }
+    }
+
+    /// Answers scrapes from this inventory from now on.
+    pub fn publish(&self, inventory: Inventory) {
+        self.source.publish(inventory);
+    }
+
+    /// Notes how many packets have been dropped, from time to time.
+    pub fn note_drops(&mut self, reader: &Reader, now: Instant) {
+        if !self.recent.is_due(now) {
+            return;
+        }
+        match reader.drops() {
+            Ok(counts) => self.recent.note(now, counts),
+            Err(error) => warn!("cannot read drop counters: {}", Chain(&error)),
+        }
+    }
+
+    /// The drops of the last minutes, given the counters of now.
+    pub fn recent_drops(&self, now: Instant, drops: &[(Reason, u64)]) -> Vec<types::RecentDrops> {
+        self.recent.drops(now, drops)
+    }
+
+    /// The fullest part of each service's source ports, by the service's name.
+    pub fn source_ports(&self) -> Vec<(String, Usage)> {
+        self.source.source_ports()
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.census.abort();
+    }
+}

@@ -1,0 +1,61 @@
+//! What is around the gateway: its interfaces and next hops, and what changes about them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use crate::{
+    chain::Chain,
+    datapath::bpf::Mode,
+    desired::next_hops,
+    events::{Event, Observation},
+    host::{Host, HostFacts},
+    model::Model,
+    state::{State, targets::Inputs},
+    timestamp::Timestamp,
+};
+
+/// The next hops in use, and what was last observed.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Surroundings {
+    /// The addresses that packets to targets are handed on to, by interface.
+    next_hops: BTreeSet<(u32, IpAddr)>,
+    /// `None` before the gateway was ready.
+    observed: Option<Observation>,
+}
+
+impl Surroundings {
+    /// Makes the kernel resolve every next hop and keep it resolved; returns what went wrong.
+    pub async fn reconcile(
+        &mut self,
+        model: &Model,
+        state: &State,
+        inputs: &Inputs,
+        host: &mut Host,
+        now: Timestamp,
+    ) -> Vec<String> {
+        self.next_hops = next_hops(model, state, host.facts(), inputs, now);
+        host.watch(&self.next_hops).await.iter().map(|error| Chain(error).to_string()).collect()
+    }
+
+    /// Whether the Ethernet address of every next hop is known.
+    pub fn are_resolved(&self, facts: &HostFacts) -> bool {
+        self.next_hops.iter().all(|(ifindex, hop)| facts.neighbour(*ifindex, *hop).is_some())
+    }
+
+    /// The changes since the last call.
+    pub fn observe(
+        &mut self,
+        model: &Model,
+        facts: &HostFacts,
+        attached: &BTreeMap<u32, Mode>,
+    ) -> Vec<Event> {
+        let now = Observation::of(model, facts, attached, &self.next_hops);
+        // What a daemon finds at its start is no change, but it did attach the program itself.
+        let before = self.observed.take().unwrap_or_else(|| now.clone().unattached());
+        let events = now.since(&before);
+        self.observed = Some(now);
+        events
+    }
+}

@@ -1,0 +1,60 @@
+//! `privatelink run`: from a configuration on disk to a gateway that is driven until it ends.
+
+use std::{path::PathBuf, time::Duration};
+
+use log::warn;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    adoption, error::Error, event_loop::EventLoop, gateway::Gateway, lock, service_manager,
+    signals::Signals,
+};
+use crate::{
+    api::server::{self, Door},
+    config,
+};
+
+/// How long responses that were begun may take when the daemon ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The options of `privatelink run`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration: a file, or a directory of files.
+    pub config: PathBuf,
+    /// The control socket, instead of the configuration's.
+    pub socket: Option<PathBuf>,
+}
+
+/// Runs until asked to end. Forwarding goes on afterwards, unless it was stopped.
+///
+/// # Errors
+/// When it cannot start, or loses the kernel.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let loaded = config::load(&options.config)?;
+    adoption::check(&loaded)?;
+    let gateway = loaded.model.gateway();
+    let socket = options.socket.clone().unwrap_or_else(|| gateway.socket.clone());
+    let _locks = lock::instance(&socket, &gateway.pin_dir, &gateway.state_dir)?;
+    let signals = Signals::listen().map_err(Error::Signals)?;
+    let (requests, questions) = mpsc::channel(16);
+    let (end, ended) = oneshot::channel();
+    let listener = server::listen(&socket, &Door::of(&loaded.model))?;
+    let server = tokio::spawn(server::serve(listener, requests, ended));
+    let result = match Gateway::open(&options.config, &socket, loaded.model).await {
+        Ok(opened) => EventLoop::new(opened, signals, questions, &server).run().await,
+        Err(error) => Err(error),
+    };
+    service_manager::stopping();
+    let _ = end.send(());
+    if timeout(FAREWELL, server).await.is_err() {
+        warn!("timed out sending a response during shutdown");
+    }
+    if let Err(error) = std::fs::remove_file(&socket) {
+        warn!("cannot remove {}: {error}", socket.display());
+    }
+    result
+}

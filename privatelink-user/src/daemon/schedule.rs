@@ -1,0 +1,241 @@
+//! When the loop does what no message asks for. Pure: every moment is an argument.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Changes come in bursts: those within this time are reconciled together.
+const BURST: Duration = Duration::from_millis(10);
+/// How often maps and interfaces are compared with what was written, in case another program
+/// writes there.
+const VERIFY: Duration = Duration::from_secs(30);
+/// When to retry after a failure, and to look again while the gateway is not ready.
+const RETRY: Duration = Duration::from_millis(200);
+/// The time between two parts of a sweep of the flow table.
+const SWEEP: Duration = Duration::from_millis(250);
+/// How often the daemon looks how new flows to targets go.
+const SYMPTOMS: Duration = Duration::from_millis(200);
+/// How often the daemon looks for what no message reports.
+const LOOK_AROUND: Duration = Duration::from_secs(2);
+
+/// Something that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// Reconcile.
+    Converge,
+    /// Compare the maps with what was written, and reconcile.
+    Verify,
+    /// Sweep the next part of the flow table.
+    Sweep,
+    /// Look how new flows to targets go.
+    Symptoms,
+    /// Look for what no message reports.
+    LookAround,
+    /// Tell the service manager that the loop goes round.
+    Watchdog,
+}
+
+/// Something that is done again and again.
+#[derive(Clone, Copy, Debug)]
+struct Periodic {
+    timer: Timer,
+    period: Duration,
+    due: Instant,
+}
+
+/// When each timer is due.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// When to reconcile a change, or to retry what failed.
+    change: Option<Instant>,
+    verify: Instant,
+    /// When to look again, while the gateway is not ready.
+    look: Option<Instant>,
+    /// When time alone changes what packets meet.
+    deadline: Option<Instant>,
+    periodic: Vec<Periodic>,
+}
+
+impl Schedule {
+    /// Everything periodic is due at once, and then again after each period.
+    pub fn new(now: Instant, watchdog: Option<Duration>) -> Self {
+        let all = [
+            (Timer::Sweep, Some(SWEEP)),
+            (Timer::Symptoms, Some(SYMPTOMS)),
+            (Timer::LookAround, Some(LOOK_AROUND)),
+            (Timer::Watchdog, watchdog),
+        ];
+        let periodic = all.into_iter().filter_map(|(timer, period)| {
+            period.map(|period| Periodic { timer, period, due: now })
+        });
+        let periodic = periodic.collect();
+        Self { change: None, verify: now + VERIFY, look: None, deadline: None, periodic }
+    }
+
+    /// Something has changed: reconcile together with what else changes shortly.
+    pub fn changed(&mut self, now: Instant) {
+        self.change.get_or_insert(now + BURST);
+    }
+
+    /// Something is missing: reconcile at once.
+    pub fn hurry(&mut self, now: Instant) {
+        self.change.get_or_insert(now);
+    }
+
+    /// Something has failed: retry soon.
+    pub fn retry(&mut self, now: Instant) {
+        self.change.get_or_insert(now + RETRY);
+    }
+
+    /// The gateway has been reconciled. Until it is ready, look again soon.
+    pub fn converged(&mut self, now: Instant, ready: bool) {
+        self.look = (!ready).then(|| now + RETRY);
+    }
+
+    /// Time alone changes what packets meet then.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// When the next timer is due.
+    pub fn next(&self) -> Instant {
+        let periodic = self.periodic.iter().map(|one| one.due);
+        periodic.fold(self.convergence(), Instant::min)
+    }
+
+    /// Takes the timer that has been due for longest, if one is, and schedules it anew.
+    pub fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        let convergence = self.convergence();
+        let first = self.periodic.iter_mut().min_by_key(|one| one.due);
+        if let Some(first) = first.filter(|first| first.due < convergence) {
+            // Counted from now: what was missed while the loop was busy is not made up for.
+            return (first.due <= now).then(|| {
+                first.due = now + first.period;
+                first.timer
+            });
+        }
+        (convergence <= now).then(|| {
+            (self.change, self.look) = (None, None);
+            if now < self.verify {
+                return Timer::Converge;
+            }
+            self.verify = now + VERIFY;
+            Timer::Verify
+        })
+    }
+
+    /// When to reconcile. A change that waits comes first: what else is due is done with it, and a
+    /// failure is not retried sooner.
+    fn convergence(&self) -> Instant {
+        let others = [self.look, self.deadline].into_iter().flatten();
+        self.change.unwrap_or_else(|| others.fold(self.verify, Instant::min))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A schedule whose periodic timers have all been served once, at `now`.
+    fn served(now: Instant) -> Schedule {
+        let mut schedule = Schedule::new(now, None);
+        while schedule.take_due(now).is_some() {}
+        schedule
+    }
+
+    /// Serves whatever is due until `end`, and returns what that was, and when.
+    fn play(schedule: &mut Schedule, start: Instant, end: Instant) -> Vec<(Timer, Duration)> {
+        let mut seen = Vec::new();
+        while schedule.next() <= end {
+            let now = schedule.next();
+            let timer = schedule.take_due(now).expect("something is due");
+            seen.push((timer, now - start));
+        }
+        seen
+    }
+
+    #[test]
+    fn periodic_timers_begin_at_once_and_come_again() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(now, Some(300 * MS));
+        let seen = play(&mut schedule, now, now + 500 * MS);
+        let times = |of| -> Vec<u128> {
+            let times = seen.iter().filter(|(timer, _)| *timer == of);
+            times.map(|(_, when)| when.as_millis()).collect()
+        };
+        assert_eq!(times(Timer::Sweep), [0, 250, 500]);
+        assert_eq!(times(Timer::Symptoms), [0, 200, 400]);
+        assert_eq!(times(Timer::LookAround), [0]);
+        assert_eq!(times(Timer::Watchdog), [0, 300]);
+        assert_eq!(times(Timer::Converge), [0; 0]);
+    }
+
+    #[test]
+    fn a_busy_loop_makes_up_for_nothing_and_starves_no_timer() {
+        let now = Instant::now();
+        let mut schedule = served(now);
+        let late = now + Duration::from_secs(5);
+        schedule.changed(late - BURST);
+        let mut seen: Vec<Timer> = Vec::new();
+        while let Some(timer) = schedule.take_due(late) {
+            seen.push(timer);
+        }
+        // Each once, the one that was due first before the others.
+        let order = [Timer::Symptoms, Timer::Sweep, Timer::LookAround, Timer::Converge];
+        assert_eq!(seen, order);
+    }
+
+    #[test]
+    fn a_burst_of_changes_is_reconciled_once() {
+        let now = Instant::now();
+        let mut schedule = served(now);
+        schedule.changed(now);
+        schedule.changed(now + 9 * MS);
+        schedule.retry(now + 9 * MS);
+        assert_eq!(play(&mut schedule, now, now + 100 * MS), [(Timer::Converge, BURST)]);
+        schedule.hurry(now + 100 * MS);
+        assert_eq!(schedule.take_due(now + 100 * MS), Some(Timer::Converge));
+        assert_eq!(schedule.take_due(now + 100 * MS), None);
+    }
+
+    #[test]
+    fn the_gateway_looks_again_until_it_is_ready() {
+        let now = Instant::now();
+        let mut schedule = served(now);
+        schedule.converged(now, false);
+        // Other timers do not put it off.
+        assert!(play(&mut schedule, now, now + RETRY).contains(&(Timer::Converge, RETRY)));
+        schedule.converged(now + RETRY, true);
+        let later = play(&mut schedule, now, now + Duration::from_secs(20));
+        assert!(later.iter().all(|(timer, _)| *timer != Timer::Converge), "{later:?}");
+    }
+
+    #[test]
+    fn time_changes_what_packets_meet_at_the_deadline() {
+        let now = Instant::now();
+        let mut schedule = served(now);
+        schedule.set_deadline(Some(now + 70 * MS));
+        assert_eq!(schedule.next(), now + 70 * MS);
+        assert_eq!(schedule.take_due(now + 69 * MS), None);
+        assert_eq!(schedule.take_due(now + 70 * MS), Some(Timer::Converge));
+        // A write that failed is not repeated without a pause, though the deadline has passed.
+        schedule.retry(now + 70 * MS);
+        assert_eq!(schedule.take_due(now + 80 * MS), None);
+    }
+
+    #[test]
+    fn maps_are_verified_whatever_else_happens() {
+        let now = Instant::now();
+        let mut schedule = served(now);
+        let before = now + VERIFY - MS;
+        schedule.hurry(before);
+        let seen = play(&mut schedule, now, before);
+        assert!(seen.contains(&(Timer::Converge, VERIFY - MS)), "{seen:?}");
+        let seen = play(&mut schedule, now, now + VERIFY);
+        assert_eq!(seen.iter().filter(|(timer, _)| *timer == Timer::Verify).count(), 1);
+        let seen = play(&mut schedule, now, now + 2 * VERIFY);
+        assert_eq!(seen.iter().filter(|(timer, _)| *timer == Timer::Verify).count(), 1);
+    }
+}

@@ -1,0 +1,228 @@
+//! The gateway as it is now, for those who only read.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use privatelink_common::EndpointCounters;
+
+use super::parts::{Connections, Publisher, Readiness, Records, Targets};
+use crate::{
+    access::{Caller, Rights},
+    api::request::{Flows, Refused},
+    chain::Chain,
+    datapath::{
+        bpf::{Datapath, Mode, Reader},
+        flow_records::FlowRecords,
+        tables::MapTables,
+    },
+    dns::{self, Feeder},
+    events::Bus,
+    flow_log::Clock,
+    host::{HostFacts, is_link_local},
+    interface::types::{self, FlowQuery},
+    model::{Destination, FlowLog, LogFormat, Model},
+    state::{State, connection::Acceptance, targets::Inputs},
+    timestamp::Timestamp,
+    view::{
+        flows::{self, Filter, FlowCounts, Listing},
+        status::{self, shortages},
+        usage::Usage,
+        whois::{Criteria, Lookup, When},
+    },
+};
+
+/// References to everything that answers are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Snapshot<'a> {
+    /// The configuration in force.
+    pub model: &'a Model,
+    /// What is kept.
+    pub state: &'a State,
+    /// The host.
+    pub facts: &'a HostFacts,
+    /// What is known of targets.
+    pub inputs: &'a Inputs,
+    /// Which targets take the new flows of which listener.
+    pub targets: &'a Targets,
+    /// The interfaces that have the program.
+    pub attached: &'a BTreeMap<u32, Mode>,
+    /// The programs and maps.
+    pub datapath: &'a Datapath,
+    /// What the maps hold, while that is known.
+    pub tables: Option<&'a MapTables>,
+    /// The name server.
+    pub dns: &'a Feeder,
+    /// The flow log.
+    pub records: &'a Records,
+    /// The events.
+    pub events: &'a Bus,
+    /// The metrics.
+    pub publisher: &'a Publisher,
+    /// Whether packets can flow, and what does not work.
+    pub readiness: &'a Readiness,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Snapshot<'_> {
+    /// What these rights show of configuration and host, with these counts of flows.
+    pub fn view<'b>(&'b self, rights: &'b Rights, flows: &'b FlowCounts) -> status::Overview<'b> {
+        let Self { model, state, facts, inputs, attached, now, .. } = *self;
+        status::Overview { model, state, rights, facts, inputs, now, attached, flows }
+    }
+
+    /// The connections.
+    pub fn connections(&self) -> Connections<'_> {
+        Connections { model: self.model, all: &self.state.connections, now: self.now }
+    }
+
+    /// How many flows each endpoint and each target has.
+    pub fn counts(&self) -> FlowCounts {
+        let targets = flows::by_target(self.datapath.reader().flows());
+        FlowCounts { targets, ..self.endpoint_counts() }
+    }
+
+    /// How many flows each endpoint has, without a look at every flow.
+    pub fn endpoint_counts(&self) -> FlowCounts {
+        let endpoints = self.model.endpoints().values();
+        let ids = &self.state.ids;
+        let indices: Vec<u32> = endpoints.filter_map(|endpoint| ids.endpoint(endpoint)).collect();
+        let flows = self.datapath.reader().active_flows(&indices);
+        FlowCounts { endpoints: indices.into_iter().zip(flows).collect(), ..FlowCounts::default() }
+    }
+
+    /// The names that a network is served.
+    pub fn names(&self, rights: &Rights, network: &str) -> Result<types::NetworkNames, Refused> {
+        let found = self.model.networks().get(network);
+        let Some(found) = found.filter(|network| rights.see_network(network)) else {
+            let error = format!("there is no network `{network}`; see `privatelink networks`");
+            return Err(Refused::Unknown(error));
+        };
+        let wanted = self.dns.wanted();
+        let Some(names) = wanted.names.get(network) else {
+            let error = "is not served names: write `dns = true` in its table, and reload";
+            return Err(Refused::Failed(format!("network {network} {error}")));
+        };
+        let link = self.facts.stack(&found.attachment);
+        let own = link.into_iter().flat_map(|link| self.facts.own_addresses(link.index));
+        let own: Vec<_> = own.filter(|address| !is_link_local(*address)).collect();
+        Ok(dns::listing(network, names, &own))
+    }
+
+    /// The whole status, as far as the caller may see it.
+    pub fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {
+        let gateway = self.model.gateway();
+        let counts = self.counts();
+        let view = self.view(&caller.rights, &counts);
+        // Flow log, subscribers, drops and problems concern everyone's things.
+        let all = caller.administrates().is_ok();
+        let reader = self.datapath.reader();
+        let drops = if all { reader.drops().map_err(failed)? } else { Vec::new() };
+        let active = reader.flow_count().map_err(failed)?;
+        let capacity = gateway.max_flows.get().into();
+        let recent_drops =
+            if all { self.publisher.recent_drops(Instant::now(), &drops) } else { Vec::new() };
+        let mut waiting = self.connections().list(&caller.rights);
+        waiting.retain(|connection| connection.state == Acceptance::Pending.word());
+        Ok(types::Status {
+            gateway: gateway.name.to_string(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            ready: self.readiness.is_ready(),
+            uptime_seconds: self.readiness.uptime().as_secs(),
+            networks: view.networks(),
+            services: view.services(),
+            endpoints: self.endpoints(&caller.rights, &counts)?,
+            flows: types::FlowTable { active, capacity },
+            waiting,
+            flow_log: if all { self.records.status() } else { None },
+            subscribers: if all { self.events.subscribers() } else { Vec::new() },
+            recent_drops,
+            drops: status::drops(drops),
+            problems: if all { self.problems(active, capacity) } else { Vec::new() },
+        })
+    }
+
+    fn problems(&self, active: u64, capacity: u64) -> Vec<String> {
+        let ports = self.publisher.source_ports();
+        let shortages = shortages(Usage { used: active, of: capacity }, &ports);
+        [self.readiness.problems(), &self.dns.problems(), &shortages].concat()
+    }
+
+    /// The endpoints, with their counters.
+    pub fn endpoints(
+        &self,
+        rights: &Rights,
+        counts: &FlowCounts,
+    ) -> Result<Vec<types::Endpoint>, Refused> {
+        let view = self.view(rights, counts);
+        let ids = &self.state.ids;
+        let indices: Vec<u32> =
+            view.seen_endpoints().filter_map(|endpoint| ids.endpoint(endpoint)).collect();
+        let counters = self.datapath.reader().counters(&indices).map_err(failed)?;
+        let counters: BTreeMap<u32, EndpointCounters> = indices.into_iter().zip(counters).collect();
+        let drops = self.datapath.reader().endpoint_drops().map_err(failed)?;
+        let counted = |index| {
+            let dropped = drops.get(&index).map_or(0, |reasons| reasons.values().sum());
+            (counters.get(&index).copied().unwrap_or_default(), dropped)
+        };
+        Ok(view.endpoints(counted))
+    }
+
+    /// What a listing of flows is made from. The listing itself takes long, and is not done here.
+    pub fn flows(&self, query: &FlowQuery, filter: Filter) -> Result<Flows, Refused> {
+        let endpoints = self.model.endpoints();
+        if let Some(name) = &query.endpoint
+            && !endpoints.contains_key(name.as_str())
+        {
+            let error = format!("there is no endpoint `{name}`; see `privatelink endpoints`");
+            return Err(Refused::Unknown(error));
+        }
+        let wanted = endpoints.values().filter(|endpoint| {
+            query.endpoint.as_ref().is_none_or(|name| endpoint.name.as_str() == name)
+        });
+        let ids = &self.state.ids;
+        let named = wanted.filter_map(|one| Some((ids.endpoint(one)?, one.name.to_string())));
+        let names = named.collect();
+        let parts = self.flow_records()?;
+        let limit = query.limit.unwrap_or(FlowQuery::DEFAULT_LIMIT).into();
+        let now = self.datapath.now_ticks().map_err(failed)?;
+        let listing = Listing { parts, names, filter, limit, now };
+        Ok(Flows { listing, reader: Arc::clone(self.datapath.reader()) })
+    }
+
+    /// What a search for the client behind a source address is made from.
+    pub fn whois(
+        &self,
+        criteria: Criteria,
+        rights: Rights,
+    ) -> Result<(Lookup, Arc<Reader>), Refused> {
+        let log = match self.model.gateway().flow_log.as_ref() {
+            _ if criteria.when == When::Now => Vec::new(),
+            Some(FlowLog {
+                to: Destination::File(path),
+                format: LogFormat::Json,
+                rotate_count,
+                ..
+            }) => Lookup::files(path, rotate_count.get()),
+            Some(_) | None => {
+                let error = "the past is known only with a flow log in a file, in the format \
+                             \"json\": set `[gateway.flow_log]`";
+                return Err(Refused::Failed(error.into()));
+            }
+        };
+        let ticks = self.datapath.now_ticks().map_err(failed)?;
+        let clock = Clock { ticks, now: Timestamp::now() };
+        let (parts, names) = (self.flow_records()?, Arc::clone(self.records.names()));
+        let search = Lookup { criteria, rights, parts, names, clock, log };
+        Ok((search, Arc::clone(self.datapath.reader())))
+    }
+
+    fn flow_records(&self) -> Result<FlowRecords, Refused> {
+        let busy = || Refused::Failed("the maps are being written; try again".into());
+        self.tables.map(FlowRecords::of).ok_or_else(busy)
+    }
+}
+
+/// The caller's request failed, for this reason.
+pub(super) fn failed(error: impl std::error::Error) -> Refused {
+    Refused::Failed(Chain(&error).to_string())
+}
