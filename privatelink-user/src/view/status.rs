@@ -1,6 +1,5 @@
 //! What the daemon reports about itself.
 
-mod advice;
 mod reasons;
 mod recent;
 mod shortage;
@@ -21,8 +20,7 @@ use crate::{
     view::flows::FlowCounts,
 };
 
-pub use advice::advice;
-pub use reasons::reasons;
+pub use reasons::{notices, reasons};
 pub use recent::Recent;
 pub use shortage::shortages;
 

@@ -22,7 +22,7 @@ pub(super) fn fill(page: &str, sections: &[&Section]) -> Result<String> {
             }
             ensure!(!seen.contains(&name), "it has two sections `{name}`");
             let Some(section) = sections.iter().find(|section| section.name == name) else {
-                bail!("no code writes the section `{name}`: add it to SECTIONS, or remove it");
+                bail!("no code writes the section `{name}`: add it to sections(), or remove it");
             };
             filled.extend([line, "\n"]);
             filled.push_str(&(section.text)());

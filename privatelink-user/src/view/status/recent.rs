@@ -7,7 +7,6 @@ use std::{
 
 use privatelink_common::Reason;
 
-use super::advice;
 use crate::interface::types;
 
 /// The period that counts as recent.
@@ -42,7 +41,7 @@ impl Recent {
             packets,
             seconds: time.as_secs(),
             meaning: reason.meaning().trim().to_owned(),
-            advice: advice(reason),
+            advice: reason.advice().to_owned(),
         };
         risen.into_iter().map(drops).collect()
     }
