@@ -6,7 +6,7 @@ use super::finding::Finding;
 use crate::step::Step;
 
 /// Earlier commits have subjects of another form.
-const START: &str = "0351ae3e";
+const START: &str = "4317e419";
 
 /// Where work is merged; what is there already is not judged again.
 const MAIN: &str = "origin/main";
