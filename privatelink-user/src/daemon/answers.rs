@@ -30,10 +30,11 @@ pub(super) enum Next {
 }
 
 /// Answers a request, if the caller has the right to make it.
-pub(super) async fn answer(gateway: &mut Gateway, question: Call) -> Next {
-    let caller = gateway.caller(&question.from).map_err(Refused::from);
+#[expect(clippy::too_many_lines, reason = "one arm for each request, and nothing else")]
+pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
+    let caller = gateway.caller(&call.from).map_err(Refused::from);
     let now = gateway.snapshot();
-    match question.request {
+    match call.request {
         Request::Status(to) => to.send(caller.and_then(|caller| now.status(&caller))),
         Request::Networks(to) => {
             to.send(caller.map(|one| now.view(&one.rights, &FlowCounts::default()).networks()));
