@@ -15,7 +15,7 @@ use crate::{
     state::connection::Decision,
     view::{
         flows::{Filter, Listing},
-        whois::{Criteria, Lookup},
+        whois::{Criteria, WhoisLookup},
     },
 };
 
@@ -46,7 +46,7 @@ pub enum Request {
     /// Prepare a list of flows.
     Flows(FlowQuery, Filter, Reply<Flows>),
     /// Prepare a search for the client behind a source address.
-    Whois(Criteria, Reply<(Lookup, Arc<Reader>)>),
+    Whois(Criteria, Reply<(WhoisLookup, Arc<Reader>)>),
     /// List the connections.
     Connections(Reply<Vec<Connection>>),
     /// Show the connection of this endpoint, with its history.

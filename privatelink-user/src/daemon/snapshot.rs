@@ -26,7 +26,7 @@ use crate::{
         flows::{self, Filter, FlowCounts, Listing},
         status::{self, shortages},
         usage::Usage,
-        whois::{Criteria, Lookup, When},
+        whois::{Criteria, When, WhoisLookup},
     },
 };
 
@@ -194,7 +194,7 @@ impl Snapshot<'_> {
         &self,
         criteria: Criteria,
         rights: Rights,
-    ) -> Result<(Lookup, Arc<Reader>), Refused> {
+    ) -> Result<(WhoisLookup, Arc<Reader>), Refused> {
         let log = match self.model.gateway().flow_log.as_ref() {
             _ if criteria.when == When::Now => Vec::new(),
             Some(FlowLog {
@@ -202,7 +202,7 @@ impl Snapshot<'_> {
                 format: LogFormat::Json,
                 rotate_count,
                 ..
-            }) => Lookup::files(path, rotate_count.get()),
+            }) => WhoisLookup::files(path, rotate_count.get()),
             Some(_) | None => {
                 let error = "the past is known only with a flow log in a file, in the format \
                              \"json\": set `[gateway.flow_log]`";
@@ -212,7 +212,7 @@ impl Snapshot<'_> {
         let ticks = self.datapath.now_ticks().map_err(failed)?;
         let clock = Clock { ticks, now: Timestamp::now() };
         let (parts, names) = (self.flow_records()?, Arc::clone(self.records.names()));
-        let search = Lookup { criteria, rights, parts, names, clock, log };
+        let search = WhoisLookup { criteria, rights, parts, names, clock, log };
         Ok((search, Arc::clone(self.datapath.reader())))
     }
 

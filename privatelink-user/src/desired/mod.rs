@@ -101,7 +101,7 @@ fn admission(
 
 /// An interface that packets can be forwarded on.
 #[derive(Clone, Copy)]
-struct Interface<'a> {
+struct AttachedInterface<'a> {
     link: &'a Link,
     /// The interface whose neighbours the host's stack resolves, if there is one.
     stack: Option<&'a Link>,
@@ -112,13 +112,13 @@ struct Interface<'a> {
     vlan: u16,
 }
 
-fn interface<'a>(network: &model::Network, facts: &'a HostFacts) -> Option<Interface<'a>> {
+fn interface<'a>(network: &model::Network, facts: &'a HostFacts) -> Option<AttachedInterface<'a>> {
     let link = facts.link(network.attachment.interface.as_str())?;
     let all = u16::try_from(link.mtu).unwrap_or(u16::MAX);
     let vlan = network.attachment.vlan.as_ref().map_or(0, |vlan| vlan.get() as u16);
     let (mtu, tagged_mtu) = if vlan == 0 { (all, 0) } else { (0, all) };
     let stack = facts.stack(&network.attachment);
-    link.mac.map(|mac| Interface { link, stack, mac, mtu, tagged_mtu, vlan })
+    link.mac.map(|mac| AttachedInterface { link, stack, mac, mtu, tagged_mtu, vlan })
 }
 
 /// The tables while they are filled, and everything that they are computed from.
@@ -135,7 +135,10 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// A network's index and interface, if it has both.
-    fn attached(&self, name: &model::Name) -> Option<(&'a model::Network, u32, Interface<'a>)> {
+    fn attached(
+        &self,
+        name: &model::Name,
+    ) -> Option<(&'a model::Network, u32, AttachedInterface<'a>)> {
         let network = self.model.networks().get(name)?;
         Some((network, self.ids.network(network)?, interface(network, self.facts)?))
     }
@@ -194,7 +197,7 @@ impl<'a> Builder<'a> {
         service: &model::Service,
         network: &model::Network,
         network_index: u32,
-        attached: Interface<'_>,
+        attached: AttachedInterface<'_>,
     ) {
         for address in targets::kept(service, self.inputs, &self.state.drains, self.now) {
             let Some(index) = self.ids.target(service, address) else { continue };

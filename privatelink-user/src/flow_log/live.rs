@@ -7,7 +7,7 @@ use privatelink_common::flow::Flow;
 use super::{
     index_names::IndexNames,
     marks::{Key, Mark, Marks},
-    record::{Clock, FlowCounts, Record, ResolvedFlow},
+    record::{Clock, DirectionCounts, Record, ResolvedFlow},
 };
 use crate::datapath::flow_records::FlowRecords;
 
@@ -50,13 +50,13 @@ struct Both {
 impl Both {
     /// The counts of both directions. A direction that could not be read keeps its previous
     /// counts; a later record has the difference.
-    fn counts(&self, before: FlowCounts) -> FlowCounts {
+    fn counts(&self, before: DirectionCounts) -> DirectionCounts {
         let (packets_out, bytes_out) = match &self.reverse {
             Some(reverse) => (reverse.packets, reverse.bytes),
             None => (before.packets_out, before.bytes_out),
         };
         let (packets_in, bytes_in) = (self.forward.packets, self.forward.bytes);
-        FlowCounts { packets_in, packets_out, bytes_in, bytes_out }
+        DirectionCounts { packets_in, packets_out, bytes_in, bytes_out }
     }
 
     /// The tick of the last packet in either direction.

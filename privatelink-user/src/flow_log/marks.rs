@@ -16,7 +16,7 @@ use log::warn;
 use privatelink_common::flow::Flow;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::record::FlowCounts;
+use super::record::DirectionCounts;
 use crate::timestamp::Timestamp;
 
 /// Name of the file in the state directory.
@@ -63,7 +63,7 @@ impl Key {
 /// How much of a flow has been reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
-    pub counts: FlowCounts,
+    pub counts: DirectionCounts,
     /// The time of that report, in milliseconds since 1970.
     pub at: u64,
 }
@@ -91,7 +91,7 @@ struct MarkEntry {
 
 impl MarkEntry {
     fn new(key: Key, mark: Mark) -> Self {
-        let FlowCounts { packets_in, packets_out, bytes_in, bytes_out } = mark.counts;
+        let DirectionCounts { packets_in, packets_out, bytes_in, bytes_out } = mark.counts;
         let at = mark.at;
         let entry = Self { key, packets_in, packets_out, check: 0, bytes_in, bytes_out, at };
         Self { check: entry.sum(), ..entry }
@@ -103,7 +103,7 @@ impl MarkEntry {
 
     fn mark(&self) -> Mark {
         let Self { packets_in, packets_out, bytes_in, bytes_out, at, .. } = *self;
-        Mark { counts: FlowCounts { packets_in, packets_out, bytes_in, bytes_out }, at }
+        Mark { counts: DirectionCounts { packets_in, packets_out, bytes_in, bytes_out }, at }
     }
 }
 
@@ -229,7 +229,10 @@ mod tests {
     }
 
     fn mark(bytes: u64) -> Mark {
-        Mark { counts: FlowCounts { bytes_in: bytes, ..FlowCounts::default() }, at: bytes }
+        Mark {
+            counts: DirectionCounts { bytes_in: bytes, ..DirectionCounts::default() },
+            at: bytes,
+        }
     }
 
     #[test]

@@ -112,14 +112,14 @@ pub struct Record<'a> {
 
 /// The counts of a flow in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct FlowCounts {
+pub(super) struct DirectionCounts {
     pub packets_in: u32,
     pub packets_out: u32,
     pub bytes_in: u64,
     pub bytes_out: u64,
 }
 
-impl FlowCounts {
+impl DirectionCounts {
     /// The difference to earlier counts. Packets are counted modulo 2^32.
     pub fn since(self, before: Self) -> Self {
         Self {
@@ -150,7 +150,7 @@ impl ResolvedFlow<'_> {
         &self,
         names: &'n IndexNames,
         clock: &Clock,
-        counts: FlowCounts,
+        counts: DirectionCounts,
         start: Option<Timestamp>,
     ) -> Record<'n> {
         let flow = self.flow;
@@ -199,7 +199,7 @@ pub(crate) fn of_live<'n>(
         target: parts.targets.get(&flow.target())?,
         last_seen: flow.last_seen,
     };
-    Some(resolved.record(names, clock, FlowCounts::default(), None))
+    Some(resolved.record(names, clock, DirectionCounts::default(), None))
 }
 
 /// The record of an ended flow.
@@ -207,7 +207,7 @@ pub(super) fn ended<'n>(
     end: &End,
     names: &'n IndexNames,
     clock: &Clock,
-    counts: FlowCounts,
+    counts: DirectionCounts,
     start: Option<Timestamp>,
 ) -> Record<'n> {
     let resolved = ResolvedFlow {

@@ -19,7 +19,7 @@ use super::{
     index_names::IndexNames,
     live::{self, FlowSource, IntervalTick},
     marks::{Key, Mark, Marks},
-    record::{self, Clock, FlowCounts},
+    record::{self, Clock, DirectionCounts},
     totals::Totals,
     writer::{Shared, Writer},
 };
@@ -166,7 +166,7 @@ impl Worker {
         let Batch { ends, refused, left_out, names, clock } = batch;
         self.writer.lose(*left_out);
         for end in ends {
-            let counts = FlowCounts {
+            let counts = DirectionCounts {
                 packets_in: end.flow.packets,
                 packets_out: end.packets_out,
                 bytes_in: end.flow.bytes,

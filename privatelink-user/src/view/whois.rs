@@ -68,7 +68,7 @@ pub struct Criteria {
 /// A search for the clients behind a source address, with everything that it needs: it runs
 /// besides the daemon's loop.
 #[derive(Clone, Debug)]
-pub struct Lookup {
+pub struct WhoisLookup {
     /// Which flows are looked for.
     pub criteria: Criteria,
     /// What the caller may see: a provider sees the flows to its own services.
@@ -83,7 +83,7 @@ pub struct Lookup {
     pub log: Vec<PathBuf>,
 }
 
-impl Lookup {
+impl WhoisLookup {
     /// The files of a log that keeps so many besides the one that it writes, the oldest first.
     pub fn files(path: &std::path::Path, kept: u32) -> Vec<PathBuf> {
         (0..=kept).rev().map(|age| flow_log::file(path, age)).collect()
@@ -211,7 +211,7 @@ mod tests {
         std::fs::write(flow_log::file(&path, 1), old).unwrap();
         std::fs::write(&path, new).unwrap();
         let find = |when, rights, network: Option<&str>| {
-            let lookup = Lookup {
+            let lookup = WhoisLookup {
                 criteria: Criteria {
                     source: "10.0.0.240:1024".parse().unwrap(),
                     network: network.map(ToOwned::to_owned),
@@ -222,7 +222,7 @@ mod tests {
                 parts: FlowRecords::default(),
                 names: Arc::default(),
                 clock: Clock { ticks: 0, now: Timestamp::from_millis(0) },
-                log: Lookup::files(&path, 3),
+                log: WhoisLookup::files(&path, 3),
             };
             let found = lookup.run(std::iter::empty()).unwrap();
             found.into_iter().map(|one| one.client).collect::<Vec<_>>()

@@ -43,7 +43,7 @@ impl AddressClaim {
 
 /// A service's source addresses.
 #[derive(Debug)]
-struct SourcePool {
+struct ClaimedSources {
     prefix: IpNet,
     service: Name,
     at: Location,
@@ -56,7 +56,7 @@ pub(super) struct AddressClaims(BTreeMap<Name, NetworkClaims>);
 #[derive(Debug, Default)]
 struct NetworkClaims {
     addresses: BTreeMap<IpAddr, Vec<AddressClaim>>,
-    pools: Vec<SourcePool>,
+    pools: Vec<ClaimedSources>,
 }
 
 impl AddressClaims {
@@ -75,7 +75,7 @@ impl AddressClaims {
 
     /// Records that the gateway speaks for `service` from these addresses.
     pub fn sources(&mut self, network: &Name, prefix: IpNet, service: &Name, at: Location) {
-        let pool = SourcePool { prefix, service: service.clone(), at };
+        let pool = ClaimedSources { prefix, service: service.clone(), at };
         self.0.entry(network.clone()).or_default().pools.push(pool);
     }
 
@@ -135,7 +135,7 @@ fn endpoint_conflicts(
 /// The gateway answers for its source addresses, so no other host in the network may have one.
 fn source_conflicts(
     network: &Name,
-    pool: &SourcePool,
+    pool: &ClaimedSources,
     addresses: &BTreeMap<IpAddr, Vec<AddressClaim>>,
     report: &mut Report,
 ) {

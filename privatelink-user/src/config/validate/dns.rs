@@ -20,7 +20,7 @@ pub(super) struct NameLocations {
 }
 
 /// The objects that names come from.
-pub(super) struct Objects<'a> {
+pub(super) struct ModelObjects<'a> {
     pub gateway: &'a Gateway,
     pub networks: &'a BTreeMap<Name, Network>,
     pub services: &'a BTreeMap<Name, Service>,
@@ -29,7 +29,7 @@ pub(super) struct Objects<'a> {
 
 /// One private name of one service.
 #[derive(Clone, Copy)]
-struct NameClaim<'a> {
+struct ClaimedName<'a> {
     service: &'a Service,
     pattern: &'a DnsPattern,
     at: Location,
@@ -47,14 +47,14 @@ impl NameLocations {
     }
 
     /// Reports names that are too long or reserved, and those that are claimed twice.
-    pub fn compare(&self, objects: &Objects<'_>, report: &mut Report) {
-        let mut claims: Vec<NameClaim<'_>> = objects
+    pub fn compare(&self, objects: &ModelObjects<'_>, report: &mut Report) {
+        let mut claims: Vec<ClaimedName<'_>> = objects
             .services
             .values()
             .flat_map(|service| {
                 let locations = self.private.get(&service.name).into_iter().flatten();
                 let named = service.private_dns.iter().zip(locations);
-                named.map(move |(pattern, at)| NameClaim { service, pattern, at: *at })
+                named.map(move |(pattern, at)| ClaimedName { service, pattern, at: *at })
             })
             .collect();
         // A fault of two claims is reported at the later one.
@@ -64,7 +64,7 @@ impl NameLocations {
     }
 
     /// Reports each name that would lead to two endpoints of one network.
-    fn within_networks(&self, objects: &Objects<'_>, report: &mut Report) {
+    fn within_networks(&self, objects: &ModelObjects<'_>, report: &mut Report) {
         let mut taken: BTreeMap<(&Name, String), &Name> = BTreeMap::new();
         let mut endpoints: Vec<_> = objects.endpoints.values().collect();
         endpoints.sort_by_key(|endpoint| self.endpoints.get(&endpoint.name));
@@ -128,8 +128,8 @@ impl NameLocations {
 }
 
 /// Reports names that belong to another provider or to the gateway.
-fn between_providers(claims: &[NameClaim<'_>], domain: DnsName, report: &mut Report) {
-    let mut held: BTreeMap<&str, Vec<NameClaim<'_>>> = BTreeMap::new();
+fn between_providers(claims: &[ClaimedName<'_>], domain: DnsName, report: &mut Report) {
+    let mut held: BTreeMap<&str, Vec<ClaimedName<'_>>> = BTreeMap::new();
     for claim in claims {
         let base = claim.pattern.base();
         if *base == domain
@@ -175,12 +175,12 @@ fn between_providers(claims: &[NameClaim<'_>], domain: DnsName, report: &mut Rep
 
 /// The claims of other providers that overlap with this one, each pair reported once.
 fn rivals<'a>(
-    claim: NameClaim<'a>,
-    held: &BTreeMap<&str, Vec<NameClaim<'a>>>,
-) -> impl Iterator<Item = NameClaim<'a>> {
+    claim: ClaimedName<'a>,
+    held: &BTreeMap<&str, Vec<ClaimedName<'a>>>,
+) -> impl Iterator<Item = ClaimedName<'a>> {
     let base = claim.pattern.base().as_str();
     let ancestors = std::iter::successors(Some(base), |name| Some(name.split_once('.')?.1));
-    let met: Vec<NameClaim<'a>> = ancestors
+    let met: Vec<ClaimedName<'a>> = ancestors
         .filter_map(|name| held.get(name))
         .flatten()
         .filter(|other| other.service.principal != claim.service.principal)

@@ -61,7 +61,7 @@ pub(in crate::config) fn model(documents: Vec<Document>, report: &mut Report) ->
     });
     claims.compare(report);
     let gateway = gateway?;
-    let objects = dns::Objects {
+    let objects = dns::ModelObjects {
         gateway: &gateway,
         networks: &scope.attached,
         services: &services,

@@ -92,7 +92,7 @@ impl TargetDiscovery {
             .collect();
         let lists: BTreeSet<WatchedFile> = services.filter_map(list).collect();
         self.watch(&asked.iter().map(|(_, question)| question.clone()).collect(), &lists);
-        let mut filter = Filter { model, addresses, problems: BTreeSet::new() };
+        let mut filter = AddressFilter { model, addresses, problems: BTreeSet::new() };
         for (service, question) in asked {
             let Some(known) = self.answers.get(&question) else { continue };
             let name = question.name;
@@ -157,13 +157,13 @@ fn list(service: &Service) -> Option<WatchedFile> {
 }
 
 /// Leaves out what cannot be a target, and notes why.
-struct Filter<'a> {
+struct AddressFilter<'a> {
     model: &'a Model,
     addresses: &'a Addresses,
     problems: BTreeSet<String>,
 }
 
-impl Filter<'_> {
+impl AddressFilter<'_> {
     fn fitting<T: Copy>(
         &mut self,
         service: &Name,

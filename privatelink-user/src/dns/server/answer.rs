@@ -5,7 +5,7 @@
 
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 
-use super::table::{Lookup, Set, Table, kind};
+use super::table::{NameLookup, Set, Table, kind};
 
 /// Maximum length of an answer over UDP to a client with EDNS: it passes every path unfragmented.
 pub const UDP_MOST: u16 = 1_232;
@@ -123,18 +123,18 @@ impl ParsedQuery<'_> {
         let known = Sections { authoritative: true, recursive, ..Sections::default() };
         let name = self.name().to_ascii_lowercase();
         match table.find(&name) {
-            Lookup::Exists(node) => {
+            NameLookup::Exists(node) => {
                 let answers = node.set(kind);
                 let soa = if answers.is_none() { Some(table.soa(node)) } else { None };
                 self.compose(ResponseCode::NoError, &Sections { answers, soa, ..known })
             }
-            Lookup::Absent(soa) => {
+            NameLookup::Absent(soa) => {
                 self.compose(ResponseCode::NXDomain, &Sections { soa: Some(soa), ..known })
             }
-            Lookup::Foreign if recursive && recursion_desired => {
+            NameLookup::Foreign if recursive && recursion_desired => {
                 Reply::Forward { most: self.most() }
             }
-            Lookup::Foreign => self.compose(ResponseCode::Refused, &refused),
+            NameLookup::Foreign => self.compose(ResponseCode::Refused, &refused),
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     answer::Transport,
-    network::{Network, Snapshot},
+    network::{Network, NetworkSnapshot},
     random::unpredictable,
 };
 use crate::dns::sockets::PORT;
@@ -48,7 +48,7 @@ async fn ask_all(network: &Network, query: &[u8], transport: Transport) -> Optio
 }
 
 async fn ask(
-    served: &Snapshot,
+    served: &NetworkSnapshot,
     server: IpAddr,
     query: &[u8],
     transport: Transport,
@@ -70,7 +70,7 @@ async fn ask(
     Ok(answer)
 }
 
-async fn by_udp(served: &Snapshot, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+async fn by_udp(served: &NetworkSnapshot, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     // A new socket for each query, so that the kernel chooses a random port.
     let socket = bound(served, server, Type::DGRAM)?;
     socket.connect(&server.into())?;
@@ -86,7 +86,7 @@ async fn by_udp(served: &Snapshot, server: SocketAddr, query: &[u8]) -> io::Resu
     }
 }
 
-async fn by_tcp(served: &Snapshot, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+async fn by_tcp(served: &NetworkSnapshot, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let socket = TcpSocket::from_std_stream(bound(served, server, Type::STREAM)?.into());
     let mut stream: TcpStream = socket.connect(server).await?;
     let length = u16::try_from(query.len()).map_err(io::Error::other)?.to_be_bytes();
@@ -97,7 +97,7 @@ async fn by_tcp(served: &Snapshot, server: SocketAddr, query: &[u8]) -> io::Resu
 }
 
 /// A socket bound to the network's interface.
-fn bound(served: &Snapshot, server: SocketAddr, kind: Type) -> io::Result<Socket> {
+fn bound(served: &NetworkSnapshot, server: SocketAddr, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(server), kind.nonblocking(), None)?;
     socket.bind_device(Some(served.interface().as_bytes()))?;
     Ok(socket)

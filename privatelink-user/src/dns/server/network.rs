@@ -18,7 +18,7 @@ const FORWARDED: usize = 256;
 /// A network's names, and its limits.
 #[derive(Debug)]
 pub struct Network {
-    served: RwLock<Arc<Snapshot>>,
+    served: RwLock<Arc<NetworkSnapshot>>,
     limiter: Mutex<Limiter>,
     counters: Mutex<NetworkCounters>,
     /// Permits for TCP connections.
@@ -29,14 +29,14 @@ pub struct Network {
 
 /// The names that are served at one moment.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct NetworkSnapshot {
     /// The prepared answers.
     pub table: Table,
     /// All names of the network, including unproven ones.
     names: ServedNames,
 }
 
-impl Snapshot {
+impl NetworkSnapshot {
     fn new(names: ServedNames, proofs: &Proofs) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // Serial numbers wrap around (RFC 1982).
@@ -66,7 +66,7 @@ impl Network {
         Self {
             limiter: Mutex::new(Limiter::new(names.rate)),
             counters: Mutex::new(NetworkCounters { tables: 1, ..NetworkCounters::default() }),
-            served: RwLock::new(Arc::new(Snapshot::new(names, proofs))),
+            served: RwLock::new(Arc::new(NetworkSnapshot::new(names, proofs))),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             forwarded: Semaphore::new(FORWARDED),
         }
@@ -77,13 +77,13 @@ impl Network {
         if self.served().names.rate != names.rate {
             *self.limiter() = Limiter::new(names.rate);
         }
-        let next = Arc::new(Snapshot::new(names, proofs));
+        let next = Arc::new(NetworkSnapshot::new(names, proofs));
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = next;
         self.counters().tables += 1;
     }
 
     /// The names that are served now.
-    pub fn served(&self) -> Arc<Snapshot> {
+    pub fn served(&self) -> Arc<NetworkSnapshot> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -67,7 +67,7 @@ pub struct Set {
 
 /// The result of looking up a name.
 #[derive(Debug)]
-pub enum Lookup<'a> {
+pub enum NameLookup<'a> {
     /// The name exists.
     Exists(&'a Node),
     /// The name does not exist in a zone of the gateway; this is the zone's SOA.
@@ -115,9 +115,13 @@ impl Table {
     }
 
     /// Looks up a name in wire format and lower case.
-    pub fn find(&self, name: &[u8]) -> Lookup<'_> {
+    pub fn find(&self, name: &[u8]) -> NameLookup<'_> {
         if let Some(node) = self.nodes.get(name) {
-            return if node.exists { Lookup::Exists(node) } else { Lookup::Absent(self.soa(node)) };
+            return if node.exists {
+                NameLookup::Exists(node)
+            } else {
+                NameLookup::Absent(self.soa(node))
+            };
         }
         let count = labels(name).count() + 1;
         let ancestors = labels(name).filter_map(|at| name.get(at..));
@@ -126,11 +130,11 @@ impl Table {
             let Some(closest) = self.nodes.get(ancestor) else { continue };
             let wildcard = [b"\x01*", ancestor].concat();
             return match self.nodes.get(wildcard.as_slice()) {
-                Some(node) => Lookup::Exists(node),
-                None => Lookup::Absent(self.soa(closest)),
+                Some(node) => NameLookup::Exists(node),
+                None => NameLookup::Absent(self.soa(closest)),
             };
         }
-        Lookup::Foreign
+        NameLookup::Foreign
     }
 
     /// The SOA record for negative answers in a node's zone.
