@@ -13,6 +13,7 @@ use crate::workspace;
 /// When the machine cannot be set up or something does not compile.
 pub fn run(arguments: &[OsString]) -> Result<()> {
     setup::tools()?;
-    progress::build(&progress::daemon_and("bench"))?;
+    let release = [&["--release"], &progress::daemon_and("bench")[..]].concat();
+    progress::build(&release)?;
     Step::new(workspace::target_dir().join("release/bench")).args(arguments).exec()
 }

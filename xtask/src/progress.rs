@@ -10,12 +10,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::step::Step;
 use crate::workspace;
 
-/// Arguments that build the daemon and a program of the tests' crate, optimised. In two builds
+/// Arguments that build the daemon and a program of the tests' crate. In two builds
 /// some crates, the daemon's library among them, would be compiled twice: with the features that
 /// either asks for.
-pub const fn daemon_and(program: &str) -> [&str; 9] {
+pub const fn daemon_and(program: &str) -> [&str; 8] {
     [
-        "--release",
         "--package",
         "privatelink-user",
         "--package",

@@ -30,25 +30,25 @@ pub struct Arguments {
 /// # Errors
 /// When the machine cannot be set up or something does not compile.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let release = workspace::target_dir().join("release");
-    let daemon = release.join("privatelink");
     if let Some(config) = &arguments.config {
         setup::toolchain()?;
         progress::build(&["--release", "--package", "privatelink-user"])?;
         // The caller's path is meant from where the caller is.
         let config = std::path::absolute(config)?;
-        return Step::new(daemon)
+        return Step::new(workspace::target_dir().join("release/privatelink"))
             .args(["run", "--config"])
             .arg(config)
             .args(&arguments.rest)
             .exec();
     }
     setup::demonstration(arguments.keep)?;
+    // Not optimised, since it shows a few packets: that takes half the time to build.
     progress::build(&progress::daemon_and("demo"))?;
-    Step::new(release.join("demo"))
+    let programs = workspace::target_dir().join("debug");
+    Step::new(programs.join("demo"))
         .args(arguments.keep.then_some("--keep"))
         .arg("--daemon")
-        .arg(daemon)
+        .arg(programs.join("privatelink"))
         .args(["--config", QUICKSTART])
         .args(&arguments.rest)
         .exec()

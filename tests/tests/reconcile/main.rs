@@ -11,7 +11,7 @@ use std::{
 };
 
 use aya::maps::{Array, Map, MapData};
-use privatelink_common::{Reason, maps};
+use privatelink_common::{Reason, hash::HashKeys, maps};
 use privatelink_tests::lab::{Namespace, bpffs, namespace};
 use privatelink_user::datapath::{
     bpf::{Attached, Datapath, Error, Kernel, Mode},
@@ -240,7 +240,7 @@ fn down_leaves_nothing() {
 #[test]
 fn a_fresh_table_holds_nothing_and_packets_of_others_pass() {
     bpffs::ensure().unwrap();
-    let datapath = Datapath::unpinned(FLOWS, Some([1; 10])).unwrap();
+    let datapath = Datapath::unpinned(FLOWS, Some([1; HashKeys::LEN])).unwrap();
     assert_eq!(datapath.reader().flow_count().unwrap(), 0);
     assert_eq!(datapath.reader().flows().count(), 0);
     assert_eq!(datapath.reader().counters(&[0, 7]).unwrap(), [Default::default(); 2]);
