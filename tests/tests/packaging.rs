@@ -94,6 +94,14 @@ fn unit_and_defaults_agree() {
     has(format!("StateDirectory={}", below(Gateway::DEFAULT_STATE_DIR, "/var/lib/")));
     let socket = Path::new(Gateway::DEFAULT_SOCKET).parent().unwrap();
     has(format!("RuntimeDirectory={}", below(socket.to_str().unwrap(), "/run/")));
+    // Parts of @privileged, which is refused: without them the daemon can neither make its socket
+    // nor load programs.
+    let filters: Vec<_> =
+        unit.lines().filter(|line| line.starts_with("SystemCallFilter")).collect();
+    let position = |text: &str| filters.iter().position(|line| line.contains(text));
+    for needed in ["bpf", "@chown"] {
+        assert!(position(needed) > position("~@privileged"), "{filters:?}");
+    }
     has(format!("ReadWritePaths={}", Gateway::DEFAULT_PIN_DIR));
     let listens = format!("ListenStream={}.dns", Gateway::DEFAULT_SOCKET);
     assert!(text("privatelink-dns.socket").lines().any(|line| line == listens), "no {listens}");
