@@ -85,7 +85,7 @@ impl<T> Reply<T> {
         (Self(sender), receiver)
     }
 
-    /// Answers. A client that has gone away in the meantime is no error: nobody waits any more.
+    /// Sends the response. A client that has gone away in the meantime is no error.
     pub fn send(self, answer: Result<T, Refused>) {
         drop(self.0.send(answer));
     }

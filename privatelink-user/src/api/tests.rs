@@ -66,7 +66,7 @@ fn references_lead_somewhere_and_every_operation_is_described() {
 /// Handlers cannot ask the daemon without saying who asks; this finds those that answer without
 /// asking it.
 #[tokio::test]
-async fn no_path_answers_to_nobody() {
+async fn no_path_answers_an_unknown_caller() {
     let (requests, _asked) = mpsc::channel(1);
     let router = TowerToHyperService::new(routes::router(requests));
     let document = serde_json::to_value(routes::document()).unwrap();

@@ -138,7 +138,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A schedule whose periodic timers have all been served once, at `now`.
+    /// A schedule whose periodic timers have all fired once, at `now`.
     fn served(now: Instant) -> Schedule {
         let mut schedule = Schedule::new(now, None);
         while schedule.take_due(now).is_some() {}

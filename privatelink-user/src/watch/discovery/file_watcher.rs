@@ -1,20 +1,13 @@
 //! Reads targets from files that other programs write, and rereads the files when they change.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
-use tokio::{
-    sync::mpsc::UnboundedSender,
-    task::{JoinHandle, spawn_blocking},
-    time::sleep,
-};
+use tokio::{sync::mpsc::UnboundedSender, task::spawn_blocking, time::sleep};
 
-use super::finding::{Finding, WatchedFile};
+use super::{
+    finding::{Finding, WatchedFile},
+    tasks::Tasks,
+};
 use crate::{config::target_list, state::targets::Listed};
 
 /// Poll interval.
@@ -25,37 +18,19 @@ const LONGEST: u64 = 4 << 20;
 /// Polls files, until it is dropped.
 #[derive(Debug)]
 pub struct FileWatcher {
-    tasks: BTreeMap<WatchedFile, JoinHandle<()>>,
+    tasks: Tasks<WatchedFile>,
     findings: UnboundedSender<Finding>,
 }
 
 impl FileWatcher {
     /// Watches nothing yet; results will go to `findings`.
     pub fn new(findings: UnboundedSender<Finding>) -> Self {
-        Self { tasks: BTreeMap::new(), findings }
+        Self { tasks: Tasks::default(), findings }
     }
 
     /// Watches these files from now on, and no others.
     pub fn follow(&mut self, wanted: &BTreeSet<WatchedFile>) {
-        self.tasks.retain(|watched, task| {
-            let keep = wanted.contains(watched);
-            if !keep {
-                task.abort();
-            }
-            keep
-        });
-        for watched in wanted {
-            if !self.tasks.contains_key(watched) {
-                let task = tokio::spawn(poll(watched.clone(), self.findings.clone()));
-                self.tasks.insert(watched.clone(), task);
-            }
-        }
-    }
-}
-
-impl Drop for FileWatcher {
-    fn drop(&mut self) {
-        self.tasks.values().for_each(JoinHandle::abort);
+        self.tasks.follow(wanted, |watched| tokio::spawn(poll(watched, self.findings.clone())));
     }
 }
 

@@ -8,6 +8,7 @@ mod file_watcher;
 mod finding;
 mod fit;
 mod name_watcher;
+mod tasks;
 
 pub use file_watcher::FileWatcher;
 pub use finding::{Finding, WatchedFile, WatchedName};

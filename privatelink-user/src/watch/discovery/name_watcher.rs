@@ -1,7 +1,7 @@
 //! Resolves targets' DNS names, and resolves them again when the answer's TTL has expired.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
@@ -22,11 +22,13 @@ use ipnet::IpNet;
 use tokio::{
     net::{TcpSocket, TcpStream, UdpSocket},
     sync::mpsc::UnboundedSender,
-    task::JoinHandle,
     time::{sleep, timeout},
 };
 
-use super::finding::{Finding, WatchedName};
+use super::{
+    finding::{Finding, WatchedName},
+    tasks::Tasks,
+};
 use crate::model::Interface;
 
 /// Minimum interval between two queries for a name, whatever its TTL.
@@ -45,37 +47,19 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Resolves names, until it is dropped.
 #[derive(Debug)]
 pub struct NameWatcher {
-    tasks: BTreeMap<WatchedName, JoinHandle<()>>,
+    tasks: Tasks<WatchedName>,
     findings: UnboundedSender<Finding>,
 }
 
 impl NameWatcher {
     /// Resolves nothing yet; results will go to `findings`.
     pub fn new(findings: UnboundedSender<Finding>) -> Self {
-        Self { tasks: BTreeMap::new(), findings }
+        Self { tasks: Tasks::default(), findings }
     }
 
     /// Resolves these names from now on, and no others.
     pub fn follow(&mut self, wanted: &BTreeSet<WatchedName>) {
-        self.tasks.retain(|watched, task| {
-            let keep = wanted.contains(watched);
-            if !keep {
-                task.abort();
-            }
-            keep
-        });
-        for watched in wanted {
-            if !self.tasks.contains_key(watched) {
-                let task = tokio::spawn(poll(watched.clone(), self.findings.clone()));
-                self.tasks.insert(watched.clone(), task);
-            }
-        }
-    }
-}
-
-impl Drop for NameWatcher {
-    fn drop(&mut self) {
-        self.tasks.values().for_each(JoinHandle::abort);
+        self.tasks.follow(wanted, |watched| tokio::spawn(poll(watched, self.findings.clone())));
     }
 }
 
