@@ -256,7 +256,7 @@ const STALE: u8 = 0xdb;
 
 /// A frame in plain memory.
 pub struct MemoryFrame {
-    /// The bytes.
+    /// The frame from its Ethernet header on, without a checksum behind it.
     pub bytes: Vec<u8>,
     /// Index of the interface that it came in on.
     pub ingress: u32,

@@ -35,13 +35,13 @@ fields!(Ethernet:
 );
 
 impl Ethernet {
-    /// Receiver.
+    /// The MAC address that the frame is for, in two machine words.
     #[inline(always)]
     pub fn to(&self) -> MacWords {
         (self.to_high(), self.to_low())
     }
 
-    /// Sender.
+    /// The MAC address that the frame comes from, in two machine words.
     #[inline(always)]
     pub fn from(&self) -> MacWords {
         (self.from_high(), self.from_low())

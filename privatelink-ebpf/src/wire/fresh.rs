@@ -73,9 +73,9 @@ pub trait Fresh: Control {
 
 /// What a translated packet keeps, or gets.
 pub struct NewHeader<I: Fresh> {
-    /// Sender.
+    /// Source address, in the family's own form.
     pub source: I::Address,
-    /// Receiver.
+    /// Destination address, in the family's own form.
     pub destination: I::Address,
     /// Protocol of the payload.
     pub protocol: u8,
@@ -83,7 +83,7 @@ pub struct NewHeader<I: Fresh> {
     pub payload: u32,
     /// Class of traffic.
     pub class: u8,
-    /// Remaining hops.
+    /// TTL or hop limit: how many routers may still forward it.
     pub hops: u8,
     /// Identification of the packet, if it may be fragmented.
     pub identification: u16,

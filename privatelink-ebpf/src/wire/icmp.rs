@@ -72,9 +72,9 @@ pub trait Control: Ip {
 /// The fields of a quoted header.
 #[derive(Clone, Copy)]
 pub struct Quoted<I: Ip> {
-    /// Sender.
+    /// Source address, in the family's own form.
     pub source: I::Address,
-    /// Receiver.
+    /// Destination address, in the family's own form.
     pub destination: I::Address,
     /// Protocol of what follows.
     pub protocol: u32,

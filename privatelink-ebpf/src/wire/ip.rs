@@ -6,9 +6,9 @@ use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::
 /// The fields of the IP header of a whole packet without options.
 #[derive(Clone, Copy)]
 pub struct Datagram<I: Ip> {
-    /// Sender.
+    /// Source address, in the family's own form.
     pub source: I::Address,
-    /// Receiver.
+    /// Destination address, in the family's own form.
     pub destination: I::Address,
     /// Protocol of the payload.
     pub protocol: u32,
@@ -43,7 +43,7 @@ pub trait Ip: Wire + Copy {
     fn datagram(&self) -> Result<Datagram<Self>, Reason>;
     /// The packet's destination, without any check of the header.
     fn receiver(&self) -> Self::Address;
-    /// Remaining hops.
+    /// TTL or hop limit: how many routers may still forward the packet.
     fn ttl(&self) -> u8;
     /// Puts both addresses, one hop less, and the checksum that goes with them.
     fn readdress(&mut self, source: Self::Address, destination: Self::Address, l3_delta: u16);

@@ -34,9 +34,9 @@ fields!(Ipv4:
     fragment: u32 = set_fragment;
     /// Checksum of the header.
     check: u16 = set_check;
-    /// Sender.
+    /// Source address, as the machine loads its bytes.
     source: u32 = set_source;
-    /// Receiver.
+    /// Destination address, as the machine loads its bytes.
     destination: u32 = set_destination;
 );
 

@@ -23,7 +23,7 @@ pub struct Ipv6 {
     payload_length: [u8; 2],
     /// Kind of what follows this header.
     pub next_header: u8,
-    /// Remaining hops.
+    /// How many routers may still forward the packet.
     pub hop_limit: u8,
     source: [[u8; 4]; 4],
     destination: [[u8; 4]; 4],

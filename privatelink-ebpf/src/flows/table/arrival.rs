@@ -9,9 +9,9 @@ use privatelink_common::hash;
 pub struct Arrival<I: Ip> {
     /// Index of the network.
     pub network: u32,
-    /// Sender.
+    /// Source address, in the family's own form.
     pub source: I::Address,
-    /// Receiver.
+    /// Destination address, in the family's own form.
     pub destination: I::Address,
     /// Source and destination port as on the wire.
     pub ports: u32,

@@ -10,7 +10,7 @@ use privatelink_common::{
 pub struct Leg<'t> {
     /// Index of the slot.
     pub index: u32,
-    /// The slot.
+    /// The slot itself, which other CPUs read and write at the same time.
     pub slot: &'t Slot,
     /// The slot's word, loaded once: another CPU may change it at any time.
     pub word: u32,

@@ -29,7 +29,7 @@ impl Home {
     }
 }
 
-/// No slot.
+/// The index that a search returns when it has found no slot.
 pub const NOWHERE: u32 = u32::MAX;
 
 struct Lock<'t> {

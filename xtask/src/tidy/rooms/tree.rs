@@ -37,7 +37,7 @@ pub struct Arrow {
     pub named: String,
     pub path: String,
     /// Whether the file itself needs it. One that only names a module, or only re-exports, does not:
-    /// whoever uses what it names has an arrow to the definition.
+    /// the file that uses what it names has an arrow to the definition.
     pub is_needed: bool,
 }
 
