@@ -15,6 +15,7 @@ mod end;
 pub mod flow;
 pub mod fragment;
 pub mod hash;
+pub mod host;
 mod notice;
 pub mod policy;
 mod reason;
@@ -30,6 +31,7 @@ pub mod maps;
 pub use address::{Addr, Mac};
 pub use counters::{DropKey, EndpointCounters, TargetCounters};
 pub use end::{End, EndCause};
+pub use host::SenderKey;
 pub use notice::Notice;
 pub use policy::{Limits, Meter, MeterCell, Rule, RuleKey};
 pub use reason::Reason;
@@ -46,7 +48,7 @@ pub use tick::{TICK_SHIFT, ticks_from_millis};
 
 /// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
 /// another version replaces them knowingly.
-pub const LAYOUT_VERSION: u32 = 7;
+pub const LAYOUT_VERSION: u32 = 8;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -78,6 +80,7 @@ mod pod {
         crate::ListenerKey,
         crate::Local,
         crate::LocalKey,
+        crate::SenderKey,
         crate::Service,
         crate::Source,
         crate::TagKey,

@@ -7,6 +7,11 @@ pub const ATTACHMENTS: &str = "ATTACHMENTS";
 pub const TAGGED: &str = "TAGGED";
 /// The gateway's own addresses: [`LocalKey`](crate::LocalKey) to [`Local`](crate::Local).
 pub const LOCALS: &str = "LOCALS";
+/// What reaches the host's stack from a network, bits of [`host`](crate::host), by network index.
+pub const NETWORKS: &str = "NETWORKS";
+/// Which addresses a network's hosts have: 1 by [`SenderKey`](crate::SenderKey), of which the
+/// longest match counts.
+pub const SENDERS: &str = "SENDERS";
 /// [`Endpoint`](crate::Endpoint) by index.
 pub const ENDPOINTS: &str = "ENDPOINTS";
 /// [`RuleKey`](crate::RuleKey) to [`Rule`](crate::Rule).
@@ -76,6 +81,8 @@ pub const ALL: &[&str] = &[
     TARGET_COUNTERS,
     ENDPOINT_DROPS,
     LOCALS,
+    NETWORKS,
+    SENDERS,
     RULES,
     LIMITS,
     METERS,
@@ -104,6 +111,10 @@ pub const MAX_ERRORS: u32 = 1_024;
 pub const MAX_IFINDEX: u32 = 65_536;
 /// VLANs of all interfaces together.
 pub const MAX_TAGGED: u32 = 65_536;
+/// Networks of one gateway.
+pub const MAX_NETWORKS: u32 = 65_536;
+/// Address ranges of all networks together.
+pub const MAX_SENDERS: u32 = 262_144;
 /// Endpoints of one gateway.
 pub const MAX_ENDPOINTS: u32 = 65_536;
 /// Services of one gateway.

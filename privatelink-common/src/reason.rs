@@ -293,6 +293,24 @@ reasons! {
             one. The gateway adds it to whole datagrams, but a fragment does not show all of its \
             datagram",
     }
+    Host {
+        name: "host",
+        notice: Silent,
+        meaning: "Nothing of the gateway's: a packet for the host itself, or for anybody else, \
+            that a network with `host = \"services\"` keeps from the host's stack",
+        advice: "Expected in every network: broadcasts, requests for other hosts' addresses, \
+            router advertisements. If it is a service of the host that the network is to reach, \
+            such as a login, set `host = \"all\"`",
+    }
+    Sender {
+        name: "sender",
+        notice: Silent,
+        meaning: "A sender that cannot be: one outside the network's `subnets` that speaks to the \
+            host; or, to an endpoint, an unspecified, loopback, group or broadcast address, an \
+            address of the gateway's own, or such an Ethernet address",
+        advice: "Somebody forges senders, or `subnets` does not list all of the network's \
+            addresses. Capture at the interface to see whose Ethernet address they come from",
+    }
 }
 
 #[cfg(test)]

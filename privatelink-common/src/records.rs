@@ -76,6 +76,18 @@ pub enum LocalKind {
     Endpoint = 1,
     /// An address from which the gateway speaks to targets.
     Source = 2,
+    /// An address of the gateway's own host.
+    Host = 3,
+    /// Nobody's: the address of all hosts of a subnet. It is here because no packet comes from it.
+    Broadcast = 4,
+}
+
+impl Local {
+    /// Whether the gateway speaks for it: an endpoint's or a source address, not the host's.
+    #[inline(always)]
+    pub const fn is_served(&self) -> bool {
+        self.kind == LocalKind::Endpoint as u32 || self.kind == LocalKind::Source as u32
+    }
 }
 
 /// A consumer's endpoint: its addresses, its service, whether it is admitted, and the way back

@@ -46,6 +46,8 @@ stages! {
     Answer = "privatelink_answer",
     /// Finds the flow of fragments.
     Fragment = "privatelink_fragment",
+    /// Decides what reaches the host's own stack.
+    Host = "privatelink_host",
 }
 
 #[cfg(test)]

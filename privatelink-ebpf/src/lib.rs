@@ -41,7 +41,7 @@ pub mod flows;
 mod stages;
 pub mod wire;
 
-pub use environment::{Frame, Tables, Walk};
+pub use environment::{Frame, Socket, Tables, Walk};
 #[cfg(feature = "memory")]
 pub use environment::{MemoryFrame, MemoryTables};
 pub use flows::{operations::Operations, sweep::sweep};
@@ -54,8 +54,8 @@ pub use stages::{
 use flows::table::NEAR;
 use privatelink_common::Reason;
 use stages::{
-    answer, carry, clamp, egress::Egress, fragment, icmp, icmp_error, open, packet::Packet, slow,
-    translate, translate_error,
+    answer, carry, clamp, egress::Egress, fragment, host, icmp, icmp_error, open, packet::Packet,
+    slow, translate, translate_error,
 };
 use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport, Udp};
 
@@ -97,6 +97,7 @@ pub fn stage<F: Frame, T: Operations>(stage: Stage, frame: &mut F, tables: &T) -
         Stage::Icmp => by_family!(icmp::icmp),
         Stage::IcmpError => by_family!(icmp_error::icmp_error),
         Stage::TranslateError => by_family!(translate_error::translate_error),
+        Stage::Host => return host::host(frame, tables, scratch),
         Stage::Answer => return by_family!(answer::answer),
     };
     answer::or_answer(&mut verdict, scratch);
@@ -117,8 +118,7 @@ pub fn fast<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
     match ethernet.ethertype() {
         EtherType::IPV4 => fast_ip::<F, T, Ipv4>(frame, tables, network),
         EtherType::IPV6 => fast_ip::<F, T, Ipv6>(frame, tables, network),
-        EtherType::ARP | EtherType::TAGGED => None,
-        _ => Some(Verdict::Pass),
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The frame behind an XDP context.
 
+use crate::sockets::{self, Tuple};
 use aya_ebpf::{
     EbpfContext as _,
     bindings::xdp_md,
@@ -7,7 +8,10 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use core::mem::offset_of;
-use privatelink_ebpf::{Frame, wire::Wire};
+use privatelink_ebpf::{
+    Frame, Socket,
+    wire::{Ip, Ipv4, Tcp, Transport as _, Wire},
+};
 
 /// A frame in the driver's buffer.
 pub struct XdpFrame {
@@ -99,5 +103,36 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn ingress(&self) -> u32 {
         self.context.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn socket<I: Ip>(
+        &self,
+        source: I::Address,
+        destination: I::Address,
+        ports: u32,
+        protocol: u32,
+    ) -> Socket {
+        let (tuple, length): (Tuple, u32) = if I::ARRIVES == Ipv4::ARRIVES {
+            let (from, to) = (I::to_addr(source).words()[3], I::to_addr(destination).words()[3]);
+            ([from, to, ports, 0, 0, 0, 0, 0, 0], 12)
+        } else {
+            let ([a, b, c, d], [e, f, g, h]) =
+                (I::to_addr(source).words(), I::to_addr(destination).words());
+            ([a, b, c, d, e, f, g, h, ports], 36)
+        };
+        let context = self.context.as_ptr().cast();
+        let found = if protocol == Tcp::PROTOCOL {
+            sockets::tcp(context, &tuple, length)
+        } else {
+            sockets::udp(context, &tuple, length)
+        };
+        match found >> 32 {
+            sockets::NONE => Socket::None,
+            sockets::CONNECTED => Socket::Connected,
+            // The number of the interface that it is bound to.
+            _ if found as u32 == self.ingress() => Socket::Bound,
+            _ => Socket::None,
+        }
     }
 }

@@ -46,6 +46,7 @@ stages! {
     privatelink_icmp_error: IcmpError,
     privatelink_translate_error: TranslateError,
     privatelink_answer: Answer,
+    privatelink_host: Host,
 }
 
 /// Returns the time; user space runs this program for its result.

@@ -1,6 +1,6 @@
 //! Access to a packet.
 
-use crate::wire::Wire;
+use crate::wire::{Ip, Wire};
 
 /// A frame as it arrived on an interface.
 ///
@@ -20,4 +20,25 @@ pub trait Frame {
     fn shift(&mut self, by: i32) -> Option<()>;
     /// Index of the interface that it came in on.
     fn ingress(&self) -> u32;
+    /// Which socket of the host's own gets a packet with these addresses and ports, if it comes
+    /// without a tag.
+    fn socket<I: Ip>(
+        &self,
+        source: I::Address,
+        destination: I::Address,
+        ports: u32,
+        protocol: u32,
+    ) -> Socket;
+}
+
+/// A socket of the host's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Socket {
+    /// There is none, or one that takes packets of anybody by any interface.
+    None = 0,
+    /// It talks to this sender.
+    Connected = 1,
+    /// It takes packets of anybody by this interface.
+    Bound = 2,
 }

@@ -1,16 +1,16 @@
 //! Frame and tables in plain memory: the packet function outside of the kernel.
 
 use super::{
-    frame::Frame,
+    frame::{Frame, Socket},
     tables::{Tables, Walk},
 };
-use crate::wire::{ETHERNET_LEN, Wire};
+use crate::wire::{ETHERNET_LEN, Ip, Wire};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
-    End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, Suspect, TICK_SHIFT, TagKey,
-    Target, TargetCounters,
+    Addr, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
+    MeterCell, RefusedFlow, Rule, RuleKey, Sampling, Scratch, SenderKey, Service, Source, Suspect,
+    TICK_SHIFT, TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     fragment::{self, Fragmented},
@@ -38,6 +38,10 @@ pub struct MemoryTables {
     pub tagged: BTreeMap<TagKey, u32>,
     /// The gateway's own addresses.
     pub locals: BTreeMap<LocalKey, Local>,
+    /// What reaches the host's stack, by network index.
+    pub hosts: BTreeMap<u32, u32>,
+    /// The address ranges of networks.
+    pub senders: BTreeMap<SenderKey, u32>,
     /// Endpoints by index.
     pub endpoints: BTreeMap<u32, Endpoint>,
     /// Security rules.
@@ -83,6 +87,8 @@ impl MemoryTables {
             networks: BTreeMap::new(),
             tagged: BTreeMap::new(),
             locals: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            senders: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             rules: BTreeMap::new(),
             limits: BTreeMap::new(),
@@ -141,6 +147,14 @@ impl Tables for MemoryTables {
 
     fn local(&self, key: &LocalKey) -> Option<Local> {
         self.locals.get(key).copied()
+    }
+
+    fn host(&self, network: u32) -> u32 {
+        self.hosts.get(&network).copied().unwrap_or_default()
+    }
+
+    fn has_sender(&self, key: &SenderKey) -> bool {
+        self.senders.keys().any(|prefix| prefix.covers(key.network, key.address))
     }
 
     fn endpoint(&self, index: u32) -> Option<&Endpoint> {
@@ -260,6 +274,15 @@ pub struct MemoryFrame {
     pub bytes: Vec<u8>,
     /// Index of the interface that it came in on.
     pub ingress: u32,
+    /// The host's sockets: both addresses of a packet that one gets, ports, protocol, and which.
+    pub sockets: Vec<(Addr, Addr, u32, u32, Socket)>,
+}
+
+impl MemoryFrame {
+    /// A frame that came in on an interface of a host without sockets.
+    pub fn new(bytes: Vec<u8>, ingress: u32) -> Self {
+        Self { bytes, ingress, sockets: Vec::new() }
+    }
 }
 
 impl Frame for MemoryFrame {
@@ -293,6 +316,21 @@ impl Frame for MemoryFrame {
     fn ingress(&self) -> u32 {
         self.ingress
     }
+
+    fn socket<I: Ip>(
+        &self,
+        source: I::Address,
+        destination: I::Address,
+        ports: u32,
+        protocol: u32,
+    ) -> Socket {
+        let wanted = (I::to_addr(source), I::to_addr(destination), ports, protocol);
+        let found = self
+            .sockets
+            .iter()
+            .find(|(from, to, ports, protocol, _)| (*from, *to, *ports, *protocol) == wanted);
+        found.map_or(Socket::None, |(.., socket)| *socket)
+    }
 }
 
 #[cfg(test)]
@@ -301,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_shift_moves_the_beginning() {
-        let mut frame = MemoryFrame { bytes: (0..20).collect(), ingress: 1 };
+        let mut frame = MemoryFrame::new((0..20).collect(), 1);
         frame.shift(4).unwrap();
         assert_eq!(frame.bytes, (4..20).collect::<Vec<u8>>());
         frame.shift(-2).unwrap();

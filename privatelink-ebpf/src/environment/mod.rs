@@ -6,7 +6,7 @@ mod frame;
 mod memory;
 mod tables;
 
-pub use frame::Frame;
+pub use frame::{Frame, Socket};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryFrame, MemoryTables};
 pub use tables::{Tables, Walk};

@@ -2,8 +2,8 @@
 
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Scratch, Service, Source, Suspect, TICK_SHIFT, TagKey, Target,
-    TargetCounters,
+    RefusedFlow, Rule, RuleKey, Scratch, SenderKey, Service, Source, Suspect, TICK_SHIFT, TagKey,
+    Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{RegionCell, Slot},
     fragment::Fragmented,
@@ -27,6 +27,10 @@ pub trait Tables: Sized {
     fn tagged(&self, key: &TagKey) -> Option<u32>;
     /// The gateway's own address of this key, if it is one.
     fn local(&self, key: &LocalKey) -> Option<Local>;
+    /// What reaches the host's stack from a network, bits of [`host`](privatelink_common::host).
+    fn host(&self, network: u32) -> u32;
+    /// Whether a network's hosts may have an address, by its address ranges.
+    fn has_sender(&self, key: &SenderKey) -> bool;
     /// An endpoint by index.
     fn endpoint(&self, index: u32) -> Option<&Endpoint>;
     /// One of an endpoint's security rules.

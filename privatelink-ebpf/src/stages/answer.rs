@@ -8,12 +8,11 @@ use crate::{
     stages::{
         chain::Chained,
         packet::Packet,
+        sender::is_group,
         sum,
         verdict::{Refused, Verdict},
     },
-    wire::{
-        ETHERNET_LEN, Ethernet, Fresh, Head, Icmp, MacWords, Tcp, checksum, swapped, tcp_flags,
-    },
+    wire::{ETHERNET_LEN, Ethernet, Fresh, Head, Icmp, Tcp, checksum, swapped, tcp_flags},
 };
 use privatelink_common::{Notice, Reason, Refusal, Scratch, Stage, TCP};
 
@@ -112,12 +111,6 @@ fn answer_ip<F: Frame, T: Tables, I: Fresh + Chained>(
         return None;
     }
     complain::<F, T, I>(frame, tables, packet, scratch)
-}
-
-#[inline(always)]
-fn is_group(mac: MacWords) -> bool {
-    let [first, _] = mac.0.to_ne_bytes();
-    first & 1 != 0
 }
 
 /// Turns a TCP packet into the reset that its sender accepts (RFC 9293, section 3.10.7.1).

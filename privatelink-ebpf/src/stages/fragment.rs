@@ -106,9 +106,9 @@ fn first<F: Frame, T: Operations, I: Control>(
         return Verdict::drop(Reason::Internal);
     };
     let egress = Egress::<I>::of(&leg);
-    let Some(front) = frame.view::<Front<I>>(0) else { return Verdict::Pass };
+    let Some(front) = frame.view::<Front<I>>(0) else { return Verdict::NOT_OURS };
     if front.ethernet.to() != egress.own {
-        return Verdict::Pass;
+        return Verdict::NOT_OURS;
     }
     let endpoint = leg.slot.endpoint();
     let leaves = leg.word & word::LEAVES_V6;

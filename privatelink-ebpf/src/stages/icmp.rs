@@ -10,7 +10,7 @@ use crate::{
         Tcp, Transport, Udp, swapped,
     },
 };
-use privatelink_common::{Local, LocalKey, LocalKind, Reason, Refusal, Scratch, Stage};
+use privatelink_common::{Local, LocalKey, LocalKind, Mac, Reason, Refusal, Scratch, Stage};
 
 /// The stage for a control message to one of our addresses, at our Ethernet address.
 #[inline(never)]
@@ -20,13 +20,13 @@ pub fn icmp<F: Frame, T: Operations, I: Control>(
     scratch: &Scratch,
 ) -> Verdict {
     let network = scratch.network.load();
-    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
+    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::NOT_OURS };
     let datagram = match &header.datagram() {
         Ok(datagram) => *datagram,
         Err(reason) => return Verdict::drop(*reason),
     };
     let key = LocalKey { network, address: I::to_addr(datagram.destination) };
-    let Some(local) = tables.local(&key) else { return Verdict::Pass };
+    let Some(local) = tables.local(&key) else { return Verdict::NOT_OURS };
     let length = datagram.length as usize;
     if length < I::LEN + size_of::<Icmp>() || !frame.holds(ETHERNET_LEN + length) {
         return Verdict::drop_for(Reason::Malformed, &local);
@@ -65,13 +65,19 @@ fn echo<F: Frame, T: Operations, I: Control>(
     if !I::is_host(datagram.source) {
         return Verdict::drop_for(Reason::Malformed, local);
     }
-    let Some(message) = frame.view::<Icmp>(ETHERNET_LEN + I::LEN) else { return Verdict::Pass };
-    message.answer::<I>();
-    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
-    header.turn_back();
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    ethernet.turn_back(local.mac);
+    if echo_answer::<F, I>(frame, local.mac).is_none() {
+        return Verdict::NOT_OURS;
+    }
     Verdict::Send { ifindex: frame.ingress() }
+}
+
+/// Turns a ping into its answer.
+#[inline(always)]
+pub fn echo_answer<F: Frame, I: Control>(frame: &mut F, mac: Mac) -> Option<()> {
+    frame.view::<Icmp>(ETHERNET_LEN + I::LEN)?.answer::<I>();
+    frame.view::<I>(ETHERNET_LEN)?.turn_back();
+    frame.view::<Ethernet>(0)?.turn_back(mac);
+    Some(())
 }
 
 /// Finds the flow that an error is about: one of those that send packets like the quoted one.

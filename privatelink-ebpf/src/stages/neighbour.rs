@@ -7,23 +7,30 @@ use crate::{
         Arp, Control, ETHERNET_LEN, Ethernet, Ip, Ipv6, NeighbourMessage, NeighbourOption, checksum,
     },
 };
-use privatelink_common::{Addr, LocalKey, Mac, Reason, Stage, flow::split_mac};
+use privatelink_common::{Addr, LocalKey, LocalKind, Mac, Reason, Stage, flow::split_mac};
 
 /// Answers an ARP request for one of the gateway's addresses; other ARP is left to the host.
 #[inline(never)]
 pub fn answer_arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict {
-    let Some(arp) = frame.view::<Arp>(ETHERNET_LEN) else { return Verdict::Pass };
-    let Some(address) = arp.asks_for() else { return Verdict::Pass };
+    let Some(arp) = frame.view::<Arp>(ETHERNET_LEN) else { return Verdict::NOT_OURS };
+    let Some(address) = arp.asks_for() else { return Verdict::NOT_OURS };
     let key = LocalKey { network, address: Addr::from_v4_word(address) };
-    let Some(local) = tables.local(&key) else { return Verdict::Pass };
-    if !is_put_to(frame, local.mac) {
-        return Verdict::Pass;
+    let Some(local) = tables.local(&key) else { return Verdict::NOT_OURS };
+    if !local.is_served() || !is_put_to(frame, local.mac) {
+        return Verdict::NOT_OURS;
     }
-    let Some(arp) = frame.view::<Arp>(ETHERNET_LEN) else { return Verdict::Pass };
-    arp.answer(local.mac);
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
-    ethernet.turn_back(local.mac);
+    if arp_answer(frame, local.mac).is_none() {
+        return Verdict::NOT_OURS;
+    }
     Verdict::Send { ifindex: frame.ingress() }
+}
+
+/// Turns an ARP request into its answer.
+#[inline(always)]
+pub fn arp_answer<F: Frame>(frame: &mut F, mac: Mac) -> Option<()> {
+    frame.view::<Arp>(ETHERNET_LEN)?.answer(mac);
+    frame.view::<Ethernet>(0)?.turn_back(mac);
+    Some(())
 }
 
 /// Decides about a packet that belongs to no flow: one to answer, to refuse, or to leave to the
@@ -35,24 +42,27 @@ pub fn other<F: Frame, T: Tables, I: Control>(
     network: u32,
     reason: Reason,
 ) -> Verdict {
-    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::Pass };
+    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::NOT_OURS };
     let destination = header.receiver();
     let speaks_icmp = reason == Reason::Protocol && header.follows() == I::ICMP;
-    if I::ARRIVES == Ipv6::ARRIVES && answer_solicitation(frame, tables, network).is_some() {
+    if I::ARRIVES == Ipv6::ARRIVES && answer_solicitation(frame, tables, network, true).is_some() {
         return Verdict::Send { ifindex: frame.ingress() };
     }
     let key = LocalKey { network, address: I::to_addr(destination) };
-    let Some(local) = tables.local(&key) else { return Verdict::Pass };
+    let Some(local) = tables.local(&key) else { return Verdict::NOT_OURS };
+    if !local.is_served() {
+        return Verdict::NOT_OURS;
+    }
     match frame.view::<Ethernet>(0) {
         Some(ethernet) if ethernet.to() == split_mac(local.mac) => {}
-        _ => return Verdict::Pass,
+        _ => return Verdict::NOT_OURS,
     }
     if speaks_icmp { Verdict::Next(Stage::Icmp) } else { Verdict::drop_for(reason, &local) }
 }
 
 /// Whether a request is addressed to `mac`, or to a group that may include it.
 #[inline(always)]
-fn is_put_to<F: Frame>(frame: &mut F, mac: Mac) -> bool {
+pub fn is_put_to<F: Frame>(frame: &mut F, mac: Mac) -> bool {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return false };
     let [first, _] = ethernet.to().0.to_ne_bytes();
     first & 1 != 0 || ethernet.to() == split_mac(mac)
@@ -62,14 +72,19 @@ fn is_put_to<F: Frame>(frame: &mut F, mac: Mac) -> bool {
 const ADVERTISEMENT_LEN: usize = size_of::<NeighbourMessage>() + size_of::<NeighbourOption>();
 const MESSAGE: usize = ETHERNET_LEN + Ipv6::LEN;
 /// RFC 4861 requires this hop limit, which shows that no router has forwarded the packet.
-const HOP_LIMIT: u8 = 255;
-const ALL_NODES: [u32; 4] = [0xff02_0000_u32.to_be(), 0, 0, 1_u32.to_be()];
-const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
+pub const HOP_LIMIT: u8 = 255;
+pub const ALL_NODES: [u32; 4] = [0xff02_0000_u32.to_be(), 0, 0, 1_u32.to_be()];
+pub const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 
 /// Turns a solicitation for one of the gateway's addresses into its answer; `None` if the packet is
-/// not one.
+/// not one. The addresses are those that the gateway serves, or those of its host.
 #[inline(never)]
-fn answer_solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Option<()> {
+pub fn answer_solicitation<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    network: u32,
+    served: bool,
+) -> Option<()> {
     let header = frame.view::<Ipv6>(ETHERNET_LEN)?;
     let hop_limit = header.hop_limit;
     let datagram = header.datagram().ok()?;
@@ -87,7 +102,8 @@ fn answer_solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: 
     let target = message.target();
     let key = LocalKey { network, address: Addr::from_words(target) };
     let local = tables.local(&key)?;
-    if hop_limit != HOP_LIMIT || !is_put_to(frame, local.mac) {
+    let wanted = if served { local.is_served() } else { local.kind == LocalKind::Host as u32 };
+    if !wanted || hop_limit != HOP_LIMIT || !is_put_to(frame, local.mac) {
         return None;
     }
     frame.resize(MESSAGE + ADVERTISEMENT_LEN)?;

@@ -5,13 +5,14 @@ use super::{
     egress::max_input_len,
     packet::{Packet, opens_tcp},
     ports::{self, NewFlow, PortSearch},
+    sender,
     stop::refused_admission,
     verdict::Verdict,
 };
 use crate::{
     environment::Frame,
     flows::{operations::Operations, policy, table::Arrival},
-    wire::{ETHERNET_LEN, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
+    wire::{Control, ETHERNET_LEN, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
 };
 use privatelink_common::{
     Admission, Endpoint, Listener, ListenerKey, LocalKey, LocalKind, Opening, Pool, Reason,
@@ -23,7 +24,7 @@ use privatelink_common::{
 
 /// Makes the flow that a packet opens, or decides about a packet without one.
 #[inline(never)]
-pub fn open<F: Frame, T: Operations, I: Chained>(
+pub fn open<F: Frame, T: Operations, I: Chained + Control>(
     frame: &mut F,
     tables: &T,
     scratch: &Scratch,
@@ -37,10 +38,13 @@ pub fn open<F: Frame, T: Operations, I: Chained>(
         network: packet.arrival.network,
         address: I::to_addr(packet.arrival.destination),
     };
-    let Some(local) = tables.local(&key) else { return Verdict::Pass };
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    let Some(local) = tables.local(&key) else { return Verdict::NOT_OURS };
+    if !local.is_served() {
+        return Verdict::NOT_OURS;
+    }
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::NOT_OURS };
     if ethernet.to() != split_mac(local.mac) {
-        return Verdict::Pass;
+        return Verdict::NOT_OURS;
     }
     let client_mac = ethernet.from();
     if local.kind != LocalKind::Endpoint as u32 {
@@ -52,6 +56,9 @@ pub fn open<F: Frame, T: Operations, I: Chained>(
         tables.report(reason as u32, index);
         Verdict::drop_at(reason, index)
     };
+    if !sender::opens(tables, packet, client_mac, local.mac) {
+        return refuse(Reason::Sender);
+    }
     let mut chosen = choose(tables, scratch, packet, index);
     let flow = match &mut chosen {
         Ok(flow) => flow,

@@ -25,9 +25,12 @@ pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T, scratch: &Scratc
     let Some(network) = tables.network(frame.ingress()) else { return Verdict::Pass };
     scratch.tag.store(0);
     scratch.leaves.store(0);
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
     let network = if ethernet.ethertype() == EtherType::TAGGED {
-        let Some(network) = vlan::take_off(frame, tables, scratch) else { return Verdict::Pass };
+        let Some(network) = vlan::take_off(frame, tables, scratch, network) else {
+            // No network of the gateway: it is up to the host what that VLAN is.
+            return Verdict::Pass;
+        };
         network
     } else if network == TAGGED_ONLY {
         return Verdict::Pass;
@@ -36,12 +39,12 @@ pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T, scratch: &Scratc
     };
     scratch.network.store(network);
     scratch.fault.store(Scratch::NO_FAULT);
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::Pass };
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
     match ethernet.ethertype() {
         EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, scratch),
         EtherType::IPV6 => slow_ip::<F, T, Ipv6>(frame, tables, scratch),
         EtherType::ARP => neighbour::answer_arp(frame, tables, network),
-        _ => Verdict::Pass,
+        _ => Verdict::NOT_OURS,
     }
 }
 

@@ -29,7 +29,7 @@ impl Stop {
     #[inline(always)]
     pub fn verdict(self, endpoint: u32) -> Verdict {
         match self.0 {
-            1 => Verdict::Pass,
+            1 => Verdict::NOT_OURS,
             code => {
                 let reason = Reason::of(code.wrapping_sub(2)).unwrap_or(Reason::Internal);
                 Verdict::drop_at(reason, endpoint)

@@ -6,7 +6,8 @@ use privatelink_common::{Local, LocalKind, Reason, Stage};
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Not for the gateway: the host's stack gets the frame unchanged.
+    /// For the host's stack, which gets the frame unchanged. Of a packet from an attached network
+    /// only [`Stage::Host`] says so.
     Pass,
     /// Refused.
     Drop(Refused),
@@ -36,6 +37,9 @@ pub struct Refused {
 }
 
 impl Verdict {
+    /// Not the gateway's: it may be the host's.
+    pub const NOT_OURS: Self = Self::Next(Stage::Host);
+
     /// Refused for a reason, at no endpoint that is known.
     #[inline(always)]
     pub const fn drop(reason: Reason) -> Self {

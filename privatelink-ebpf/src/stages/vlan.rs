@@ -9,14 +9,26 @@ use crate::{
     stages::verdict::Verdict,
     wire::{ETHERNET_LEN, EtherType, Ethernet, VlanTag},
 };
-use privatelink_common::{Scratch, TagKey};
+use privatelink_common::{Scratch, TAGGED_ONLY, TagKey};
 
 /// Removes a frame's tag; returns the network of the VLAN, if there is one.
+///
+/// A tag of VLAN 0 has nothing but a priority: the host's stack takes such a frame for an untagged
+/// one, so it belongs to the `untagged` network.
 #[inline(never)]
-pub fn take_off<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &Scratch) -> Option<u32> {
+pub fn take_off<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &Scratch,
+    untagged: u32,
+) -> Option<u32> {
     let control = u16::from_be(frame.view::<VlanTag>(ETHERNET_LEN)?.control());
     let vlan = control & VlanTag::VLAN;
-    let network = tables.tagged(&TagKey { ifindex: frame.ingress(), vlan: vlan.into() })?;
+    let network = if vlan == 0 && untagged != TAGGED_ONLY {
+        untagged
+    } else {
+        tables.tagged(&TagKey { ifindex: frame.ingress(), vlan: vlan.into() })?
+    };
     let ethernet = frame.view::<Ethernet>(0)?;
     let (to, from) = (ethernet.to(), ethernet.from());
     frame.shift(size_of::<VlanTag>() as i32)?;

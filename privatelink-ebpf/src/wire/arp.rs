@@ -1,6 +1,6 @@
 //! ARP for IPv4 over Ethernet.
 
-use super::word::fields;
+use super::{ethernet::MacWords, word::fields};
 use privatelink_common::{Mac, flow::split_mac};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -50,6 +50,16 @@ impl Arp {
         let request = (self.types(), self.lengths()) == Self::ETHERNET_IPV4
             && self.operation() == Self::REQUEST;
         request.then(|| self.target())
+    }
+
+    /// Whether this is a reply about an IPv4 address.
+    pub fn answers(&self) -> bool {
+        (self.types(), self.lengths()) == Self::ETHERNET_IPV4 && self.operation() == Self::REPLY
+    }
+
+    /// The sender's Ethernet address.
+    pub fn sender_mac(&self) -> MacWords {
+        (self.sender_mac_high(), self.sender_mac_low())
     }
 
     /// Turns a request into the reply of `mac`, the holder of the address.

@@ -3,7 +3,7 @@
 use crate::packets::{Packet, SYN, Transport};
 use privatelink_common::{
     Addr, Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Mac, Pool,
-    Refusal, Service, Source, TCP, Target, TargetState, UDP, hash::HashKeys,
+    Refusal, Service, Source, TCP, Target, TargetState, UDP, hash::HashKeys, host,
 };
 use privatelink_ebpf::{MemoryFrame, MemoryTables, Verdict, process};
 use std::net::{IpAddr, SocketAddr};
@@ -89,6 +89,8 @@ impl Gateway {
         let keys = HashKeys([0x9e37_79b9, 7, 0x1234_5678, 11, 13, 0xdead_beef, 19, 23, 29, 31]);
         let mut tables = MemoryTables::new(max_flows, keys);
         tables.networks.extend(NETWORKS);
+        // What is not for the gateway passes; `host.rs` is about the other setting.
+        tables.hosts.extend(NETWORKS.map(|(_, network)| (network, host::ALL)));
         tables.targets.insert(TARGET, target_record(parties));
         tables.backends.insert(0, TARGET);
         let one = Pool { first: 0, count: 1 };
@@ -159,7 +161,7 @@ impl Gateway {
 
     /// What the gateway makes of a frame.
     pub fn outcome(&self, ifindex: u32, bytes: &[u8]) -> (Verdict, Vec<u8>) {
-        let mut frame = MemoryFrame { bytes: bytes.to_vec(), ingress: ifindex };
+        let mut frame = MemoryFrame::new(bytes.to_vec(), ifindex);
         let verdict = process(&mut frame, &self.tables);
         (verdict, frame.bytes)
     }

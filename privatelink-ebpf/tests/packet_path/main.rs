@@ -15,6 +15,8 @@ mod fragments;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod host;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod neighbours;

@@ -125,7 +125,7 @@ fn a_table_takes_as_many_flows_as_it_was_made_for() {
     let gateway = Gateway::with_room_for(&Parties { sources, ..Parties::v4() }, 100_000);
     let clients = Clients::of(&gateway);
     for number in 0..100_000 {
-        let mut frame = MemoryFrame { bytes: clients.first_packet(number), ingress: ACME };
+        let mut frame = MemoryFrame::new(clients.first_packet(number), ACME);
         assert_eq!(process(&mut frame, &gateway.tables), SEND_TO_TARGET, "flow {number}");
     }
     assert_eq!(live(&gateway).len(), 200_000);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use privatelink_common::{ListenerKey, LocalKey, RuleKey, TagKey, maps};
+use privatelink_common::{ListenerKey, LocalKey, RuleKey, SenderKey, TagKey, maps};
 
 use super::tables::for_each_map;
 
@@ -29,6 +29,7 @@ impl<K, V> Change<K, V> {
 
 type Array<V> = Change<u32, V>;
 type Hash<K, V> = Change<K, V>;
+type Prefixes<V> = Change<SenderKey, V>;
 type Devices = Change<u32, ()>;
 
 macro_rules! define_op {
@@ -101,6 +102,14 @@ impl KeyText for RuleKey {
 impl KeyText for TagKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.ifindex, self.vlan)
+    }
+}
+
+impl KeyText for SenderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = self.length.saturating_sub(Self::NETWORK_BITS);
+        let bits = if self.address.is_v4() { bits.saturating_sub(96) } else { bits };
+        write!(f, "{}, {}/{bits}", self.network, self.address.to_ip())
     }
 }
 

@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 ///
 /// - the variant of [`Op`](crate::datapath::op::Op) that writes one entry of the map,
 /// - the field of [`MapTables`],
-/// - the kind of the map and its types: `Array<V>` by index, `Hash<K, V>` by key, or `Devices`,
-///   a set of interface indices,
+/// - the kind of the map and its types: `Array<V>` by index, `Hash<K, V>` by key, `Prefixes<V>` by
+///   the longest prefix of a network's address, or `Devices`, a set of interface indices,
 /// - the constant in [`privatelink_common::maps`] with the name of the map.
 ///
 /// The order is that in which a plan puts entries: an entry refers only to maps above its own.
 ///
-/// `for_each_map!(callback)` passes the list to the macro `callback`. What `Array`, `Hash` and
-/// `Devices` are is up to the file that expands it: plain maps here, changes in `op.rs`, open maps
+/// `for_each_map!(callback)` passes the list to the macro `callback`. What `Array`, `Hash`,
+/// `Prefixes` and `Devices` are is up to the file that expands it: plain maps here, changes in `op.rs`, open maps
 /// of the kernel in `bpf/store.rs`.
 macro_rules! for_each_map {
     ($callback:ident) => {
@@ -46,6 +46,10 @@ macro_rules! for_each_map {
             Endpoint endpoints: Array<privatelink_common::Endpoint> = ENDPOINTS;
             /// The gateway's own addresses.
             Local locals: Hash<privatelink_common::LocalKey, privatelink_common::Local> = LOCALS;
+            /// Which addresses a network's hosts have.
+            Sender senders: Prefixes<u32> = SENDERS;
+            /// What reaches the host's stack, by network index.
+            Network networks: Hash<u32, u32> = NETWORKS;
             /// Network index by VLAN.
             Tagged tagged: Hash<privatelink_common::TagKey, u32> = TAGGED;
             /// Network index + 1 by interface index.
@@ -62,6 +66,8 @@ pub(super) enum Kind {
     Array,
     /// A key is there or not, whatever its value is.
     Hash,
+    /// As a hash.
+    Prefixes,
     /// As a hash: the interface index is there or not.
     Devices,
 }
@@ -75,6 +81,7 @@ impl Kind {
 
 type Array<V> = BTreeMap<u32, V>;
 type Hash<K, V> = BTreeMap<K, V>;
+type Prefixes<V> = BTreeMap<privatelink_common::SenderKey, V>;
 type Devices = BTreeMap<u32, ()>;
 
 macro_rules! define_tables {

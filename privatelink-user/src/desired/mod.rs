@@ -1,6 +1,7 @@
 //! What the maps should hold: a pure function of configuration, state, host, time and what is
 //! known of targets.
 
+mod hosts;
 mod maglev;
 mod policy;
 mod pools;
@@ -145,7 +146,7 @@ impl<'a> Builder<'a> {
 
     fn networks(&mut self) {
         for name in self.model.networks().keys() {
-            if let Some((_, index, attached)) = self.attached(name) {
+            if let Some((network, index, attached)) = self.attached(name) {
                 let (ifindex, vlan) = (attached.link.index, attached.vlan);
                 if vlan == 0 {
                     self.tables.attachments.insert(ifindex, index + 1);
@@ -154,6 +155,7 @@ impl<'a> Builder<'a> {
                     self.tables.attachments.entry(ifindex).or_insert(TAGGED_ONLY + 1);
                 }
                 self.tables.devices.insert(attached.link.index, ());
+                hosts::put(&mut self.tables, network, index, self.facts, &attached);
             }
         }
     }
@@ -167,7 +169,10 @@ impl<'a> Builder<'a> {
                 let key = LocalKey { network, address: address.into() };
                 let local = local(LocalKind::Source, index, attached.mac);
                 // Of several indices of one address, the first stands for it.
-                self.tables.locals.entry(key).or_insert(local);
+                let entry = self.tables.locals.entry(key).or_insert(local);
+                if !entry.is_served() {
+                    *entry = local;
+                }
             }
         }
     }

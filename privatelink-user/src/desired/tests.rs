@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use privatelink_common::Addr;
+use privatelink_common::{Addr, host as host_access};
 use proptest::prelude::*;
 
 use super::*;
@@ -87,7 +87,7 @@ fn nothing_dangles(tables: &MapTables) {
         assert!(tables.attachments.values().any(|network| *network == key.network + 1));
         if local.kind == LocalKind::Endpoint as u32 {
             assert_eq!(tables.endpoints[&local.index].network, key.network);
-        } else {
+        } else if local.kind == LocalKind::Source as u32 {
             assert_eq!(tables.sources[&local.index].address, key.address);
         }
     }
@@ -99,6 +99,54 @@ fn nothing_dangles(tables: &MapTables) {
         assert_eq!(tables.attachments[&target.ifindex], target.network + 1);
     }
     assert!(tables.attachments.keys().eq(tables.devices.keys()));
+}
+
+#[test]
+fn a_network_says_what_the_host_takes_and_of_whom() {
+    let text = include_str!("../../../examples/quickstart.toml");
+    let mut facts = host();
+    for own in ["10.1.0.1", "fe80::1"] {
+        facts.insert_own_address(11, ip(own));
+    }
+    let tables = compute(text, &facts);
+    let acme = tables.attachments[&11] - 1;
+    assert_eq!(tables.networks[&acme], 0);
+    let own = |address: &str| {
+        let key = LocalKey { network: acme, address: ip(address).into() };
+        tables.locals.get(&key).map(|local| (local.kind, local.mac))
+    };
+    let mac = [2, 0, 0, 0, 0, 11];
+    for address in ["10.1.0.1", "fe80::1"] {
+        assert_eq!(own(address), Some((LocalKind::Host as u32, mac)));
+    }
+    assert_eq!(own("10.1.255.255"), Some((LocalKind::Broadcast as u32, [0; 6])));
+    assert_eq!(own("10.1.0.50"), Some((LocalKind::Endpoint as u32, mac)));
+    let sends = |network, address: &str| {
+        tables.senders.keys().any(|prefix| prefix.covers(network, ip(address).into()))
+    };
+    for address in ["10.1.0.9", "fd00:1::9", "fe80::9"] {
+        assert!(sends(acme, address), "{address}");
+    }
+    for address in ["10.0.0.10", "fd00::10", "8.8.8.8", "2001:db8::1"] {
+        assert!(!sends(acme, address), "{address}");
+    }
+    assert!(!sends(acme + 100, "10.1.0.9"));
+
+    let interface = "interface = \"veth-acme\"";
+    let open = format!("{interface}\nhost = \"all\"\ndns = true");
+    let tables = compute(&text.replace(interface, &open), &facts);
+    assert_eq!(tables.networks[&acme], host_access::ALL | host_access::NAMES);
+}
+
+/// One of the service's source addresses may be one of the host's, too.
+#[test]
+fn a_source_address_stands_before_the_hosts_own() {
+    let mut facts = host();
+    facts.insert_own_address(13, ip("10.0.0.240"));
+    let tables = compute(include_str!("../../../examples/quickstart.toml"), &facts);
+    let network = tables.attachments[&13] - 1;
+    let key = LocalKey { network, address: ip("10.0.0.240").into() };
+    assert_eq!(tables.locals[&key].kind, LocalKind::Source as u32);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::{
     dns::DnsPattern,
     name::{Interface, Name},
     number::{Number, Quantity},
+    word::words,
 };
 
 /// The number of an 802.1Q VLAN.
@@ -43,6 +44,16 @@ impl fmt::Display for Attachment {
     }
 }
 
+words! {
+    /// What the gateway's own host takes from a network.
+    pub enum HostAccess {
+        /// What the gateway itself needs.
+        Services = "services",
+        /// All that is not for the gateway.
+        All = "all",
+    }
+}
+
 /// A segment that the gateway is attached to.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +68,8 @@ pub struct Network {
     pub subnets: Vec<IpNet>,
     /// The routers behind which its targets may be: at most one per address family.
     pub gateways: Vec<IpAddr>,
+    /// What the gateway's host takes from it, where that is written.
+    pub host: Option<HostAccess>,
     /// Whether private names are served on this network.
     pub dns: bool,
     /// Which names of providers are served to it; `None` is all.
@@ -70,6 +83,11 @@ pub struct Network {
 impl Network {
     /// Default of `dns_rate`.
     pub const DEFAULT_DNS_RATE: Quantity = Quantity::constant::<10_000>();
+
+    /// Whether the gateway's host takes all that is not for the gateway.
+    pub fn opens_host(&self) -> bool {
+        self.host == Some(HostAccess::All)
+    }
 
     /// Whether a provider's name may be served to it.
     pub fn accepts(&self, name: &DnsPattern) -> bool {

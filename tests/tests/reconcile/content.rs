@@ -46,6 +46,8 @@ pub fn content(devices: Vec<u32>) -> impl Strategy<Value = MapTables> {
         MapTables {
             attachments,
             tagged: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            senders: BTreeMap::new(),
             locals: locals
                 .into_iter()
                 .map(|((network, address), index)| {

@@ -2,9 +2,9 @@
 
 use super::{
     ATTACHMENTS, BACKENDS, ENDPOINT_COUNTERS, ENDPOINTS, ENDS, ENDS_LOST, ERRORS, ERRORS_PER_TICK,
-    FRAGMENTS, HASH_KEYS, JIFFY_NANOS, LIMITS, LISTENERS, LOCALS, METERS, Maps, REFUSALS,
-    REGION_COUNT, REGIONS, RULES, SAMPLING, SCRATCH, SERVICES, SLOTS, SOURCES, SUSPECTS, TAGGED,
-    TARGET_COUNTERS, TARGETS,
+    FRAGMENTS, HASH_KEYS, JIFFY_NANOS, LIMITS, LISTENERS, LOCALS, METERS, Maps, NETWORKS, REFUSALS,
+    REGION_COUNT, REGIONS, RULES, SAMPLING, SCRATCH, SENDERS, SERVICES, SLOTS, SOURCES, SUSPECTS,
+    TAGGED, TARGET_COUNTERS, TARGETS,
 };
 use crate::operations::{
     EXISTS, FULL, flow_allowed, flow_end_closed, flow_follow, flow_insert_v4, flow_insert_v6,
@@ -12,13 +12,14 @@ use crate::operations::{
 };
 use aya_ebpf::{
     Global,
+    btf_maps::lpm_trie::Key,
     helpers::generated::{bpf_jiffies64, bpf_loop},
 };
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, Suspect, TagKey, Target,
-    TargetCounters,
+    RefusedFlow, Rule, RuleKey, Sampling, Scratch, SenderKey, Service, Source, Suspect, TagKey,
+    Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
     fragment::Fragmented,
@@ -60,6 +61,18 @@ impl Tables for Maps {
     fn local(&self, key: &LocalKey) -> Option<Local> {
         // SAFETY: copied before anything else can happen to the entry but an update in place.
         unsafe { LOCALS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn host(&self, network: u32) -> u32 {
+        // SAFETY: copied before anything else can happen to the entry but an update in place.
+        unsafe { NETWORKS.get(network) }.copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn has_sender(&self, key: &SenderKey) -> bool {
+        let [a, b, c, d] = key.address.words();
+        SENDERS.get(&Key::new(key.length, [key.network, a, b, c, d])).is_some()
     }
 
     #[inline(always)]

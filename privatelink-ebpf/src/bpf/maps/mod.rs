@@ -6,7 +6,9 @@ use crate::operations::drop_at_endpoint;
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_MMAPABLE, BPF_NOEXIST},
-    btf_maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
+    btf_maps::{
+        Array, DevMap, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf,
+    },
     macros::btf_map,
     programs::XdpContext,
 };
@@ -19,8 +21,8 @@ use privatelink_common::{
     hash::HashKeys,
     maps::{
         ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_ERRORS,
-        MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS, MAX_SERVICES, MAX_SOURCES, MAX_TAGGED, MAX_TARGETS,
-        REFUSALS_BYTES,
+        MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS, MAX_NETWORKS, MAX_SENDERS, MAX_SERVICES,
+        MAX_SOURCES, MAX_TAGGED, MAX_TARGETS, REFUSALS_BYTES,
     },
 };
 
@@ -44,6 +46,10 @@ static ATTACHMENTS: Array<u32, { MAX_IFINDEX as usize }, MMAPABLE> = Array::new(
 static TAGGED: HashMap<TagKey, u32, { MAX_TAGGED as usize }, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static LOCALS: HashMap<LocalKey, Local, { MAX_LOCALS as usize }, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static NETWORKS: HashMap<u32, u32, { MAX_NETWORKS as usize }, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static SENDERS: LpmTrie<Prefix, u32, { MAX_SENDERS as usize }> = LpmTrie::new();
 #[btf_map]
 static ENDPOINTS: Array<Endpoint, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
@@ -105,6 +111,10 @@ static SUSPECTS: PerCpuArray<Suspect, { REGION_SLOTS as usize }> = PerCpuArray::
 /// Programs of the later stages, entered by the loader.
 #[btf_map]
 static STAGES: ProgramArray<{ Stage::ALL.len() }> = ProgramArray::new();
+
+/// What [`SenderKey`](privatelink_common::SenderKey) holds behind the length: the network's index
+/// and the address.
+type Prefix = [u32; 5];
 
 /// Small tables that are rarely full: memory is taken by what is in them.
 const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;

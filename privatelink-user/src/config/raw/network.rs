@@ -14,7 +14,7 @@ use crate::{
         toml_value::TomlValue,
         written::Written,
     },
-    model::{self, DnsPattern, Interface, Name, Quantity, VlanId},
+    model::{self, DnsPattern, HostAccess, Interface, Name, Quantity, VlanId},
 };
 
 section! {
@@ -45,6 +45,11 @@ section! {
         /// The router that leads to targets outside `subnets`. It must be in a subnet itself, or be
         /// an IPv6 link-local address.
         gateway: Routers = optional "none",
+        /// What the gateway's own host takes from this network. `"services"`: nothing but what the
+        /// gateway needs there, of senders in `subnets`, and never on to another network. `"all"`:
+        /// everything that is not for the gateway, as if it were not there: see
+        /// [the host](operation.md#what-reaches-the-host).
+        host: HostAccess = optional "`\"services\"`",
         /// Serve private names on this network, at the gateway's own addresses there: see
         /// [private names](dns.md).
         dns: bool = default false,

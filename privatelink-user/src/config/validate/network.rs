@@ -58,6 +58,7 @@ pub(super) fn validate(
             attachment: attachment.value,
             subnets,
             gateways,
+            host: raw.host.map(|host| host.value),
             dns: raw.dns.value,
             dns_accept: raw
                 .dns_accept

@@ -59,6 +59,7 @@ fn data(map: Map) -> Option<MapData> {
     | Map::PerCpuArray(data)
     | Map::HashMap(data)
     | Map::PerCpuHashMap(data)
+    | Map::LpmTrie(data)
     | Map::DevMap(data)
     | Map::ProgramArray(data)
     | Map::RingBuf(data) = map

@@ -4,10 +4,14 @@ use std::{collections::BTreeMap, io};
 
 use aya::{
     Pod,
-    maps::{DevMap, IterableMap, Map, MapData, MapError, xdp::XdpMapError},
+    maps::{
+        DevMap, IterableMap, Map, MapData, MapError,
+        lpm_trie::{Key, LpmTrie},
+        xdp::XdpMapError,
+    },
 };
 use nix::net::if_::if_nameindex;
-use privatelink_common::maps;
+use privatelink_common::{Addr, SenderKey, maps};
 use zerocopy::FromBytes;
 
 use super::{batch, maps::Maps, sys};
@@ -19,6 +23,7 @@ use crate::datapath::{
 
 type Array<V> = aya::maps::Array<MapData, V>;
 type Hash<K, V> = aya::maps::HashMap<MapData, K, V>;
+type Prefixes<V> = LpmTrie<MapData, [u32; 5], V>;
 type Devices = DevMap<MapData>;
 
 macro_rules! define_kernel {
@@ -110,6 +115,33 @@ impl<K: Pod + FromBytes + Ord, V: Pod + FromBytes> KernelMap<K, V> for Hash<K, V
         match change {
             Change::Put(key, value) => self.insert(key, value, 0).map_err(cause),
             Change::Remove(key) => match self.remove(key).map_err(cause) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+                done => done,
+            },
+        }
+    }
+}
+
+impl<V: Pod> KernelMap<SenderKey, V> for Prefixes<V> {
+    /// One by one: in the batches of this kind of map a position is a whole key.
+    fn read(&self) -> io::Result<BTreeMap<SenderKey, V>> {
+        let entry = |found: Result<(Key<[u32; 5]>, V), MapError>| {
+            let (key, value) = found.map_err(cause)?;
+            let [network, a, b, c, d] = key.data();
+            let address = Addr::from_words([a, b, c, d]);
+            Ok((SenderKey { length: key.prefix_len(), network, address }, value))
+        };
+        self.iter().map(entry).collect()
+    }
+
+    fn write(&mut self, change: &Change<SenderKey, V>) -> io::Result<()> {
+        let kernels = |key: &SenderKey| {
+            let [a, b, c, d] = key.address.words();
+            Key::new(key.length, [key.network, a, b, c, d])
+        };
+        match change {
+            Change::Put(key, value) => self.insert(&kernels(key), value, 0).map_err(cause),
+            Change::Remove(key) => match self.remove(&kernels(key)).map_err(cause) {
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
                 done => done,
             },

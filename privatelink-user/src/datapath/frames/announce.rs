@@ -47,7 +47,8 @@ pub fn served_addresses(tables: &MapTables, facts: &HostFacts) -> ServedAddresse
         tables.tagged.iter().map(|(key, network)| (*network, (key.ifindex, key.vlan as u16)));
     let attachments: BTreeMap<u32, (u32, u16)> =
         untagged.chain(tagged).filter(|(_, (ifindex, _))| is_up(ifindex)).collect();
-    let locals = tables.locals.iter().filter_map(|(key, local)| {
+    let served = tables.locals.iter().filter(|(_, local)| local.is_served());
+    let locals = served.filter_map(|(key, local)| {
         let (ifindex, vlan) = attachments.get(&key.network)?;
         Some(((*ifindex, *vlan, key.address.to_ip()), local.mac))
     });
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
     use crate::host::Link;
     use etherparse::{Icmpv6Type, NetSlice, SlicedPacket, TransportSlice};
-    use privatelink_common::{Local, LocalKey, TagKey};
+    use privatelink_common::{Local, LocalKey, LocalKind, TagKey};
 
     const MAC: Mac = [2, 0, 0, 0, 0, 9];
 
@@ -130,7 +131,8 @@ mod tests {
         tables.tagged.insert(TagKey { ifindex: 3, vlan: 7 }, 2);
         for network in [0, 1, 2] {
             let address: IpAddr = "10.1.0.50".parse().unwrap();
-            let local = Local { mac: MAC, ..Local::default() };
+            let kind = LocalKind::Endpoint as u32;
+            let local = Local { kind, mac: MAC, ..Local::default() };
             tables.locals.insert(LocalKey { network, address: address.into() }, local);
         }
         let mut facts = HostFacts::default();

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use crate::model::{
-    Endpoint, EndpointAddresses, FlowLog, Gateway, HealthCheck, Limits, Listener, LogFormat,
-    Network, Principal, SecurityRule, Service, Subscriptions, Target,
+    Endpoint, EndpointAddresses, FlowLog, Gateway, HealthCheck, HostAccess, Limits, Listener,
+    LogFormat, Network, Principal, SecurityRule, Service, Subscriptions, Target,
 };
 
 /// Lines such as `weight 100 -> 50`, or `weight 50` where there was nothing before.
@@ -131,6 +131,8 @@ pub(super) fn network(before: Option<&Network>, after: &Network) -> Words {
     words.detail("dns", old, new);
     let (old, new) = of(|one| one.dns_accept.as_ref().map_or("all".to_owned(), list));
     words.detail("dns_accept", old, new);
+    let (old, new) = of(|one| one.host.unwrap_or(HostAccess::Services).to_string());
+    words.detail("host", old, new);
     let (old, new) = of(|one| list(&one.forwarders));
     words.detail("forwarders", old, new);
     let (old, new) = of(|one| one.dns_rate.get().to_string());

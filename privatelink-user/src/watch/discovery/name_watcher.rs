@@ -178,6 +178,8 @@ impl RuntimeProvider for InterfaceRuntime {
             if let Some(interface) = interface {
                 socket.bind_device(Some(interface.as_str().as_bytes()))?;
             }
+            // From networks, the datapath lets nothing through but what a connected socket awaits.
+            socket.connect(server).await?;
             Ok(socket)
         })
     }

@@ -1,0 +1,73 @@
+//! The host's own sockets.
+//!
+//! Each protocol has a function of its own, out of line: the verifier does not let one instruction
+//! read a socket of two kinds.
+
+use aya_ebpf::{
+    bindings::{BPF_F_CURRENT_NETNS, bpf_sock, bpf_sock_tuple},
+    helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
+};
+use core::ffi::c_void;
+
+/// Both addresses of a packet, then its ports, as the kernel takes them; for IPv4 a shorter part.
+pub type Tuple = [u32; 9];
+
+/// There is no socket.
+pub const NONE: u64 = 0;
+/// A socket that talks to the packet's sender.
+pub const CONNECTED: u64 = 1;
+/// A socket that talks to anybody.
+const OPEN: u64 = 2;
+
+/// States of a socket, as the kernel numbers them.
+const ESTABLISHED: u32 = 1;
+const CLOSE: u32 = 7;
+const LISTEN: u32 = 10;
+const NEW_SYN_RECV: u32 = 12;
+
+/// What kind of socket gets a TCP packet, in the upper half, and the interface that it is bound to.
+#[inline(never)]
+pub fn tcp(context: *mut c_void, tuple: &Tuple, length: u32) -> u64 {
+    let words = core::ptr::from_ref(tuple).cast_mut().cast::<bpf_sock_tuple>();
+    // SAFETY: the context is the kernel's own, and the helper reads `length` bytes of the words.
+    let socket = unsafe { bpf_skc_lookup_tcp(context, words, length, NETNS, 0) };
+    if socket.is_null() {
+        return NONE << 32;
+    }
+    // SAFETY: the kernel's record of a socket, which stays until it is released.
+    let (state, interface) = unsafe { ((*socket).state, (*socket).bound_dev_if) };
+    release(socket);
+    let kind = if state == LISTEN || state == NEW_SYN_RECV {
+        OPEN
+    } else if state == CLOSE {
+        NONE
+    } else {
+        CONNECTED
+    };
+    kind << 32 | u64::from(interface)
+}
+
+/// What kind of socket gets a UDP packet, as above.
+#[inline(never)]
+pub fn udp(context: *mut c_void, tuple: &Tuple, length: u32) -> u64 {
+    let words = core::ptr::from_ref(tuple).cast_mut().cast::<bpf_sock_tuple>();
+    // SAFETY: as above.
+    let socket = unsafe { bpf_sk_lookup_udp(context, words, length, NETNS, 0) };
+    if socket.is_null() {
+        return NONE << 32;
+    }
+    // SAFETY: as above.
+    let (state, interface) = unsafe { ((*socket).state, (*socket).bound_dev_if) };
+    release(socket);
+    let kind = if state == ESTABLISHED { CONNECTED } else { OPEN };
+    kind << 32 | u64::from(interface)
+}
+
+/// The network namespace of the interface that the packet came in on.
+const NETNS: u64 = (BPF_F_CURRENT_NETNS as i64).cast_unsigned();
+
+#[inline(always)]
+fn release(socket: *mut bpf_sock) {
+    // SAFETY: the helper's own reference, released once and not used again.
+    unsafe { bpf_sk_release(socket.cast()) };
+}

@@ -1,0 +1,53 @@
+//! What reaches the host's stack from a network, and who may be a sender there.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv6Net};
+use privatelink_common::{Addr, LocalKey, LocalKind, SenderKey, host};
+
+use super::{Interface, local};
+use crate::{datapath::tables::MapTables, host::HostFacts, model::Network};
+
+/// Where the addresses of one link are.
+const LINK_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+
+/// Puts the entries of a network that is attached.
+pub(super) fn put(
+    tables: &mut MapTables,
+    network: &Network,
+    index: u32,
+    facts: &HostFacts,
+    attached: &Interface<'_>,
+) {
+    let all = if network.opens_host() { host::ALL } else { 0 };
+    let names = if network.dns { host::NAMES } else { 0 };
+    tables.networks.insert(index, all | names);
+    let ranges = network.subnets.iter().copied().chain([LINK_LOCAL.into()]);
+    tables.senders.extend(ranges.map(|range| (sender(index, range), 1)));
+    let mut put = |address: IpAddr, kind, mac| {
+        let key = LocalKey { network: index, address: address.into() };
+        // An endpoint's or a source address replaces it.
+        tables.locals.insert(key, local(kind, 0, mac));
+    };
+    for address in network.subnets.iter().filter_map(|subnet| broadcast(*subnet)) {
+        put(address.into(), LocalKind::Broadcast, [0; 6]);
+    }
+    for address in attached.stack.iter().flat_map(|stack| facts.own_addresses(stack.index)) {
+        put(address, LocalKind::Host, attached.mac);
+    }
+}
+
+/// The address of all hosts of a subnet, where there is one (RFC 3021).
+fn broadcast(subnet: IpNet) -> Option<Ipv4Addr> {
+    match subnet {
+        IpNet::V4(subnet) if subnet.prefix_len() < 31 => Some(subnet.broadcast()),
+        IpNet::V4(_) | IpNet::V6(_) => None,
+    }
+}
+
+fn sender(network: u32, range: IpNet) -> SenderKey {
+    // An IPv4 address is the end of an IPv6 one.
+    let before = if range.addr().is_ipv4() { 96 } else { 0 };
+    let length = SenderKey::NETWORK_BITS + before + u32::from(range.prefix_len());
+    SenderKey { length, network, address: Addr::from(range.network()) }
+}
