@@ -15,6 +15,7 @@ mod address;
 mod decode;
 mod diagnostic;
 mod load;
+pub mod lockout;
 mod parse;
 mod port_map;
 mod raw;

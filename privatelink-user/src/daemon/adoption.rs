@@ -12,7 +12,7 @@ use crate::{
     },
     chain::Chain,
     config::{
-        Loaded,
+        Loaded, lockout,
         unsupported::{self, Unsupported},
     },
     desired::{Pools, desired},
@@ -36,12 +36,13 @@ pub(super) struct Prepared {
 /// Refuses what this release cannot do, and logs what it does not do.
 pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
     log_warnings(&unsupported::review(loaded)?, &loaded.model);
-    Ok(())
+    Ok(lockout::review(loaded)?)
 }
 
 /// Works out what follows from a configuration, if this release can carry it out.
 pub(super) fn prepare(now: &Snapshot<'_>, loaded: Loaded) -> Result<Prepared, Error> {
     let warnings = unsupported::review(&loaded)?;
+    lockout::review(&loaded)?;
     let model = loaded.model;
     let mut state = now.state.clone();
     state.follow(&model, now.facts, now.inputs, now.now)?;

@@ -84,8 +84,10 @@ pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
             to.send(result);
         }
         Request::Down(to) => {
-            let stop = || gateway.stop_forwarding().map_err(failed);
-            let stopped = administrator(caller).and_then(|()| stop());
+            let stopped = match administrator(caller) {
+                Ok(()) => gateway.stop_forwarding().await.map_err(failed),
+                Err(denied) => Err(denied),
+            };
             let next = if stopped.is_ok() { Next::End } else { Next::GoOn };
             to.send(stopped);
             return next;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use log::{error, info};
+use log::{error, info, warn};
 use netlink_packet_route::RouteNetlinkMessage;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -17,8 +17,8 @@ use super::{
     inbox::Inbox,
     opening::{self, Opened},
     parts::{
-        Announcements, Attachments, Frames, Maps, Publisher, Readiness, Records, Surroundings,
-        Sweep, TargetDiscovery, TargetHealth, Targets, acceptance, sweep,
+        Announcements, Attachments, Frames, HostGuard, Maps, Publisher, Readiness, Records,
+        Surroundings, Sweep, TargetDiscovery, TargetHealth, Targets, acceptance, sweep,
     },
     service_manager,
     snapshot::Snapshot,
@@ -61,6 +61,7 @@ pub(super) struct Gateway {
     targets: Targets,
     health: TargetHealth,
     discovery: TargetDiscovery,
+    host_guard: HostGuard,
     attachments: Attachments,
     surroundings: Surroundings,
     announcements: Announcements,
@@ -83,6 +84,7 @@ impl Gateway {
         let mut records = Records::default();
         records.name(&model, &state.ids);
         let dns = Feeder::start(socket, events.clone());
+        let host_guard = HostGuard::open(&model.gateway().state_dir);
         let (reader, totals) = (datapath.reader().clone(), records.totals().clone());
         let gateway = Self {
             config: config.to_owned(),
@@ -99,6 +101,7 @@ impl Gateway {
             targets: Targets::new(now),
             health: TargetHealth::new(checks),
             discovery: TargetDiscovery::new(found),
+            host_guard,
             attachments: Attachments::default(),
             surroundings: Surroundings::default(),
             announcements: Announcements::default(),
@@ -120,7 +123,8 @@ impl Gateway {
         let unlogged = self.records.reconcile(self.model.gateway(), &self.datapath);
         self.write_maps(now)?;
         // Only now, so that no packet meets the program before its maps are filled.
-        let mut problems = self.reconcile_interfaces().await;
+        let mut problems = self.host_guard.reconcile(&self.model, self.host.facts());
+        problems.extend(self.reconcile_interfaces().await);
         problems.extend(self.health.problems());
         problems.extend(self.discovery.problems());
         problems.extend(self.frames.problem());
@@ -385,9 +389,12 @@ impl Gateway {
         Ok(())
     }
 
-    /// Takes the programs off all interfaces, and ends the name server.
-    pub fn stop_forwarding(&self) -> Result<(), bpf::Error> {
-        Datapath::down(&self.model.gateway().pin_dir)?;
+    /// Takes the programs off all interfaces, which are then as they were before the first start,
+    /// and ends the name server.
+    pub async fn stop_forwarding(&self) -> Result<(), bpf::Error> {
+        let gateway = self.model.gateway();
+        Datapath::down(&gateway.pin_dir)?;
+        host::restore(&gateway.state_dir).await.iter().for_each(|problem| warn!("{problem}"));
         self.dns.end();
         Ok(())
     }

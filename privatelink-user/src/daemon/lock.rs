@@ -46,14 +46,14 @@ pub(super) struct Locks {
     _state: Flock<File>,
 }
 
-/// Locks socket and state directory, and notes the pin directory beside the socket.
+/// Locks socket and state directory, and notes where pins and state are beside the socket.
 pub(super) fn instance(socket: &Path, pin_dir: &Path, state_dir: &Path) -> Result<Locks, InUse> {
     let file = lock_file(socket);
     let what = "socket";
     let fail = |source| InUse::Failed { what, path: socket.to_owned(), source };
     let lock = reserve(what, socket, create(&file).map_err(fail)?)?;
     // `privatelink down` reads this where no daemon answers any more.
-    note(&lock, pin_dir).map_err(fail)?;
+    note(&lock, pin_dir, state_dir).map_err(fail)?;
     let what = "state_dir";
     let fail = |source| InUse::Failed { what, path: state_dir.to_owned(), source };
     let state = create(&state_dir.join("lock")).map_err(fail)?;
@@ -62,8 +62,19 @@ pub(super) fn instance(socket: &Path, pin_dir: &Path, state_dir: &Path) -> Resul
 
 /// The pin directory of the last daemon on this socket.
 pub fn pin_dir_of(socket: &Path) -> Option<PathBuf> {
+    noted(socket, 0)
+}
+
+/// The state directory of the last daemon on this socket.
+pub fn state_dir_of(socket: &Path) -> Option<PathBuf> {
+    noted(socket, 1)
+}
+
+/// A line of what the last daemon on this socket has noted.
+fn noted(socket: &Path, line: usize) -> Option<PathBuf> {
     let bytes = fs::read(lock_file(socket)).ok()?;
-    let path = PathBuf::from(OsString::from_vec(bytes));
+    let line = bytes.split(|byte| *byte == b'\n').nth(line)?.to_vec();
+    let path = PathBuf::from(OsString::from_vec(line));
     path.is_absolute().then_some(path)
 }
 
@@ -95,9 +106,10 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
 }
 
-fn note(mut file: &File, pin_dir: &Path) -> io::Result<()> {
+fn note(mut file: &File, pin_dir: &Path, state_dir: &Path) -> io::Result<()> {
     file.set_len(0)?;
-    file.write_all(pin_dir.as_os_str().as_bytes())
+    let lines = [pin_dir, state_dir].map(|path| path.as_os_str().as_bytes());
+    file.write_all(&lines.join(&b'\n'))
 }
 
 #[cfg(test)]
@@ -110,6 +122,7 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         let first = instance(&path("run/a.sock"), &path("pins"), &path("state")).unwrap();
         assert_eq!(pin_dir_of(&path("run/a.sock")), Some(path("pins")));
+        assert_eq!(state_dir_of(&path("run/a.sock")), Some(path("state")));
         let second = instance(&path("run/a.sock"), &path("pins"), &path("state2")).err().unwrap();
         assert!(second.to_string().contains("with socket "), "{second}");
         let third = instance(&path("run/b.sock"), &path("pins"), &path("state")).err().unwrap();

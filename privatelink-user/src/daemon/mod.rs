@@ -29,5 +29,5 @@ mod signals;
 mod snapshot;
 
 pub use error::Error;
-pub use lock::{InUse, pin_dir_of, reserve};
+pub use lock::{InUse, pin_dir_of, reserve, state_dir_of};
 pub use run::{Options, run};

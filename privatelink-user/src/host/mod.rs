@@ -1,9 +1,18 @@
-//! The host: its interfaces and neighbours, as the kernel reports them by rtnetlink, and the
-//! certificates that it keeps in files.
+//! The host: its interfaces and neighbours, as the kernel reports them by rtnetlink, the settings
+//! by which its kernel treats them, and the certificates that it keeps in files.
 
 pub mod certificates;
+mod exposure;
 mod facts;
+mod footprint;
 mod netlink;
+mod reach;
+mod restore;
+mod settings;
 
+pub use exposure::exposures;
 pub use facts::{HostFacts, Link, Neighbour, is_link_local};
+pub use footprint::Footprint;
 pub use netlink::{Error, Event, Events, Host};
+pub use reach::{Reach, reach};
+pub use restore::restore;

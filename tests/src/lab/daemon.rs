@@ -234,7 +234,9 @@ impl Daemon {
         let status = self.status()?;
         let drops = status.get("drops").and_then(Value::as_object);
         let drops = drops.context("`status --json` has no `drops`")?;
-        Ok(drops.values().filter_map(Value::as_u64).sum())
+        // What hosts say to each other and to routers, such as solicitations, is none of ours.
+        let ours = drops.iter().filter(|(reason, _)| *reason != "host");
+        Ok(ours.filter_map(|(_, count)| count.as_u64()).sum())
     }
 
     /// Replaces the configuration on disk, which the daemon reads at a reload.

@@ -34,6 +34,7 @@ pub mod scrape;
 pub mod tool;
 pub mod upgrade;
 pub mod wait;
+mod wire;
 
 pub use self::{
     capture::{Capture, Captures},

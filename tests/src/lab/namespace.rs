@@ -40,7 +40,9 @@ struct Handle {
 impl Namespace {
     /// Creates a namespace whose name ends in `role` and is unique on this machine.
     ///
-    /// IPv6 addresses work at once in it (no duplicate detection), and nothing is forwarded.
+    /// IPv6 addresses work at once in it (no duplicate detection), and nothing is forwarded. All
+    /// other settings are a distribution's: among them, that router advertisements count, and that
+    /// senders are hardly checked.
     ///
     /// # Errors
     /// When not root, or when `ip` fails.
@@ -63,7 +65,8 @@ impl Namespace {
             ("ipv6/conf/default/disable_ipv6", "0"),
             ("ipv6/conf/all/accept_dad", "0"),
             ("ipv6/conf/default/accept_dad", "0"),
-            ("ipv6/conf/default/accept_ra", "0"),
+            ("ipv4/conf/all/rp_filter", "2"),
+            ("ipv4/conf/default/rp_filter", "2"),
         ] {
             namespace.set(setting, value)?;
         }

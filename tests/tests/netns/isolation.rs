@@ -113,7 +113,7 @@ fn a_flow_admits_no_other_sender() {
 }
 
 #[test]
-fn the_gateways_own_services_still_work() {
+fn the_gateways_own_services_still_work_where_the_host_is_open() {
     let lab = lay().unwrap();
     let _captures = lab.capture().unwrap();
     let own = ["10.1.0.1", "fd00:1::1"];
@@ -125,7 +125,9 @@ fn the_gateways_own_services_still_work() {
         client::tcp_exchange(&session, 10_000, 1).unwrap();
         session
     });
-    let _daemon = Daemon::start(lab.gateway(), CONFIG).unwrap();
+    let open = "interface = \"veth-acme\"";
+    let open = CONFIG.replace(open, &format!("{open}\nhost = \"all\""));
+    let _daemon = Daemon::start(lab.gateway(), &open).unwrap();
     for session in &sessions {
         client::tcp_exchange(session, 1_000_000, 2).unwrap();
     }

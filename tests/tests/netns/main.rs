@@ -13,6 +13,8 @@ mod flow_list;
 mod flow_log;
 mod health;
 mod health_loss;
+mod host_access;
+mod host_guard;
 mod interfaces;
 mod isolation;
 mod lab;

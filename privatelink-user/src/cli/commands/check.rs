@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     cli::{exit::Exit, globals::Globals},
     config::{
-        DEFAULT_PATH, Loaded, load,
+        DEFAULT_PATH, Loaded, load, lockout,
         unsupported::{self, Unsupported},
     },
 };
@@ -45,7 +45,10 @@ pub fn check(
     faults: &mut dyn Write,
     color: bool,
 ) -> io::Result<Exit> {
-    let reviewed = load(path).and_then(|loaded| Ok((unsupported::review(&loaded)?, loaded)));
+    let reviewed = load(path).and_then(|loaded| {
+        lockout::review(&loaded)?;
+        Ok((unsupported::review(&loaded)?, loaded))
+    });
     match reviewed {
         Ok((warnings, loaded)) => {
             if json {

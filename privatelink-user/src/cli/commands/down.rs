@@ -17,6 +17,7 @@ use crate::{
     daemon::{self, reserve},
     datapath::bpf::Datapath,
     dns::feeder,
+    host::restore,
     interface::path,
     model::Gateway,
 };
@@ -40,31 +41,43 @@ impl DownArgs {
     }
 }
 
-/// Removes all that is pinned, and returns from where.
+/// Removes all that is pinned, and returns from where. The host's interfaces are then as they were
+/// before the first start.
 fn down(globals: &Globals, args: &DownArgs) -> Result<PathBuf> {
-    let (socket, configured) = match &args.pin_dir {
-        Some(pin_dir) => (globals.daemon_socket(), pin_dir.clone()),
+    let Paths { socket, pin_dir: configured, state_dir } = match &args.pin_dir {
+        Some(pin_dir) => {
+            Paths { socket: globals.daemon_socket(), pin_dir: pin_dir.clone(), state_dir: None }
+        }
         None => paths(globals, args)?,
     };
     // The daemon noted it when it started, so it is right even if the configuration has changed.
     let noted = daemon::pin_dir_of(&socket);
     if let Some(pin_dir) = args.pin_dir.as_ref().filter(|wanted| noted.as_ref() != Some(*wanted)) {
         // The daemon on that socket has another pin directory.
-        return without_daemon(pin_dir);
+        return without_daemon(pin_dir, None);
     }
+    let state_dir = daemon::state_dir_of(&socket).or(state_dir);
     let pin_dir = noted.unwrap_or(configured);
     match client::post::<()>(&socket, path::DOWN) {
         Ok(()) => Ok(pin_dir),
         Err(client::Error::NotRunning { .. }) => {
             feeder::end(&socket);
-            without_daemon(&pin_dir)
+            without_daemon(&pin_dir, state_dir.as_deref())
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// The socket and the pin directory, from the command line and the configuration.
-fn paths(globals: &Globals, args: &DownArgs) -> Result<(PathBuf, PathBuf)> {
+/// Where a daemon has what is to be removed.
+struct Paths {
+    socket: PathBuf,
+    pin_dir: PathBuf,
+    /// Where it has noted how the host's interfaces were.
+    state_dir: Option<PathBuf>,
+}
+
+/// The paths from the command line and the configuration.
+fn paths(globals: &Globals, args: &DownArgs) -> Result<Paths> {
     let default = Path::new(config::DEFAULT_PATH);
     let path = match &args.config {
         Some(path) => Some(path.as_path()),
@@ -72,15 +85,20 @@ fn paths(globals: &Globals, args: &DownArgs) -> Result<(PathBuf, PathBuf)> {
         None => None,
     };
     let Some(path) = path else {
-        return Ok((globals.daemon_socket(), Gateway::DEFAULT_PIN_DIR.into()));
+        return Ok(Paths {
+            socket: globals.daemon_socket(),
+            pin_dir: Gateway::DEFAULT_PIN_DIR.into(),
+            state_dir: Some(Gateway::DEFAULT_STATE_DIR.into()),
+        });
     };
     let loaded = config::load(path).context("name the pins with --pin-dir, or correct this")?;
     let gateway = loaded.model.gateway();
     let socket = globals.socket.clone().unwrap_or_else(|| gateway.socket.clone());
-    Ok((socket, gateway.pin_dir.clone()))
+    let (pin_dir, state_dir) = (gateway.pin_dir.clone(), Some(gateway.state_dir.clone()));
+    Ok(Paths { socket, pin_dir, state_dir })
 }
 
-fn without_daemon(pin_dir: &Path) -> Result<PathBuf> {
+fn without_daemon(pin_dir: &Path, state_dir: Option<&Path>) -> Result<PathBuf> {
     let _lock = match File::open(pin_dir) {
         Ok(directory) => Some(reserve("pin_dir", pin_dir, directory)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -89,5 +107,11 @@ fn without_daemon(pin_dir: &Path) -> Result<PathBuf> {
         }
     };
     Datapath::down(pin_dir)?;
+    if let Some(state_dir) = state_dir {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        for problem in runtime.block_on(restore(state_dir)) {
+            eprintln!("warning: {problem}");
+        }
+    }
     Ok(pin_dir.to_owned())
 }
