@@ -56,7 +56,7 @@ pub fn open<F: Frame, T: Operations, I: Chained + Control>(
         tables.report(reason as u32, index);
         Verdict::drop_at(reason, index)
     };
-    if !sender::opens(tables, packet, client_mac, local.mac) {
+    if sender::is_group(client_mac) || client_mac == split_mac(local.mac) {
         return refuse(Reason::Sender);
     }
     let mut chosen = choose(tables, scratch, packet, index);
@@ -111,12 +111,15 @@ fn note<I: Ip>(opening: &Opening, packet: &Packet<I>) {
 
 /// Checks that there may be a flow, and picks its target.
 #[inline(never)]
-fn choose<T: Operations, I: Ip>(
+fn choose<T: Operations, I: Control>(
     tables: &T,
     scratch: &Scratch,
     packet: &Packet<I>,
     index: u32,
 ) -> Result<NewFlow, Reason> {
+    if !sender::is_client(tables, packet) {
+        return Err(Reason::Sender);
+    }
     let endpoint = tables.endpoint(index).ok_or(Reason::Internal)?;
     if !Admission::opens(endpoint.admission) {
         return Err(refused_admission(endpoint.admission).unwrap_or(Reason::Rejected));

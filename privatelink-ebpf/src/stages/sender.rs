@@ -5,21 +5,14 @@ use crate::{
     environment::Tables,
     wire::{Control, Ip as _, Ipv6, MacWords},
 };
-use privatelink_common::{LocalKey, Mac, SenderKey, flow::split_mac};
+use privatelink_common::{LocalKey, SenderKey};
 
-/// Whether the sender of a packet may open a flow: a host, and not the gateway itself.
+/// Whether the sender of a packet can be a client: a host, and not the gateway itself.
 ///
 /// Out of line, because the stage that opens flows has no stack to spare.
 #[inline(never)]
-pub fn opens<T: Tables, I: Control>(
-    tables: &T,
-    packet: &Packet<I>,
-    from: MacWords,
-    own: Mac,
-) -> bool {
-    !is_group(from)
-        && from != split_mac(own)
-        && is_host::<T, I>(tables, packet.arrival.network, packet.arrival.source)
+pub fn is_client<T: Tables, I: Control>(tables: &T, packet: &Packet<I>) -> bool {
+    is_host::<T, I>(tables, packet.arrival.network, packet.arrival.source)
 }
 
 /// Whether an address is one that a network's hosts have, by its address ranges.
