@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use privatelink_common::{
-    LocalKey, LocalKind, Reason, Scratch,
+    Addr, LocalKey, LocalKind, Reason, Scratch,
     flow::{join_mac, split_mac},
     host,
 };
@@ -38,8 +38,8 @@ pub fn host<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &Scratch) -
     }
 }
 
-/// Requests for the host's addresses are answered; it gets the answers to its own, and the news
-/// that a neighbour has another Ethernet address.
+/// Requests for the host's addresses are answered; it gets the answers to its own, which it does
+/// nothing with but note them, and the news that a neighbour has another Ethernet address.
 #[inline(never)]
 fn arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict {
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
@@ -51,21 +51,23 @@ fn arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict 
         return Verdict::drop(Reason::Host);
     }
     let own = own::<T, Ipv4>(tables, network, about);
-    // A host that tests whether the address is free (RFC 5227) has no address yet.
-    let is_test = asks && asker == 0;
+    // Without an address of its own there, the kernel asks under another, or under none.
+    let is_answer = answers && to == interface(tables, network);
     let announces = asker == about && own == NOBODY;
-    if own == NOBODY && !announces {
+    if !is_answer && !announces && (answers || own == NOBODY) {
         return Verdict::drop(Reason::Host);
     }
+    // A host that tests whether the address is free (RFC 5227) has no address yet.
+    let is_test = asks && asker == 0 && !announces;
     // The kernel notes the Ethernet address in the message, not that of the frame.
     if sender::is_group(sender) || !is_test && !sender::is_in::<T, Ipv4>(tables, network, asker) {
         return Verdict::drop(Reason::Sender);
     }
-    if announces || answers && to == own {
+    if is_answer || announces {
         return Verdict::Pass;
     }
     let mac = join_mac(own.0, own.1);
-    if !asks || !neighbour::is_put_to(frame, mac) {
+    if !neighbour::is_put_to(frame, mac) {
         return Verdict::drop(Reason::Host);
     }
     match neighbour::arp_answer(frame, mac) {
@@ -140,10 +142,22 @@ const NOBODY: MacWords = (0, 0);
 /// The Ethernet address for one of the host's own addresses, or [`NOBODY`].
 #[inline(always)]
 fn own<T: Tables, I: Control>(tables: &T, network: u32, address: I::Address) -> MacWords {
-    if sender::is_mapped::<I>(address) {
+    if sender::is_mapped::<I>(address) || !I::is_host(address) {
         return NOBODY;
     }
-    match tables.local(&LocalKey { network, address: I::to_addr(address) }) {
+    let key = LocalKey { network, address: I::to_addr(address) };
+    host_mac(tables, &key)
+}
+
+/// The Ethernet address of the host's interface: under `0.0.0.0`, whatever addresses it has.
+#[inline(always)]
+fn interface<T: Tables>(tables: &T, network: u32) -> MacWords {
+    host_mac(tables, &LocalKey { network, address: Addr::from_v4_word(0) })
+}
+
+#[inline(always)]
+fn host_mac<T: Tables>(tables: &T, key: &LocalKey) -> MacWords {
+    match tables.local(key) {
         Some(local) if local.kind == LocalKind::Host as u32 => split_mac(local.mac),
         _ => NOBODY,
     }

@@ -161,8 +161,9 @@ proptest! {
 #[test]
 fn addresses_of_all_ones_are_translated() {
     let all = SocketAddr::new([255; 4].into(), 0xffff);
-    let parties =
-        Parties { client: all, endpoint: all, target: all, sources: vec![[255; 4].into()] };
+    // No host has such an address, so the client's is one less in its first byte.
+    let client = SocketAddr::new([223, 255, 255, 255].into(), 0xffff);
+    let parties = Parties { client, endpoint: all, target: all, sources: vec![[255; 4].into()] };
     let gateway = Gateway::new(&parties);
     for transport in [Transport::Tcp(ACK, 0), Transport::Udp] {
         let source = gateway.open(transport);
@@ -275,6 +276,33 @@ fn parties_of(address: impl Strategy<Value = IpAddr> + Clone) -> impl Strategy<V
     let party = (address.clone(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port));
     let sources = vec(address, 1..4);
     (party.clone(), party.clone(), party, sources).prop_map(
-        |(client, endpoint, target, sources)| Parties { client, endpoint, target, sources },
+        |(client, endpoint, target, sources)| Parties {
+            client: as_host(client, endpoint),
+            endpoint,
+            target,
+            sources,
+        },
     )
+}
+
+/// The client that is nearest to this address: others open no flow.
+fn as_host(mut client: SocketAddr, endpoint: SocketAddr) -> SocketAddr {
+    client.set_ip(match client.ip() {
+        IpAddr::V4(v4) => {
+            let [first, b, c, d] = v4.octets();
+            let first = if matches!(first, 0 | 127 | 224..) { 10 } else { first };
+            [first, b, c, d].into()
+        }
+        IpAddr::V6(v6) => {
+            let mut octets = v6.octets();
+            if octets[0] == 0xff || octets[..10] == [0; 10] {
+                octets[0] = 0xfd;
+            }
+            octets.into()
+        }
+    });
+    if client.ip() == endpoint.ip() {
+        client.set_ip(if client.is_ipv4() { [10; 4].into() } else { [0xfd; 16].into() });
+    }
+    client
 }

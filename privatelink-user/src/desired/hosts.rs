@@ -3,21 +3,21 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
-use privatelink_common::{Addr, LocalKey, LocalKind, SenderKey, host};
+use privatelink_common::{Addr, Local, LocalKey, LocalKind, Mac, SenderKey, host};
 
-use super::{Interface, local};
-use crate::{datapath::tables::MapTables, host::HostFacts, model::Network};
+use crate::{datapath::tables::MapTables, model::Network};
 
 /// Where the addresses of one link are.
 const LINK_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
 
-/// Puts the entries of a network that is attached.
+/// Puts the entries of a network that is attached by an interface with this Ethernet address, and at
+/// which the host has these addresses.
 pub(super) fn put(
     tables: &mut MapTables,
     network: &Network,
     index: u32,
-    facts: &HostFacts,
-    attached: &Interface<'_>,
+    interface: Mac,
+    own: impl Iterator<Item = IpAddr>,
 ) {
     let all = if network.opens_host() { host::ALL } else { 0 };
     let names = if network.dns { host::NAMES } else { 0 };
@@ -27,13 +27,15 @@ pub(super) fn put(
     let mut put = |address: IpAddr, kind, mac| {
         let key = LocalKey { network: index, address: address.into() };
         // An endpoint's or a source address replaces it.
-        tables.locals.insert(key, local(kind, 0, mac));
+        tables.locals.insert(key, Local { kind: kind as u32, mac, ..Local::default() });
     };
     for address in network.subnets.iter().filter_map(|subnet| broadcast(*subnet)) {
         put(address.into(), LocalKind::Broadcast, [0; 6]);
     }
-    for address in attached.stack.iter().flat_map(|stack| facts.own_addresses(stack.index)) {
-        put(address, LocalKind::Host, attached.mac);
+    // The interface's own Ethernet address, whatever addresses it has.
+    put(Ipv4Addr::UNSPECIFIED.into(), LocalKind::Host, interface);
+    for address in own {
+        put(address, LocalKind::Host, interface);
     }
 }
 

@@ -155,7 +155,9 @@ impl<'a> Builder<'a> {
                     self.tables.attachments.entry(ifindex).or_insert(TAGGED_ONLY + 1);
                 }
                 self.tables.devices.insert(attached.link.index, ());
-                hosts::put(&mut self.tables, network, index, self.facts, &attached);
+                let stack = attached.stack.iter();
+                let own = stack.flat_map(|stack| self.facts.own_addresses(stack.index));
+                hosts::put(&mut self.tables, network, index, attached.mac, own);
             }
         }
     }

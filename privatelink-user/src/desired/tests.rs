@@ -110,7 +110,8 @@ fn a_network_says_what_the_host_takes_and_of_whom() {
     }
     let tables = compute(text, &facts);
     let acme = tables.attachments[&11] - 1;
-    assert_eq!(tables.networks[&acme], 0);
+    assert_eq!(tables.networks[&acme], host_access::NAMES);
+    assert_eq!(tables.networks[&(tables.attachments[&13] - 1)], 0);
     let own = |address: &str| {
         let key = LocalKey { network: acme, address: ip(address).into() };
         tables.locals.get(&key).map(|local| (local.kind, local.mac))
@@ -133,7 +134,7 @@ fn a_network_says_what_the_host_takes_and_of_whom() {
     assert!(!sends(acme + 100, "10.1.0.9"));
 
     let interface = "interface = \"veth-acme\"";
-    let open = format!("{interface}\nhost = \"all\"\ndns = true");
+    let open = format!("{interface}\nhost = \"all\"");
     let tables = compute(&text.replace(interface, &open), &facts);
     assert_eq!(tables.networks[&acme], host_access::ALL | host_access::NAMES);
 }

@@ -15,7 +15,7 @@ use privatelink_tests::lab::{
 use privatelink_tests::packet::{Given, Packet, flags};
 use tempfile::TempDir;
 
-use crate::fixture::{CLIENT, CONFIG, NEVER, SERVER, SOON, at, everything_works, ip, lay};
+use crate::fixture::{CONFIG, NEVER, SERVER, SOON, at, everything_works, ip, lay};
 
 /// The gateway's own addresses in acme's network, and in the vendor's.
 const OWN: [&str; 2] = ["10.1.0.1", "fd00:1::1"];
@@ -56,6 +56,7 @@ fn a_forwarding_host_is_no_way_between_networks() {
     for server in SERVER {
         assert!(reaches(lab.host("acme"), server, HTTP_PORT), "the attack works without a gateway");
     }
+    wait_until(SOON, "both are noted", || provider.seen().len() >= 2).unwrap();
     let seen = provider.seen().len();
     let daemon = Daemon::start(lab.gateway(), CONFIG).unwrap();
     for server in SERVER {
@@ -80,6 +81,7 @@ fn a_listener_of_the_host_is_reached_from_no_network() {
     for own in [OWN, OWN_AT_VENDOR].concat() {
         assert!(reaches(lab.host("acme"), own, 22), "without a gateway, acme reaches {own}");
     }
+    wait_until(SOON, "all are noted", || listener.seen().len() >= 4).unwrap();
     let seen = listener.seen().len();
     let daemon = Daemon::start(lab.gateway(), CONFIG).unwrap();
     for host in ["acme", "vendor"] {
@@ -156,6 +158,10 @@ fn echoes(lab: &Lab, attack: impl FnOnce()) -> Result<usize> {
         })?;
         client::udp_exchange(&connected(socket, at(server, ECHO_PORT))?, b"marker", SOON)?;
     }
+    // What tcpdump has not read yet is lost when it ends.
+    wait_until(SOON, "the markers are captured", || {
+        capture.summary().is_ok_and(|text| text.matches("UDP, length 6").count() >= 4)
+    })?;
     let filter = format!("src host {} or src host {}", OWN[0], OWN[1]);
     Ok(capture.split(&filter, since)?.0)
 }
@@ -207,7 +213,6 @@ fn sockets_of_the_host_get_their_answers() {
         waiting.set_read_timeout(Some(NEVER)).unwrap();
         waiting.recv(&mut [0; 16]).unwrap_err();
     }
-    let _ = CLIENT;
 }
 
 struct UdpSocketAt(&'static str);
