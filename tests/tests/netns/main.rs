@@ -27,6 +27,7 @@ mod plan;
 mod refused;
 mod scale;
 mod service;
+mod strangers;
 mod sums;
 mod targets;
 mod unprivileged;
