@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    model::{Endpoint, Model, Name, Network, Service},
+    model::{Endpoint, Model, Name, Network, Principal, Service},
     state::connection::{Author, Parties},
 };
 
@@ -29,6 +29,58 @@ pub struct Administrators {
     pub uid: u32,
     /// The group whose members administer.
     pub gid: u32,
+}
+
+/// Who has rights on the gateway. The server on the socket has a copy, so that it refuses all others
+/// before it reads what they send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    administrators: Administrators,
+    principals: Vec<Principal>,
+}
+
+impl Register {
+    /// Those who administer, and the users and groups of the configuration's principals.
+    pub fn of(model: &Model, administrators: Administrators) -> Self {
+        Self { administrators, principals: model.principals().values().cloned().collect() }
+    }
+
+    /// The user of this process administers, and nobody else has rights.
+    #[cfg(test)]
+    pub fn of_this_user() -> Self {
+        let uid = nix::unistd::geteuid().as_raw();
+        Self { administrators: Administrators { uid, gid: u32::MAX }, principals: Vec::new() }
+    }
+
+    /// The same administrators with the principals of another configuration.
+    pub fn follow(&mut self, model: &Model) {
+        *self = Self::of(model, self.administrators);
+    }
+
+    /// Finds the rights of a user.
+    ///
+    /// # Errors
+    /// When the user has none.
+    pub fn caller(&self, peer: &Peer) -> Result<Caller, Denied> {
+        let author = peer.author();
+        let trusted = [0, self.administrators.uid].contains(&peer.uid)
+            || peer.groups.iter().any(|(gid, _)| *gid == self.administrators.gid);
+        if trusted {
+            return Ok(Caller { author, rights: Rights::All });
+        }
+        let acts_for = |users: &[String], groups: &[String]| {
+            let names = peer.groups.iter().filter_map(|(_, name)| name.as_ref());
+            peer.user.as_ref().is_some_and(|user| users.contains(user))
+                || names.into_iter().any(|name| groups.contains(name))
+        };
+        let principals = self.principals.iter();
+        let principals = principals.filter(|one| acts_for(&one.users, &one.groups));
+        let principals: BTreeSet<Name> = principals.map(|one| one.name.clone()).collect();
+        if principals.is_empty() {
+            return Err(Denied::Stranger { who: author });
+        }
+        Ok(Caller { author, rights: Rights::Of(principals) })
+    }
 }
 
 /// What a caller may see and do.
@@ -92,31 +144,6 @@ impl Peer {
 }
 
 impl Caller {
-    /// Finds the rights of a user.
-    ///
-    /// # Errors
-    /// When the user has none.
-    pub fn of(peer: &Peer, model: &Model, administrators: Administrators) -> Result<Self, Denied> {
-        let author = peer.author();
-        let trusted = [0, administrators.uid].contains(&peer.uid)
-            || peer.groups.iter().any(|(gid, _)| *gid == administrators.gid);
-        if trusted {
-            return Ok(Self { author, rights: Rights::All });
-        }
-        let acts_for = |users: &[String], groups: &[String]| {
-            let names = peer.groups.iter().filter_map(|(_, name)| name.as_ref());
-            peer.user.as_ref().is_some_and(|user| users.contains(user))
-                || names.into_iter().any(|name| groups.contains(name))
-        };
-        let principals = model.principals().values();
-        let principals = principals.filter(|one| acts_for(&one.users, &one.groups));
-        let principals: BTreeSet<Name> = principals.map(|one| one.name.clone()).collect();
-        if principals.is_empty() {
-            return Err(Denied::Stranger { who: author });
-        }
-        Ok(Self { author, rights: Rights::Of(principals) })
-    }
-
     /// Checks that the caller administers the gateway.
     ///
     /// # Errors
@@ -204,7 +231,7 @@ mod tests {
     }
 
     fn rights(peer: &Peer) -> Option<Rights> {
-        Caller::of(peer, &model(), ADMINISTRATORS).ok().map(|caller| caller.rights)
+        Register::of(&model(), ADMINISTRATORS).caller(peer).ok().map(|caller| caller.rights)
     }
 
     fn of(names: &[&str]) -> Rights {

@@ -79,7 +79,8 @@ pub(super) fn complete(document: &mut openapi::OpenApi) {
 
 /// The codes of the refusals that an operation may meet before the daemon looks at it.
 fn refusals(operation: &Operation) -> Vec<StatusCode> {
-    let mut codes = vec![StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE];
+    let mut codes =
+        vec![StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
     let parameters: Vec<&Parameter> = operation
         .parameters
         .iter()
@@ -96,7 +97,11 @@ fn refusals(operation: &Operation) -> Vec<StatusCode> {
         codes.push(StatusCode::NOT_FOUND);
     }
     if operation.request_body.is_some() {
-        codes.extend([StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE]);
+        codes.extend([
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ]);
     }
     codes
 }

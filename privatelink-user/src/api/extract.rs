@@ -1,13 +1,19 @@
 //! The parts of a request that handlers take. Each refuses in JSON what it cannot read.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::refusal::Refusal;
+
+/// How long a body may take to arrive.
+const BODY: Duration = Duration::from_secs(10);
 
 /// The name in a path.
 pub(super) struct PathName(pub String);
@@ -44,7 +50,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match Json::from_request(request, state).await {
+        let body = timeout(BODY, Json::from_request(request, state)).await;
+        let late = || {
+            let error = format!("the request body did not arrive within {} s", BODY.as_secs());
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, error)
+        };
+        match body.map_err(|_| late())? {
             Ok(Json(body)) => Ok(Self(body)),
             // Not 422, which axum would answer: that is for configurations that are faulty.
             Err(JsonRejection::JsonDataError(error)) => Err(Refusal::invalid(error.body_text())),

@@ -1,16 +1,18 @@
 //! The daemon's API: HTTP and JSON over a unix socket.
 //!
 //! ```text
-//! server ──► routes/* ──► client ──► request ──► daemon
-//!                │           └─ peer: who asks
-//!                └─► extract, document, refusal
+//! server ──► admission ──► routes/* ──► client ──► request ──► daemon
+//!    │          └─ peer: who asks └─► extract, document, refusal
+//!    └─ doorkeeper: how much of the daemon each user may occupy
 //! ```
 //!
 //! A new operation is a path and its types in `interface/`, a handler in one of the files of
 //! `routes/`, a [`Request`](request::Request), and the daemon's answer to that.
 
+mod admission;
 mod client;
 mod document;
+mod doorkeeper;
 mod extract;
 mod peer;
 mod refusal;

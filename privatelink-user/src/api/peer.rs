@@ -1,9 +1,6 @@
 //! Who a request comes from. [`Client`](super::client::Client) cannot be had without it.
 
-use axum::{
-    extract::FromRequestParts,
-    http::{StatusCode, request::Parts},
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use tokio::net::unix::UCred;
 
@@ -27,6 +24,17 @@ impl Credentials {
     /// Whether it is root, or the daemon's own user.
     pub fn is_owner(self) -> bool {
         [0, nix::unistd::geteuid().as_raw()].contains(&self.uid)
+    }
+
+    /// The user's number.
+    pub fn uid(self) -> u32 {
+        self.uid
+    }
+
+    /// Looks the user and its groups up on a thread that may wait for the user database; `None`
+    /// while the daemon ends.
+    pub async fn peer(self) -> Option<Peer> {
+        tokio::task::spawn_blocking(move || self.look_up()).await.ok()
     }
 
     /// Looks the user and its groups up. The user database may be on another host, so this blocks.
@@ -54,15 +62,12 @@ impl Credentials {
     }
 }
 
+/// The user was looked up when the request was admitted.
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let unknown =
-            || Refusal::new(StatusCode::FORBIDDEN, "the kernel does not identify the client");
-        let credentials = parts.extensions.get::<Credentials>().copied().ok_or_else(unknown)?;
-        let peer = tokio::task::spawn_blocking(move || credentials.look_up()).await;
-        peer.map_err(|_| unknown())
+        parts.extensions.get::<Self>().cloned().ok_or_else(Refusal::unidentified)
     }
 }
 

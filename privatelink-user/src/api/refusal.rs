@@ -7,7 +7,7 @@ use axum::{
 };
 
 use super::request::Refused;
-use crate::interface::types::Problem;
+use crate::{access::Denied, interface::types::Problem};
 
 /// What a handler returns: an answer in JSON, or why there is none.
 pub type Answer<T> = Result<Json<T>, Refusal>;
@@ -28,6 +28,16 @@ impl Refusal {
     /// The request itself is wrong.
     pub fn invalid(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// The kernel does not say who asks.
+    pub fn unidentified() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "the kernel does not identify the client")
+    }
+
+    /// The caller has no right to it.
+    pub fn denied(denied: Denied) -> Self {
+        Refused::from(denied).into()
     }
 
     /// The daemon ends before it has answered.

@@ -10,28 +10,26 @@ use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Request},
-    http::{StatusCode, header::CONTENT_LENGTH},
+    extract::Request,
+    http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 use utoipa::{OpenApi as _, openapi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
+    admission,
     client::{Calls, PATIENCE},
     document::{Document, complete},
     refusal::Refusal,
 };
-use crate::interface::path;
-
-/// The largest request body: the text of a large configuration.
-const MAX_BODY: usize = 32 << 20;
+use crate::{access::Register, interface::path};
 
 /// The operations, and what is common to all of them.
-pub(super) fn router(calls: Calls) -> Router {
+pub(super) fn router(calls: Calls, register: watch::Receiver<Register>) -> Router {
     let (router, mut document) = operations().with_state(calls).split_for_parts();
     complete(&mut document);
     let description = move || {
@@ -42,7 +40,7 @@ pub(super) fn router(calls: Calls) -> Router {
         .route(path::OPENAPI, get(description))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(register, admission::admit))
         .layer(middleware::from_fn(bounded))
 }
 
@@ -62,15 +60,8 @@ fn operations() -> OpenApiRouter<Calls> {
         .merge(events::routes())
 }
 
-/// Refuses a request that is going to be too large, and ends one that takes too long, be it to
-/// read or to answer.
+/// Ends a request that takes too long, be it to read or to answer.
 async fn bounded(request: Request, next: Next) -> Response {
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > MAX_BODY)
-    {
-        let error = format!("the request body exceeds {} MiB", MAX_BODY >> 20);
-        return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error).into_response();
-    }
     // A little longer than the wait for the daemon's loop, whose error says more.
     let limit = PATIENCE + Duration::from_secs(2);
     timeout(limit, next.run(request)).await.unwrap_or_else(|_| {

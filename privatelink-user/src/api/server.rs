@@ -7,7 +7,6 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -24,33 +23,35 @@ use hyper_util::{
 use log::{debug, warn};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::sleep,
 };
 use tokio_io_timeout::TimeoutStream;
 
-use super::{peer::Credentials, request::Call, routes};
-use crate::{access::Administrators, model::Model};
+use super::{
+    doorkeeper::{Doorkeeper, Limits, Visit},
+    request::Call,
+    routes,
+};
+use crate::{
+    access::{Administrators, Register},
+    model::Model,
+};
 
-/// How much of the daemon clients may occupy.
+/// How long clients may take.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
-    /// Connections at a time; more wait until one of them ends.
-    connections: usize,
-    /// How many of these may belong to users other than root and the daemon's own; more are closed.
-    of_others: usize,
-    /// How long a client may take to send the head of a request, also of the next one.
+struct Patience {
+    /// To send the head of a request, also of the next one.
     head: Duration,
-    /// How long a client may leave an answer unread.
+    /// To read an answer.
     unread: Duration,
 }
 
-const LIMITS: Limits = Limits {
-    connections: 64,
-    of_others: 48,
-    head: Duration::from_secs(10),
-    unread: Duration::from_secs(30),
-};
+const PATIENCE: Patience =
+    Patience { head: Duration::from_secs(10), unread: Duration::from_secs(30) };
+
+/// Bytes of a connection that wait to be looked at; the head of a request must fit.
+const BUFFER: usize = 64 << 10;
 
 /// The pause after `accept` has failed, because the process has no file descriptors left, say.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -160,95 +161,77 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers requests until `end` resolves, and then finishes those that it has begun.
+/// Answers requests of those in the register until `end` resolves, and then finishes those that it
+/// has begun.
 pub async fn serve(
     listener: UnixListener,
     requests: mpsc::Sender<Call>,
+    register: watch::Receiver<Register>,
     end: oneshot::Receiver<()>,
 ) {
-    serve_within(LIMITS, listener, requests, end).await;
+    let doorkeeper = Doorkeeper::new(Limits::DEFAULT, register);
+    serve_within(PATIENCE, doorkeeper, listener, requests, end).await;
 }
 
 async fn serve_within(
-    limits: Limits,
+    patience: Patience,
+    doorkeeper: Doorkeeper,
     listener: UnixListener,
     requests: mpsc::Sender<Call>,
     end: oneshot::Receiver<()>,
 ) {
-    let router = TowerToHyperService::new(routes::router(requests));
+    let router = TowerToHyperService::new(routes::router(requests, doorkeeper.register()));
     let connections = GracefulShutdown::new();
-    let doorkeeper = Doorkeeper::new(limits);
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(BUFFER);
     // The sender is dropped if the daemon fails, and that ends the server, too.
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
             _ = &mut end => break,
-            accepted = doorkeeper.accept(&listener) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let Some(Guest { stream, credentials, permits }) = accepted else { continue };
-        let router = router.clone();
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            if let Some(credentials) = credentials {
-                request.extensions_mut().insert(credentials);
-            }
-            router.call(request)
-        });
-        let stream = TokioIo::new(Box::pin(impatient(stream, limits.unread)));
-        let connection = connections.watch(http.serve_connection(stream, service));
+        let Some(stream) = accepted else { continue };
+        // Whoever occupies its share already finds the door closed, and costs nothing more.
+        let Some(visit) = doorkeeper.note(stream.peer_cred().ok()) else { continue };
+        let (http, router) = (http.clone(), router.clone());
+        let (watcher, doorkeeper) = (connections.watcher(), doorkeeper.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let Some(_place) = doorkeeper.place(&visit).await else { return };
+            let stream = TokioIo::new(Box::pin(impatient(stream, patience.unread)));
+            let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+                identify(&visit, &mut request);
+                router.call(request)
+            });
+            if let Err(error) = watcher.watch(http.serve_connection(stream, service)).await {
                 debug!("a connection to the control socket failed: {error}");
             }
-            drop(permits);
         });
     }
     drop(listener);
+    doorkeeper.close();
     connections.shutdown().await;
 }
 
-/// Keeps the number of connections within limits.
-struct Doorkeeper {
-    all: Arc<Semaphore>,
-    of_others: Arc<Semaphore>,
-}
-
-/// A connection that has been let in.
-struct Guest {
-    stream: UnixStream,
-    /// Absent if the kernel does not say.
-    credentials: Option<Credentials>,
-    /// Held until the connection ends.
-    permits: [Option<OwnedSemaphorePermit>; 2],
-}
-
-impl Doorkeeper {
-    fn new(limits: Limits) -> Self {
-        let of_others = Arc::new(Semaphore::new(limits.of_others));
-        Self { all: Arc::new(Semaphore::new(limits.connections)), of_others }
-    }
-
-    /// Waits for a connection; `None` if it failed, or is one too many and has been closed.
-    async fn accept(&self, listener: &UnixListener) -> Option<Guest> {
-        let permit = Arc::clone(&self.all).acquire_owned().await.ok();
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                warn!("cannot accept a connection on the control socket: {error}");
-                sleep(PAUSE).await;
-                return None;
-            }
-        };
-        let credentials = stream.peer_cred().map(Credentials::from).ok();
-        // A user who may connect could open all connections: that must not keep the owners out.
-        let is_owner = credentials.is_some_and(Credentials::is_owner);
-        let permit_of_others = if is_owner {
+/// Waits for a connection; `None` if it failed.
+async fn accept(listener: &UnixListener) -> Option<UnixStream> {
+    match listener.accept().await {
+        Ok((stream, _)) => Some(stream),
+        Err(error) => {
+            warn!("cannot accept a connection on the control socket: {error}");
+            sleep(PAUSE).await;
             None
-        } else {
-            Some(Arc::clone(&self.of_others).try_acquire_owned().ok()?)
-        };
-        Some(Guest { stream, credentials, permits: [permit, permit_of_others] })
+        }
+    }
+}
+
+/// Adds to a request who sent it.
+fn identify(visit: &Visit, request: &mut hyper::Request<Incoming>) {
+    if let Some(credentials) = visit.credentials() {
+        request.extensions_mut().insert(credentials);
+    }
+    if let Some(visitor) = visit.visitor() {
+        request.extensions_mut().insert(visitor);
     }
 }
 

@@ -6,10 +6,10 @@ use axum::{body::Body, http::StatusCode};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::routes;
-use crate::interface::path;
+use crate::{access::Register, interface::path};
 
 fn described() -> Value {
     serde_json::to_value(routes::document()).unwrap()
@@ -68,7 +68,8 @@ fn references_lead_somewhere_and_every_operation_is_described() {
 #[tokio::test]
 async fn no_path_answers_an_unknown_caller() {
     let (requests, _asked) = mpsc::channel(1);
-    let router = TowerToHyperService::new(routes::router(requests));
+    let (_register, followed) = watch::channel(Register::of_this_user());
+    let router = TowerToHyperService::new(routes::router(requests, followed));
     let document = serde_json::to_value(routes::document()).unwrap();
     let mut seen = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {

@@ -296,10 +296,11 @@ async fn begin(
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::{mpsc, oneshot, watch};
 
     use super::*;
     use crate::{
+        access::Register,
         api::{
             request::{self, Refused},
             server,
@@ -341,7 +342,8 @@ mod tests {
         let (_end, ended) = oneshot::channel();
         runtime.block_on(async {
             let listener = server::listen(&socket, &server::Door::default()).unwrap();
-            tokio::spawn(server::serve(listener, requests, ended));
+            let (_, followed) = watch::channel(Register::of_this_user());
+            tokio::spawn(server::serve(listener, requests, followed, ended));
         });
         runtime.spawn(async move {
             while let Some(question) = asked.recv().await {

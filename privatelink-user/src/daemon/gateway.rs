@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 
 use log::{error, info, warn};
 use netlink_packet_route::RouteNetlinkMessage;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{
     adoption::{self, Prepared},
@@ -24,8 +27,8 @@ use super::{
     snapshot::Snapshot,
 };
 use crate::{
-    access::{Administrators, Caller, Denied, Peer, Rights},
-    api::{request::Refused, server},
+    access::{Caller, Denied, Peer, Register, Rights},
+    api::request::Refused,
     chain::Chain,
     config::{self, Loaded},
     datapath::bpf::{self, Datapath, Kernel},
@@ -47,7 +50,8 @@ pub(super) struct Gateway {
     // What is given, or shared by several parts.
     config: PathBuf,
     socket: PathBuf,
-    administrators: Administrators,
+    /// Who has rights; the server reads it, too.
+    register: watch::Sender<Register>,
     model: Model,
     store: Box<dyn Store>,
     host: Host,
@@ -75,7 +79,12 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Loads what is kept on disk and pinned in the kernel.
-    pub async fn open(config: &Path, socket: &Path, model: Model) -> Result<(Self, Inbox), Error> {
+    pub async fn open(
+        config: &Path,
+        socket: &Path,
+        model: Model,
+        register: watch::Sender<Register>,
+    ) -> Result<(Self, Inbox), Error> {
         let now = Timestamp::now();
         let opened = opening::open(&model, socket, now).await?;
         let Opened { store, state, host, host_events, datapath, events } = opened;
@@ -89,7 +98,7 @@ impl Gateway {
         let gateway = Self {
             config: config.to_owned(),
             socket: socket.to_owned(),
-            administrators: server::administrators(socket)?,
+            register,
             model,
             store: Box::new(store),
             host,
@@ -299,7 +308,7 @@ impl Gateway {
 
     /// Who is on the other end of the socket.
     pub fn caller(&self, peer: &Peer) -> Result<Caller, Denied> {
-        Caller::of(peer, &self.model, self.administrators)
+        self.register.borrow().caller(peer)
     }
 
     /// The gateway as it is now.
@@ -381,6 +390,7 @@ impl Gateway {
         next.log_warnings(self.model.gateway());
         next.open_door(&self.socket);
         (self.model, self.inputs) = (next.model, next.state.inputs);
+        self.register.send_modify(|register| register.follow(&self.model));
         let (model, state) = (&self.model, self.store.state());
         self.events.publish_all(of_drains(model, &drains, &state.drains, Timestamp::now()));
         self.records.name(model, &state.ids);

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use log::warn;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -13,6 +13,7 @@ use super::{
     signals::Signals,
 };
 use crate::{
+    access::Register,
     api::server::{self, Door},
     config,
 };
@@ -43,8 +44,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let (requests, questions) = mpsc::channel(16);
     let (end, ended) = oneshot::channel();
     let listener = server::listen(&socket, &Door::of(&loaded.model))?;
-    let server = tokio::spawn(server::serve(listener, requests, ended));
-    let result = match Gateway::open(&options.config, &socket, loaded.model).await {
+    let register = Register::of(&loaded.model, server::administrators(&socket)?);
+    let (register, followed) = watch::channel(register);
+    let server = tokio::spawn(server::serve(listener, requests, followed, ended));
+    let result = match Gateway::open(&options.config, &socket, loaded.model, register).await {
         Ok(opened) => EventLoop::new(opened, signals, questions, &server).run().await,
         Err(error) => Err(error),
     };

@@ -5,6 +5,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
+        admission::Administrator,
         client::{Calls, Client},
         document::{Conflict, Faulty},
         extract::JsonBody,
@@ -40,6 +41,7 @@ async fn status(client: Client) -> Answer<Status> {
     responses((status = OK, body = Difference), Conflict, Faulty))]
 async fn plan(
     client: Client,
+    _: Administrator,
     JsonBody(configuration): JsonBody<Configuration>,
 ) -> Answer<Difference> {
     Ok(Json(client.ask(|reply| Request::Plan(configuration, reply)).await?))

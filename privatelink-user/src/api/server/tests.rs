@@ -6,18 +6,16 @@ use std::{
 use super::*;
 use crate::api::request::Request;
 
-const TIGHT: Limits = Limits {
-    connections: 2,
-    of_others: 1,
-    head: Duration::from_millis(300),
-    unread: Duration::from_millis(300),
-};
+const TIGHT: Patience =
+    Patience { head: Duration::from_millis(300), unread: Duration::from_millis(300) };
+const FEW: Limits = Limits { of_owners: 2, ..Limits::DEFAULT };
 const LONG: Duration = Duration::from_secs(20);
 
 /// A server whose daemon answers nothing but lists of endpoints.
 struct Served {
     _runtime: tokio::runtime::Runtime,
     _end: oneshot::Sender<()>,
+    _register: watch::Sender<Register>,
     directory: tempfile::TempDir,
 }
 
@@ -27,9 +25,11 @@ impl Served {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (requests, mut asked) = mpsc::channel(1);
         let (end, ended) = oneshot::channel();
+        let (register, followed) = watch::channel(Register::of_this_user());
         runtime.block_on(async {
             let listener = listen(&directory.path().join("s"), &Door::default()).unwrap();
-            tokio::spawn(serve_within(TIGHT, listener, requests, ended));
+            let doorkeeper = Doorkeeper::new(FEW, followed);
+            tokio::spawn(serve_within(TIGHT, doorkeeper, listener, requests, ended));
         });
         runtime.spawn(async move {
             while let Some(question) = asked.recv().await {
@@ -38,7 +38,7 @@ impl Served {
                 }
             }
         });
-        Self { _runtime: runtime, _end: end, directory }
+        Self { _runtime: runtime, _end: end, _register: register, directory }
     }
 
     fn connect(&self) -> unix::net::UnixStream {
