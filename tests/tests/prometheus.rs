@@ -13,7 +13,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use privatelink_tests::lab::{Daemon, Host, Lab, Process, Provider, client, tool, wait_until};
+use privatelink_tests::lab::{
+    Daemon, Host, Lab, Process, Provider, TOKEN, client, tool, wait_until,
+};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -123,7 +125,7 @@ fn start_prometheus(lab: &Lab, folder: &Path) -> Result<Process> {
     let text = format!(
         "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
          rule_files: [ \"{}\" ]\n\
-         scrape_configs:\n  - job_name: privatelink\n    static_configs:\n      \
+         scrape_configs:\n  - job_name: privatelink\n    authorization: {{ credentials: {TOKEN} }}\n    static_configs:\n      \
          - targets: [ \"127.0.0.1:9469\" ]\n",
         rules.display()
     );

@@ -57,12 +57,23 @@ pub enum Request {
     Events(events::EventFilter, Reply<events::EventPage>),
     /// Hand out the number of the latest event, to be watched.
     Follow(Reply<watch::Receiver<u64>>),
+    /// Write the metrics, in the format that this `Accept` header prefers.
+    Metrics(String, Reply<MetricsPage>),
     /// Compare this configuration with the one in force.
     Plan(Configuration, Reply<Difference>),
     /// Apply the configuration on disk.
     Reload(Reply<Difference>),
     /// Stop forwarding, and end.
     Down(Reply<()>),
+}
+
+/// Metrics as text.
+#[derive(Debug)]
+pub struct MetricsPage {
+    /// The value of the `Content-Type` header.
+    pub content_type: &'static str,
+    /// The text.
+    pub text: String,
 }
 
 /// A list of flows that is yet to be made: a thread besides the daemon's loop does.

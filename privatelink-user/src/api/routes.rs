@@ -4,6 +4,7 @@ mod connections;
 mod events;
 pub(super) mod flows;
 mod gateway;
+mod metrics;
 mod objects;
 
 use std::time::Duration;
@@ -58,6 +59,7 @@ fn operations() -> OpenApiRouter<Calls> {
         .merge(flows::routes())
         .merge(connections::routes())
         .merge(events::routes())
+        .merge(metrics::routes())
 }
 
 /// Ends a request that takes too long, be it to read or to answer.

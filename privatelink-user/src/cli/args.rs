@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::{
     commands::{
         check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs, events::EventsArgs,
-        flows, hook::RunHookArgs, objects, plan, run::RunArgs, status,
+        flows, hook::RunHookArgs, metrics, objects, plan, run::RunArgs, status,
     },
     exit::Exit,
     globals::Globals,
@@ -45,6 +45,8 @@ enum Command {
     Connections(connections::Command),
     /// Show what has changed: requests, decisions, configurations, interfaces, next hops
     Events(EventsArgs),
+    /// Print the metrics, in the text format of Prometheus
+    Metrics,
     /// Export private names for resolvers
     Dns(DnsArgs),
     /// Run a program that events are delivered to, without any rights
@@ -72,6 +74,7 @@ impl Cli {
             Command::Flows(command) => command.run(globals, out)?,
             Command::Connections(command) => command.run(globals, out)?,
             Command::Events(args) => args.run(globals, out)?,
+            Command::Metrics => metrics::run(globals, out)?,
             Command::Dns(args) => args.run(globals, out)?,
             Command::RunHook(args) => args.run()?,
             Command::Down(args) => args.run(globals, out)?,

@@ -6,6 +6,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
 use super::source::{Location, SourceFile, Sources};
+use crate::model::{Url, blanked};
 
 /// Faults beyond this number are counted and not shown.
 const SHOWN: usize = 100;
@@ -157,7 +158,8 @@ impl Diagnostics {
         });
         let annotations: Vec<_> = annotations.collect();
         Some(
-            Snippet::source(excerpt.text)
+            // Terminals and logs are no place for what a URL may contain.
+            Snippet::source(blanked(excerpt.text, Url::Path))
                 .line_start(excerpt.line)
                 .path(file.path.display().to_string())
                 .annotations(annotations),
@@ -188,7 +190,7 @@ impl Diagnostics {
             "column": column,
             "end_line": end_line,
             "end_column": end_column,
-            "text": file.text.get(at.span()),
+            "text": file.text.get(at.span()).map(|text| blanked(text, Url::Path)),
         })
     }
 }

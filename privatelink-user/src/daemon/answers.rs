@@ -6,6 +6,7 @@ use super::{
     adoption,
     error::Error,
     gateway::Gateway,
+    scrape,
     snapshot::{Snapshot, failed},
 };
 use crate::{
@@ -67,6 +68,7 @@ pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
         Request::Events(wanted, to) => {
             to.send(caller.map(|caller| now.events.find(&wanted, &caller.rights)));
         }
+        Request::Metrics(accept, to) => scrape::answer(&now, caller, &accept, to),
         Request::Follow(to) => to.send(caller.and_then(|caller| follow(&now, &caller))),
         Request::Plan(configuration, to) => {
             let plan = || plan(gateway, configuration).map_err(Refused::from);

@@ -139,7 +139,7 @@ impl Gateway {
         problems.extend(self.frames.problem());
         problems.extend(unkept);
         problems.extend(self.targets.problems());
-        problems.extend(self.publisher.reconcile(self.model.gateway().metrics));
+        problems.extend(self.publisher.reconcile(self.model.gateway()));
         problems.extend(unlogged);
         let (model, state, inputs) = (&self.model, self.store.state(), &self.inputs);
         let resolved = self.surroundings.reconcile(model, state, inputs, &mut self.host, now);

@@ -24,6 +24,7 @@ mod opening;
 mod parts;
 mod run;
 mod schedule;
+mod scrape;
 mod service_manager;
 mod signals;
 mod snapshot;

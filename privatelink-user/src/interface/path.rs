@@ -38,6 +38,8 @@ pub const REQUEST: &str = "/v1/connections/{endpoint}/request";
 pub const EVENTS: &str = "/v1/events";
 /// Events as they happen, one per line.
 pub const FOLLOW: &str = "/v1/events/follow";
+/// The metrics.
+pub const METRICS: &str = "/v1/metrics";
 /// What another configuration would change.
 pub const PLAN: &str = "/v1/plan";
 /// Apply the configuration on disk.

@@ -88,6 +88,8 @@ pub struct Inventory {
 /// A network, for the metrics that are labelled by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
+    /// The name.
+    pub name: String,
     /// The labels of its samples, as a page has them.
     pub labels: String,
     /// Whether packets are forwarded there.
@@ -245,7 +247,7 @@ impl Network {
         let mode = told.xdp_mode.as_deref().unwrap_or("none");
         let labels =
             labels(&[("network", &told.name), ("interface", &told.interface), ("mode", mode)]);
-        Self { labels, attached: told.xdp_mode.is_some() }
+        Self { name: told.name.clone(), labels, attached: told.xdp_mode.is_some() }
     }
 }
 

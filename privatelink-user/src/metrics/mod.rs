@@ -14,10 +14,12 @@ mod render;
 mod server;
 mod source;
 mod text;
+mod token;
 
 pub use census::{Census, PORTS};
 pub use inventory::{Inventory, Progress};
-pub use render::{Readings, page};
+pub use render::{Detail, Readings, page};
 pub use server::Server;
 pub use source::{Error, Source, keep_counting_ports};
 pub use text::Format;
+pub use token::{Token, TokenError};

@@ -2,17 +2,31 @@
 
 use super::{
     family,
+    inventory::Inventory,
+    render::Detail,
     text::{Page, labels},
 };
 use crate::dns::status::{CODES, NetworkCounters, QueryCounters, ServerStatus};
 
 /// Adds what the name server counts, if there are names to serve.
-pub(super) fn add(page: &mut Page, status: Option<&ServerStatus>) {
+pub(super) fn add(
+    page: &mut Page,
+    status: Option<&ServerStatus>,
+    inventory: &Inventory,
+    detail: Detail,
+) {
     let Some(ServerStatus { up, conflicts, networks }) = status else { return };
     page.family(&family::DNS_UP).add(&[], u8::from(*up));
-    page.family(&family::DNS_CONFLICTS).add(&[], conflicts);
+    if detail.shows_gateway() {
+        page.family(&family::DNS_CONFLICTS).add(&[], conflicts);
+    }
+    if !detail.shows_tenants() {
+        return;
+    }
+    let shown = |name: &str| inventory.networks.iter().any(|network| network.name == name);
+    let networks = networks.iter().filter(|(name, _)| detail.shows_gateway() || shown(name));
     let networks: Vec<(String, &NetworkCounters)> =
-        networks.iter().map(|(name, counters)| (labels(&[("network", name)]), counters)).collect();
+        networks.map(|(name, counters)| (labels(&[("network", name)]), counters)).collect();
     let mut tables = page.family(&family::DNS_TABLES);
     for (network, counters) in &networks {
         tables.add(&[network], counters.tables);

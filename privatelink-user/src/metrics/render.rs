@@ -72,12 +72,59 @@ impl Readings {
     }
 }
 
+/// What a page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What concerns the gateway as a whole, without the name of any network, service or endpoint.
+    Totals,
+    /// The series of networks, services and endpoints.
+    Tenants,
+    /// Both.
+    Everything,
+}
+
+impl Detail {
+    /// Whether it includes what concerns the gateway as a whole.
+    pub fn shows_gateway(self) -> bool {
+        self != Self::Tenants
+    }
+
+    /// Whether it includes the series of networks, services and endpoints.
+    pub fn shows_tenants(self) -> bool {
+        self != Self::Totals
+    }
+}
+
 /// Writes the page of a scrape.
-pub fn page(format: Format, inventory: &Inventory, readings: &Readings, census: &Census) -> String {
-    let mut page = Page::new(format, 8_192 + inventory.endpoints.len() * BYTES_PER_ENDPOINT);
+pub fn page(
+    format: Format,
+    inventory: &Inventory,
+    readings: &Readings,
+    census: &Census,
+    detail: Detail,
+) -> String {
+    let objects = if detail.shows_tenants() { inventory.endpoints.len() } else { 0 };
+    let mut page = Page::new(format, 8_192 + objects * BYTES_PER_ENDPOINT);
     let build = [("gateway", inventory.gateway.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
     page.family(&family::BUILD).add(&[&labels(&build)], 1);
-    progress(&mut page, &inventory.progress);
+    if detail.shows_gateway() {
+        gateway(&mut page, inventory, readings);
+    }
+    names::add(&mut page, readings.names.as_ref(), inventory, detail);
+    if detail.shows_tenants() {
+        let mut attached = page.family(&family::NETWORK_ATTACHED);
+        for network in &inventory.networks {
+            attached.add(&[&network.labels], u8::from(network.attached));
+        }
+        services(&mut page, inventory, census);
+        targets(&mut page, inventory, readings, census);
+        endpoints(&mut page, inventory, readings);
+    }
+    page.finish()
+}
+
+fn gateway(page: &mut Page, inventory: &Inventory, readings: &Readings) {
+    progress(page, &inventory.progress);
     page.family(&family::FLOW_TABLE_FLOWS).add(&[], readings.flows);
     page.family(&family::FLOW_TABLE_CAPACITY).add(&[], inventory.capacity);
     let mut drops = page.family(&family::DROPS);
@@ -90,15 +137,6 @@ pub fn page(format: Format, inventory: &Inventory, readings: &Readings, census: 
     let mut records = page.family(&family::FLOW_LOG_RECORDS);
     records.add(&["result=\"written\""], readings.records.written);
     records.add(&["result=\"lost\""], readings.records.lost);
-    names::add(&mut page, readings.names.as_ref());
-    let mut attached = page.family(&family::NETWORK_ATTACHED);
-    for network in &inventory.networks {
-        attached.add(&[&network.labels], u8::from(network.attached));
-    }
-    services(&mut page, inventory, census);
-    targets(&mut page, inventory, readings, census);
-    endpoints(&mut page, inventory, readings);
-    page.finish()
 }
 
 fn progress(page: &mut Page, progress: &Progress) {
@@ -247,7 +285,8 @@ mod tests {
         let mut inventory = inventory();
         inventory.progress.reloaded(false, std::time::Duration::from_millis(1500));
         let readings = readings(inventory.endpoints[0].index);
-        let page = page(Format::Plain, &inventory, &readings, &Census::default());
+        let page =
+            page(Format::Plain, &inventory, &readings, &Census::default(), Detail::Everything);
         for line in [
             "privatelink_build_info{gateway=\"gw-a\",version=\"0.1.0\"} 1",
             "privatelink_ready 0",
@@ -298,5 +337,28 @@ mod tests {
             assert!(!labels.is_empty(), "{} has no sample", family.name);
             assert!(labels.iter().all(|labels| labels == family.labels), "{}", family.name);
         }
+    }
+
+    #[test]
+    fn totals_name_no_tenant_and_tenants_see_no_totals() {
+        let inventory = inventory();
+        let readings = readings(inventory.endpoints[0].index);
+        let page = |detail| page(Format::Plain, &inventory, &readings, &Census::default(), detail);
+        let totals = page(Detail::Totals);
+        for name in ["acme", "vendor", "10.0.0.10", "service=", "network=", "endpoint="] {
+            assert!(!totals.contains(name), "{name} is in\n{totals}");
+        }
+        assert!(totals.contains("privatelink_drops_total{reason=\"no_flow\"} 3\n"), "{totals}");
+        assert!(totals.contains("privatelink_dns_server_up 1\n"), "{totals}");
+        let tenants = page(Detail::Tenants);
+        for total in ["privatelink_drops_total", "privatelink_problems", "privatelink_flow_table"] {
+            assert!(!tenants.contains(total), "{total} is in\n{tenants}");
+        }
+        assert!(tenants.contains("privatelink_endpoint_active_flows{"), "{tenants}");
+        assert!(tenants.contains("privatelink_dns_queries_total{network=\"acme\""), "{tenants}");
+        let strange = Inventory { networks: Vec::new(), ..inventory.clone() };
+        let census = Census::default();
+        let tenants = super::page(Format::Plain, &strange, &readings, &census, Detail::Tenants);
+        assert!(!tenants.contains("privatelink_dns_queries_total{"), "{tenants}");
     }
 }

@@ -22,13 +22,18 @@ use hyper_util::{
 use log::{debug, warn};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Mutex, Semaphore},
+    sync::{Mutex, Semaphore, watch},
     task::{JoinHandle, spawn_blocking},
     time::sleep,
 };
 use tokio_io_timeout::TimeoutStream;
 
-use super::{source::Error, text::Format};
+use super::{
+    render::Detail,
+    source::Error,
+    text::Format,
+    token::{Claim, Token},
+};
 use crate::chain::Chain;
 
 /// Connections at a time; more wait until one of them ends.
@@ -42,7 +47,7 @@ const UNREAD: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Makes the page of a scrape; called on a thread where it may take its time.
-pub type Pages = Arc<dyn Fn(Format) -> Result<String, Error> + Send + Sync>;
+pub type Pages = Arc<dyn Fn(Format, Detail) -> Result<String, Error> + Send + Sync>;
 
 /// A server on an address; dropping it ends it.
 #[derive(Debug)]
@@ -52,15 +57,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on an address and answers with these pages.
+    /// Listens on an address and answers with these pages: everything for those who bring the token,
+    /// totals for all others.
     ///
     /// # Errors
     /// When another program listens there, or this host does not have the address.
-    pub fn start(address: SocketAddr, pages: Pages) -> io::Result<Self> {
+    pub fn start(
+        address: SocketAddr,
+        pages: Pages,
+        token: watch::Receiver<Option<Token>>,
+    ) -> io::Result<Self> {
         let listener = net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let task = tokio::spawn(serve(TcpListener::from_std(listener)?, pages));
+        let task = tokio::spawn(serve(TcpListener::from_std(listener)?, pages, token));
         Ok(Self { address, task })
     }
 
@@ -76,11 +86,15 @@ impl Drop for Server {
     }
 }
 
-/// One page is made at a time, so that scrapes cannot take more than one processor.
-type Shared = Arc<Mutex<Pages>>;
+#[derive(Clone)]
+struct Shared {
+    /// One page is made at a time, so that scrapes cannot take more than one processor.
+    pages: Arc<Mutex<Pages>>,
+    token: watch::Receiver<Option<Token>>,
+}
 
-async fn serve(listener: TcpListener, pages: Pages) {
-    let shared: Shared = Arc::new(Mutex::new(pages));
+async fn serve(listener: TcpListener, pages: Pages, token: watch::Receiver<Option<Token>>) {
+    let shared = Shared { pages: Arc::new(Mutex::new(pages)), token };
     let router = Router::new().route("/metrics", get(scrape)).with_state(shared);
     let router = TowerToHyperService::new(router);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -120,8 +134,13 @@ fn impatient(stream: TcpStream) -> Stream {
 async fn scrape(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = accept.map_or(Format::Plain, Format::preferred);
-    let pages = shared.lock_owned().await;
-    match spawn_blocking(move || pages(format)).await {
+    let detail = match Claim::of(&headers, shared.token.borrow().as_ref()) {
+        Claim::None => Detail::Totals,
+        Claim::Holder => Detail::Everything,
+        Claim::Wrong => return unauthorized(),
+    };
+    let pages = shared.pages.lock_owned().await;
+    match spawn_blocking(move || pages(format, detail)).await {
         Ok(Ok(page)) => ([(header::CONTENT_TYPE, format.content_type())], page).into_response(),
         Ok(Err(error @ Error::Starting)) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
@@ -135,6 +154,11 @@ async fn scrape(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     }
 }
 
+fn unauthorized() -> Response {
+    let text = "this is not the token of `metrics_token_file`; without a token there are totals\n";
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], text).into_response()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,10 +167,11 @@ mod tests {
     async fn an_address_that_is_taken_is_an_error_and_is_free_again_afterwards() {
         let taken = net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let pages: Pages = Arc::new(|_| Err(Error::Starting));
-        let error = Server::start(address, Arc::clone(&pages)).unwrap_err();
+        let pages: Pages = Arc::new(|_, _| Err(Error::Starting));
+        let (_token, token) = watch::channel(None);
+        let error = Server::start(address, Arc::clone(&pages), token.clone()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(taken);
-        assert_eq!(Server::start(address, pages).unwrap().address(), address);
+        assert_eq!(Server::start(address, pages, token).unwrap().address(), address);
     }
 }

@@ -10,7 +10,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use super::{
     census::Census,
     inventory::Inventory,
-    render::{Readings, page},
+    render::{Detail, Readings, page},
     text::Format,
 };
 use crate::{
@@ -63,13 +63,26 @@ impl Source {
     ///
     /// # Errors
     /// When no inventory is published yet, or the maps cannot be read.
-    pub fn page(&self, format: Format) -> Result<String, Error> {
+    pub fn page(&self, format: Format, detail: Detail) -> Result<String, Error> {
         let inventory = self.inventory.borrow().clone().ok_or(Error::Starting)?;
+        self.page_of(format, &inventory, detail)
+    }
+
+    /// The page of a scrape that shows this inventory.
+    ///
+    /// # Errors
+    /// When the maps cannot be read.
+    pub fn page_of(
+        &self,
+        format: Format,
+        inventory: &Inventory,
+        detail: Detail,
+    ) -> Result<String, Error> {
         let census = self.census.borrow().clone();
-        let mut readings = Readings::take(&self.reader, &inventory)?;
+        let mut readings = Readings::take(&self.reader, inventory)?;
         readings.records = self.records.counts();
         readings.names = self.names.status();
-        Ok(page(format, &inventory, &readings, &census))
+        Ok(page(format, inventory, &readings, &census, detail))
     }
 
     /// The fullest part of each service's source ports, by the service's name.

@@ -31,6 +31,8 @@ pub struct Gateway {
     pub dns_proof: Option<IpAddr>,
     /// Where metrics are served; `None` serves none.
     pub metrics: Option<SocketAddr>,
+    /// A file with the token with which scrapes see the series of tenants; `None` shows totals.
+    pub metrics_token_file: Option<PathBuf>,
     /// The capacity of the flow table.
     pub max_flows: MaxFlows,
     /// Where decisions and allocated addresses are kept.

@@ -17,6 +17,7 @@ pub mod naming;
 mod network;
 mod number;
 mod port;
+mod secret;
 mod service;
 mod webhook;
 mod word;
@@ -34,6 +35,7 @@ pub use name::{DnsName, Interface, Name};
 pub use network::{Attachment, HostAccess, Network, Principal, VlanId};
 pub use number::{Number, Period, Quantity};
 pub use port::{Port, PortRange, Protocol};
+pub use secret::{MASK, Secret, Url, blanked, redacted};
 pub use service::{
     AcceptancePolicy, Drain, IdleTimeout, Listener, OnDisallow, OnPending, OnReject, OnUnhealthy,
     Principals, RejectDrain, RequestExpiry, Service, Stickiness, Target, TargetAddress, Weight,

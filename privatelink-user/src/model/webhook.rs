@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use super::invalid::Invalid;
+use super::{
+    invalid::Invalid,
+    secret::{MASK, Url, redacted},
+};
 
 /// The programs and the URL that receive each event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +27,9 @@ impl Subscriptions {
 }
 
 /// An address such as `https://events.example.net/privatelink`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+///
+/// Who knows the path may post, with many services: `Display` and `Debug` show scheme and host only.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WebhookUrl(hyper::Uri);
 
 impl WebhookUrl {
@@ -59,7 +64,9 @@ impl FromStr for WebhookUrl {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = || Invalid::Url(text.into());
+        // Without the marks of a URL there is no telling what of it is secret.
+        let shown = if text.contains("://") { redacted(text, Url::Path) } else { MASK.to_owned() };
+        let invalid = || Invalid::Url(shown.clone());
         let uri: hyper::Uri = text.parse().map_err(|_| invalid())?;
         let known = matches!(uri.scheme_str(), Some("http" | "https"));
         let host = uri.host().is_some_and(|host| !host.is_empty());
@@ -70,13 +77,32 @@ impl FromStr for WebhookUrl {
 
 impl fmt::Display for WebhookUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&redacted(&self.0.to_string(), Url::Path))
+    }
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_than_scheme_and_host_is_shown() {
+        let url: WebhookUrl =
+            "https://hooks.example:8443/services/s3cret?k=s3cret".parse().unwrap();
+        for shown in [url.to_string(), format!("{url:?}")] {
+            assert_eq!(shown, "https://hooks.example:8443/***");
+        }
+        let error = "https://u:s3cret@a.example/s3cret".parse::<WebhookUrl>().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+        let error = "s3cret".parse::<WebhookUrl>().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+    }
 
     #[test]
     fn addresses_are_taken_apart() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::report::median;
-use crate::lab::{Daemon, Lab, many, tool};
+use crate::lab::{Daemon, Lab, TOKEN, many, tool};
 
 const ENDPOINTS: u32 = 10_000;
 const METRICS: &str = "127.0.0.1:9469";
@@ -78,6 +78,7 @@ fn scrape(lab: &Lab) -> Result<f64> {
     let mut command = lab.gateway().command("curl");
     command.args(["--silent", "--show-error", "--fail", "--max-time", "60"]);
     command.args(["--write-out", "%{time_total}"]);
+    command.args(["--header", &format!("authorization: Bearer {TOKEN}")]);
     let text = tool::run(command.arg(format!("http://{METRICS}/metrics")))?;
     let (page, seconds) = text.rsplit_once('\n').context("curl printed no time")?;
     let endpoints = page.matches("privatelink_endpoint_active_flows{").count();

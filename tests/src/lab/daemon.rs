@@ -22,6 +22,7 @@ use super::{
     bpffs,
     namespace::{Namespace, unique},
     process::{Process, cpu_time},
+    scrape::TOKEN,
     tool, wait_until,
 };
 
@@ -50,7 +51,8 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon with this configuration and waits until packets can flow.
     ///
-    /// Its socket, pin directory and state directory are replaced by unique ones.
+    /// Its socket, pin directory and state directory are replaced by unique ones. Where metrics are
+    /// served, [`TOKEN`] is the one that shows everything.
     ///
     /// # Errors
     /// When there is no binary, or it does not become ready.
@@ -253,6 +255,12 @@ impl Daemon {
             ("state_dir", self.files.path().join("state")),
         ] {
             gateway.insert(key.to_owned(), path.display().to_string().into());
+        }
+        if gateway.contains_key("metrics") && !gateway.contains_key("metrics_token_file") {
+            let file = self.files.path().join("metrics.token");
+            fs::write(&file, TOKEN).context("cannot write the token")?;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o640))?;
+            gateway.insert("metrics_token_file".to_owned(), file.display().to_string().into());
         }
         fs::write(self.config(), table.to_string()).context("cannot write the configuration")
     }

@@ -46,7 +46,7 @@ pub use self::{
     network::{DEVICE, Host, Network},
     process::Process,
     provider::Provider,
-    scrape::Scrape,
+    scrape::{Scrape, TOKEN},
     wait::wait_until,
 };
 

@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{Namespace, tool};
 
+/// The token for which the tests' daemons show the series of tenants.
+pub const TOKEN: &str = "a-token-of-the-tests";
+
 /// The samples of one scrape.
 #[derive(Clone, Debug, Default)]
 pub struct Scrape {
@@ -15,7 +18,7 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// Scrapes this URL from a namespace, and checks the content type of the response.
+    /// Scrapes this URL from a namespace with [`TOKEN`], and checks the content type of the response.
     ///
     /// # Errors
     /// When there is no response, or one that is not metrics.
@@ -23,6 +26,7 @@ impl Scrape {
         let mut command = namespace.command("curl");
         command.args(["--silent", "--show-error", "--fail", "--max-time", "30"]);
         command.args(["--header", &format!("accept: {accept}")]);
+        command.args(["--header", &format!("authorization: Bearer {TOKEN}")]);
         let text = tool::run(command.args(["--write-out", "%{content_type}", url]))?;
         let end = text.rfind('\n').context("the page does not end a line")? + 1;
         let (page, found) = text.split_at(end);

@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
 use anyhow::{Context as _, Result};
-use privatelink_tests::lab::{Scrape, client, tool, wait_until};
+use privatelink_tests::lab::{Scrape, TOKEN, client, tool, wait_until};
 use privatelink_user::metrics::Format;
 
 use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at, everything_works};
@@ -161,4 +162,109 @@ fn the_status_says_first_what_needs_attention() {
     assert_eq!(titles[2..4], ["problems", "waiting for a decision"], "{text}");
     assert!(titles[4].starts_with("not forwarded in the last "), "{text}");
     assert!(text.contains("fd00::99"), "{text}");
+}
+
+/// Asks for a page with curl in the gateway's namespace; returns the code and the page.
+fn curl(scene: &Scene, token: Option<&str>) -> (String, String) {
+    let mut command = scene.lab.gateway().command("curl");
+    command.args(["--silent", "--show-error", "--max-time", "30", "--write-out", "\n%{http_code}"]);
+    if let Some(token) = token {
+        command.args(["--header", &format!("authorization: {token}")]);
+    }
+    let text = tool::run(command.arg("http://127.0.0.1:9469/metrics")).unwrap();
+    let (page, code) = text.rsplit_once('\n').unwrap();
+    (code.to_owned(), page.to_owned())
+}
+
+/// Parts of names and addresses of tenants.
+const TENANTS: [&str; 6] = ["acme", "globex", "initech", "vendor", "web", "10.0.0."];
+
+#[test]
+fn without_the_token_there_are_totals_only() {
+    let scene = Scene::with(&config(9469)).unwrap();
+    everything_works(scene.acme()).unwrap();
+    let (code, page) = curl(&scene, None);
+    assert_eq!(code, "200", "{page}");
+    assert!(page.contains("privatelink_flow_table_flows "), "{page}");
+    for name in TENANTS {
+        assert!(!page.contains(name), "{name} is in\n{page}");
+    }
+    for wrong in ["Bearer", "Bearer wrong", "Basic YTpi", &format!("Bearer {TOKEN}x")] {
+        let (code, page) = curl(&scene, Some(wrong));
+        assert_eq!(code, "401", "{wrong}: {page}");
+        assert!(page.contains("metrics_token_file") && !page.contains("wrong"), "{page}");
+    }
+    let (code, page) = curl(&scene, Some(&format!("Bearer {TOKEN}")));
+    assert_eq!(code, "200", "{page}");
+    assert!(page.contains("endpoint=\"acme-web\""), "{page}");
+    // A token that every user can read counts no more, and says so.
+    let loaded: toml::Table = fs::read_to_string(scene.daemon.config()).unwrap().parse().unwrap();
+    let file = loaded["gateway"]["metrics_token_file"].as_str().unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    scene.daemon.ask(&["reload", "--json"]).unwrap();
+    assert_eq!(curl(&scene, Some(&format!("Bearer {TOKEN}"))).0, "401");
+    let problems = scene.daemon.status().unwrap()["problems"].to_string();
+    assert!(problems.contains("is readable by all users"), "{problems}");
+}
+
+#[test]
+fn on_the_socket_each_sees_its_own_series() {
+    let member = "\n[[principal]]\nname = \"acme\"\nusers = [\"mail\"]\n";
+    let scene = Scene::with(&(config(9469) + member)).unwrap();
+    scene.daemon.open_to_all().unwrap();
+    let page = |user| {
+        let (code, page) = scene.daemon.request("GET", "/v1/metrics", user).unwrap();
+        (code, page)
+    };
+    let (code, all) = page(None);
+    assert_eq!(code, 200, "{all}");
+    assert!(all.contains("endpoint=\"globex-web\"") && all.contains("privatelink_problems "));
+    let (code, own) = page(Some("mail"));
+    assert_eq!(code, 200, "{own}");
+    assert!(own.contains("endpoint=\"acme-web\""), "{own}");
+    for hidden in
+        ["globex", "initech", "10.0.0.", "privatelink_drops_total", "privatelink_problems"]
+    {
+        assert!(!own.contains(hidden), "{hidden} is in\n{own}");
+    }
+    assert_eq!(page(Some("nobody")).0, 403);
+    let printed = tool::run(scene.daemon.cli().arg("metrics")).unwrap();
+    assert!(printed.contains("endpoint=\"globex-web\""), "{printed}");
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    const SECRET: &str = "s3cr3t";
+    let gateway = "[gateway]\n";
+    let webhook =
+        format!("{gateway}webhook = \"http://127.0.0.1:1/services/{SECRET}?k={SECRET}\"\n");
+    let scene = Scene::with(&config(9469).replacen(gateway, &webhook, 1)).unwrap();
+    let reason =
+        format!("as agreed: https://u:{SECRET}@wiki.example/x?key={SECRET}, token={SECRET}");
+    scene.daemon.ask(&["reject", "acme-web", "--reason", &reason, "--json"]).unwrap();
+    let bearer = format!("Bearer {SECRET}");
+    assert_eq!(curl(&scene, Some(&bearer)).0, "401");
+    // Of a webhook's URL that is refused, neither message nor line is shown.
+    let bad = format!("{gateway}webhook = \"https://u:{SECRET}@hooks.example/{SECRET}\"\n");
+    scene.daemon.write_config(&config(9469).replacen(gateway, &bad, 1)).unwrap();
+    let mut reload = scene.daemon.cli();
+    let said = reload.arg("reload").output().unwrap();
+    let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+    assert!(said.contains("webhook = ") && !said.contains(SECRET), "{said}");
+
+    let connection = scene.daemon.ask(&["connections", "acme-web", "--json"]).unwrap().to_string();
+    assert!(connection.contains("as agreed: https://***@wiki.example/x?***"), "{connection}");
+    let failed = || scene.daemon.output().contains("did not get event");
+    wait_until(SOON * 12, "the webhook fails", failed).unwrap();
+    let shown = [
+        connection,
+        said,
+        scene.daemon.output(),
+        scene.daemon.status().unwrap().to_string(),
+        scene.daemon.ask(&["events", "--json"]).unwrap().to_string(),
+        curl(&scene, Some(&format!("Bearer {TOKEN}"))).1,
+    ];
+    for text in shown {
+        assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use privatelink_tests::lab::{Daemon, Lab, Provider, client, many, tool};
+use privatelink_tests::lab::{Daemon, Lab, Provider, TOKEN, client, many, tool};
 use serde_json::Value;
 
 use crate::fixture::{SOON, at, lay};
@@ -43,6 +43,7 @@ fn reloads(daemon: &Daemon, endpoints: u32) -> Duration {
 fn scrape(lab: &Lab) {
     let mut command = lab.gateway().command("curl");
     command.args(["--silent", "--show-error", "--fail", "--max-time", "60"]);
+    command.args(["--header", &format!("authorization: Bearer {TOKEN}")]);
     let page = tool::run(command.arg("http://127.0.0.1:9469/metrics")).unwrap();
     let flows = page.matches("privatelink_endpoint_active_flows{").count();
     assert_eq!(flows, ENDPOINTS as usize, "of {} bytes", page.len());

@@ -17,6 +17,7 @@ use crate::{
         path,
         types::{Connection, Grant, Reasoned},
     },
+    model::{Url, redacted},
     state::connection::Decision,
 };
 
@@ -105,5 +106,7 @@ async fn decide(
         );
         return Err(Refusal::invalid(error));
     }
+    // It is shown to both parties, logged and sent to subscribers.
+    let reason = redacted(&reason, Url::Query);
     Ok(Json(client.ask(|reply| Request::Decide(endpoint, decision, reason, reply)).await?))
 }

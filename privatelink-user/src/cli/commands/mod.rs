@@ -10,6 +10,7 @@ pub mod events;
 pub mod flows;
 pub mod hook;
 mod list;
+pub mod metrics;
 pub mod objects;
 pub mod plan;
 pub mod run;

@@ -35,6 +35,9 @@ section! {
         dns_ttl: DnsTtl = default model::Gateway::DEFAULT_DNS_TTL,
         /// Where [metrics](metrics.md) are served, such as `"127.0.0.1:9469"`.
         metrics: SocketAddr = optional "none: not served",
+        /// File with the token for which scrapes see the series of networks, services and endpoints.
+        /// Users of the host must not be able to read it.
+        metrics_token_file: PathBuf = optional "none: scrapes see totals only",
         /// Capacity of the flow table. Flows beyond it are refused and counted.
         max_flows: MaxFlows = default model::Gateway::DEFAULT_MAX_FLOWS,
         /// Directory for decisions and allocated addresses.

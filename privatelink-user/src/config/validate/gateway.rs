@@ -49,6 +49,7 @@ pub(super) fn validate(
         dns_proof: raw.dns_proof.map(|resolver| resolver.value),
         dns_ttl: raw.dns_ttl.value,
         metrics: raw.metrics.map(|metrics| metrics.value),
+        metrics_token_file: raw.metrics_token_file.map(|file| file.value),
         max_flows: raw.max_flows.value,
         state_dir: raw.state_dir.value,
         socket: raw.socket.value,

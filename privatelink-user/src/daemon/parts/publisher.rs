@@ -8,7 +8,7 @@ use std::{
 
 use log::{info, warn};
 use privatelink_common::Reason;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     chain::Chain,
@@ -16,7 +16,8 @@ use crate::{
     dns,
     flow_log::Totals,
     interface::types,
-    metrics::{self, Inventory, Progress, Server, Source},
+    metrics::{self, Inventory, Progress, Server, Source, Token},
+    model::Gateway,
     timestamp::Timestamp,
     view::{status::Recent, usage::Usage},
 };
@@ -28,6 +29,8 @@ pub(in crate::daemon) struct Publisher {
     source: Arc<Source>,
     /// Drop counters of the last minutes.
     recent: Recent,
+    /// The token for which scrapes see the series of tenants.
+    token: watch::Sender<Option<Token>>,
     /// The address that was asked for, and the server there.
     server: Option<(SocketAddr, Server)>,
     census: JoinHandle<()>,
@@ -39,18 +42,34 @@ impl Publisher {
         let source = Arc::new(Source::new(reader, records, names));
         let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
         let (progress, recent) = (Progress::begin(), Recent::default());
-        Self { progress, recent, source, server: None, census }
+        Self { progress, recent, source, token: watch::Sender::default(), server: None, census }
     }
 
-    /// Serves metrics at this address and no other; returns what does not work.
-    pub fn reconcile(&mut self, address: Option<SocketAddr>) -> Option<String> {
+    /// Serves metrics as configured; returns what does not work.
+    pub fn reconcile(&mut self, gateway: &Gateway) -> Vec<String> {
+        // Each time, so that a token can be replaced without a reload.
+        let file = gateway.metrics_token_file.as_deref().filter(|_| gateway.metrics.is_some());
+        let (token, unread) = match file.map(Token::read).transpose() {
+            Ok(token) => (token, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        self.token.send_replace(token);
+        unread.into_iter().chain(self.serve(gateway.metrics)).collect()
+    }
+
+    /// Serves metrics at this address and no other; returns a problem.
+    fn serve(&mut self, address: Option<SocketAddr>) -> Option<String> {
         if self.server.as_ref().map(|(address, _)| *address) == address {
             return None;
         }
         self.server = None;
         let address = address?;
         let source = Arc::clone(&self.source);
-        match Server::start(address, Arc::new(move |format| source.page(format))) {
+        match Server::start(
+            address,
+            Arc::new(move |format, detail| source.page(format, detail)),
+            self.token.subscribe(),
+        ) {
             Ok(server) => {
                 info!("serving metrics at http://{}/metrics", server.address());
                 self.server = Some((address, server));
@@ -94,6 +113,11 @@ impl Publisher {
     /// The drops of the last minutes, given the counters of now.
     pub fn recent_drops(&self, now: Instant, drops: &[(Reason, u64)]) -> Vec<types::RecentDrops> {
         self.recent.drops(now, drops)
+    }
+
+    /// Where pages come from.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
     }
 
     /// The fullest part of each service's source ports, by the service's name.

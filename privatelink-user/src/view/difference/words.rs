@@ -59,6 +59,8 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     words.key("dns_proof", Some(option(before.dns_proof)), option(after.dns_proof));
     words.key("dns_ttl", Some(before.dns_ttl.to_string()), after.dns_ttl.to_string());
     words.key("metrics", Some(option(before.metrics)), option(after.metrics));
+    let file = |gateway: &Gateway| option(gateway.metrics_token_file.as_deref().map(path));
+    words.key("metrics_token_file", Some(file(before)), file(after));
     let log = |gateway: &Gateway| option(gateway.flow_log.as_ref().map(flow_log));
     words.key("flow_log", Some(log(before)), log(after));
     let told = |gateway: &Gateway| subscriptions(&gateway.subscriptions);
