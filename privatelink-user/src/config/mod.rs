@@ -16,6 +16,7 @@ mod decode;
 mod diagnostic;
 mod load;
 pub mod lockout;
+pub mod own_targets;
 mod parse;
 mod port_map;
 mod raw;

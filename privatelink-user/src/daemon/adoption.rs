@@ -12,7 +12,7 @@ use crate::{
     },
     chain::Chain,
     config::{
-        Loaded, lockout,
+        Loaded, lockout, own_targets,
         unsupported::{self, Unsupported},
     },
     desired::{Pools, desired},
@@ -43,6 +43,8 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
 pub(super) fn prepare(now: &Snapshot<'_>, loaded: Loaded) -> Result<Prepared, Error> {
     let warnings = unsupported::review(&loaded)?;
     lockout::review(&loaded)?;
+    let (model, facts) = (&loaded.model, now.facts);
+    own_targets::review(&loaded, |network, ip| facts.is_gateway_itself(model, network, ip))?;
     let model = loaded.model;
     let mut state = now.state.clone();
     state.follow(&model, now.facts, now.inputs, now.now)?;

@@ -69,6 +69,9 @@ pub fn next_hops(
         let addresses = targets::kept(service, inputs, &state.drains, now).into_iter();
         addresses.filter_map(move |address| {
             let (network, attached) = attachment?;
+            if facts.is_gateway_itself(model, network, address) {
+                return None;
+            }
             let hop = next_hop(network, address)?;
             let stack = attached.stack.filter(|stack| stack.up)?;
             Some((stack.index, hop))
@@ -208,7 +211,9 @@ impl<'a> Builder<'a> {
     ) {
         for address in targets::kept(service, self.inputs, &self.state.drains, self.now) {
             let Some(index) = self.ids.target(service, address) else { continue };
-            let hop = next_hop(network, address);
+            // Without a next hop nothing is sent there.
+            let is_own = self.facts.is_gateway_itself(self.model, network, address);
+            let hop = next_hop(network, address).filter(|_| !is_own);
             let known = attached.stack.zip(hop);
             let hop = known.and_then(|(stack, hop)| self.facts.neighbour(stack.index, hop));
             let target = Target {

@@ -84,6 +84,11 @@ impl HostFacts {
         self.own.iter().filter(move |(index, _)| *index == ifindex).map(|(_, address)| *address)
     }
 
+    /// The indices of the interfaces on which the host has an address.
+    pub fn interfaces_with(&self, address: IpAddr) -> impl Iterator<Item = u32> {
+        self.own.iter().filter(move |(_, own)| *own == address).map(|(index, _)| *index)
+    }
+
     /// Adds one of the host's own addresses.
     pub fn insert_own_address(&mut self, ifindex: u32, address: IpAddr) -> bool {
         self.own.insert((ifindex, address))

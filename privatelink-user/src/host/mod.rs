@@ -9,6 +9,7 @@ mod netlink;
 mod reach;
 mod restore;
 mod settings;
+mod own;
 
 pub use exposure::exposures;
 pub use facts::{HostFacts, Link, Neighbour, is_link_local};

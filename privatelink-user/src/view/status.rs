@@ -177,6 +177,12 @@ impl Overview<'_> {
         own.any(|address| !is_link_local(address))
     }
 
+    fn is_gateway_itself(&self, network: Option<&model::Network>, address: &str) -> bool {
+        network.zip(address.parse().ok()).is_some_and(|(network, address)| {
+            self.facts.is_gateway_itself(self.model, network, address)
+        })
+    }
+
     /// What does not work because the host lacks something.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -214,6 +220,12 @@ impl Overview<'_> {
             targets.dedup_by(|a, b| a.address == b.address);
             problems.extend(targets.into_iter().filter_map(|target| {
                 let (name, address) = (&service.name, &target.address);
+                if self.is_gateway_itself(network, address) {
+                    return Some(format!(
+                        "service {name}: target {address} is the gateway itself; nothing is sent \
+                         there"
+                    ));
+                }
                 match (&target.next_hop, &target.mac) {
                     (None, _) => Some(format!(
                         "service {name}: target {address} is in no subnet of network {}; add \

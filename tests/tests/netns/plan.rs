@@ -187,3 +187,23 @@ fn a_list_of_flows_is_bounded_and_says_so() {
     let all = scene.daemon.ask(&["flows", "--json"]).unwrap();
     assert_eq!(all.as_array().unwrap().len(), streams.len());
 }
+
+#[test]
+fn the_gateway_itself_is_no_target() {
+    let own = CONFIG.replacen("address = \"10.0.0.10\"", "address = \"10.0.0.1\"", 1);
+    assert_ne!(own, CONFIG);
+    let scene = Scene::start().unwrap();
+    scene.daemon.write_config(&own).unwrap();
+    for command in ["plan", "reload"] {
+        let output = scene.daemon.cli().arg(command).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let message = "the target 10.0.0.1 of the service `web` is the gateway itself";
+        assert!(said.contains(message), "{said}");
+    }
+    drop(scene);
+    // A daemon that starts with it sends nothing there, and says so.
+    let scene = Scene::with(&own).unwrap();
+    let problems = scene.daemon.status().unwrap()["problems"].to_string();
+    assert!(problems.contains("target 10.0.0.1 is the gateway itself"), "{problems}");
+}

@@ -92,7 +92,7 @@ impl TargetDiscovery {
             .collect();
         let lists: BTreeSet<WatchedFile> = services.filter_map(list).collect();
         self.watch(&asked.iter().map(|(_, question)| question.clone()).collect(), &lists);
-        let mut filter = AddressFilter { model, addresses, problems: BTreeSet::new() };
+        let mut filter = AddressFilter { model, facts, addresses, problems: BTreeSet::new() };
         for (service, question) in asked {
             let Some(known) = self.answers.get(&question) else { continue };
             let name = question.name;
@@ -159,6 +159,7 @@ fn list(service: &Service) -> Option<WatchedFile> {
 /// Leaves out what cannot be a target, and notes why.
 struct AddressFilter<'a> {
     model: &'a Model,
+    facts: &'a HostFacts,
     addresses: &'a Addresses,
     problems: BTreeSet<String>,
 }
@@ -174,7 +175,7 @@ impl AddressFilter<'_> {
         let Some(service) = self.model.services().get(service) else { return Vec::new() };
         let fits = |one: &&T| {
             let address = address(*one);
-            match fit(self.model, self.addresses, service, address) {
+            match fit(self.model, self.facts, self.addresses, service, address) {
                 Ok(()) => true,
                 // A name may well have addresses of a family that the service does not speak.
                 Err(Misfit::NoSource) => false,

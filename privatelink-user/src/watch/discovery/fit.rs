@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
+    host::HostFacts,
     model::{Model, Service},
     state::addresses::Addresses,
 };
@@ -22,6 +23,9 @@ pub enum Misfit {
     /// The service has no source address of the same family.
     #[error("the service has no source address of its family")]
     NoSource,
+    /// The gateway's host has the address.
+    #[error("it is an address of the gateway's host")]
+    Gateway,
     /// The gateway uses the address itself.
     #[error("the gateway uses it itself, as a source or endpoint address")]
     Own,
@@ -33,6 +37,7 @@ pub enum Misfit {
 /// The rule that the address breaks.
 pub fn fit(
     model: &Model,
+    facts: &HostFacts,
     assigned: &Addresses,
     service: &Service,
     address: IpAddr,
@@ -60,6 +65,9 @@ pub fn fit(
         None if network.gateway_for(address).is_some() => {}
         None => return Err(Misfit::OutOfReach),
     }
+    if facts.is_gateway_itself(model, network, address) {
+        return Err(Misfit::Gateway);
+    }
     if !service.source_addresses.iter().any(|source| source.is_ipv4() == address.is_ipv4()) {
         return Err(Misfit::NoSource);
     }
@@ -78,7 +86,7 @@ mod tests {
     use super::*;
     use crate::{
         config,
-        host::HostFacts,
+        host::{HostFacts, Link},
         state::{State, targets::Inputs},
         timestamp::Timestamp,
     };
@@ -97,7 +105,17 @@ mod tests {
             let model = config::from_text("test.toml", &text.replace("# router", router));
             let model = model.unwrap_or_else(|wrong| panic!("{wrong}")).model;
             let mut state = State::default();
-            let (facts, inputs) = (HostFacts::default(), Inputs::default());
+            let (mut facts, inputs) = (HostFacts::default(), Inputs::default());
+            facts.insert_link(Link {
+                index: 2,
+                name: "eth0".into(),
+                mac: Some([2; 6]),
+                mtu: 1500,
+                up: true,
+                allmulti: true,
+                tag: None,
+            });
+            facts.insert_own_address(2, "10.9.0.9".parse().unwrap());
             state.follow(&model, &facts, &inputs, Timestamp::now()).unwrap();
             for (address, expected) in [
                 ("10.0.0.30", Ok(())),
@@ -108,9 +126,11 @@ mod tests {
                 ("::1", Err(Misfit::NoHost)),
                 ("fd00::30", Err(Misfit::NoSource)),
                 ("10.9.0.1", far),
+                ("10.9.0.9", far.and(Err(Misfit::Gateway))),
             ] {
                 let service = &model.services()["web"];
-                let found = fit(&model, &state.addresses, service, address.parse().unwrap());
+                let found =
+                    fit(&model, &facts, &state.addresses, service, address.parse().unwrap());
                 assert_eq!(found, expected, "{address} {router}");
             }
         }

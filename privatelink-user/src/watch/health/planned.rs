@@ -19,9 +19,13 @@ pub fn wanted_checks(
     inputs: &Inputs,
 ) -> BTreeMap<TargetKey, Check> {
     let checked = targets::checked(model, inputs).into_iter();
+    // A check of the gateway itself would tell a provider what its host serves.
     let checks = checked.filter_map(|(key, how)| {
         let service = model.services().get(&key.service)?;
         let network = model.networks().get(&service.network)?;
+        if facts.is_gateway_itself(model, network, key.address) {
+            return None;
+        }
         let at = SocketAddr::new(key.address, key.port);
         let stack = facts.stack(&network.attachment).and_then(|link| link.name.parse().ok());
         let interface = stack.unwrap_or_else(|| network.attachment.interface.clone());
