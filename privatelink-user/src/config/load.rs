@@ -81,7 +81,7 @@ fn interpret(sources: Sources, mut report: Report) -> Result<Loaded, Diagnostics
             None => whole = false,
         }
     }
-    let model = if whole { validate::model(documents, &mut report) } else { None };
+    let model = if whole { validate::model(documents, &sources, &mut report) } else { None };
     match model {
         Some(model) if report.is_empty() => Ok(Loaded { model, sources }),
         _ => Err(Diagnostics::new(report, sources)),

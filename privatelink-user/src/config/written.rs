@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use super::decode::List;
-use crate::model::{DnsPattern, Number, Period, Quantity, Words};
+use crate::model::{DnsPattern, Name, Number, Period, Quantity, Words};
 
 /// A value that can be the default of a key.
 pub(super) trait Written {
@@ -44,6 +44,12 @@ impl<T: Words> Written for T {
 impl<const MIN: u32, const MAX: u32> Written for Number<MIN, MAX> {
     fn written(&self) -> String {
         grouped(self.get().into())
+    }
+}
+
+impl Written for Name {
+    fn written(&self) -> String {
+        quoted(self.as_str())
     }
 }
 

@@ -17,6 +17,9 @@ use crate::{
 /// Two consumers of a service with names of its own.
 pub(crate) const CONFIG: &str = include_str!("tests.toml");
 
+/// The line about the names that `acme` accepts.
+const ACCEPTS: &str = "dns_accept = [\"*.internal\"]\n# acme";
+
 /// The names of the network `acme` with these lines in the place of others.
 pub(super) fn names(changes: &[(&str, &str)], healthy: bool) -> ServedNames {
     let text = changes.iter().fold(CONFIG.to_owned(), |text, (from, to)| {
@@ -116,14 +119,14 @@ fn an_unavailable_endpoint_has_an_empty_zone() {
 fn the_consumer_decides_which_private_names_it_accepts() {
     for change in [
         ("# acme-web", "private_dns = false"),
-        ("# acme", "dns_accept = [\"*.example.com\"]"),
-        ("# acme", "dns_accept = []"),
+        (ACCEPTS, "dns_accept = [\"*.example.com\"]"),
+        (ACCEPTS, "dns_accept = []"),
     ] {
         let names = names(&[change], true);
         assert!(!names.zones.contains_key("web.internal"), "{change:?}");
         assert_eq!(lines(&names, "privatelink.internal").len(), 10);
     }
-    let only_one = names(&[("# acme", "dns_accept = [\"web.internal\"]")], true);
+    let only_one = names(&[(ACCEPTS, "dns_accept = [\"web.internal\"]")], true);
     assert!(lines(&only_one, "web.internal").iter().all(|line| !line.starts_with('*')));
 }
 

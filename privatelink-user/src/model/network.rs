@@ -70,10 +70,14 @@ pub struct Network {
     pub gateways: Vec<IpAddr>,
     /// What the gateway's host takes from it, where that is written.
     pub host: Option<HostAccess>,
+    /// Who may publish services in it, besides its owner.
+    pub publishers: Vec<Name>,
     /// Whether private names are served on this network.
     pub dns: bool,
-    /// Which names of providers are served to it; `None` is all.
+    /// Which names of providers are served to it; `None` is those that are proven, if any are.
     pub dns_accept: Option<Vec<DnsPattern>>,
+    /// Whether no name is served before its owner has agreed.
+    pub dns_proven: bool,
     /// Name servers of the network that are asked for all other names, bound to its interface.
     pub forwarders: Vec<IpAddr>,
     /// The most answers per second to the clients of one /24 or /64.
@@ -91,7 +95,7 @@ impl Network {
 
     /// Whether a provider's name may be served to it.
     pub fn accepts(&self, name: &DnsPattern) -> bool {
-        let Some(accepted) = &self.dns_accept else { return true };
+        let Some(accepted) = &self.dns_accept else { return self.dns_proven };
         accepted.iter().any(|pattern| pattern.covers(name))
     }
 

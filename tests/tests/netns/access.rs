@@ -23,7 +23,11 @@ const STRANGER: &str = "nobody";
 
 /// A second provider with its own service, and a user for each principal.
 fn config() -> String {
-    let other = CONFIG.replacen("acceptance = \"automatic\"", "acceptance = \"manual\"", 1)
+    let interface = "interface = \"veth-vendor\"\n";
+    let publishers = format!("{interface}publishers = [\"other-vendor\"]\n");
+    let other = CONFIG
+        .replacen("acceptance = \"automatic\"", "acceptance = \"manual\"", 1)
+        .replacen(interface, &publishers, 1)
         + r#"
 [[service]]
 name = "mail"

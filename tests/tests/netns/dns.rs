@@ -37,9 +37,9 @@ struct Scene {
 /// Two consumers with endpoints at different addresses, and one without.
 fn config() -> String {
     let text = CONFIG
-        .replace("principal = \"acme\"\n", "principal = \"acme\"\ndns = true\n")
-        .replace("principal = \"globex\"\n", "principal = \"globex\"\ndns = true\n")
-        .replace("principal = \"initech\"\n", "principal = \"initech\"\ndns = true\n")
+        .replace("principal = \"acme\"\n", "principal = \"acme\"\ndns = true\ndns_accept = [\"*.internal\"]\n")
+        .replace("principal = \"globex\"\n", "principal = \"globex\"\ndns = true\ndns_accept = [\"*.internal\"]\n")
+        .replace("principal = \"initech\"\n", "principal = \"initech\"\ndns = true\ndns_accept = [\"*.internal\"]\n")
         .replace("acceptance = \"automatic\"\n", "acceptance = \"manual\"\nprivate_dns = [\"web.internal\", \"*.web.internal\"]\naccept = [\"acme\", \"globex\"]\n");
     let (before, globex) = text.split_once("name = \"globex-web\"").unwrap_or_default();
     let globex = globex.replace("10.1.0.50", "10.1.0.60").replace("::50", "::60");

@@ -13,10 +13,15 @@ use crate::config::{
     source::Located,
     toml_value::TomlValue,
 };
+use crate::model::Name;
 
 section! {
     /// One file.
     Document "the file" {
+        /// The principal that this file speaks for: everything in it must be that principal's. The
+        /// operator can say so with `files` in `[[principal]]` instead, where a writer of this file
+        /// cannot remove it.
+        authority: Name = optional "everyone",
         /// The gateway's own settings; one of the files has them.
         gateway: Gateway = optional "another file has it",
         /// Which unix users act for a principal.

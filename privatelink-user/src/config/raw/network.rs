@@ -26,6 +26,8 @@ section! {
         users: List<String> = default List::new(),
         /// Unix groups whose members act for it.
         groups: List<String> = default List::new(),
+        /// Files of this directory that speak for it alone: see [below](#who-may-declare-what).
+        files: List<String> = default List::new(),
     }
 }
 
@@ -50,12 +52,14 @@ section! {
         /// everything that is not for the gateway, as if it were not there: see
         /// [the host](operation.md#what-reaches-the-host).
         host: HostAccess = optional "`\"services\"`",
+        /// Principals, besides its owner, who may publish services in it.
+        publishers: List<Name> = default List::new(),
         /// Serve private names on this network, at the gateway's own addresses there: see
         /// [private names](dns.md).
         dns: bool = default false,
         /// Which names of providers lead to endpoints here. `"*.internal"` is every name below
         /// `internal`.
-        dns_accept: List<DnsPattern> = optional "all",
+        dns_accept: List<DnsPattern> = optional "none; with `dns_proof`, those that are proven",
         /// Name servers of the network, asked in this order for names that the gateway does not
         /// know; at most 4. With none, no name server is asked.
         forwarders: List<IpAddr> = default List::new(),

@@ -1,5 +1,6 @@
 //! One valid configuration, what is made of it, and what is said of damaged ones.
 
+mod authority;
 mod names;
 mod pages;
 mod rules;
@@ -223,7 +224,7 @@ fn check_answers_for_people_and_for_scripts() {
     let (exit, out, faults) = run(false);
     assert!(exit == Exit::Failed && out.is_empty() && faults.contains("1 error"));
     let (exit, out, faults) = run(true);
-    assert!(exit == Exit::Failed && out.contains(r#""line":18"#) && faults.is_empty(), "{out}");
+    assert!(exit == Exit::Failed && out.contains(r#""line":19"#) && faults.is_empty(), "{out}");
 }
 
 proptest! {

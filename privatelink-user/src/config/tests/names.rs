@@ -66,8 +66,8 @@ fn a_provider_may_use_a_name_twice_but_not_in_one_network() {
     );
     for change in [
         ("network = \"acme\"\n", "network = \"acme\"\nprivate_dns = false\n"),
-        ("# acme", "dns_accept = []"),
-        ("dns = true\n# acme", ""),
+        ("dns_accept = [\"*.internal\"]\n# acme", "dns_accept = []"),
+        ("dns = true\ndns_accept = [\"*.internal\"]\n# acme", ""),
     ] {
         assert_eq!(messages(&second.replacen(change.0, change.1, 1)), [""; 0], "{change:?}");
     }

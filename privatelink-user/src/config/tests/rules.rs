@@ -101,7 +101,7 @@ refuses! {
         ["10.0.0.10 in `vendor` is both a target of the service `web` and the endpoint `acme-web`",
          "\"10.0.0.10\""];
     target_unreachable: "gateway = \"10.0.0.1\"\n\n[[service]]\nname = \"web\"\nprincipal = \"vendor\"\nnetwork = \"vendor\""
-        => "\n[[service]]\nname = \"web\"\nprincipal = \"vendor\"\nnetwork = \"acme\"\nprivate_dns = []",
+        => "\n[[service]]\nname = \"web\"\nprincipal = \"acme\"\nnetwork = \"acme\"\nprivate_dns = []",
         ["10.0.0.240/29 is not in a subnet of `acme`",
          "\"10.0.0.240/29\""], ["the target 10.0.0.10 is not in a subnet of `acme`",
          "\"10.0.0.10\""];

@@ -147,7 +147,18 @@ impl<'a> Reach<'a> {
 }
 
 fn reachable(ip: IpAddr, at: Location, network: &Network, report: &mut Report) {
-    if network.subnet_of(ip).is_some() || network.gateway_for(ip).is_some() {
+    let subnet = network.subnet_of(ip);
+    if let Some(subnet) =
+        subnet.filter(|subnet| reserved(*subnet).is_some_and(|no| no.contains(&ip)))
+    {
+        report.push(
+            Fault::new(format!("the target {ip} is the network or broadcast address of {subnet}"))
+                .at(at)
+                .help("use the address of one host: several would answer to this one, or none"),
+        );
+        return;
+    }
+    if subnet.is_some() || network.gateway_for(ip).is_some() {
         return;
     }
     report.push(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     address_claims::AddressClaims,
-    dns, endpoint, gateway, network, principal,
+    authority, dns, endpoint, gateway, network, principal,
     scope::{DefinedNames, Scope, unique},
     service,
 };
@@ -12,13 +12,18 @@ use crate::{
     config::{
         diagnostic::Report,
         raw::Document,
-        source::{Located, ObjectKind},
+        source::{Located, ObjectKind, Sources},
     },
     model::{Model, Name},
 };
 
 /// Joins the files into a model, or reports why they do not make one.
-pub(in crate::config) fn model(documents: Vec<Document>, report: &mut Report) -> Option<Model> {
+pub(in crate::config) fn model(
+    documents: Vec<Document>,
+    sources: &Sources,
+    report: &mut Report,
+) -> Option<Model> {
+    authority::check(&documents, sources, report);
     let mut gateways = Vec::new();
     let mut principals = Vec::new();
     let mut networks = Vec::new();
@@ -61,6 +66,9 @@ pub(in crate::config) fn model(documents: Vec<Document>, report: &mut Report) ->
     });
     claims.compare(report);
     let gateway = gateway?;
+    for network in scope.attached.values_mut() {
+        network.dns_proven = gateway.dns_proof.is_some();
+    }
     let objects = dns::ModelObjects {
         gateway: &gateway,
         networks: &scope.attached,

@@ -5,6 +5,7 @@
 
 mod address_claims;
 mod addresses;
+mod authority;
 mod dns;
 mod endpoint;
 mod flow_log;
@@ -15,6 +16,8 @@ mod join;
 mod listener;
 mod network;
 mod principal;
+mod publishers;
+mod reserved_names;
 mod scope;
 mod service;
 

@@ -59,7 +59,9 @@ pub(super) fn validate(
             subnets,
             gateways,
             host: raw.host.map(|host| host.value),
+            publishers: raw.publishers.value.into_iter().map(|name| name.value).collect(),
             dns: raw.dns.value,
+            dns_proven: false,
             dns_accept: raw
                 .dns_accept
                 .map(|list| list.value.into_iter().map(|pattern| pattern.value).collect()),

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
-    address_claims::AddressClaims, addresses, health_check, hosts::resolvers, listener,
-    scope::Scope,
+    address_claims::AddressClaims, addresses, health_check, hosts::resolvers, listener, publishers,
+    reserved_names, scope::Scope,
 };
 use crate::{
     config::{
@@ -31,6 +31,10 @@ pub(super) fn validate(
     let network = raw.network.take();
     let network = network.and_then(|network| scope.networks.resolve(network, report));
     let attached = network.as_ref().and_then(|network| scope.attached.get(network));
+    if let Some((principal, network)) = raw.principal.as_ref().zip(attached) {
+        publishers::check(name, principal, network, report);
+    }
+    raw.private_dns.value.iter().for_each(|name| reserved_names::check(name, report));
     let offer = offer(name, Located { value: &mut raw, at }, attached, claims, report);
     let health_check = raw.health_check.map(|raw| health_check::validate(raw, report));
 

@@ -259,7 +259,7 @@ mod tests {
         follow(&mut state, PARTS, 10);
         let moved = PARTS.replacen(
             "principal = \"vendor\"\nnetwork = \"vendor\"\nsource_addresses = [\"10.0.0.240/29\"",
-            "principal = \"vendor\"\nnetwork = \"acme\"\nsource_addresses = [\"10.1.0.240/29\"",
+            "principal = \"acme\"\nnetwork = \"acme\"\nsource_addresses = [\"10.1.0.240/29\"",
             1,
         );
         let moved = moved.replace("\"fd00::f0/125\"", "\"fd00:1::f0/125\"");

@@ -65,6 +65,14 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     words.key("flow_log", Some(log(before)), log(after));
     let told = |gateway: &Gateway| subscriptions(&gateway.subscriptions);
     words.key("events go to", Some(told(before)), told(after));
+    // What is not shown may be all that differs.
+    let (old, new) = (&before.subscriptions.webhook, &after.subscriptions.webhook);
+    if let (Some(old), Some(new)) = (old, new)
+        && old != new
+        && old.to_string() == new.to_string()
+    {
+        words.key("path of the webhook", Some("not shown".into()), "another one".into());
+    }
     words.key("resolvers", Some(list(&before.resolvers)), list(&after.resolvers));
     // The daemon reads these when it starts.
     for (key, before, after) in [
@@ -131,7 +139,11 @@ pub(super) fn network(before: Option<&Network>, after: &Network) -> Words {
     words.key("gateway", old, new);
     let (old, new) = of(|one| one.dns.to_string());
     words.detail("dns", old, new);
-    let (old, new) = of(|one| one.dns_accept.as_ref().map_or("all".to_owned(), list));
+    let (old, new) = of(|one| list(&one.publishers));
+    words.detail("publishers", old, new);
+    let unlisted = |one: &Network| if one.dns_proven { "proven names" } else { "none" }.to_owned();
+    let accepted = |one: &Network| one.dns_accept.as_ref().map_or_else(|| unlisted(one), list);
+    let (old, new) = (before.map(accepted), accepted(after));
     words.detail("dns_accept", old, new);
     let (old, new) = of(|one| one.host.unwrap_or(HostAccess::Services).to_string());
     words.detail("host", old, new);
