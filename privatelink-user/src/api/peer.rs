@@ -2,10 +2,13 @@
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
-use tokio::net::unix::UCred;
+use tokio::{net::unix::UCred, sync::Semaphore};
 
 use super::refusal::Refusal;
 use crate::{access::Peer, model::Model};
+
+/// Users that are looked up at a time: each takes a thread, and a thread takes memory.
+static LOOKUPS: Semaphore = Semaphore::const_new(4);
 
 /// Who opened a connection to the socket, as the kernel says.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +37,7 @@ impl Credentials {
     /// Looks the user and its groups up on a thread that may wait for the user database; `None`
     /// while the daemon ends.
     pub async fn peer(self) -> Option<Peer> {
+        let _turn = LOOKUPS.acquire().await.ok()?;
         tokio::task::spawn_blocking(move || self.look_up()).await.ok()
     }
 

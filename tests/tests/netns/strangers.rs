@@ -120,10 +120,8 @@ fn a_stranger_costs_little_memory_and_delays_no_principal() {
     daemon.open_to_all().unwrap();
     answer_time(&daemon);
     let before = resident(&daemon);
-    let stranger = User::from_name(STRANGER).unwrap().unwrap();
-    let mut crowd = Command::new(std::env::current_exe().unwrap());
-    crowd.args(["--exact", "strangers::crowd", "--nocapture"]);
-    crowd.env(CROWD, daemon.socket()).uid(stranger.uid.as_raw()).current_dir("/");
+    let mut crowd = this_program_as(STRANGER, "strangers::crowd");
+    crowd.env(CROWD, daemon.socket());
     let crowd = Process::spawn("crowd of strangers", crowd).unwrap();
     wait_until(SOON, "the attack begins", || crowd.output().contains("attacking")).unwrap();
     let (mut most, mut slowest) = (0, Duration::ZERO);
@@ -138,24 +136,58 @@ fn a_stranger_costs_little_memory_and_delays_no_principal() {
     assert!(daemon.status().is_ok());
 }
 
-/// Sends a request with a head that announces a body of this length, and only a part of it; returns
-/// the code of the answer, if it came without the rest.
-fn code_before_the_body(daemon: &Daemon, user: &str, path: &str, length: usize) -> Option<String> {
+/// This program, which runs one of its tests as another user.
+fn this_program_as(user: &str, test: &str) -> Command {
     let user = User::from_name(user).unwrap().unwrap();
-    let script = "import socket, sys\n\
-                  s = socket.socket(socket.AF_UNIX)\n\
-                  s.settimeout(5)\n\
-                  s.connect(sys.argv[1])\n\
-                  s.sendall(sys.argv[2].encode())\n\
-                  print(s.recv(100).decode().split()[1])\n";
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).current_dir("/");
+    // The group counts as well: that of root owns the socket.
+    command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    command
+}
+
+/// The environment variables with socket and head for the process below, and how long it waits for
+/// an answer, in seconds.
+const ASKER: &str = "PRIVATELINK_TEST_ASKER";
+const ASKER_HEAD: &str = "PRIVATELINK_TEST_ASKER_HEAD";
+const ASKER_PATIENCE: &str = "PRIVATELINK_TEST_ASKER_PATIENCE";
+
+/// Run as another user by the test below: sends a head and one byte of the body, and prints what
+/// comes back.
+#[test]
+fn asker() {
+    let Some(path) = std::env::var_os(ASKER) else { return };
+    let patience: u64 = std::env::var(ASKER_PATIENCE).unwrap().parse().unwrap();
+    let socket = UnixStream::connect(path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(patience))).unwrap();
+    (&socket).write_all(std::env::var(ASKER_HEAD).unwrap().as_bytes()).unwrap();
+    let mut answer = [0; 512];
+    match (&socket).read(&mut answer) {
+        Ok(length) => println!("answer: {}", String::from_utf8_lossy(&answer[..length])),
+        Err(error) => println!("no answer: {error}"),
+    }
+}
+
+/// Sends a request whose head announces a body of this length, and one byte of it; returns the code
+/// of the answer, if it came without the rest.
+fn code_before_the_body(
+    daemon: &Daemon,
+    user: &str,
+    path: &str,
+    length: usize,
+    patience: Duration,
+) -> Option<String> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n\r\n{{"
     );
-    let mut python = Command::new("python3");
-    python.args(["-c", script]).arg(daemon.socket()).arg(head).uid(user.uid.as_raw());
-    let output = python.current_dir("/").output().unwrap();
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let mut asker = this_program_as(user, "strangers::asker");
+    asker.env(ASKER, daemon.socket()).env(ASKER_HEAD, head);
+    let output = asker.env(ASKER_PATIENCE, patience.as_secs().to_string()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("answer: "), "{said}");
+    let (_, answer) = said.split_once("answer: HTTP/1.1 ")?;
+    Some(answer.get(..3)?.to_owned())
 }
 
 #[test]
@@ -175,7 +207,8 @@ fn rights_are_judged_by_the_head() {
         ("root", "/v1/plan", 31 << 20, None),
         ("root", "/v1/plan", 33 << 20, Some("413")),
     ] {
-        let found = code_before_the_body(&daemon, user, path, length);
+        let patience = if code.is_some() { SOON * 2 } else { Duration::from_secs(2) };
+        let found = code_before_the_body(&daemon, user, path, length, patience);
         assert_eq!(found.as_deref(), code, "{user} {path} {length}");
     }
 }
