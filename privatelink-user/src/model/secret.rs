@@ -128,6 +128,14 @@ fn in_urls(text: &str, url: Url) -> Vec<Range<usize>> {
         if user != 0 {
             found.push(start..start + user);
         }
+        // What stands in the place of a port and is none may be a password without a user's host.
+        let host = rest.get(..authority).unwrap_or_default();
+        if let Some((name, port)) = host.rsplit_once(':').filter(|_| user == 0)
+            && !host.ends_with(']')
+            && !port.chars().all(|one| one.is_ascii_digit())
+        {
+            found.push(start + name.len() + 1..start + authority);
+        }
         let hidden = match url {
             Url::Query => rest.find(['?', '#']).unwrap_or(rest.len()),
             Url::Path => authority,
@@ -161,6 +169,11 @@ mod tests {
             ("see https://a.example/x for more", "see https://a.example/x for more"),
             ("https://u:p@a.example/x", "https://***@a.example/x"),
             ("https://u:p/q@a.example", "https://***@a.example"),
+            ("https://u:pass/q", "https://u:***/q"),
+            (
+                "https://[fd00::1]:443/q http://[fd00::1]/",
+                "https://[fd00::1]:443/q http://[fd00::1]/",
+            ),
             ("(https://a.example/x?key=1#z)", "(https://a.example/x?***"),
             ("\"https://a.example?k=1\", next", "\"https://a.example?***\", next"),
             ("Authorization: Bearer abcdef123", "Authorization: Bearer ***"),

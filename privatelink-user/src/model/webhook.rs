@@ -71,8 +71,16 @@ impl FromStr for WebhookUrl {
         let known = matches!(uri.scheme_str(), Some("http" | "https"));
         let host = uri.host().is_some_and(|host| !host.is_empty());
         let secret = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        if known && host && !secret { Ok(Self(uri)) } else { Err(invalid()) }
+        // A password without a host, such as `https://user:password/`, reads like a port.
+        let port = uri.authority().is_none_or(|authority| has_sound_port(authority.as_str()));
+        if known && host && !secret && port { Ok(Self(uri)) } else { Err(invalid()) }
     }
+}
+
+/// Whether what follows the host, if anything, is a number.
+fn has_sound_port(authority: &str) -> bool {
+    let port = authority.rsplit_once(':').filter(|_| !authority.ends_with(']'));
+    port.is_none_or(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 impl fmt::Display for WebhookUrl {
@@ -115,7 +123,15 @@ mod tests {
             assert_eq!((url.is_secure(), url.host()), (secure, host), "{text}");
             assert_eq!((url.port(), url.path()), (port, path), "{text}");
         }
-        for bad in ["", "a.example", "/x", "ftp://a.example", "http://", "https://u:p@a.example"] {
+        for bad in [
+            "",
+            "a.example",
+            "/x",
+            "ftp://a.example",
+            "http://",
+            "https://u:p@a.example",
+            "https://u:p/x",
+        ] {
             assert!(bad.parse::<WebhookUrl>().is_err(), "{bad}");
         }
     }
