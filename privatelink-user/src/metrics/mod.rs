@@ -7,6 +7,7 @@
 //! A new metric is a row of [`family`], and a line in `render.rs` that adds its samples.
 
 mod census;
+mod detail;
 pub mod family;
 mod inventory;
 mod names;
@@ -17,8 +18,9 @@ mod text;
 mod token;
 
 pub use census::{Census, PORTS};
+pub use detail::Detail;
 pub use inventory::{Inventory, Progress};
-pub use render::{Detail, Readings, page};
+pub use render::{Readings, page};
 pub use server::Server;
 pub use source::{Error, Source, keep_counting_ports};
 pub use text::Format;

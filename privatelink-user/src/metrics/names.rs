@@ -1,9 +1,9 @@
 //! The part of a page that is about the name server.
 
 use super::{
+    detail::Detail,
     family,
     inventory::Inventory,
-    render::Detail,
     text::{Page, labels},
 };
 use crate::dns::status::{CODES, NetworkCounters, QueryCounters, ServerStatus};

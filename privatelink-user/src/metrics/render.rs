@@ -6,6 +6,7 @@ use privatelink_common::{EndpointCounters, Reason, TargetCounters};
 
 use super::{
     census::Census,
+    detail::Detail,
     family::{self, Family},
     inventory::{Inventory, Progress},
     names,
@@ -69,29 +70,6 @@ impl Readings {
             records: RecordCounts::default(),
             names: None,
         })
-    }
-}
-
-/// What a page shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// What concerns the gateway as a whole, without the name of any network, service or endpoint.
-    Totals,
-    /// The series of networks, services and endpoints.
-    Tenants,
-    /// Both.
-    Everything,
-}
-
-impl Detail {
-    /// Whether it includes what concerns the gateway as a whole.
-    pub fn shows_gateway(self) -> bool {
-        self != Self::Tenants
-    }
-
-    /// Whether it includes the series of networks, services and endpoints.
-    pub fn shows_tenants(self) -> bool {
-        self != Self::Totals
     }
 }
 

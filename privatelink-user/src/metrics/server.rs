@@ -29,7 +29,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 
 use super::{
-    render::Detail,
+    detail::Detail,
     source::Error,
     text::Format,
     token::{Claim, Token},

@@ -9,8 +9,9 @@ use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
 use super::{
     census::Census,
+    detail::Detail,
     inventory::Inventory,
-    render::{Detail, Readings, page},
+    render::{Readings, page},
     text::Format,
 };
 use crate::{
