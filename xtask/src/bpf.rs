@@ -71,15 +71,18 @@ impl Toolchain {
                 command.env_remove(name);
             }
         }
-        let linker = format!("-Clinker={}", self.linker.display());
         // v3 has the atomic operations that return the old value, and 32-bit jumps.
-        let flags = ["-Ctarget-cpu=v3", &linker, "-Cdebuginfo=2", "-Clink-arg=--btf"];
+        let flags = ["-Ctarget-cpu=v3", "-Cdebuginfo=2", "-Clink-arg=--btf"].map(str::to_owned);
+        let flags: Vec<String> = flags.into_iter().chain(self.remapped_paths(root)).collect();
         command
             .current_dir(root)
             .stdin(Stdio::null())
             .env("RUSTC", &self.rustc)
             // Both `-Z build-std` and the inline assembly in aya-ebpf are unstable on this target.
             .env("RUSTC_BOOTSTRAP", "1")
+            // Not a flag: flags are part of the names of symbols, and the path of the linker
+            // would make the object depend on the folder where it is built.
+            .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &self.linker)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             .args([subcommand, "--release", "--package", PACKAGE, "--bin", BINARY])
             .args(["--target", TARGET])
@@ -90,6 +93,38 @@ impl Toolchain {
         }
         command
     }
+}
+
+impl Toolchain {
+    /// Flags that keep the folders of this machine out of what is compiled: the object names the
+    /// sources of its instructions, and is to be the same wherever it is built.
+    fn remapped_paths(&self, root: &Path) -> Vec<String> {
+        let mut folders = vec![(root.to_owned(), SOURCES)];
+        if let Some(sysroot) = self.rustc.parent().and_then(Path::parent) {
+            folders.push((sysroot.join("lib/rustlib/src/rust"), LIBRARY_SOURCES));
+        }
+        if let Some(home) = cargo_home() {
+            folders.push((home.join("registry/src"), DEPENDENCY_SOURCES));
+        }
+        let flag = |(folder, name): (PathBuf, &str)| {
+            format!("--remap-path-prefix={}={name}", folder.display())
+        };
+        folders.into_iter().map(flag).collect()
+    }
+}
+
+/// What stands for the workspace in names of source files.
+pub const SOURCES: &str = "/usr/src/privatelink";
+/// What stands for the sources of the standard library.
+pub const LIBRARY_SOURCES: &str = "/usr/src/rust";
+/// What stands for the sources of dependencies.
+pub const DEPENDENCY_SOURCES: &str = "/usr/src/registry";
+
+/// Where cargo keeps what it has downloaded.
+pub fn cargo_home() -> Option<PathBuf> {
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
 }
 
 /// Whether an environment variable was set by (or for) the host's cargo invocation, and would
