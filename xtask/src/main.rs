@@ -11,6 +11,8 @@ mod docs;
 mod elf;
 mod fmt;
 mod fuzz;
+mod machine;
+mod package;
 mod progress;
 mod run;
 mod setup;
@@ -55,6 +57,8 @@ enum Task {
     },
     /// Fuzz packets, configurations and DNS queries
     Fuzz(fuzz::Arguments),
+    /// Make the packages of a release: Debian, RPM, tarball, OCI image, checksums
+    Package(package::Arguments),
     /// Check the house rules that no compiler checks
     Tidy(tidy::Arguments),
     /// Check that the kernel can load the BPF object
@@ -97,6 +101,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Test(selection) => test::run(selection),
         Task::Bench { arguments } => bench::run(arguments),
         Task::Fuzz(arguments) => fuzz::run(arguments),
+        Task::Package(arguments) => package::run(arguments),
         Task::Tidy(arguments) => tidy::run(arguments),
         Task::CheckElf => check_elf::run(),
         Task::Clippy => clippy::run(),

@@ -88,6 +88,21 @@ pub const VIRTUAL_MACHINE: &[Need] = &[
     need("binutils", Program("strip"), "makes the test programs small"),
 ];
 
+/// What makes packages.
+pub const PACKAGING: &[Need] = &[
+    need("dpkg", Program("dpkg-deb"), "makes the Debian package"),
+    need("rpm", Program("rpmbuild"), "makes the RPM package"),
+    need("musl-tools", Program("musl-gcc"), "compiles C for a static binary"),
+    need("xz-utils", Program("xz"), "compresses packages"),
+];
+
+/// What makes and boots a machine with systemd.
+pub const MACHINE: &[Need] = &[
+    need("mmdebstrap", Program("mmdebstrap"), "makes the machine's root"),
+    need("e2fsprogs", Program("mkfs.ext4"), "puts the root on a disk"),
+    need("qemu-system-x86", Program("qemu-system-x86_64"), "runs the machine"),
+];
+
 /// The compiler that is taken when `core` cannot be compiled from source.
 pub const BPF_COMPILER: &[Need] = &[
     need("rustc-web", File("/usr/bin/rustc"), "a compiler with BPF and LLVM 22"),

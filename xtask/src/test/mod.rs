@@ -11,17 +11,22 @@ use anyhow::{Result, bail, ensure};
 
 use self::outcome::Outcome;
 use self::suites::{SUITES, Suite};
+use crate::machine;
 use crate::setup;
 use crate::step::Step;
 use crate::workspace;
+
+/// The word that selects the packages on a machine of their own, which no other run includes.
+const MACHINE: &str = "machine";
 
 /// Which tests to run.
 #[derive(clap::Args, Default)]
 pub struct Selection {
     /// Run the suites of the BPF object inside this kernel, in a virtual machine
-    #[arg(long, value_name = "VERSION", value_parser = [kernel::VERSION])]
+    #[arg(long, value_name = "VERSION", value_parser = machine::KERNELS)]
     kernel: Option<String>,
-    /// The name of a suite, or part of the names of the tests to run
+    /// The name of a suite, or part of the names of the tests to run; `machine` tries the packages
+    /// on an emulated machine
     filter: Option<String>,
 }
 
@@ -40,6 +45,9 @@ pub struct Summary {
 /// # Errors
 /// When a test failed, a suite broke, or nothing ran.
 pub fn run(selection: &Selection) -> Result<()> {
+    if selection.filter.as_deref() == Some(MACHINE) {
+        return machine::run(selection.kernel.as_deref());
+    }
     let summary = summarise(selection)?;
     println!("{summary}");
     summary.verdict()
@@ -52,7 +60,8 @@ pub fn run(selection: &Selection) -> Result<()> {
 pub fn summarise(selection: &Selection) -> Result<Summary> {
     setup::run()?;
     suites::check_table()?;
-    if selection.kernel.is_some() {
+    if let Some(version) = &selection.kernel {
+        ensure!(version == kernel::VERSION, "only `machine` runs in kernel {version}");
         return kernel::run(selection.filter.as_deref());
     }
     let mut summary = Summary::default();
