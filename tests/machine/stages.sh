@@ -41,8 +41,13 @@ check() { # name of a function
     else
         say "failed $1 $((SECONDS - start)) $(tail -n 1 <<<"$said")"
         sed 's/^/    /' <<<"$said"
-        systemctl status --no-pager -n 20 'privatelink*' 2>&1 | sed 's/^/    /'
+        systemctl status --no-pager -n 0 'privatelink*' 2>&1 | sed 's/^/    /'
+        journalctl --no-pager -b -n 40 -o short-monotonic -u 'privatelink*' 2>&1 | sed 's/^/    /'
         privatelink status 2>&1 | sed 's/^/    /'
+        # The next checks start from where this one should have ended.
+        say stopped
+        systemctl poweroff
+        exit 1
     fi
 }
 
