@@ -19,6 +19,7 @@ mod setup;
 mod step;
 mod test;
 mod tidy;
+mod unsafe_code;
 mod workspace;
 
 use std::ffi::OsString;

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+pub use self::binary::TARGET;
+pub use self::dependencies::Dependencies;
 pub use self::source::Source;
 use crate::setup::{self, packages};
 use crate::step::Step;

@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use self::finding::{Finding, Severity};
+pub use self::sources::is_unsafe;
 use crate::step::Step;
 use crate::test::suites;
 use crate::workspace;

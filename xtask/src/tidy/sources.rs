@@ -62,7 +62,7 @@ fn length(file: &str, lines: usize) -> Option<Finding> {
 }
 
 /// Whether the code on this line is, or starts, something unsafe.
-fn is_unsafe(line: &str) -> bool {
+pub fn is_unsafe(line: &str) -> bool {
     const FOLLOWERS: [&str; 5] = ["{", "impl", "fn", "extern", "trait"];
     let code = line.split("//").next().unwrap_or_default();
     occurrences(code, "unsafe").any(|after| {
