@@ -5,14 +5,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{File, OpenOptions},
+    fs::File,
     io,
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::{
-            fs::{MetadataExt as _, OpenOptionsExt as _},
-            net::UnixListener,
-        },
+        unix::{fs::MetadataExt as _, net::UnixListener},
     },
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -21,6 +18,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use log::{info, warn};
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
 use socket2::SockRef;
 
 use super::{
@@ -111,9 +112,10 @@ struct SocketFile(File);
 
 impl SocketFile {
     fn at(path: &std::path::Path) -> Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).custom_flags(libc::O_PATH).open(path);
-        Ok(Self(file.with_context(|| format!("cannot find {}", path.display()))?))
+        // Not by `OpenOptions`: with musl its mask of access modes contains O_PATH and removes it,
+        // and a socket cannot be opened in any other way.
+        let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+        Ok(Self(file.with_context(|| format!("cannot find {}", path.display()))?.into()))
     }
 
     fn is_gone(&self) -> bool {
