@@ -1,9 +1,7 @@
 //! The state in one file, to which every change is appended before it counts.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +9,7 @@ use log::warn;
 
 use super::{
     change::Change,
+    disk::{Disk, FileSystem, OpenFile},
     error::Error,
     kept::State,
     record::{Header, Line, OLDEST, Record, VERSION, decode, encode},
@@ -29,11 +28,14 @@ const GROWTH: u64 = 4;
 /// process writes the file.
 #[derive(Debug)]
 pub struct Journal {
+    disk: Box<dyn Disk>,
     directory: PathBuf,
     state: State,
     /// The file to append to; `None` if its content is not certain, so that it has to be
     /// rewritten.
-    file: Option<File>,
+    file: Option<Box<dyn OpenFile>>,
+    /// Whether the last write failed.
+    behind: bool,
     /// The number of the last line.
     number: u64,
     length: u64,
@@ -51,17 +53,24 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read or understood.
     pub fn open(directory: &Path) -> Result<Self, Error> {
+        Self::open_on(Box::new(FileSystem), directory)
+    }
+
+    /// Reads the journal in a directory of some disk.
+    pub(super) fn open_on(disk: Box<dyn Disk>, directory: &Path) -> Result<Self, Error> {
         let mut journal = Self {
+            disk,
             directory: directory.to_owned(),
             state: State::default(),
             file: None,
+            behind: false,
             number: 0,
             length: 0,
             compact: 0,
             short: SHORT,
         };
         let path = journal.path();
-        match fs::read(&path) {
+        match journal.disk.read(&path) {
             Ok(bytes) => journal.replay(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(Error::Read { path, source }),
@@ -74,6 +83,12 @@ impl Journal {
     pub fn compacting_from(mut self, length: u64) -> Self {
         self.short = length;
         self
+    }
+
+    /// Takes a state for what is kept, though the disk does not hold it. The next commit writes
+    /// all of it.
+    pub fn assume(&mut self, state: State) {
+        (self.state, self.file, self.behind) = (state, None, true);
     }
 
     fn path(&self) -> PathBuf {
@@ -126,8 +141,8 @@ impl Journal {
         let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
         let record = Record { number: self.number + 1, changes: changes.to_vec() };
         let line = encode(&record)?;
-        file.write_all(&line)?;
-        file.sync_data()?;
+        file.append(&line)?;
+        file.sync()?;
         self.number += 1;
         self.length += line.len() as u64;
         Ok(())
@@ -143,21 +158,28 @@ impl Journal {
             number += 1;
             content.extend(encode(&Record { number, changes: vec![change] })?);
         }
-        fs::create_dir_all(&self.directory)?;
+        self.disk.create_directory(&self.directory)?;
         let temporary = self.directory.join(format!("{FILE}.new"));
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&temporary)?;
-        file.write_all(&content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.path())?;
-        // The rename is an entry of the directory: without this, a crash may undo it.
-        File::open(&self.directory)?.sync_all()?;
+        let file = self.replace(&temporary, &content).inspect_err(|_| {
+            // Half a file takes room from a disk that may be full.
+            let _ = self.disk.remove(&temporary);
+        })?;
         self.file = Some(file);
         self.number = number;
         self.length = content.len() as u64;
         self.compact = self.length;
         Ok(())
+    }
+
+    /// Writes the content to a temporary file, and renames that to the journal.
+    fn replace(&self, temporary: &Path, content: &[u8]) -> io::Result<Box<dyn OpenFile>> {
+        let mut file = self.disk.create(temporary)?;
+        file.append(content)?;
+        file.sync()?;
+        self.disk.rename(temporary, &self.path())?;
+        // The rename is an entry of the directory: without this, a crash may undo it.
+        self.disk.sync_directory(&self.directory)?;
+        Ok(file)
     }
 
     fn is_long(&self) -> bool {
@@ -184,11 +206,16 @@ impl Store for Journal {
         if let Err(source) = written {
             // The file may end in half a line, or in a whole one that has not reached the disk, so
             // nothing may be appended to it: the next commit rewrites it.
-            self.file = None;
+            (self.file, self.behind) = (None, true);
             return Err(Error::Write { path: self.path(), source });
         }
+        self.behind = false;
         changes.into_iter().for_each(|change| self.state.apply(change));
         Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.behind
     }
 }
 
@@ -196,6 +223,7 @@ impl Store for Journal {
 impl Journal {
     /// Makes the next append fail as on a full disk.
     pub(super) fn fail_next_append(&mut self) {
-        self.file = Some(File::options().write(true).open("/dev/full").unwrap());
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        self.file = Some(Box::new(full));
     }
 }

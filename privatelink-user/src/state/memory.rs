@@ -17,4 +17,8 @@ impl Store for MemoryStore {
         changes.into_iter().for_each(|change| self.state.apply(change));
         Ok(())
     }
+
+    fn is_behind(&self) -> bool {
+        false
+    }
 }

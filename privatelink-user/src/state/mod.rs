@@ -11,6 +11,7 @@
 pub mod addresses;
 mod change;
 pub mod connection;
+mod disk;
 mod error;
 pub mod ids;
 mod journal;
@@ -27,5 +28,7 @@ pub use kept::{State, TooMuch};
 pub use memory::MemoryStore;
 pub use store::Store;
 
+#[cfg(test)]
+mod crash_tests;
 #[cfg(test)]
 mod tests;

@@ -13,4 +13,7 @@ pub trait Store {
     /// # Errors
     /// When the changes cannot be kept; the state is as it was before.
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), Error>;
+
+    /// Whether the last write failed. A commit, even of no changes, tries to make up for it.
+    fn is_behind(&self) -> bool;
 }

@@ -155,12 +155,17 @@ impl Connection {
 
     /// The admission of its packets.
     pub fn admission(&self, rules: &Rules, now: Timestamp) -> Admission {
-        // A grant that has ended lets no packets pass, even if the disk has not accepted that yet.
+        self.standing_at(rules, now).admission(now)
+    }
+
+    /// The standing in force: a grant that has ended lets no packets pass, even if the disk has not
+    /// accepted that yet.
+    fn standing_at(&self, rules: &Rules, now: Timestamp) -> Standing {
         let mut standing = self.standing;
         while let Some((next, _)) = standing.next(rules, now) {
             standing = next;
         }
-        standing.admission(now)
+        standing
     }
 
     /// The reason of the latest change.
@@ -214,7 +219,7 @@ pub fn follow(connections: &mut Connections, model: &Model, now: Timestamp) {
 pub fn deadline(connections: &Connections, model: &Model, now: Timestamp) -> Option<Timestamp> {
     let ends = connections.iter().filter_map(|(name, connection)| {
         let (_, rules) = rules_of(model, model.endpoints().get(name)?)?;
-        connection.standing.deadline(&rules, now).filter(|end| now < *end)
+        connection.standing_at(&rules, now).deadline(&rules, now).filter(|end| now < *end)
     });
     ends.min()
 }
