@@ -67,6 +67,29 @@ pub enum Request {
     Down(Reply<()>),
 }
 
+impl Request {
+    /// Refuses it, whatever it is.
+    pub fn refuse(self, why: Refused) {
+        match self {
+            Self::Status(to) => to.send(Err(why)),
+            Self::Networks(to) => to.send(Err(why)),
+            Self::Names(_, to) => to.send(Err(why)),
+            Self::Services(to) => to.send(Err(why)),
+            Self::Endpoints(to) => to.send(Err(why)),
+            Self::Targets(to) => to.send(Err(why)),
+            Self::Flows(_, _, to) => to.send(Err(why)),
+            Self::Whois(_, to) => to.send(Err(why)),
+            Self::Connections(to) => to.send(Err(why)),
+            Self::Connection(_, to) | Self::Decide(_, _, _, to) => to.send(Err(why)),
+            Self::Events(_, to) => to.send(Err(why)),
+            Self::Follow(to) => to.send(Err(why)),
+            Self::Metrics(_, to) => to.send(Err(why)),
+            Self::Plan(_, to) | Self::Reload(to) => to.send(Err(why)),
+            Self::Down(to) => to.send(Err(why)),
+        }
+    }
+}
+
 /// Metrics as text.
 #[derive(Debug)]
 pub struct MetricsPage {

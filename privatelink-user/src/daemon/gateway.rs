@@ -20,8 +20,8 @@ use super::{
     inbox::Inbox,
     opening::{self, Opened},
     parts::{
-        Announcements, Attachments, Frames, HostGuard, Maps, Publisher, Readiness, Records,
-        Surroundings, Sweep, TargetDiscovery, TargetHealth, Targets, acceptance, sweep,
+        Announcements, Attachments, Frames, HostGuard, Keeping, Maps, Publisher, Readiness,
+        Records, Surroundings, Sweep, TargetDiscovery, TargetHealth, Targets, acceptance, sweep,
     },
     service_manager,
     snapshot::Snapshot,
@@ -39,7 +39,7 @@ use crate::{
     interface::types::{Connection, Difference},
     metrics::Inventory,
     model::Model,
-    state::{Store, connection::Decision, targets::Inputs},
+    state::{Journal, Store, connection::Decision, targets::Inputs},
     timestamp::Timestamp,
     view::flows::FlowCounts,
     watch::{discovery::Finding, health},
@@ -71,6 +71,7 @@ pub(super) struct Gateway {
     announcements: Announcements,
     sweep: Sweep,
     frames: Frames,
+    keeping: Keeping,
     records: Records,
     publisher: Publisher,
     dns: Feeder,
@@ -84,9 +85,10 @@ impl Gateway {
         socket: &Path,
         model: Model,
         register: watch::Sender<Register>,
+        journal: Journal,
     ) -> Result<(Self, Inbox), Error> {
         let now = Timestamp::now();
-        let opened = opening::open(&model, socket, now).await?;
+        let opened = opening::open(&model, journal, socket, now).await?;
         let Opened { store, state, host, host_events, datapath, events } = opened;
         let (checks, reports) = health::Checks::start().map_err(Error::Checks)?;
         let (found, findings) = mpsc::unbounded_channel();
@@ -116,6 +118,7 @@ impl Gateway {
             announcements: Announcements::default(),
             sweep: Sweep::default(),
             frames: Frames::open(),
+            keeping: Keeping::default(),
             records,
             publisher: Publisher::new(reader, totals, dns.latest().clone()),
             dns,
@@ -127,6 +130,7 @@ impl Gateway {
     /// Reconciles maps, interfaces and parts with configuration, state, host and clock.
     pub async fn converge(&mut self) -> Result<(), Error> {
         let now = Timestamp::now();
+        self.retry_keeping();
         self.settle_connections(now);
         let unkept = self.reconcile_targets(now);
         let unlogged = self.records.reconcile(self.model.gateway(), &self.datapath);
@@ -138,6 +142,7 @@ impl Gateway {
         problems.extend(self.discovery.problems());
         problems.extend(self.frames.problem());
         problems.extend(unkept);
+        problems.extend(self.keeping.problem(self.store.as_ref()));
         problems.extend(self.targets.problems());
         problems.extend(self.publisher.reconcile(self.model.gateway()));
         problems.extend(unlogged);
@@ -149,6 +154,18 @@ impl Gateway {
         self.publisher.converged(now);
         self.publish_metrics();
         Ok(())
+    }
+
+    /// Tries again to keep what the disk has refused.
+    fn retry_keeping(&mut self) {
+        let (model, facts, inputs) = (&self.model, self.host.facts(), &mut self.inputs);
+        let store = self.store.as_mut();
+        let attempt = self.keeping.reconcile(model, facts, inputs, store, &self.datapath);
+        self.events.publish_all(attempt.events);
+        if attempt.recovered {
+            info!("the state directory can be written again");
+            self.records.name(&self.model, &self.store.state().ids);
+        }
     }
 
     /// Applies rules and time to connections.
@@ -246,11 +263,15 @@ impl Gateway {
         self.health.suspect_by_flows(self.datapath.reader())
     }
 
-    /// Looks for what no message reports. `Ok(true)` if an interface has lost the program.
+    /// Looks for what no message reports. `Ok(true)` if an interface has lost the program, or if the
+    /// disk is to be tried again.
     pub fn look_around(&mut self) -> Result<bool, String> {
         self.publisher.note_drops(self.datapath.reader(), std::time::Instant::now());
         self.events.publish_all(self.records.lost(Instant::now()));
-        self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath)
+        let unkept = self.keeping.is_due(self.store.as_ref(), Instant::now());
+        let attached =
+            self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath);
+        Ok(attached? || unkept)
     }
 
     /// Forgets what the maps hold, so that the next convergence compares them with the kernel's.

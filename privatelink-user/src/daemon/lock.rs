@@ -8,10 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use log::warn;
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
+
+use crate::chain::Chain;
 
 /// A daemon cannot reserve what it needs for itself.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,7 @@ pub enum InUse {
 /// Held while the daemon lives. The datapath locks the pin directory itself.
 pub(super) struct Locks {
     _socket: Flock<File>,
-    _state: Flock<File>,
+    _state: Option<Flock<File>>,
 }
 
 /// Locks socket and state directory, and notes where pins and state are beside the socket.
@@ -56,8 +59,20 @@ pub(super) fn instance(socket: &Path, pin_dir: &Path, state_dir: &Path) -> Resul
     note(&lock, pin_dir, state_dir).map_err(fail)?;
     let what = "state_dir";
     let fail = |source| InUse::Failed { what, path: state_dir.to_owned(), source };
-    let state = create(&state_dir.join("lock")).map_err(fail)?;
-    Ok(Locks { _socket: lock, _state: reserve(what, state_dir, state)? })
+    // A disk that is full or read-only stops no start: the lock is taken on what can be opened.
+    let path = state_dir.join("lock");
+    let state = create(&path).or_else(|error| {
+        warn!("cannot create {}: {error}; locking what is there", path.display());
+        File::open(&path).or_else(|_| File::open(state_dir)).map_err(fail)
+    });
+    let state = match state {
+        Ok(file) => Some(reserve(what, state_dir, file)?),
+        Err(error) => {
+            warn!("{}; no other daemon is kept out of it", Chain(&error));
+            None
+        }
+    };
+    Ok(Locks { _socket: lock, _state: state })
 }
 
 /// The pin directory of the last daemon on this socket.

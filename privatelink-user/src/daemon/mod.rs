@@ -9,6 +9,7 @@
 //! | `parts/` | one concern each; none knows the gateway |
 //! | `snapshot`, `adoption`, `opening`, `inbox` | what is read, adopted, begun with, and heard |
 //! | `gateway` | the one place that connects the parts |
+//! | `hold` | what is done while the state cannot be read |
 //! | `answers` | responses to requests, each after a look at the caller's rights |
 //! | `schedule`, `event_loop`, `run` | when something is due, what wakes the loop up, start and end |
 
@@ -18,6 +19,7 @@ mod commit;
 mod error;
 mod event_loop;
 mod gateway;
+mod hold;
 mod inbox;
 mod lock;
 mod opening;

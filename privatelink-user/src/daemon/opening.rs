@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use log::{info, warn};
+use log::{error, info, warn};
 
 use super::{commit::commit, error::Error};
 use crate::{
+    chain::Chain,
     datapath::bpf::Datapath,
     events::{Bus, Event, Kind},
     host::{Events, Host},
@@ -31,9 +32,13 @@ pub(super) struct Opened {
 }
 
 /// Opens it all, and makes the state follow the configuration.
-pub(super) async fn open(model: &Model, socket: &Path, now: Timestamp) -> Result<Opened, Error> {
+pub(super) async fn open(
+    model: &Model,
+    mut store: Journal,
+    socket: &Path,
+    now: Timestamp,
+) -> Result<Opened, Error> {
     let gateway = model.gateway();
-    let mut store = Journal::open(&gateway.state_dir)?;
     let (host, host_events) = Host::open().await?;
     let mut state = store.state().clone();
     let known = state.inputs.clone();
@@ -43,8 +48,28 @@ pub(super) async fn open(model: &Model, socket: &Path, now: Timestamp) -> Result
     let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
     events.subscribe(&gateway.subscriptions, socket);
     events.publish(Event::new(Kind::GatewayStarted, text));
-    events.publish_all(commit(&mut store, &datapath, &state)?);
+    match commit(&mut store, &datapath, &state) {
+        Ok(changes) => events.publish_all(changes),
+        Err(Error::State(error)) => {
+            error!("starting from what can be read: {}", Chain(&error));
+            state = unkept(&mut store, state);
+        }
+        Err(error) => return Err(error),
+    }
     Ok(Opened { store, state, host, host_events, datapath, events })
+}
+
+/// The state to run with if the disk does not keep `wanted`.
+///
+/// Flows outlive the daemon and name things by index, so nothing is given an index that the next
+/// daemon would not know: what is new in the configuration waits. Where nothing at all is kept, the
+/// next daemon ends all flows (see [`open_datapath`]), so all indices may be new.
+fn unkept(store: &mut Journal, wanted: State) -> State {
+    if store.state().ids.is_empty() {
+        store.assume(wanted.clone());
+        return wanted;
+    }
+    State { inputs: wanted.inputs, ..store.state().clone() }
 }
 
 /// Opens the datapath on what is pinned, if the daemon still knows what the flows there mean.

@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use super::{
-    adoption, error::Error, event_loop::EventLoop, gateway::Gateway, lock, service_manager,
-    signals::Signals,
+    adoption, error::Error, event_loop::EventLoop, gateway::Gateway, hold::Hold, lock,
+    service_manager, signals::Signals,
 };
 use crate::{
     access::Register,
@@ -40,15 +40,28 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let gateway = loaded.model.gateway();
     let socket = options.socket.clone().unwrap_or_else(|| gateway.socket.clone());
     let _locks = lock::instance(&socket, &gateway.pin_dir, &gateway.state_dir)?;
-    let signals = Signals::listen().map_err(Error::Signals)?;
-    let (requests, questions) = mpsc::channel(16);
+    let mut signals = Signals::listen().map_err(Error::Signals)?;
+    let (requests, mut questions) = mpsc::channel(16);
     let (end, ended) = oneshot::channel();
     let listener = server::listen(&socket, &Door::of(&loaded.model))?;
-    let register = Register::of(&loaded.model, server::administrators(&socket)?);
-    let (register, followed) = watch::channel(register);
+    let administrators = server::administrators(&socket)?;
+    let (register, followed) = watch::channel(Register::of(&loaded.model, administrators));
     let server = tokio::spawn(server::serve(listener, requests, followed, ended));
-    let result = match Gateway::open(&options.config, &socket, loaded.model, register).await {
-        Ok(opened) => EventLoop::new(opened, signals, questions, &server).run().await,
+    let hold = Hold {
+        model: &loaded.model,
+        administrators,
+        signals: &mut signals,
+        questions: &mut questions,
+        server: &server,
+    };
+    let result = match hold.read_state().await {
+        Ok(Some(journal)) => {
+            match Gateway::open(&options.config, &socket, loaded.model, register, journal).await {
+                Ok(opened) => EventLoop::new(opened, signals, questions, &server).run().await,
+                Err(error) => Err(error),
+            }
+        }
+        Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     service_manager::stopping();
