@@ -48,7 +48,7 @@ proptest! {
         desired in content(),
     ) {
         let mut store = MemoryMaps::holding(actual);
-        let between = teardown::between(&loaded(&store), &desired);
+        let between = teardown::between(&loaded(&store), &desired, &teardown::Marks::default());
         for content in between.iter().chain([&desired]) {
             for op in Plan::between(&loaded(&store), content).ops() {
                 store.apply(op).unwrap();
@@ -56,7 +56,7 @@ proptest! {
             }
         }
         prop_assert_eq!(store.tables(), &desired);
-        prop_assert_eq!(teardown::between(&loaded(&store), &desired), None);
+        prop_assert_eq!(teardown::between(&loaded(&store), &desired, &teardown::Marks::default()), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     api::request::Call,
     chain::Chain,
+    datapath::bpf,
     host,
     timestamp::Timestamp,
     watch::{discovery::Finding, health::HealthReport},
@@ -88,7 +89,8 @@ impl<'a> EventLoop<'a> {
         // Computed anew each time, because the clock may have been set.
         let until = |moment: Timestamp| Instant::now() + moment.since(Timestamp::now());
         self.schedule.set_deadline(self.gateway.deadline().map(until));
-        let next = self.schedule.next();
+        self.schedule.set_busy(self.gateway.is_sweeping());
+        let next = self.schedule.next(Instant::now());
         tokio::select! {
             _ = self.signals.terminate.recv() => Wakeup::Terminate,
             _ = self.signals.interrupt.recv() => Wakeup::Terminate,
@@ -148,9 +150,12 @@ impl<'a> EventLoop<'a> {
                 self.converge().await?;
             }
             Timer::Sweep => {
-                if let Err(error) = self.gateway.sweep_flows() {
-                    error!("cannot sweep the flow table: {}", Chain(&error));
-                }
+                let swept = self.gateway.sweep_flows();
+                self.note_sweep(swept);
+            }
+            Timer::Continue => {
+                let swept = self.gateway.go_on_sweeping();
+                self.note_sweep(swept);
             }
             Timer::Symptoms => {
                 if let Err(error) = self.gateway.look_for_symptoms() {
@@ -165,6 +170,18 @@ impl<'a> EventLoop<'a> {
             Timer::Watchdog => service_manager::alive(),
         }
         Ok(())
+    }
+
+    /// Once the flow table has been swept, entries that flows relied on can be removed.
+    fn note_sweep(&mut self, swept: Result<bool, bpf::Error>) {
+        match swept {
+            Ok(false) => {}
+            Ok(true) => self.schedule.hurry(Instant::now()),
+            Err(error) => {
+                error!("cannot sweep the flow table: {}", Chain(&error));
+                self.gateway.pause_sweeping();
+            }
+        }
     }
 
     /// Reconciles the gateway. A write that failed is retried, because an interface may have gone

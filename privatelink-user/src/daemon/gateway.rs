@@ -20,8 +20,8 @@ use super::{
     inbox::Inbox,
     opening::{self, Opened},
     parts::{
-        Announcements, Attachments, Frames, HostGuard, Keeping, Maps, Publisher, Readiness,
-        Records, Surroundings, Sweep, TargetDiscovery, TargetHealth, Targets, acceptance, sweep,
+        Announcements, Attachments, FIRST_TURN, Frames, HostGuard, Keeping, Maps, Publisher, Reach, Readiness,
+        Records, Surroundings, Sweep, TURN, TargetDiscovery, TargetHealth, Targets, acceptance,
     },
     service_manager,
     snapshot::Snapshot,
@@ -196,8 +196,10 @@ impl Gateway {
         self.announcements.note_inherited(actual, facts);
         self.targets.arrange(model, &state.ids, &self.inputs, actual);
         let wanted = desired(model, state, facts, &self.inputs, self.targets.pools(), now);
-        let changed = self.maps.replace(wanted, || {
-            Ok(sweep::whole_table(&self.datapath, &self.frames, &mut self.records)?)
+        let (datapath, frames, records) = (&self.datapath, &self.frames, &mut self.records);
+        let changed = self.maps.replace(wanted, |passes| {
+            let reach = Reach { datapath, frames, records };
+            Ok(self.sweep.take_turn(FIRST_TURN, passes, reach).map(drop)?)
         })?;
         if changed != 0 {
             info!("{changed} map entries changed");
@@ -251,11 +253,27 @@ impl Gateway {
     }
 
     /// Sweeps the next part of the flow table, and logs what ended, was refused, or is live.
-    pub fn sweep_flows(&mut self) -> Result<(), bpf::Error> {
-        let (datapath, records) = (&self.datapath, &mut self.records);
-        self.sweep.next_part(datapath, &self.frames, records)?;
-        records.log_others(datapath, self.maps.contents());
-        Ok(())
+    /// `true` if entries of the maps can be removed now.
+    pub fn sweep_flows(&mut self) -> Result<bool, bpf::Error> {
+        self.sweep.part_is_due(self.datapath.regions());
+        self.records.log_others(&self.datapath, self.maps.contents());
+        self.go_on_sweeping()
+    }
+
+    /// Whether the sweep has more to do.
+    pub fn is_sweeping(&mut self) -> bool {
+        self.sweep.is_busy(self.maps.passes())
+    }
+
+    /// The sweep has failed: it goes on when the next part is due.
+    pub fn pause_sweeping(&mut self) {
+        self.sweep.pause();
+    }
+
+    /// Sweeps for a moment. `true` if entries of the maps can be removed now.
+    pub fn go_on_sweeping(&mut self) -> Result<bool, bpf::Error> {
+        let (datapath, frames, records) = (&self.datapath, &self.frames, &mut self.records);
+        self.sweep.take_turn(TURN, self.maps.passes(), Reach { datapath, frames, records })
     }
 
     /// Looks how new flows to targets go, and checks those at once where they go badly.

@@ -27,6 +27,8 @@ pub(super) enum Timer {
     Verify,
     /// Sweep the next part of the flow table.
     Sweep,
+    /// Go on with a sweep that has more to do.
+    Continue,
     /// Look how new flows to targets go.
     Symptoms,
     /// Look for what no message reports.
@@ -53,6 +55,8 @@ pub(super) struct Schedule {
     look: Option<Instant>,
     /// When time alone changes what packets meet.
     deadline: Option<Instant>,
+    /// Whether there is work that waits only for other work to be done before.
+    busy: bool,
     periodic: Vec<Periodic>,
 }
 
@@ -69,7 +73,14 @@ impl Schedule {
             period.map(|period| Periodic { timer, period, due: now })
         });
         let periodic = periodic.collect();
-        Self { change: None, verify: now + VERIFY, look: None, deadline: None, periodic }
+        Self {
+            change: None,
+            verify: now + VERIFY,
+            look: None,
+            deadline: None,
+            busy: false,
+            periodic,
+        }
     }
 
     /// Something has changed: reconcile together with what else changes shortly.
@@ -97,8 +108,16 @@ impl Schedule {
         self.deadline = deadline;
     }
 
+    /// Whether there is work to go on with, whenever nothing else is due.
+    pub fn set_busy(&mut self, busy: bool) {
+        self.busy = busy;
+    }
+
     /// When the next timer is due.
-    pub fn next(&self) -> Instant {
+    pub fn next(&self, now: Instant) -> Instant {
+        if self.busy {
+            return now;
+        }
         let periodic = self.periodic.iter().map(|one| one.due);
         periodic.fold(self.convergence(), Instant::min)
     }
@@ -109,18 +128,23 @@ impl Schedule {
         let first = self.periodic.iter_mut().min_by_key(|one| one.due);
         if let Some(first) = first.filter(|first| first.due < convergence) {
             // Counted from now: what was missed while the loop was busy is not made up for.
-            return (first.due <= now).then(|| {
-                first.due = now + first.period;
-                first.timer
-            });
+            if first.due > now {
+                return self.busy.then_some(Timer::Continue);
+            }
+            first.due = now + first.period;
+            return Some(first.timer);
         }
-        (convergence <= now).then(|| {
+        if convergence > now {
+            return self.busy.then_some(Timer::Continue);
+        }
+        Some({
             (self.change, self.look) = (None, None);
             if now < self.verify {
-                return Timer::Converge;
+                Timer::Converge
+            } else {
+                self.verify = now + VERIFY;
+                Timer::Verify
             }
-            self.verify = now + VERIFY;
-            Timer::Verify
         })
     }
 
@@ -148,8 +172,8 @@ mod tests {
     /// Serves whatever is due until `end`, and returns what that was, and when.
     fn play(schedule: &mut Schedule, start: Instant, end: Instant) -> Vec<(Timer, Duration)> {
         let mut seen = Vec::new();
-        while schedule.next() <= end {
-            let now = schedule.next();
+        while schedule.next(start) <= end {
+            let now = schedule.next(start);
             let timer = schedule.take_due(now).expect("something is due");
             seen.push((timer, now - start));
         }
@@ -188,6 +212,21 @@ mod tests {
     }
 
     #[test]
+    fn long_work_goes_on_between_everything_else() {
+        let now = Instant::now();
+        let mut schedule = served(now);
+        schedule.set_busy(true);
+        assert_eq!((schedule.next(now), schedule.take_due(now)), (now, Some(Timer::Continue)));
+        let later = now + SYMPTOMS;
+        schedule.hurry(later);
+        assert_eq!(schedule.take_due(later), Some(Timer::Converge));
+        assert_eq!(schedule.take_due(later), Some(Timer::Symptoms));
+        assert_eq!(schedule.take_due(later), Some(Timer::Continue));
+        schedule.set_busy(false);
+        assert_eq!(schedule.take_due(later), None);
+    }
+
+    #[test]
     fn a_burst_of_changes_is_reconciled_once() {
         let now = Instant::now();
         let mut schedule = served(now);
@@ -217,7 +256,7 @@ mod tests {
         let now = Instant::now();
         let mut schedule = served(now);
         schedule.set_deadline(Some(now + 70 * MS));
-        assert_eq!(schedule.next(), now + 70 * MS);
+        assert_eq!(schedule.next(now), now + 70 * MS);
         assert_eq!(schedule.take_due(now + 69 * MS), None);
         assert_eq!(schedule.take_due(now + 70 * MS), Some(Timer::Converge));
         // A write that failed is not repeated without a pause, though the deadline has passed.

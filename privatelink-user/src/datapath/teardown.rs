@@ -4,17 +4,41 @@
 //! a record that is to be removed, or replaced by another, stays for a moment, marked as gone: the
 //! sweep ends its flows and notifies both ends, and only then the record is written.
 
+use std::collections::BTreeMap;
+
 use privatelink_common::{Admission, Endpoint, Source, Target, TargetState};
 
 use crate::datapath::tables::MapTables;
 
-/// What the maps have to hold between `actual` and `wanted`; `None` if no flow has to end.
-pub fn between(actual: &MapTables, wanted: &MapTables) -> Option<MapTables> {
+/// Records that are marked as gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Endpoints that let nothing pass.
+    pub endpoints: BTreeMap<u32, Endpoint>,
+    /// Targets that are gone.
+    pub targets: BTreeMap<u32, Target>,
+    /// Source addresses that are gone.
+    pub sources: BTreeMap<u32, Source>,
+}
+
+impl Marks {
+    /// Forgets the records that the maps do not hold.
+    pub fn keep_of(&mut self, contents: &MapTables) {
+        self.endpoints.retain(|index, record| contents.endpoints.get(index) == Some(record));
+        self.targets.retain(|index, record| contents.targets.get(index) == Some(record));
+        self.sources.retain(|index, record| contents.sources.get(index) == Some(record));
+    }
+}
+
+/// What the maps have to hold between `actual` and `wanted`; `None` if no flow has to end. Records
+/// of `ended` have no flows any more.
+pub fn between(actual: &MapTables, wanted: &MapTables, ended: &Marks) -> Option<MapTables> {
     let mut teardown = wanted.clone();
     let mut ends = false;
     for (index, old) in &actual.endpoints {
         match wanted.endpoints.get(index) {
             Some(new) if is_same_endpoint(old, new) => ends |= is_tightened(old, new),
+            _ if ended.endpoints.get(index) == Some(old) => {}
             _ => {
                 let rejected = Admission::Rejected as u32;
                 let gone = Endpoint { admission: rejected, rule_count: 0, limits: 0, ..*old };
@@ -32,13 +56,14 @@ pub fn between(actual: &MapTables, wanted: &MapTables) -> Option<MapTables> {
             (new.address, new.network) == (old.address, old.network)
                 && (new.state == old.state || new.state == present)
         });
-        if !stays {
+        if !stays && ended.targets.get(index) != Some(old) {
             teardown.targets.insert(*index, Target { state: TargetState::Gone as u32, ..*old });
             ends = true;
         }
     }
     for (index, old) in &actual.sources {
-        if wanted.sources.get(index).is_none_or(|new| new.address != old.address) {
+        let stays = wanted.sources.get(index).is_some_and(|new| new.address == old.address);
+        if !stays && ended.sources.get(index) != Some(old) {
             teardown.sources.insert(*index, Source { gone: 1, ..*old });
             ends = true;
         }
@@ -64,6 +89,10 @@ fn is_tightened(old: &Endpoint, new: &Endpoint) -> bool {
 mod tests {
     use super::*;
     use privatelink_common::Service;
+
+    fn between(actual: &MapTables, wanted: &MapTables) -> Option<MapTables> {
+        super::between(actual, wanted, &Marks::default())
+    }
 
     fn endpoint(service: u32) -> Endpoint {
         let admission = Admission::Available as u32;
@@ -99,6 +128,21 @@ mod tests {
         assert!(teardown.services.contains_key(&1));
         // Nothing is left that would have to end.
         assert!(teardown.locals.is_empty());
+    }
+
+    #[test]
+    fn what_has_no_flows_any_more_goes_at_once() {
+        let marked = between(&tables(), &MapTables::default()).unwrap();
+        let ended = Marks {
+            endpoints: marked.endpoints.clone(),
+            targets: marked.targets.clone(),
+            sources: BTreeMap::new(),
+        };
+        let left = super::between(&marked, &MapTables::default(), &ended).unwrap();
+        assert!(left.endpoints.is_empty() && left.targets.is_empty() && left.sources.len() == 1);
+        // A record that is no longer as it was may have flows.
+        let again = super::between(&tables(), &MapTables::default(), &ended).unwrap();
+        assert_eq!(again, marked);
     }
 
     #[test]

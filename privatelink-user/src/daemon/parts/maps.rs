@@ -1,5 +1,6 @@
 //! The BPF maps: what they hold, and the safe way from that to what they should hold.
 
+use super::passes::Passes;
 use crate::{
     daemon::error::Error,
     datapath::{
@@ -16,17 +17,23 @@ pub(in crate::daemon) struct Maps<S> {
     store: S,
     /// `None` before the maps have been read, and after a write that failed.
     contents: Option<MapTables>,
+    passes: Passes,
 }
 
 impl<S: MapStore> Maps<S> {
     /// The maps in this store, not read yet.
     pub fn new(store: S) -> Self {
-        Self { store, contents: None }
+        Self { store, contents: None, passes: Passes::default() }
     }
 
     /// What the maps hold, while that is known.
     pub fn contents(&self) -> Option<&MapTables> {
         self.contents.as_ref()
+    }
+
+    /// The passes over the flow table that removals wait for.
+    pub fn passes(&mut self) -> &mut Passes {
+        &mut self.passes
     }
 
     /// Forgets what the maps hold, so that the next convergence reads them again.
@@ -43,19 +50,28 @@ impl<S: MapStore> Maps<S> {
     /// Makes the maps hold `wanted`, and returns how many entries that changed.
     ///
     /// If live flows rely on an entry that is removed or redefined, the entry is first marked as
-    /// gone, then `end_flows` must end those flows, and only then is the entry removed.
+    /// gone; then a pass over the flow table must end those flows, which `sweep` gives a moment;
+    /// and only then the entry is removed. If the pass takes longer, that waits for a later call.
     pub fn replace(
         &mut self,
         wanted: MapTables,
-        end_flows: impl FnOnce() -> Result<(), Error>,
+        sweep: impl FnOnce(&mut Passes) -> Result<(), Error>,
     ) -> Result<usize, Error> {
         // Taken, not borrowed: after a failure the contents are unknown.
         let mut before = self.take()?;
         let mut changed = 0;
-        if let Some(marked) = teardown::between(&before, &wanted) {
+        if let Some(marked) = teardown::between(&before, &wanted, self.passes.ended()) {
             changed += self.write(&before, &marked)?;
-            end_flows()?;
+            if marked != before || self.passes.next().is_none() {
+                self.passes.request(&marked);
+            }
             before = marked;
+            sweep(&mut self.passes)?;
+            if let Some(marked) = teardown::between(&before, &wanted, self.passes.ended()) {
+                changed += self.write(&before, &marked)?;
+                self.contents = Some(marked);
+                return Ok(changed);
+            }
         }
         changed += self.write(&before, &wanted)?;
         self.contents = Some(wanted);
@@ -68,7 +84,8 @@ impl<S: MapStore> Maps<S> {
 
     fn write(&mut self, before: &MapTables, after: &MapTables) -> Result<usize, StoreError> {
         let plan = Plan::between(before, after);
-        plan.apply(&mut self.store)?;
+        plan.apply(&mut self.store).inspect_err(|_| self.passes.forget())?;
+        self.passes.wrote(after);
         Ok(plan.len())
     }
 }
@@ -85,15 +102,53 @@ mod tests {
         MapTables { targets: [(4, present)].into(), ..MapTables::default() }
     }
 
+    /// Sweeps all that is asked for.
+    fn all(passes: &mut Passes) -> Result<(), Error> {
+        while passes.next().is_some() {
+            passes.swept_to(1, 1);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_long_pass_holds_up_removals_and_nothing_else() {
+        let mut maps = Maps::new(MemoryMaps::holding(one_target()));
+        let other = |index| MapTables {
+            targets: [(index, one_target().targets[&4])].into(),
+            ..MapTables::default()
+        };
+        let part = |passes: &mut Passes| {
+            passes.swept_to(1, 2);
+            Ok(())
+        };
+        maps.replace(other(5), part).unwrap();
+        let gone = TargetState::Gone as u32;
+        let states = |maps: &Maps<MemoryMaps>| -> Vec<(u32, u32)> {
+            maps.store.tables().targets.iter().map(|(index, it)| (*index, it.state)).collect()
+        };
+        let present = TargetState::Present as u32;
+        assert_eq!(states(&maps), [(4, gone), (5, present)]);
+        // Another goes meanwhile: the first is removed once the pass that it waits for is over.
+        maps.replace(other(6), |_| Ok(())).unwrap();
+        assert_eq!(states(&maps), [(4, gone), (5, gone), (6, present)]);
+        maps.passes().swept_to(2, 2);
+        maps.replace(other(6), |_| Ok(())).unwrap();
+        assert_eq!(states(&maps), [(5, gone), (6, present)]);
+        maps.passes().swept_to(2, 2);
+        maps.replace(other(6), |_| Ok(())).unwrap();
+        assert_eq!(states(&maps), [(6, present)]);
+    }
+
     #[test]
     fn flows_end_only_where_an_entry_is_taken_away() {
         let mut maps = Maps::new(MemoryMaps::default());
-        let changed = maps.replace(one_target(), || panic!("nothing is taken away")).unwrap();
+        let changed =
+            maps.replace(one_target(), |_: &mut Passes| panic!("nothing is taken away")).unwrap();
         assert_eq!((changed, maps.contents()), (1, Some(&one_target())));
         let mut ended = 0;
-        let end = || {
+        let end = |passes: &mut Passes| {
             ended += 1;
-            Ok(())
+            all(passes)
         };
         // Marked as gone, and then removed.
         assert_eq!(maps.replace(MapTables::default(), end).unwrap(), 2);
@@ -103,7 +158,7 @@ mod tests {
     #[test]
     fn an_entry_stays_until_its_flows_have_ended() {
         let mut maps = Maps::new(MemoryMaps::holding(one_target()));
-        let failed = maps.replace(MapTables::default(), || Err(Error::EventsEnded));
+        let failed = maps.replace(MapTables::default(), |_: &mut Passes| Err(Error::EventsEnded));
         assert!(matches!(failed, Err(Error::EventsEnded)), "{failed:?}");
         assert_eq!(maps.contents(), None);
         let gone = TargetState::Gone as u32;
@@ -115,10 +170,10 @@ mod tests {
         let mut store = MemoryMaps::default();
         store.fail_after(0);
         let mut maps = Maps::new(store);
-        maps.replace(one_target(), || Ok(())).unwrap_err();
+        maps.replace(one_target(), |_: &mut Passes| Ok(())).unwrap_err();
         assert_eq!(maps.contents(), None);
         maps.store.recover();
-        assert_eq!(maps.replace(one_target(), || Ok(())).unwrap(), 1);
+        assert_eq!(maps.replace(one_target(), |_: &mut Passes| Ok(())).unwrap(), 1);
         assert_eq!(maps.store.tables(), &one_target());
     }
 }

@@ -1,77 +1,107 @@
 //! The sweep of the flow table, which ends flows that are silent or no longer allowed.
 
+use std::time::{Duration, Instant};
+
 use log::info;
 use privatelink_common::End;
 
-use super::{frames::Frames, records::Records};
+use super::{frames::Frames, passes::Passes, records::Records};
 use crate::datapath::bpf::{self, Datapath};
 
 /// The flow table is swept in this many parts, so that a whole sweep takes five seconds.
 const PARTS: u32 = 20;
 /// Regions that are swept in one go, while packets on this CPU wait.
 const STRIDE: u32 = 16;
+/// How long the loop sweeps before it looks for other work. The peers of each ended flow are
+/// notified, which takes most of the time.
+pub(in crate::daemon) const TURN: Duration = Duration::from_millis(20);
+/// The same for the first turn after records were marked as gone: usually it ends all their flows.
+pub(in crate::daemon) const FIRST_TURN: Duration = Duration::from_millis(200);
 
 /// Where the sweep of the flow table goes on.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct Sweep {
     next: u32,
+    /// How many regions are due.
+    due: u32,
+    /// How many flows the running passes have ended.
+    ended: usize,
+    /// Whether to do nothing until the next part is due.
+    paused: bool,
+}
+
+/// What the sweep acts on.
+pub(in crate::daemon) struct Reach<'a> {
+    /// The programs and maps.
+    pub datapath: &'a Datapath,
+    /// How peers are notified.
+    pub frames: &'a Frames,
+    /// Where ended flows are logged.
+    pub records: &'a mut Records,
 }
 
 impl Sweep {
-    /// Sweeps the next part of the flow table, notifies the peers of flows that ended, and logs
-    /// these.
-    pub fn next_part(
+    /// The next part of the flow table is due.
+    pub fn part_is_due(&mut self, regions: u32) {
+        self.paused = false;
+        self.due = self.due.saturating_add(regions.div_ceil(PARTS)).min(regions);
+    }
+
+    /// Whether there is something to sweep.
+    pub fn is_busy(&self, passes: &Passes) -> bool {
+        !self.paused && (self.due != 0 || passes.next().is_some())
+    }
+
+    /// Does nothing until the next part is due.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Sweeps for this long what is due, and `passes` over the whole table before that. `true` if a
+    /// pass was completed.
+    pub fn take_turn(
         &mut self,
-        datapath: &Datapath,
-        frames: &Frames,
-        records: &mut Records,
-    ) -> Result<(), bpf::Error> {
-        let all = datapath.regions();
-        let first = self.next;
-        let end = first.saturating_add(all.div_ceil(PARTS)).min(all);
-        regions(datapath, first, end, |ends| report(datapath, frames, records, ends))?;
-        self.next = if end == all { 0 } else { end };
-        Ok(())
-    }
-}
-
-/// Sweeps the whole flow table at once: an entry that flows rely on is marked as gone.
-pub(in crate::daemon) fn whole_table(
-    datapath: &Datapath,
-    frames: &Frames,
-    records: &mut Records,
-) -> Result<(), bpf::Error> {
-    let mut count = 0;
-    regions(datapath, 0, datapath.regions(), |ends| {
-        count += ends.len();
-        report(datapath, frames, records, ends);
-    })?;
-    if count != 0 {
-        info!("{count} flows ended");
-    }
-    Ok(())
-}
-
-fn report(datapath: &Datapath, frames: &Frames, records: &mut Records, ends: Vec<End>) {
-    frames.notify_peers(&ends);
-    records.log_ended(datapath, ends);
-}
-
-/// Passes on what ended after each stride, so that a million ends need no room at once.
-fn regions(
-    datapath: &Datapath,
-    first: u32,
-    end: u32,
-    mut ended: impl FnMut(Vec<End>),
-) -> Result<(), bpf::Error> {
-    let mut next = first;
-    while next < end {
-        let count = STRIDE.min(end - next);
-        let ends = datapath.sweep(next, count)?;
-        if !ends.is_empty() {
-            ended(ends);
+        turn: Duration,
+        passes: &mut Passes,
+        mut to: Reach<'_>,
+    ) -> Result<bool, bpf::Error> {
+        let (begin, regions) = (Instant::now(), to.datapath.regions());
+        let mut completed = false;
+        while begin.elapsed() < turn {
+            if let Some(first) = passes.next() {
+                let (end, ended) = to.stride(first, regions)?;
+                passes.swept_to(end, regions);
+                // A pass does what a part would.
+                self.due = 0;
+                self.ended += ended;
+                completed |= end == regions;
+                if end == regions && self.ended != 0 {
+                    info!("{} flows ended", std::mem::take(&mut self.ended));
+                }
+            } else if self.due != 0 {
+                let (end, _) = to.stride(self.next, regions)?;
+                self.due = self.due.saturating_sub(end - self.next);
+                self.next = if end == regions { 0 } else { end };
+            } else {
+                break;
+            }
         }
-        next += count;
+        Ok(completed)
     }
-    Ok(())
+}
+
+impl Reach<'_> {
+    /// Sweeps a few regions, notifies the peers of flows that ended, and logs these. Returns where
+    /// to go on, and how many ended.
+    fn stride(&mut self, first: u32, regions: u32) -> Result<(u32, usize), bpf::Error> {
+        let first = first.min(regions);
+        let count = STRIDE.min(regions - first);
+        let ends: Vec<End> = self.datapath.sweep(first, count)?;
+        let ended = ends.len();
+        if ended != 0 {
+            self.frames.notify_peers(&ends);
+            self.records.log_ended(self.datapath, ends);
+        }
+        Ok((first + count, ended))
+    }
 }
