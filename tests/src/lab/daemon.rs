@@ -88,6 +88,15 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::start`].
     pub fn run(&mut self) -> Result<()> {
+        self.run_unready()?;
+        self.wait_until_ready()
+    }
+
+    /// Starts the process again, and waits for nothing.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn run_unready(&mut self) -> Result<()> {
         let mut words = self.wrapper.iter().map(OsStr::new).chain([self.binary.as_os_str()]);
         let mut command = self.gateway.command(words.next().unwrap_or_default());
         command
@@ -97,7 +106,12 @@ impl Daemon {
             .arg(self.config())
             .arg("--socket")
             .arg(self.socket());
-        let process = self.process.insert(Process::spawn("privatelink run", command)?);
+        self.process = Some(Process::spawn("privatelink run", command)?);
+        Ok(())
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let process = self.process.as_mut().context("the daemon does not run")?;
         let control = control(&self.gateway, &self.binary, &self.files);
         let mut last = String::new();
         let ready = wait_until(READY, "the daemon is ready", || {
@@ -157,6 +171,11 @@ impl Daemon {
     /// Returns the directory of its pinned objects.
     pub fn pin_dir(&self) -> &Path {
         &self.pin_dir
+    }
+
+    /// Returns the directory of its state.
+    pub fn state_dir(&self) -> PathBuf {
+        self.files.path().join("state")
     }
 
     /// Lets every user of this machine reach the socket; the daemon itself refuses those without
@@ -252,7 +271,7 @@ impl Daemon {
         for (key, path) in [
             ("socket", self.socket()),
             ("pin_dir", self.pin_dir.clone()),
-            ("state_dir", self.files.path().join("state")),
+            ("state_dir", self.state_dir()),
         ] {
             gateway.insert(key.to_owned(), path.display().to_string().into());
         }

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod access;
+mod bad_disk;
 mod control;
 mod discovery;
 mod dns;

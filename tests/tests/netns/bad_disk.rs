@@ -1,0 +1,180 @@
+//! A state directory on a disk that is full, read-only, or cannot be read: the daemon starts, runs
+//! from what it can read, refuses decisions, and loses none that it acknowledged.
+
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use privatelink_tests::lab::wait_until;
+use serde_json::Value;
+
+use crate::fixture::{CONFIG, SOON, Scene, everything_works};
+
+/// Kills of the daemon for each kind of bad disk, unless `PRIVATELINK_KILLS` says otherwise.
+const KILLS: u32 = 5;
+
+fn kills() -> u32 {
+    env::var("PRIVATELINK_KILLS").map_or(KILLS, |text| text.parse().unwrap())
+}
+
+/// A small disk of its own in the place of the state directory.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Puts it there, with what the directory holds. The daemon must not run.
+    fn in_place_of(directory: &Path) -> Self {
+        let files: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
+            .collect();
+        mount(
+            Some("tmpfs"),
+            directory,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some("size=256k,mode=0700"),
+        )
+        .unwrap();
+        for (name, content) in files {
+            fs::write(directory.join(name), content).unwrap();
+        }
+        Self(directory.to_owned())
+    }
+
+    fn read_only(&self, read_only: bool) {
+        let flags = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+        mount(None::<&str>, &self.0, None::<&str>, MsFlags::MS_REMOUNT | flags, None::<&str>)
+            .unwrap();
+    }
+
+    fn fill(&self) {
+        let error = fs::write(self.0.join("filler"), vec![0; 1 << 20]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(28), "{error}");
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        umount2(&self.0, MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+fn manual() -> String {
+    CONFIG.replacen("acceptance = \"automatic\"\n", "acceptance = \"manual\"\n", 1)
+}
+
+fn problems(scene: &Scene) -> Vec<String> {
+    let status = scene.daemon.status().unwrap();
+    let problems = status["problems"].as_array().unwrap().iter();
+    problems.map(|problem| problem.as_str().unwrap().to_owned()).collect()
+}
+
+fn shows(scene: &Scene, text: &str) -> bool {
+    problems(scene).iter().any(|problem| problem.contains(text))
+}
+
+fn state(scene: &Scene, endpoint: &str) -> String {
+    let connection = scene.daemon.ask(&["connections", endpoint, "--json"]).unwrap();
+    connection["state"].as_str().unwrap().to_owned()
+}
+
+/// What a decision said: the new state, or why it was refused.
+fn decide(scene: &Scene, words: &[&str]) -> Result<Value, String> {
+    let output = scene.daemon.cli().args(words).arg("--json").output().unwrap();
+    if output.status.success() {
+        Ok(serde_json::from_slice(&output.stdout).unwrap())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// How often the daemon has logged that it cannot write.
+fn complaints(scene: &Scene) -> usize {
+    scene.daemon.output().lines().filter(|line| line.contains("cannot write")).count()
+}
+
+/// Kills and starts the daemon on a disk that refuses writes. `acme-web` was accepted before.
+fn survives(scene: &mut Scene) {
+    for kill in 1..=kills() {
+        scene.daemon.kill();
+        scene.daemon.run().unwrap_or_else(|error| panic!("start {kill}: {error:#}"));
+        assert_eq!(state(scene, "acme-web"), "available", "after kill {kill}");
+        let refused = decide(scene, &["reject", "acme-web"]).unwrap_err();
+        assert!(refused.contains("full or read-only disk"), "{refused}");
+        assert_eq!(state(scene, "acme-web"), "available", "a refused decision has not happened");
+    }
+    everything_works(scene.acme()).unwrap();
+    wait_until(SOON, "the problem is shown", || shows(scene, "decisions are refused")).unwrap();
+    let logged = complaints(scene);
+    assert!((1..=6).contains(&logged), "{logged} lines:\n{}", scene.daemon.output());
+}
+
+/// What is new in the configuration waits for the disk, and is served as soon as it can be written.
+fn recovers(scene: &Scene) {
+    let quiet = || !shows(scene, "decisions are refused");
+    wait_until(SOON, "the disk is used again", quiet).unwrap();
+    let rejected = decide(scene, &["reject", "acme-web"]).unwrap();
+    assert_eq!(rejected["state"], "rejected");
+    decide(scene, &["accept", "acme-web"]).unwrap();
+}
+
+#[test]
+fn a_full_or_read_only_state_directory_stops_no_start() {
+    let mut scene = Scene::with(&manual()).unwrap();
+    decide(&scene, &["accept", "acme-web"]).unwrap();
+    scene.daemon.kill();
+    let disk = Disk::in_place_of(&scene.daemon.state_dir());
+    disk.fill();
+    survives(&mut scene);
+    disk.empty();
+    recovers(&scene);
+
+    scene.daemon.kill();
+    disk.read_only(true);
+    survives(&mut scene);
+    // The configuration may have changed while the daemon did not run.
+    scene.daemon.kill();
+    let more = manual().replace("name = \"globex-web\"", "name = \"globex-other\"");
+    assert_ne!(more, manual());
+    scene.daemon.write_config(&more).unwrap();
+    scene.daemon.run().unwrap();
+    everything_works(scene.acme()).unwrap();
+    disk.read_only(false);
+    recovers(&scene);
+    assert_eq!(state(&scene, "globex-other"), "pending-acceptance");
+    scene.daemon.kill();
+    drop(disk);
+}
+
+#[test]
+fn a_state_that_cannot_be_read_holds_up_decisions_and_no_packets() {
+    let mut scene = Scene::with(&manual()).unwrap();
+    decide(&scene, &["accept", "acme-web"]).unwrap();
+    let journal = scene.daemon.state_dir().join("state.journal");
+    let aside = journal.with_extension("aside");
+    scene.daemon.kill();
+    fs::rename(&journal, &aside).unwrap();
+    fs::create_dir(&journal).unwrap();
+    scene.daemon.run_unready().unwrap();
+    let held = || scene.daemon.status().is_ok_and(|status| status["ready"] == false);
+    wait_until(SOON, "the daemon answers", held).unwrap();
+    assert!(shows(&scene, "cannot read") && shows(&scene, "forwarded as before"));
+    let refused = decide(&scene, &["reject", "acme-web"]).unwrap_err();
+    assert!(refused.contains("cannot read"), "{refused}");
+    everything_works(scene.acme()).unwrap();
+    fs::remove_dir(&journal).unwrap();
+    fs::rename(&aside, &journal).unwrap();
+    let ready = || scene.daemon.status().is_ok_and(|status| status["ready"] == true);
+    wait_until(SOON, "the daemon is ready", ready).unwrap();
+    assert_eq!(state(&scene, "acme-web"), "available");
+    everything_works(scene.acme()).unwrap();
+}
