@@ -2,7 +2,9 @@
 //!
 //! NH, the universal hash of UMAC: products of key-offset 32-bit halves, added up. The
 //! multiplications do not wait for each other, and without the keys nobody can aim at one part
-//! of the table: two different tuples meet with a probability of 2^-32.
+//! of the table: two different tuples meet with a probability of 2^-32. That holds only while no
+//! output is seen outside of the gateway, so nothing but the place of a flow may come from it; what
+//! others see comes from [`sip`](crate::sip).
 
 /// Secret keys, drawn when the table is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,8 +12,10 @@
 pub struct HashKeys(pub [u32; Self::LEN]);
 
 impl HashKeys {
-    /// Two for ports and network, eight for two addresses.
-    pub const LEN: usize = 10;
+    /// Two for ports and network, eight for two addresses, four for [`sip`](crate::sip).
+    pub const LEN: usize = Self::SIP + 4;
+    /// The first of the key of [`sip`](crate::sip).
+    pub const SIP: usize = 10;
 }
 
 /// Spreads the sum, whose low bits are the weakest, over all 64 bits.

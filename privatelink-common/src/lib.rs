@@ -22,6 +22,7 @@ mod reason;
 mod records;
 mod refused;
 mod scratch;
+pub mod sip;
 mod stage;
 mod suspect;
 mod tick;

@@ -20,7 +20,7 @@ const CONTENDED: u64 = 3;
 /// The table operations as functions of their own: the verifier looks at a global function once,
 /// however often it is called, and lets only numbers and plain memory across.
 macro_rules! table_operations {
-    ($search:ident, $insert:ident, $ip:ty) => {
+    ($search:ident, $choice:ident, $insert:ident, $ip:ty) => {
         /// The slot of a tuple, or more than 32 bits.
         #[unsafe(no_mangle)]
         #[inline(never)]
@@ -28,6 +28,15 @@ macro_rules! table_operations {
             // SAFETY: either null or a whole tuple: the verifier makes sure of it.
             let Some(arrival) = (unsafe { arrival.as_ref() }) else { return u64::MAX };
             arrival.search(&Maps).map_or(u64::MAX, u64::from)
+        }
+
+        /// What is chosen for a flow of the tuple, or else for all flows of its client.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $choice(arrival: *const Arrival<$ip>, of_client: u32) -> u64 {
+            // SAFETY: either null or a whole tuple: the verifier makes sure of it.
+            let Some(arrival) = (unsafe { arrival.as_ref() }) else { return 0 };
+            if of_client == 0 { arrival.choice(&Maps) } else { arrival.client_choice(&Maps) }
         }
 
         /// The slot that was entered, or why not in the upper half.
@@ -52,8 +61,8 @@ macro_rules! table_operations {
     };
 }
 
-table_operations!(flow_search_v4, flow_insert_v4, Ipv4);
-table_operations!(flow_search_v6, flow_insert_v6, Ipv6);
+table_operations!(flow_search_v4, flow_choice_v4, flow_insert_v4, Ipv4);
+table_operations!(flow_search_v6, flow_choice_v6, flow_insert_v6, Ipv6);
 
 /// Whether the slot was taken out of use.
 #[unsafe(no_mangle)]

@@ -60,7 +60,7 @@ pub trait Tables: Sized {
     fn slot(&self, index: u32) -> Option<&Slot>;
     /// A note of the sweep about the current region, by number.
     fn suspect(&self, number: u32) -> Option<&Suspect>;
-    /// One of the secret keys of the flow table's hash.
+    /// One of the secret keys.
     fn hash_key(&self, index: usize) -> u32;
 
     /// Reports to user space that a flow has ended; `fill` writes every field of the record.

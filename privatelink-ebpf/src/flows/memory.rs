@@ -13,6 +13,10 @@ impl Operations for MemoryTables {
         arrival.search(self)
     }
 
+    fn choice<I: Ip>(&self, arrival: &Arrival<I>, of_client: bool) -> u64 {
+        if of_client { arrival.client_choice(self) } else { arrival.choice(self) }
+    }
+
     fn insert<I: Ip>(
         &self,
         arrival: &Arrival<I>,

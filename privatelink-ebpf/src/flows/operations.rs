@@ -14,6 +14,9 @@ pub trait Operations: Tables {
     /// [`Arrival::search`].
     fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32>;
 
+    /// [`Arrival::choice`], or with `of_client` [`Arrival::client_choice`].
+    fn choice<I: Ip>(&self, arrival: &Arrival<I>, of_client: bool) -> u64;
+
     /// [`Arrival::insert`].
     ///
     /// # Errors

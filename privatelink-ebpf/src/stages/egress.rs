@@ -3,7 +3,7 @@
 
 use crate::{
     environment::Tables,
-    flows::table::Leg,
+    flows::table::{Leg, prf},
     wire::{Ip, Ipv4, Ipv6, MacWords},
 };
 use privatelink_common::flow::split_mac;
@@ -73,10 +73,11 @@ impl<I: Ip> Egress<I> {
 }
 
 impl<I: Ip> Egress<I> {
-    /// The keyed hash of the two addresses.
+    /// Where the identifications begin of fragments between the two addresses.
     #[inline(always)]
-    pub fn hash<T: Tables>(&self, tables: &T) -> u64 {
-        I::hash(self.source, self.destination, |index| tables.hash_key(index))
+    pub fn first_identification<T: Tables>(&self, tables: &T) -> u64 {
+        // The message is shorter than any of a tuple.
+        I::absorb(prf(tables), self.source, self.destination).finish(I::PAIR, 0)
     }
 }
 

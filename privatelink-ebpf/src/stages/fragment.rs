@@ -22,7 +22,6 @@ use privatelink_common::{
     Reason, Scratch, Stage,
     flow::word,
     fragment::{BUCKETS, ENTRIES, Fragmented, PARTS, WAYS},
-    hash,
 };
 
 /// Attempts to count a datagram among those of its addresses.
@@ -130,12 +129,12 @@ fn first<F: Frame, T: Operations, I: Control>(
     if tag == Fragmented::BUSY || !tables.exchange(&cell.tag, tag, Fragmented::BUSY) {
         return Verdict::drop_at(Reason::Contended, endpoint);
     }
-    let hash = if leaves == Ipv6::LEAVES {
-        Egress::<Ipv6>::of(&leg).hash(tables)
+    let first = if leaves == Ipv6::LEAVES {
+        Egress::<Ipv6>::of(&leg).first_identification(tables)
     } else {
-        Egress::<Ipv4>::of(&leg).hash(tables)
+        Egress::<Ipv4>::of(&leg).first_identification(tables)
     };
-    let identification = renumbered(tables, hash::finish(hash));
+    let identification = renumbered(tables, first);
     cell.since.store(tables.now());
     cell.ports.store(packet.arrival.ports);
     cell.transport.store(packet.arrival.protocol << 16 | packet.transport_end());
@@ -188,11 +187,11 @@ fn room<T: Operations, I: Control>(tables: &T, entry: &DatagramKey) -> u32 {
     room
 }
 
-/// An identification that no other datagram between the two addresses of this hash has at this
-/// time: they are counted, from a secret start.
+/// An identification that no other datagram between two addresses has at this time: they are
+/// counted, from a secret start. Its lower half says by which counter.
 #[inline(always)]
-fn renumbered<T: Operations>(tables: &T, hash: u64) -> u32 {
-    let Some(cell) = tables.fragmented(hash as u32 % ENTRIES) else { return 0 };
+fn renumbered<T: Operations>(tables: &T, first: u64) -> u32 {
+    let Some(cell) = tables.fragmented(first as u32 % ENTRIES) else { return 0 };
     let mut begun = cell.begun.load();
     for _ in 0..COUNT_ATTEMPTS {
         if tables.exchange(&cell.begun, begun, begun.wrapping_add(1)) {
@@ -200,7 +199,7 @@ fn renumbered<T: Operations>(tables: &T, hash: u64) -> u32 {
         }
         begun = cell.begun.load();
     }
-    begun.wrapping_add((hash >> 32) as u32)
+    begun.wrapping_add((first >> 32) as u32)
 }
 
 /// The fragment may go on.

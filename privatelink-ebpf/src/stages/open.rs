@@ -139,8 +139,8 @@ fn choose<T: Operations, I: Control>(
     if let Some(reason) = refused_by_policy::<T, I>(tables, endpoint, index, arrival) {
         return Err(reason);
     }
-    let hash = arrival.hash_slowly(tables);
-    let (target, leaves) = pick_target::<T, I>(tables, scratch, packet, &listener, hash)?;
+    let choice = tables.choice(arrival, false);
+    let (target, leaves) = pick_target::<T, I>(tables, scratch, packet, &listener, choice)?;
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;
     let sources = if leaves == Ipv6::LEAVES { service.sources_v6 } else { service.sources_v4 };
     if sources.count == 0 {
@@ -163,7 +163,7 @@ fn choose<T: Operations, I: Control>(
         reserved: 0,
     };
     let word = arrival.protocol << word::PROTOCOL_SHIFT | phase.bits();
-    Ok(NewFlow::of(word, leaves, sources, hash, content))
+    Ok(NewFlow::of(word, leaves, sources, choice, content))
 }
 
 /// Picks a target of a listener: its index, and what a slot's word says of packets that leave as
@@ -174,11 +174,11 @@ fn pick_target<T: Operations, I: Ip>(
     scratch: &Scratch,
     packet: &Packet<I>,
     listener: &Listener,
-    hash: u64,
+    choice: u64,
 ) -> Result<(u32, u32), Reason> {
     let is_sticky = listener.flags & Listener::STICKY != 0;
-    let picks = if is_sticky { packet.arrival.client_hash(tables) } else { hash };
-    let index = pick(I::backends(listener), picks as u32)
+    let choice = if is_sticky { tables.choice(&packet.arrival, true) } else { choice };
+    let index = pick(I::backends(listener), choice as u32)
         .and_then(|index| tables.backend(index))
         .ok_or(Reason::NoTarget)?;
     let target = tables.target(index).ok_or(Reason::Internal)?;
@@ -215,9 +215,9 @@ fn refused_by_policy<T: Operations, I: Ip>(
     policy::refused_flow(tables, index)
 }
 
-/// An index of a pool; the hash decides, and spreads evenly.
+/// An index of a pool; the choice is spread evenly.
 #[inline(always)]
-fn pick(pool: Pool, hash: u32) -> Option<u32> {
-    let offset = (u64::from(hash) * u64::from(pool.count)) >> 32;
+fn pick(pool: Pool, choice: u32) -> Option<u32> {
+    let offset = (u64::from(choice) * u64::from(pool.count)) >> 32;
     (pool.count != 0).then(|| pool.first.wrapping_add(offset as u32))
 }

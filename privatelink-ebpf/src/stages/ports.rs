@@ -36,8 +36,8 @@ pub struct NewFlow {
     pub leaves: u32,
     /// The service's source addresses of that family.
     sources: Pool,
-    /// Where the search for a port starts. It comes from the keyed hash, so that other programs
-    /// cannot tell which port a flow gets.
+    /// Where the search for a port starts. It comes from a keyed function, so that other programs
+    /// cannot tell which port a flow gets, and those that see ports learn nothing of the key.
     start: u32,
     /// How far a step of the search goes. It differs from flow to flow, so that two searches that
     /// meet at a taken port part again. It is odd, so that no search tries a port twice: see
@@ -52,8 +52,8 @@ pub struct NewFlow {
 impl NewFlow {
     /// A flow whose search for a port has not begun.
     #[inline(always)]
-    pub fn of(word: u32, leaves: u32, sources: Pool, hash: u64, content: Content) -> Self {
-        let (start, stride) = ((hash >> 32) as u32, hash as u32 | 1);
+    pub fn of(word: u32, leaves: u32, sources: Pool, choice: u64, content: Content) -> Self {
+        let (start, stride) = ((choice >> 32) as u32, choice as u32 | 1);
         Self { word, leaves, sources, start, stride, number: 0, content }
     }
 }

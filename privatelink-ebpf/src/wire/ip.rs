@@ -1,7 +1,7 @@
 //! What differs between IPv4 and IPv6.
 
 use super::word::Wire;
-use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot};
+use privatelink_common::{Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, sip::Prf};
 
 /// The fields of the IP header of a whole packet without options.
 #[derive(Clone, Copy)]
@@ -62,6 +62,10 @@ pub trait Ip: Wire + Copy {
     fn sources(service: &Service) -> Pool;
     /// The address's part of the hash; `key` yields the secret keys from 2 on.
     fn hash(source: Self::Address, destination: Self::Address, key: impl Fn(usize) -> u32) -> u64;
+    /// Bytes of two addresses.
+    const PAIR: u64 = 2 * size_of::<Self::Address>() as u64;
+    /// Adds both addresses, [`Ip::PAIR`] bytes, to the message of a keyed function.
+    fn absorb(prf: Prf, source: Self::Address, destination: Self::Address) -> Prf;
     /// The ones' complement sum over the address.
     fn sum(address: Self::Address) -> u32;
 }

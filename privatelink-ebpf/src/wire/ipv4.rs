@@ -8,7 +8,7 @@ use super::{
     word::{fields, load, store},
 };
 use privatelink_common::{
-    Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash, ticks_from_millis,
+    Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash, sip::Prf, ticks_from_millis,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -209,6 +209,11 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn hash(source: u32, destination: u32, key: impl Fn(usize) -> u32) -> u64 {
         hash::pair(key(2), source, key(3), destination)
+    }
+
+    #[inline(always)]
+    fn absorb(prf: Prf, source: u32, destination: u32) -> Prf {
+        prf.word(u64::from(destination) << 32 | u64::from(source))
     }
 
     #[inline(always)]

@@ -9,7 +9,9 @@ use super::{
 use privatelink_common::{
     Addr, Endpoint, Listener, Pool, Reason, Service, TCP, UDP,
     flow::{Slot, word},
-    hash, ticks_from_millis,
+    hash,
+    sip::Prf,
+    ticks_from_millis,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -202,6 +204,13 @@ impl Ip for Ipv6 {
             .wrapping_add(hash::pair(key(4), source[2], key(5), source[3]))
             .wrapping_add(hash::pair(key(6), destination[0], key(7), destination[1]))
             .wrapping_add(hash::pair(key(8), destination[2], key(9), destination[3]))
+    }
+
+    #[inline(always)]
+    fn absorb(prf: Prf, source: [u32; 4], destination: [u32; 4]) -> Prf {
+        let joined = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+        let ([a, b, c, d], [e, f, g, h]) = (source, destination);
+        prf.word(joined(a, b)).word(joined(c, d)).word(joined(e, f)).word(joined(g, h))
     }
 
     #[inline(always)]

@@ -75,6 +75,24 @@ impl Parties {
     }
 }
 
+/// Secret keys of the datapath.
+pub const KEYS: HashKeys = HashKeys([
+    0x9e37_79b9,
+    7,
+    0x1234_5678,
+    11,
+    13,
+    0xdead_beef,
+    19,
+    23,
+    29,
+    31,
+    0x0bad_cafe,
+    41,
+    43,
+    0x8000_0001,
+]);
+
 pub struct Gateway {
     pub parties: Parties,
     pub tables: MemoryTables,
@@ -86,7 +104,10 @@ impl Gateway {
     }
 
     pub fn with_room_for(parties: &Parties, max_flows: u32) -> Self {
-        let keys = HashKeys([0x9e37_79b9, 7, 0x1234_5678, 11, 13, 0xdead_beef, 19, 23, 29, 31]);
+        Self::with_keys(parties, max_flows, KEYS)
+    }
+
+    pub fn with_keys(parties: &Parties, max_flows: u32, keys: HashKeys) -> Self {
         let mut tables = MemoryTables::new(max_flows, keys);
         tables.networks.extend(NETWORKS);
         // What is not for the gateway passes; `host.rs` is about the other setting.

@@ -29,6 +29,8 @@ mod reasons;
 #[cfg(test)]
 mod robustness;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod sweep;
 #[cfg(test)]
 mod translation;

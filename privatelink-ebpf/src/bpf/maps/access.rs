@@ -7,8 +7,8 @@ use super::{
     TAGGED, TARGET_COUNTERS, TARGETS,
 };
 use crate::operations::{
-    EXISTS, FULL, flow_allowed, flow_end_closed, flow_follow, flow_insert_v4, flow_insert_v6,
-    flow_refused, flow_remove, flow_search_v4, flow_search_v6,
+    EXISTS, FULL, flow_allowed, flow_choice_v4, flow_choice_v6, flow_end_closed, flow_follow,
+    flow_insert_v4, flow_insert_v6, flow_refused, flow_remove, flow_search_v4, flow_search_v6,
 };
 use aya_ebpf::{
     Global,
@@ -253,6 +253,16 @@ impl Operations for Maps {
             flow_search_v6(arrival.cast())
         };
         (found <= u64::from(u32::MAX)).then_some(found as u32)
+    }
+
+    #[inline(always)]
+    fn choice<I: Ip>(&self, arrival: &Arrival<I>, of_client: bool) -> u64 {
+        let arrival = core::ptr::from_ref(arrival);
+        if I::ARRIVES == Ipv4::ARRIVES {
+            flow_choice_v4(arrival.cast(), of_client.into())
+        } else {
+            flow_choice_v6(arrival.cast(), of_client.into())
+        }
     }
 
     #[inline(always)]

@@ -44,19 +44,10 @@ impl<I: Ip> Arrival<I> {
         hash::finish(sum)
     }
 
-    /// [`Arrival::hash`] out of line: the stack is nearly full where a flow is opened.
+    /// [`Arrival::hash`] out of line: the stack is nearly full where fragments are looked up.
     #[inline(never)]
     pub fn hash_slowly<T: Tables>(&self, tables: &T) -> u64 {
         self.hash(tables)
-    }
-
-    /// The keyed hash of the client, the same for all its flows.
-    #[inline(never)]
-    pub fn client_hash<T: Tables>(&self, tables: &T) -> u64 {
-        let key = |index| tables.hash_key(index);
-        let whose = self.network << 8;
-        let sum = hash::pair(key(0), 0, key(1), whose);
-        hash::finish(sum.wrapping_add(I::hash(self.source, self.source, key)))
     }
 
     /// The ones' complement sum over addresses.

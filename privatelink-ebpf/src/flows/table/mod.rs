@@ -8,6 +8,7 @@
 //! used again, because another CPU may just have found it.
 
 mod arrival;
+mod choice;
 mod insert;
 mod leg;
 mod region;
@@ -15,6 +16,7 @@ mod remove;
 mod search;
 
 pub use arrival::{Arrival, Taken};
+pub use choice::{joined, prf};
 pub use leg::Leg;
 pub use region::{Home, NOWHERE};
 pub use remove::remove;

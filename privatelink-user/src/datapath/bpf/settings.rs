@@ -78,8 +78,9 @@ impl Settings {
         let map = map.map_err(Error::load("settings map"))?;
         let mut array: Array<MapData, Value> =
             Array::try_from(map).map_err(Error::load("settings map"))?;
-        let mut value = [self.version, self.regions, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        for (word, key) in value.iter_mut().skip(2).zip(self.keys.0) {
+        let mut value = [0; WORDS];
+        let words = [self.version, self.regions].into_iter().chain(self.keys.0);
+        for (word, key) in value.iter_mut().zip(words) {
             *word = key;
         }
         array.set(0, value, 0).map_err(Error::load("settings map"))?;
