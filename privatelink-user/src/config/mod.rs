@@ -31,6 +31,7 @@ mod toml_value;
 mod types;
 pub mod unsupported;
 mod validate;
+mod warning;
 mod written;
 
 #[cfg(test)]
@@ -43,3 +44,4 @@ pub use schema::schema;
 pub use source::{ObjectKind, Sources};
 pub(crate) use suggestion::suggestion;
 pub use target_list::target_list;
+pub use warning::Warning;

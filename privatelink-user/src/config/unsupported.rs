@@ -5,7 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{diagnostic::Diagnostics, load::Loaded, source::ObjectKind};
+use super::{
+    diagnostic::Diagnostics,
+    load::Loaded,
+    source::ObjectKind,
+    warning::{self, Warning},
+};
 use crate::model::{Model, Name, Protocol, Service};
 
 /// A key that cannot do what it says.
@@ -32,16 +37,21 @@ impl Unsupported {
     }
 }
 
-/// Refuses a configuration that this release does not support, and returns the warnings.
+/// Refuses a configuration that this release does not support, and returns the warnings about one
+/// that it does.
 ///
 /// # Errors
 /// Every key that is refused.
-pub fn review(loaded: &Loaded) -> Result<Vec<Unsupported>, Diagnostics> {
+pub fn review(loaded: &Loaded) -> Result<Vec<Warning>, Diagnostics> {
     let (refused, warned): (Vec<_>, Vec<_>) =
         unsupported(&loaded.model).into_iter().partition(|item| item.fatal);
     let refused = refused.into_iter().map(|item| {
         loaded.sources.refuse(item.kind, &item.name, &item.key, item.message(), item.help)
     });
+    let warned = warned
+        .into_iter()
+        .map(|item| Warning { message: item.message(), help: item.help.to_owned() });
+    let warned = warned.chain(warning::warnings(&loaded.model)).collect();
     refused.reduce(Diagnostics::and).map_or(Ok(warned), Err)
 }
 

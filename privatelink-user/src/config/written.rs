@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
+
 use super::decode::List;
 use crate::model::{DnsPattern, Name, Number, Period, Quantity, Words};
 
@@ -27,7 +29,7 @@ macro_rules! as_text {
         }
     )*};
 }
-as_text! { String IpAddr DnsPattern }
+as_text! { String IpAddr IpNet DnsPattern }
 
 impl Written for PathBuf {
     fn written(&self) -> String {

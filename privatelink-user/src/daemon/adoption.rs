@@ -11,10 +11,7 @@ use crate::{
         server::{self, Door},
     },
     chain::Chain,
-    config::{
-        Loaded, lockout, own_targets,
-        unsupported::{self, Unsupported},
-    },
+    config::{Loaded, Warning, lockout, own_targets, unsupported},
     desired::{Pools, desired},
     events::{Event, Kind},
     interface::types::{Action, Difference},
@@ -30,7 +27,7 @@ pub(super) struct Prepared {
     /// What to keep under it.
     pub state: State,
     pools: Pools,
-    warnings: Vec<Unsupported>,
+    warnings: Vec<Warning>,
 }
 
 /// Refuses what this release cannot do, and logs what it does not do.
@@ -65,8 +62,7 @@ pub(super) fn compare(now: &Snapshot<'_>, next: &Prepared) -> Difference {
         let after = Side { model, state, inputs, tables: &tables };
         difference = difference::between(before, after, now.datapath.reader().flows());
     }
-    let warning = |item: &Unsupported| format!("{}; {}", item.message(), item.help);
-    difference.warnings = next.warnings.iter().map(warning).collect();
+    difference.warnings = next.warnings.iter().map(Warning::to_string).collect();
     difference
 }
 
@@ -96,9 +92,9 @@ impl Prepared {
     }
 }
 
-fn log_warnings(warnings: &[Unsupported], model: &Model) {
-    for item in warnings {
-        warn!("{}; {}", item.message(), item.help);
+fn log_warnings(warnings: &[Warning], model: &Model) {
+    for warning in warnings {
+        warn!("{warning}");
     }
     missing_members(model).iter().for_each(|missing| warn!("{missing}"));
 }

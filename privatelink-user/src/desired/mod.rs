@@ -276,7 +276,7 @@ impl<'a> Builder<'a> {
         let Some(service) = self.model.services().get(&endpoint.service) else { return };
         let indices = (self.ids.endpoint(endpoint), self.ids.service(service));
         let (Some(index), Some(service_index)) = indices else { return };
-        let Some((_, network, attached)) = self.attached(&endpoint.network) else { return };
+        let Some((consumers, network, attached)) = self.attached(&endpoint.network) else { return };
         let Some(addresses) = self.state.addresses.of(endpoint) else { return };
         let admission = admission(self.model, self.state, endpoint, self.now);
         let mut record = Endpoint {
@@ -291,7 +291,7 @@ impl<'a> Builder<'a> {
             vlan: attached.vlan,
             ..Endpoint::default()
         };
-        let rules = policy::rules(&endpoint.allow);
+        let rules = policy::rules(endpoint, consumers);
         record.rule_count = u16::try_from(rules.len()).unwrap_or(u16::MAX);
         if !rules.is_empty() {
             record.rules = policy::put_set(&mut self.tables.rules, &rules);

@@ -17,13 +17,20 @@ use crate::model;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// The records of an endpoint's rules.
-pub(super) fn rules(rules: &[model::SecurityRule]) -> Vec<Rule> {
+pub(super) fn rules(endpoint: &model::Endpoint, network: &model::Network) -> Vec<Rule> {
+    if endpoint.allow.is_empty() {
+        let all = |client| {
+            let (address, mask) = prefix(client);
+            Rule { address, mask, first_port: 0, last_port: u16::MAX }
+        };
+        return network.clients().map(all).collect();
+    }
     let ranges = |rule: &model::SecurityRule| {
         let ports = rule.ports.iter().map(|range| (range.first().get(), range.last().get()));
         let ports: Vec<_> = ports.collect();
         if ports.is_empty() { vec![(0, u16::MAX)] } else { ports }
     };
-    let records = rules.iter().flat_map(|rule| {
+    let records = endpoint.allow.iter().flat_map(|rule| {
         let (address, mask) = prefix(rule.from);
         ranges(rule).into_iter().map(move |(first_port, last_port)| Rule {
             address,

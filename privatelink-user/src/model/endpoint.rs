@@ -18,7 +18,7 @@ pub struct Endpoint {
     pub network: Name,
     /// Its addresses in that network.
     pub addresses: EndpointAddresses,
-    /// Who may use it; empty is the whole network.
+    /// Who may use it; empty is every client of the network: its `subnets` and `reachable_from`.
     pub allow: Vec<SecurityRule>,
     /// Limits on what it may use of the gateway.
     pub limits: Limits,

@@ -66,6 +66,8 @@ pub struct Network {
     pub attachment: Attachment,
     /// Its address ranges, in order and without overlap; never empty.
     pub subnets: Vec<IpNet>,
+    /// Prefixes of clients behind its routers, which may use its endpoints like those in `subnets`.
+    pub reachable_from: Vec<IpNet>,
     /// The routers behind which its targets may be: at most one per address family.
     pub gateways: Vec<IpAddr>,
     /// What the gateway's host takes from it, where that is written.
@@ -102,6 +104,11 @@ impl Network {
     /// The subnet that `address` lies in.
     pub fn subnet_of(&self, address: IpAddr) -> Option<IpNet> {
         self.subnets.iter().copied().find(|subnet| subnet.contains(&address))
+    }
+
+    /// Where the clients of its endpoints are: its subnets, and the prefixes that are routed to it.
+    pub fn clients(&self) -> impl Iterator<Item = IpNet> {
+        self.subnets.iter().chain(&self.reachable_from).copied()
     }
 
     /// The router through which `address` is reached when no subnet holds it.

@@ -3,6 +3,7 @@
 mod acceptance;
 mod access;
 mod bad_disk;
+mod clients;
 mod control;
 mod discovery;
 mod dns;

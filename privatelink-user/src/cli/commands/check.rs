@@ -10,10 +10,7 @@ use serde_json::json;
 
 use crate::{
     cli::{exit::Exit, globals::Globals},
-    config::{
-        DEFAULT_PATH, Loaded, load, lockout,
-        unsupported::{self, Unsupported},
-    },
+    config::{DEFAULT_PATH, Loaded, Warning, load, lockout, unsupported},
 };
 
 #[derive(Debug, Args)]
@@ -55,7 +52,7 @@ pub fn check(
                 writeln!(out, "{}", summary_json(&loaded, &warnings))?;
             } else {
                 for warning in warnings {
-                    writeln!(faults, "warning: {}; {}", warning.message(), warning.help)?;
+                    writeln!(faults, "warning: {warning}")?;
                 }
                 writeln!(out, "{}: {}: ok", path.display(), summary(&loaded))?;
             }
@@ -82,9 +79,9 @@ fn summary(loaded: &Loaded) -> String {
         .join(", ")
 }
 
-fn summary_json(loaded: &Loaded, warnings: &[Unsupported]) -> serde_json::Value {
+fn summary_json(loaded: &Loaded, warnings: &[Warning]) -> serde_json::Value {
     let [networks, services, endpoints] = counts(loaded).map(|(_, count)| count);
-    let warnings: Vec<_> = warnings.iter().map(Unsupported::message).collect();
+    let warnings: Vec<_> = warnings.iter().map(|warning| &warning.message).collect();
     json!({
         "ok": true,
         "networks": networks,

@@ -26,7 +26,7 @@ section! {
         /// Its addresses: `"auto"` allocates them from the network's subnets and keeps them.
         addresses: Addresses = default Addresses::Auto,
         /// Its security rules, see below.
-        allow: OneOrMore<SecurityRule> as "list of rules" = optional "the whole network",
+        allow: OneOrMore<SecurityRule> as "list of rules" = optional "the network's `subnets` and `reachable_from`",
         /// Limits on what it may use of the gateway, see below.
         limits: Limits = optional "no limits",
         /// Whether the service's own names lead here.

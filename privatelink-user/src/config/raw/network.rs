@@ -44,6 +44,9 @@ section! {
         vlan: VlanId = optional "untagged",
         /// Its address ranges; those of one network must not overlap.
         subnets: OneOrMore<IpNet> = required r#"subnets = ["10.1.0.0/24"]"#,
+        /// Prefixes of clients that reach the network through a router of its owner. Together with
+        /// `subnets` they are the clients that an endpoint without `allow` admits.
+        reachable_from: List<IpNet> = default List::new(),
         /// The router that leads to targets outside `subnets`. It must be in a subnet itself, or be
         /// an IPv6 link-local address.
         gateway: Routers = optional "none",

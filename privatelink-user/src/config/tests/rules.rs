@@ -172,6 +172,12 @@ refuses! {
     host_bits: "10.1.0.0/24\", \"fd"
         => "10.1.0.7/24\", \"fd",
         ["`subnets`: `10.1.0.7/24` has bits set beyond its prefix length", "\"10.1.0.7/24\""];
+    routed_host_bits: "interface = \"eth1\"" => "interface = \"eth1\"\nreachable_from = [\"10.8.0.1/16\"]",
+        ["`reachable_from`: `10.8.0.1/16` has bits set beyond its prefix length", "\"10.8.0.1/16\""];
+    routed_multicast: "interface = \"eth1\""
+        => "interface = \"eth1\"\nreachable_from = [\"10.8.0.0/16\", \"224.0.0.0/8\", \"127.0.0.0/8\"]",
+        ["`224.0.0.0/8` is not a prefix that clients can be in", "\"224.0.0.0/8\""],
+        ["`127.0.0.0/8` is not a prefix that clients can be in", "\"127.0.0.0/8\""];
     accept_beyond_allow: "accept = [\"acme\"]"
         => "accept = [\"globex\"]",
         ["`accept` lists `globex`, but `allow` does not", "\"globex\""];
@@ -260,6 +266,8 @@ accepts! {
         => "port = 80\n[[service.listener]]\nprotocol = \"udp\"\nport = 80";
     anybody: "allow = [\"acme\"]" => "allow = [\"*\"]";
     draining: "\"reset\"" => "{ drain = \"30s\" }";
+    routed_clients_of_both_families: "interface = \"eth1\""
+        => "interface = \"eth1\"\nreachable_from = [\"0.0.0.0/0\", \"fd00:8::/32\", \"10.8.0.0/16\"]";
     one_router_per_family: "subnets = [\"10.0.0.0/24\"]\ngateway = \"10.0.0.1\""
         => "subnets = [\"10.0.0.0/24\"]\ngateway = [\"10.0.0.1\", \"fe80::1\"]";
 }

@@ -57,6 +57,7 @@ pub(super) fn validate(
             principal: principal.value,
             attachment: attachment.value,
             subnets,
+            reachable_from: routed(raw.reachable_from.value, report),
             gateways,
             host: raw.host.map(|host| host.value),
             publishers: raw.publishers.value.into_iter().map(|name| name.value).collect(),
@@ -110,6 +111,25 @@ fn attach(
         .related(*first, "first used here")
         .help("give each network an interface of its own, or a `vlan` of its own on it"),
     );
+}
+
+/// The prefixes of routed clients, in order and each once; those that no client can be in are
+/// reported. They may hold a subnet, and each other.
+fn routed(prefixes: List<IpNet>, report: &mut Report) -> Vec<IpNet> {
+    for prefix in &prefixes {
+        let first = prefix.value.network();
+        if first.is_multicast() || first.is_loopback() {
+            report.push(
+                Fault::new(format!("`{}` is not a prefix that clients can be in", prefix.value))
+                    .at(prefix.at)
+                    .help("write the addresses that the consumer routes to this network"),
+            );
+        }
+    }
+    let mut prefixes: Vec<IpNet> = prefixes.into_iter().map(|prefix| prefix.value).collect();
+    prefixes.sort();
+    prefixes.dedup();
+    prefixes
 }
 
 /// The subnets in order; those that hosts cannot be in and those that overlap are reported.

@@ -135,6 +135,8 @@ pub(super) fn network(before: Option<&Network>, after: &Network) -> Words {
     words.key("on", old, new);
     let (old, new) = of(|one| list(&one.subnets));
     words.key("subnets", old, new);
+    let (old, new) = of(|one| list(&one.reachable_from));
+    words.detail("reachable_from", old, new);
     let (old, new) = of(|one| list(&one.gateways));
     words.key("gateway", old, new);
     let (old, new) = of(|one| one.dns.to_string());
