@@ -34,7 +34,7 @@ pub use counters::{DropKey, EndpointCounters, TargetCounters};
 pub use end::{End, EndCause};
 pub use host::SenderKey;
 pub use notice::Notice;
-pub use policy::{Limits, Meter, MeterCell, Rule, RuleKey};
+pub use policy::{Limits, Meter, MeterCell, RuleKey, RuleNode};
 pub use reason::Reason;
 pub use records::{
     Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool, Refusal, Service,
@@ -89,8 +89,8 @@ mod pod {
         crate::End,
         crate::policy::Limits,
         crate::policy::Meter,
-        crate::policy::Rule,
         crate::policy::RuleKey,
+        crate::policy::RuleNode,
         crate::flow::Region,
         crate::flow::Flow,
     );

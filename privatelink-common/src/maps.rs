@@ -14,7 +14,7 @@ pub const NETWORKS: &str = "NETWORKS";
 pub const SENDERS: &str = "SENDERS";
 /// [`Endpoint`](crate::Endpoint) by index.
 pub const ENDPOINTS: &str = "ENDPOINTS";
-/// [`RuleKey`](crate::RuleKey) to [`Rule`](crate::Rule).
+/// [`RuleKey`](crate::RuleKey) to [`RuleNode`](crate::RuleNode).
 pub const RULES: &str = "RULES";
 /// [`Limits`](crate::Limits) by endpoint index.
 pub const LIMITS: &str = "LIMITS";
@@ -127,8 +127,8 @@ pub const MAX_BACKENDS: u32 = 1_048_576;
 pub const MAX_TARGETS: u32 = 65_536;
 /// Source addresses of one gateway; a flow names one in 16 bits.
 pub const MAX_SOURCES: u32 = 65_536;
-/// Security rules of all endpoints together.
-pub const MAX_ALL_RULES: u32 = 262_144;
+/// Nodes of all sets of security rules together.
+pub const MAX_RULE_NODES: u32 = 262_144;
 /// Endpoint and source addresses together.
 pub const MAX_LOCALS: u32 = 262_144;
 
@@ -136,8 +136,11 @@ pub const MAX_LOCALS: u32 = 262_144;
 pub const PROGRAM: &str = "privatelink";
 /// Name of the program that returns the datapath's time.
 pub const CLOCK_PROGRAM: &str = "privatelink_clock";
-/// Name of the program that ends silent flows. It finds the first region, and how many, as two
-/// native words behind [`SWEEP_RANGE`] bytes of its packet, and returns how many it ended.
+/// Name of the program that ends silent flows. It finds the first region, how many, and whether
+/// security rules are asked for each flow (1), as native words behind [`SWEEP_RANGE`] bytes of its
+/// packet, and returns how many it ended.
 pub const SWEEP_PROGRAM: &str = "privatelink_sweep";
-/// Where the range stands in the packet that [`SWEEP_PROGRAM`] is run on.
+/// Where the words stand in the packet that [`SWEEP_PROGRAM`] is run on.
 pub const SWEEP_RANGE: usize = 14;
+/// How many words there are.
+pub const SWEEP_WORDS: usize = 3;

@@ -1,12 +1,9 @@
 //! Who may use an endpoint, and how much of the gateway it may take.
 
-use crate::{
-    Addr,
-    cell::{Word32, Word64},
-};
+use crate::cell::{Word32, Word64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Which security rule: a set of rules by the hash of its content, and a number in it. A set
+/// Which node of which set of rules: a set by the hash of its content, and a number in it. A set
 /// never changes, so that no packet meets half of one set and half of the next.
 #[repr(C)]
 #[derive(
@@ -26,27 +23,79 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct RuleKey {
     /// The set.
     pub set: [u32; 2],
-    /// Number of the rule in it.
+    /// Number of the node in it.
     pub number: u32,
 }
 
-/// One security rule: clients of a prefix may reach a range of ports.
+/// Intervals of one node.
+pub const NODE_INTERVALS: usize = 32;
+/// Nodes that a search passes at most: three for the address, two for the port.
+pub const NODE_DEPTH: u32 = 5;
+
+/// Where an interval begins: a number of 128 bits. Addresses count by their family's order, IPv4 ones
+/// in the lowest 32 bits; ports by theirs.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+pub struct Bound {
+    /// The upper half.
+    pub high: u64,
+    /// The lower half.
+    pub low: u64,
+}
+
+/// A node of the search tree that a set of security rules is compiled into.
+///
+/// It divides all that it is asked for into intervals. The answer of an interval holds up to where
+/// the next one begins.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-pub struct Rule {
-    /// The prefix, with all other bits zero.
-    pub address: Addr,
-    /// Ones where the prefix is.
-    pub mask: Addr,
-    /// First port of the endpoint, in the machine's order.
-    pub first_port: u16,
-    /// Last port of the endpoint, in the machine's order.
-    pub last_port: u16,
+pub struct RuleNode {
+    /// Where they begin, in order. Those that are not needed are like the last one.
+    pub begins: [Bound; NODE_INTERVALS],
+    /// One [`answer`] for each.
+    pub answers: [u32; NODE_INTERVALS],
 }
 
-/// Security rules of one endpoint.
+impl RuleNode {
+    /// Number of the node where the search for an IPv4 client begins. A set without it allows none.
+    pub const ROOT_V4: u32 = 0;
+    /// The same for IPv6.
+    pub const ROOT_V6: u32 = 1;
+    /// Allows every client of its family.
+    pub const EVERYONE: Self = Self {
+        begins: [Bound { high: 0, low: 0 }; NODE_INTERVALS],
+        answers: [answer::ALLOWED; NODE_INTERVALS],
+    };
+}
+
+/// What a node says of an interval: one of these, or the number of the node to ask next.
+pub mod answer {
+    /// No rule allows it.
+    pub const REFUSED: u32 = 0;
+    /// A rule allows it.
+    pub const ALLOWED: u32 = 1;
+    /// The first number of a node that is no root.
+    pub const FIRST_NODE: u32 = 2;
+    /// Added to a number: the node is asked for the port.
+    pub const PORTS: u32 = 1 << 31;
+}
+
+/// Pairs of prefix and port range in the security rules of one endpoint.
 pub const MAX_RULES: u32 = 256;
 
 /// What one endpoint may take of the gateway; zero is no limit.
@@ -113,5 +162,5 @@ pub struct Meter {
 
 const _: () = {
     assert!(size_of::<Meter>() == size_of::<MeterCell>());
-    assert!(size_of::<Rule>() == 36);
+    assert!(size_of::<RuleNode>() == 640);
 };

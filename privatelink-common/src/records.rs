@@ -115,10 +115,10 @@ pub struct Endpoint {
     pub mtu: u16,
     /// The gateway's own address on that interface. Its last four bytes are a word of the record.
     pub mac: Mac,
-    /// Its set of security rules.
+    /// Its set of security rules. Without one no client may use the endpoint.
     pub rules: [u32; 2],
-    /// How many rules there are; with none, every client in the network may use the endpoint.
-    pub rule_count: u16,
+    /// Zero.
+    pub reserved: u16,
     /// Bits of [`limited`](crate::policy::limited).
     pub limits: u16,
     /// VLAN of that network on the interface; zero is untagged.

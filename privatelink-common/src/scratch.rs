@@ -35,6 +35,8 @@ pub struct Scratch {
     pub leaves: Word32,
     /// How many suspects the sweep has noted; no packet is in hand then.
     pub suspects: Word32,
+    /// Which interval of a node of security rules the search is at.
+    pub interval: Word32,
     /// What a packet that would open a flow says of it.
     pub opening: Opening,
 }

@@ -44,7 +44,10 @@ pub mod wire;
 pub use environment::{Frame, Socket, Tables, Walk};
 #[cfg(feature = "memory")]
 pub use environment::{MemoryFrame, MemoryTables};
-pub use flows::{operations::Operations, sweep::sweep};
+pub use flows::{
+    operations::Operations,
+    sweep::{sweep, sweep_regions},
+};
 pub use privatelink_common::Stage;
 pub use stages::{
     verdict::{Refused, Verdict},

@@ -7,7 +7,7 @@ use std::{
 
 use privatelink_common::{
     Addr, Admission, Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
-    Rule, RuleKey, Service, Source, TCP, Target, TargetState, policy::limited,
+    RuleKey, RuleNode, Service, Source, TCP, Target, TargetState, policy::limited,
 };
 use privatelink_user::datapath::{
     memory::MemoryMaps,
@@ -174,10 +174,9 @@ fn fault(content: &MapTables) -> Option<String> {
         if !content.services.contains_key(&endpoint.service) {
             return Some(format!("endpoint {index} refers to an absent service"));
         }
-        let keys = (0..endpoint.rule_count).map(u32::from);
-        let mut keys = keys.map(|number| RuleKey { set: endpoint.rules, number });
-        if !keys.all(|key| content.rules.contains_key(&key)) {
-            return Some(format!("endpoint {index} refers to an absent rule"));
+        let key = RuleKey { set: endpoint.rules, number: 0 };
+        if endpoint.rules != [0, 0] && !content.rules.contains_key(&key) {
+            return Some(format!("endpoint {index} refers to absent rules"));
         }
         if endpoint.limits != 0 && !content.limits.contains_key(index) {
             return Some(format!("endpoint {index} lacks its limits"));
@@ -314,13 +313,14 @@ fn endpoint(service: u32, mac: u8) -> Endpoint {
     Endpoint { service, admission, mtu: mac.into(), ..Endpoint::default() }
 }
 
-/// Puts an endpoint with what it refers to. Those with an odd number share a rule.
+/// Puts an endpoint with what it refers to. Those with an odd number share rules.
 fn add_endpoint(content: &mut MapTables, index: u32, mut endpoint: Endpoint) {
     let number = endpoint.mtu;
     if number % 2 == 1 {
-        (endpoint.rules, endpoint.rule_count) = ([u32::from(number % 3), 0], 1);
+        let answer = u32::from(number % 3);
+        endpoint.rules = [answer, 1];
         let key = RuleKey { set: endpoint.rules, number: 0 };
-        content.rules.insert(key, Rule { last_port: number % 3, ..Rule::default() });
+        content.rules.insert(key, RuleNode { answers: [answer; 32], ..RuleNode::default() });
     }
     if number % 5 == 1 {
         endpoint.limits = limited::FLOWS;

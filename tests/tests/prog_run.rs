@@ -222,7 +222,7 @@ fn silent_flows_end_in_the_kernel() {
         let datapath = kernel.datapath();
         let mut ended = Vec::new();
         wait_until(Duration::from_secs(20), "silent flows to end", || {
-            ended.extend(datapath.sweep(0, datapath.regions()).unwrap());
+            ended.extend(datapath.sweep(0, datapath.regions(), true).unwrap());
             ended.len() >= usize::from(FLOWS / 3 * 2)
         })
         .unwrap();

@@ -4,7 +4,7 @@ use crate::maps::Maps;
 use privatelink_common::{DropKey, flow::Content};
 use privatelink_ebpf::{
     flows::{
-        phase, policy, report, sweep,
+        phase, report, rules, sweep,
         table::{self, Arrival, Taken},
     },
     wire::{Ipv4, Ipv6},
@@ -90,7 +90,7 @@ pub extern "C" fn flow_end_closed(index: u32) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn flow_allowed(index: u32) -> u64 {
-    u64::from(policy::allows(&Maps, index))
+    u64::from(rules::allows(&Maps, index))
 }
 
 /// Reports a refused flow to user space. Returns zero, as above.

@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use privatelink_common::{Reason, maps::SWEEP_RANGE};
-use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, fast, leave, stage, sweep};
+use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, fast, leave, stage, sweep_regions};
 
 /// Carries the packets of one interface; what is unusual goes on to the later stages.
 #[xdp(frags)]
@@ -59,8 +59,8 @@ pub fn privatelink_clock(_context: TcContext) -> i32 {
 #[classifier]
 pub fn privatelink_sweep(context: TcContext) -> i32 {
     let word = |at: usize| context.load::<u32>(SWEEP_RANGE + at);
-    let (Ok(first), Ok(regions)) = (word(0), word(4)) else { return 0 };
-    sweep(&Maps, first, regions).cast_signed()
+    let (Ok(first), Ok(regions), Ok(rules)) = (word(0), word(4), word(8)) else { return 0 };
+    sweep_regions(&Maps, first, regions, rules != 0).cast_signed()
 }
 
 /// Turns a verdict into the kernel's action.

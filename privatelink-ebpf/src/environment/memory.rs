@@ -8,9 +8,7 @@ use crate::wire::{ETHERNET_LEN, Ip, Wire};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
-    Addr, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
-    MeterCell, RefusedFlow, Rule, RuleKey, Sampling, Scratch, SenderKey, Service, Source, Suspect,
-    TICK_SHIFT, TagKey, Target, TargetCounters,
+        Addr, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, RefusedFlow, RuleKey, Sampling, Scratch, SenderKey, Service, Source, Suspect, TICK_SHIFT, TagKey, Target, TargetCounters, RuleNode,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     fragment::{self, Fragmented},
@@ -44,8 +42,8 @@ pub struct MemoryTables {
     pub senders: BTreeMap<SenderKey, u32>,
     /// Endpoints by index.
     pub endpoints: BTreeMap<u32, Endpoint>,
-    /// Security rules.
-    pub rules: BTreeMap<RuleKey, Rule>,
+    /// Sets of security rules.
+    pub rules: BTreeMap<RuleKey, RuleNode>,
     /// Limits of endpoints, by index.
     pub limits: BTreeMap<u32, Limits>,
     /// Services by index.
@@ -161,7 +159,7 @@ impl Tables for MemoryTables {
         self.endpoints.get(&index)
     }
 
-    fn rule(&self, key: &RuleKey) -> Option<&Rule> {
+    fn rule(&self, key: &RuleKey) -> Option<&RuleNode> {
         self.rules.get(key)
     }
 

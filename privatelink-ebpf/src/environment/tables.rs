@@ -2,8 +2,7 @@
 
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Scratch, SenderKey, Service, Source, Suspect, TICK_SHIFT, TagKey,
-    Target, TargetCounters,
+        RefusedFlow, RuleKey, Scratch, SenderKey, Service, Source, Suspect, TICK_SHIFT, TagKey, Target, TargetCounters, RuleNode,
     cell::{Word32, Word64},
     flow::{RegionCell, Slot},
     fragment::Fragmented,
@@ -33,8 +32,8 @@ pub trait Tables: Sized {
     fn has_sender(&self, key: &SenderKey) -> bool;
     /// An endpoint by index.
     fn endpoint(&self, index: u32) -> Option<&Endpoint>;
-    /// One of an endpoint's security rules.
-    fn rule(&self, key: &RuleKey) -> Option<&Rule>;
+    /// A node of a set of security rules.
+    fn rule(&self, key: &RuleKey) -> Option<&RuleNode>;
     /// The limits of an endpoint.
     fn limits(&self, endpoint: u32) -> Option<&Limits>;
     /// The consumption that is counted against an endpoint's limits.

@@ -2,7 +2,7 @@
 
 use super::{
     operations::Operations,
-    phase, policy, report, sweep,
+    phase, report, rules, sweep,
     table::{self, Arrival, Taken},
 };
 use crate::{environment::MemoryTables, wire::Ip};
@@ -39,7 +39,7 @@ impl Operations for MemoryTables {
     }
 
     fn allows(&self, index: u32) -> bool {
-        policy::allows(self, index)
+        rules::allows(self, index)
     }
 
     fn report(&self, reason: u32, endpoint: u32) {

@@ -7,5 +7,6 @@ mod other;
 pub mod phase;
 pub mod policy;
 pub mod report;
+pub mod rules;
 pub mod sweep;
 pub mod table;

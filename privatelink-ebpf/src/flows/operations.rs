@@ -37,7 +37,7 @@ pub trait Operations: Tables {
     /// [`end_closed`](super::sweep::end_closed).
     fn end_closed(&self, index: u32) -> bool;
 
-    /// [`allows`](super::policy::allows).
+    /// [`allows`](super::rules::allows).
     fn allows(&self, index: u32) -> bool;
 
     /// [`report`](super::report::report).

@@ -1,10 +1,10 @@
-//! Whether an endpoint may open a flow, or send a packet: security rules and limits.
+//! Whether an endpoint may open a flow, or send a packet, by its limits.
 
 use crate::environment::{Tables, Walk};
 use privatelink_common::{
-    Addr, Endpoint, Reason, RuleKey,
+    Endpoint, Reason,
     cell::Word64,
-    policy::{BYTE_SHIFT, MAX_RULES, limited},
+    policy::{BYTE_SHIFT, limited},
 };
 
 /// How far new flows may run ahead of their rate: a burst of one second's worth.
@@ -13,54 +13,6 @@ const FLOW_BURST: u64 = 1_000_000_000;
 const PACKET_BURST: u64 = 100_000_000;
 /// Attempts to count while other CPUs count at the same moment.
 const ATTEMPTS: u32 = 8;
-
-/// Whether a client may reach a port, in the machine's order, by the endpoint's rules.
-#[inline(never)]
-pub fn is_allowed<T: Tables>(tables: &T, endpoint: &Endpoint, client: &Addr, port: u16) -> bool {
-    let count = u32::from(endpoint.rule_count);
-    if count == 0 {
-        return true;
-    }
-    let key = RuleKey { set: endpoint.rules, number: 0 };
-    let [a, b, c, d] = client.words();
-    let mut rules = Rules { key, client: [a, b, c, d], port, allowed: false };
-    tables.walk(if count < MAX_RULES { count } else { MAX_RULES }, &mut rules);
-    rules.allowed
-}
-
-/// Whether the security rules of a slot's endpoint let its flow through.
-#[inline(always)]
-pub fn allows<T: Tables>(tables: &T, index: u32) -> bool {
-    let Some(slot) = tables.slot(index) else { return false };
-    let Some(endpoint) = tables.endpoint(slot.endpoint()) else { return false };
-    let client = Addr::from_words(slot.client());
-    let [_, _, high, low] = slot.consumer_ports().to_ne_bytes();
-    is_allowed(tables, endpoint, &client, u16::from_be_bytes([high, low]))
-}
-
-/// The rules of a set, until one allows.
-struct Rules {
-    key: RuleKey,
-    client: [u32; 4],
-    port: u16,
-    allowed: bool,
-}
-
-impl<T: Tables> Walk<T> for Rules {
-    #[inline(always)]
-    fn step(&mut self, tables: &T, number: u32) -> bool {
-        self.key.number = number;
-        let Some(rule) = tables.rule(&self.key) else { return false };
-        let (address, mask) = (rule.address.words(), rule.mask.words());
-        let [a, b, c, d] = self.client;
-        let differs = (a & mask[0]) ^ address[0]
-            | (b & mask[1]) ^ address[1]
-            | (c & mask[2]) ^ address[2]
-            | (d & mask[3]) ^ address[3];
-        self.allowed = differs == 0 && rule.first_port <= self.port && self.port <= rule.last_port;
-        self.allowed
-    }
-}
 
 /// The reason for which an endpoint may not open one more flow now; `None` if it may, and then the
 /// flow is counted.

@@ -22,13 +22,21 @@ const CLOSING: u32 = ticks_from_millis(10_000);
 /// Sweeps a number of regions from the first one on; returns how many flows were ended.
 #[inline(always)]
 pub fn sweep<T: Operations>(tables: &T, first: u32, regions: u32) -> u32 {
-    let mut sweep = Regions { first, ended: 0 };
+    sweep_regions(tables, first, regions, true)
+}
+
+/// Sweeps as [`sweep`] does, but asks the security rules of each flow only `with_rules`: they are
+/// asked when a flow is opened, and again only after they have changed.
+#[inline(always)]
+pub fn sweep_regions<T: Operations>(tables: &T, first: u32, regions: u32, with_rules: bool) -> u32 {
+    let mut sweep = Regions { first, with_rules, ended: 0 };
     tables.walk(regions, &mut sweep);
     sweep.ended
 }
 
 struct Regions {
     first: u32,
+    with_rules: bool,
     ended: u32,
 }
 
@@ -42,7 +50,7 @@ impl<T: Operations> Walk<T> for Regions {
         }
         let Some(Scratch { suspects: noted, .. }) = tables.scratch() else { return true };
         noted.store(0);
-        let mut suspects = Suspects::of(region);
+        let mut suspects = Suspects::of(region, self.with_rules);
         tables.walk(REGION_SLOTS / LOOKS, &mut suspects);
         let count = noted.load();
         if count == 0 {
@@ -63,6 +71,8 @@ impl<T: Operations> Walk<T> for Regions {
 struct Suspects {
     /// The first slot of the region.
     first: u32,
+    /// Whether security rules are asked.
+    with_rules: bool,
     /// The listener of the last look-up, and how long its flows may be silent.
     listener: ListenerKey,
     idle: u32,
@@ -84,9 +94,9 @@ impl<T: Operations> Walk<T> for Suspects {
 
 impl Suspects {
     #[inline(always)]
-    fn of(region: u32) -> Self {
+    fn of(region: u32, with_rules: bool) -> Self {
         let listener = ListenerKey { service: 0, port: 0, protocol: 0 };
-        Self { first: region * REGION_SLOTS, listener, idle: OPENING }
+        Self { first: region * REGION_SLOTS, with_rules, listener, idle: OPENING }
     }
 
     /// Whether there is no further slot.
@@ -97,7 +107,7 @@ impl Suspects {
             return false;
         }
         let Some(leg) = Leg::at(tables, index) else { return false };
-        let cause = refused(tables, &leg);
+        let cause = refused(tables, &leg, self.with_rules);
         let mut patience = 0;
         if cause == Suspect::SILENCE {
             patience = self.patience(tables, &leg);
@@ -263,7 +273,7 @@ fn later(a: u32, b: u32) -> u32 {
 
 /// The [`EndCause`] for which a flow may not go on, or [`Suspect::SILENCE`] if it may.
 #[inline(always)]
-fn refused<T: Operations>(tables: &T, leg: &Leg<'_>) -> u32 {
+fn refused<T: Operations>(tables: &T, leg: &Leg<'_>, with_rules: bool) -> u32 {
     if !Admission::carries(leg.endpoint.admission) {
         return EndCause::NotAdmitted as u32;
     }
@@ -273,10 +283,10 @@ fn refused<T: Operations>(tables: &T, leg: &Leg<'_>) -> u32 {
     if leg.source.gone != 0 {
         return EndCause::SourceGone as u32;
     }
-    if leg.endpoint.rule_count == 0 {
-        return Suspect::SILENCE;
+    if with_rules && !tables.allows(leg.index) {
+        return EndCause::NotAllowed as u32;
     }
-    if tables.allows(leg.index) { Suspect::SILENCE } else { EndCause::NotAllowed as u32 }
+    Suspect::SILENCE
 }
 
 /// What it means that a flow has been silent for too long.

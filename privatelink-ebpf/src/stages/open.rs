@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     environment::Frame,
-    flows::{operations::Operations, policy, table::Arrival},
+    flows::{operations::Operations, policy, rules, table::Arrival},
     wire::{Control, ETHERNET_LEN, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
 };
 use privatelink_common::{
@@ -206,7 +206,7 @@ fn refused_by_policy<T: Operations, I: Ip>(
     arrival: &Arrival<I>,
 ) -> Option<Reason> {
     let port = u16::from_be(ports::second(arrival.ports));
-    if !policy::is_allowed(tables, endpoint, &I::to_addr(arrival.source), port) {
+    if !rules::is_allowed(tables, endpoint, &I::to_addr(arrival.source), I::RULES, port) {
         return Some(Reason::NotAllowed);
     }
     if endpoint.limits & limited::FLOWS == 0 {

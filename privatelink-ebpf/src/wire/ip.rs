@@ -62,6 +62,8 @@ pub trait Ip: Wire + Copy {
     fn sources(service: &Service) -> Pool;
     /// The address's part of the hash; `key` yields the secret keys from 2 on.
     fn hash(source: Self::Address, destination: Self::Address, key: impl Fn(usize) -> u32) -> u64;
+    /// Number of the node where the search for a client in security rules begins.
+    const RULES: u32;
     /// Bytes of two addresses.
     const PAIR: u64 = 2 * size_of::<Self::Address>() as u64;
     /// Adds both addresses, [`Ip::PAIR`] bytes, to the message of a keyed function.

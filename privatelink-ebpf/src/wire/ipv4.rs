@@ -8,7 +8,8 @@ use super::{
     word::{fields, load, store},
 };
 use privatelink_common::{
-    Addr, Endpoint, Listener, Pool, Reason, Service, flow::Slot, hash, sip::Prf, ticks_from_millis,
+    Addr, Endpoint, Listener, Pool, Reason, RuleNode, Service, flow::Slot, hash, sip::Prf,
+    ticks_from_millis,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -122,6 +123,7 @@ impl Ip for Ipv4 {
 
     const LEN: usize = 20;
     const ARRIVES: u32 = 0;
+    const RULES: u32 = RuleNode::ROOT_V4;
     const LEAVES: u32 = 0;
     const FRAGMENT_LEN: usize = 0;
     const UDP_MAY_LACK_CHECKSUM: bool = true;

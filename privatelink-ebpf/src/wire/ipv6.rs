@@ -7,7 +7,7 @@ use super::{
     word::{fields, load, store},
 };
 use privatelink_common::{
-    Addr, Endpoint, Listener, Pool, Reason, Service, TCP, UDP,
+    Addr, Endpoint, Listener, Pool, Reason, RuleNode, Service, TCP, UDP,
     flow::{Slot, word},
     hash,
     sip::Prf,
@@ -120,6 +120,7 @@ impl Ip for Ipv6 {
 
     const LEN: usize = 40;
     const ARRIVES: u32 = word::ARRIVES_V6;
+    const RULES: u32 = RuleNode::ROOT_V6;
     const LEAVES: u32 = word::LEAVES_V6;
     const FRAGMENT_LEN: usize = size_of::<Extension>();
     // RFC 8200, section 8.1.

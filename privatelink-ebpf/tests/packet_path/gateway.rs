@@ -3,7 +3,7 @@
 use crate::packets::{Packet, SYN, Transport};
 use privatelink_common::{
     Addr, Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Mac, Pool,
-    Refusal, Service, Source, TCP, Target, TargetState, UDP, hash::HashKeys, host,
+        Refusal, Service, Source, TCP, Target, TargetState, UDP, hash::HashKeys, host, RuleKey, RuleNode,
 };
 use privatelink_ebpf::{MemoryFrame, MemoryTables, Verdict, process};
 use std::net::{IpAddr, SocketAddr};
@@ -74,6 +74,9 @@ impl Parties {
         [Self::v4(), Self::v6()]
     }
 }
+
+/// The set of rules that allows every client.
+const EVERYONE: [u32; 2] = [1, 0];
 
 /// Secret keys of the datapath.
 pub const KEYS: HashKeys = HashKeys([
@@ -157,8 +160,13 @@ impl Gateway {
             ifindex,
             mac,
             mtu: 1500,
+            rules: EVERYONE,
             ..Endpoint::default()
         };
+        for number in [RuleNode::ROOT_V4, RuleNode::ROOT_V6] {
+            let key = RuleKey { set: EVERYONE, number };
+            self.tables.rules.insert(key, RuleNode::EVERYONE);
+        }
         self.tables.endpoints.insert(index, record);
         self.add_local(ifindex, address, LocalKind::Endpoint, index, mac);
     }

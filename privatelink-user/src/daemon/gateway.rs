@@ -20,8 +20,8 @@ use super::{
     inbox::Inbox,
     opening::{self, Opened},
     parts::{
-        Announcements, Attachments, FIRST_TURN, Frames, HostGuard, Keeping, Maps, Publisher, Reach, Readiness,
-        Records, Surroundings, Sweep, TURN, TargetDiscovery, TargetHealth, Targets, acceptance,
+        Announcements, Attachments, FIRST_TURN, Frames, HostGuard, Keeping, Maps, Publisher, Readiness,
+        Records, Surroundings, Sweep, SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, acceptance,
     },
     service_manager,
     snapshot::Snapshot,
@@ -198,7 +198,7 @@ impl Gateway {
         let wanted = desired(model, state, facts, &self.inputs, self.targets.pools(), now);
         let (datapath, frames, records) = (&self.datapath, &self.frames, &mut self.records);
         let changed = self.maps.replace(wanted, |passes| {
-            let reach = Reach { datapath, frames, records };
+            let reach = SweepScope { datapath, frames, records };
             Ok(self.sweep.take_turn(FIRST_TURN, passes, reach).map(drop)?)
         })?;
         if changed != 0 {
@@ -273,7 +273,7 @@ impl Gateway {
     /// Sweeps for a moment. `true` if entries of the maps can be removed now.
     pub fn go_on_sweeping(&mut self) -> Result<bool, bpf::Error> {
         let (datapath, frames, records) = (&self.datapath, &self.frames, &mut self.records);
-        self.sweep.take_turn(TURN, self.maps.passes(), Reach { datapath, frames, records })
+        self.sweep.take_turn(TURN, self.maps.passes(), SweepScope { datapath, frames, records })
     }
 
     /// Looks how new flows to targets go, and checks those at once where they go badly.

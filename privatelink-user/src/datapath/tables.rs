@@ -38,8 +38,8 @@ macro_rules! for_each_map {
             /// Listener ports.
             Listener listeners:
                 Hash<privatelink_common::ListenerKey, privatelink_common::Listener> = LISTENERS;
-            /// Security rules, by set.
-            Rule rules: Hash<privatelink_common::RuleKey, privatelink_common::Rule> = RULES;
+            /// Security rules, as the nodes of each set's search tree.
+            Rule rules: Hash<privatelink_common::RuleKey, privatelink_common::RuleNode> = RULES;
             /// Limits of endpoints, by index of the endpoint.
             Limits limits: Array<privatelink_common::Limits> = LIMITS;
             /// Endpoints by index.

@@ -41,7 +41,7 @@ pub fn between(actual: &MapTables, wanted: &MapTables, ended: &Marks) -> Option<
             _ if ended.endpoints.get(index) == Some(old) => {}
             _ => {
                 let rejected = Admission::Rejected as u32;
-                let gone = Endpoint { admission: rejected, rule_count: 0, limits: 0, ..*old };
+                let gone = Endpoint { admission: rejected, rules: [0, 0], limits: 0, ..*old };
                 teardown.endpoints.insert(*index, gone);
                 if let Some(service) = actual.services.get(&old.service) {
                     teardown.services.entry(old.service).or_insert(*service);
@@ -81,8 +81,7 @@ fn is_same_endpoint(old: &Endpoint, new: &Endpoint) -> bool {
 /// Whether flows that were allowed may no longer be.
 fn is_tightened(old: &Endpoint, new: &Endpoint) -> bool {
     let admits = |endpoint: &Endpoint| Admission::carries(endpoint.admission);
-    let rules = |endpoint: &Endpoint| (endpoint.rules, endpoint.rule_count);
-    admits(old) && !admits(new) || rules(old) != rules(new)
+    admits(old) && !admits(new) || old.rules != new.rules
 }
 
 #[cfg(test)]
@@ -172,7 +171,7 @@ mod tests {
         assert_eq!(between(&tables(), &rejected), Some(rejected.clone()));
         assert_eq!(between(&rejected, &tables()), None);
         let mut tightened = tables();
-        tightened.endpoints.entry(3).or_default().rule_count = 1;
+        tightened.endpoints.entry(3).or_default().rules = [1, 2];
         assert_eq!(between(&tables(), &tightened), Some(tightened));
     }
 }

@@ -5,6 +5,7 @@ mod hosts;
 mod maglev;
 mod policy;
 mod pools;
+pub mod rule_set;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -292,10 +293,7 @@ impl<'a> Builder<'a> {
             ..Endpoint::default()
         };
         let rules = policy::rules(endpoint, consumers);
-        record.rule_count = u16::try_from(rules.len()).unwrap_or(u16::MAX);
-        if !rules.is_empty() {
-            record.rules = policy::put_set(&mut self.tables.rules, &rules);
-        }
+        record.rules = rule_set::put(&mut self.tables.rules, rule_set::compile(&rules));
         let (limits, bits) = policy::limits(&endpoint.limits);
         record.limits = bits;
         if bits & limited::PACKETS != 0 && admission == Admission::Available {

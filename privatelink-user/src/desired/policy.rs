@@ -1,81 +1,30 @@
 //! Security rules and limits of endpoints, as the maps hold them.
 
-use std::{
-    collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::ops::RangeInclusive;
 
-use ipnet::IpNet;
 use privatelink_common::{
-    Addr, Limits, Rule, RuleKey,
+    Limits,
     policy::{BYTE_SHIFT, limited},
 };
 
+use super::rule_set::Rule;
 use crate::model;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// The records of an endpoint's rules.
+/// An endpoint's rules: without `allow`, they are those that allow its network's clients all ports.
 pub(super) fn rules(endpoint: &model::Endpoint, network: &model::Network) -> Vec<Rule> {
+    const ALL: RangeInclusive<u16> = 0..=u16::MAX;
     if endpoint.allow.is_empty() {
-        let all = |client| {
-            let (address, mask) = prefix(client);
-            Rule { address, mask, first_port: 0, last_port: u16::MAX }
-        };
-        return network.clients().map(all).collect();
+        return network.clients().map(|from| Rule { from, ports: ALL }).collect();
     }
-    let ranges = |rule: &model::SecurityRule| {
-        let ports = rule.ports.iter().map(|range| (range.first().get(), range.last().get()));
-        let ports: Vec<_> = ports.collect();
-        if ports.is_empty() { vec![(0, u16::MAX)] } else { ports }
-    };
-    let records = endpoint.allow.iter().flat_map(|rule| {
-        let (address, mask) = prefix(rule.from);
-        ranges(rule).into_iter().map(move |(first_port, last_port)| Rule {
-            address,
-            mask,
-            first_port,
-            last_port,
-        })
+    let rules = endpoint.allow.iter().flat_map(|rule| {
+        let ranges = rule.ports.iter().map(|range| range.first().get()..=range.last().get());
+        let ranges: Vec<_> = ranges.collect();
+        let ranges = if ranges.is_empty() { vec![ALL] } else { ranges };
+        ranges.into_iter().map(|ports| Rule { from: rule.from, ports })
     });
-    records.collect()
-}
-
-/// Address and mask of a prefix; an IPv4 one is within the mapped addresses.
-fn prefix(net: IpNet) -> (Addr, Addr) {
-    let mask = match net.netmask() {
-        IpAddr::V4(mask) => {
-            let all = u128::MAX << 32 | u128::from(Ipv4Addr::to_bits(mask));
-            Ipv6Addr::from_bits(all)
-        }
-        IpAddr::V6(mask) => mask,
-    };
-    (net.network().into(), mask.into())
-}
-
-/// Puts a set of rules and returns its key. Sets with the same content share it.
-pub(super) fn put_set(all: &mut BTreeMap<RuleKey, Rule>, records: &[Rule]) -> [u32; 2] {
-    let mut hasher = DefaultHasher::new();
-    for rule in records {
-        let Rule { address, mask, first_port, last_port } = rule;
-        (address, mask, first_port, last_port).hash(&mut hasher);
-    }
-    let mut number = hasher.finish();
-    loop {
-        let set = [number as u32, (number >> 32) as u32];
-        let keys = (0..).map(|number| RuleKey { set, number });
-        // Two different sets with one hash: the later one, in the order of endpoints, takes the
-        // next number.
-        let taken = records.iter().zip(keys.clone());
-        let mut taken = taken.filter_map(|(rule, key)| all.get(&key).map(|there| there != rule));
-        if taken.any(|differs| differs) {
-            number = number.wrapping_add(1);
-            continue;
-        }
-        all.extend(keys.zip(records.iter().copied()));
-        return set;
-    }
+    rules.collect()
 }
 
 /// The record of an endpoint's limits, and the bits that say which there are.

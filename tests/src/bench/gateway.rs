@@ -1,6 +1,7 @@
 //! privatelink's program under test, with one endpoint in front of one target.
 
 use std::iter;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,12 +9,16 @@ use anyhow::{Context, Result};
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use ipnet::Ipv4Net;
 use privatelink_common::flow::{REGION_SLOTS, regions_for};
 use privatelink_common::hash::HashKeys;
 use privatelink_common::{
     Admission, Endpoint, EndpointCounters, Listener, ListenerKey, Local, LocalKey, LocalKind, Pool,
-    Reason, Service, Source, Stage, TCP, Target, TargetState, UDP, maps, ticks_from_millis,
+    Reason, RuleKey, RuleNode, Service, Source, Stage, TCP, Target, TargetState, UDP, maps,
+    ticks_from_millis,
 };
+
+use privatelink_user::desired::rule_set::{Rule, compile};
 
 use super::conversation;
 use super::host::Ports;
@@ -26,6 +31,8 @@ const SOURCES: u32 = 64;
 const MTU: u16 = 1500;
 /// Longer than any run.
 const IDLE_MILLIS: u64 = 24 * 3600 * 1000;
+/// Where the clients are.
+pub const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 1, 0, 0), 16);
 
 /// The datapath as the daemon would load it.
 pub struct Gateway {
@@ -52,6 +59,8 @@ impl Gateway {
             .map_max_entries(maps::SLOTS, regions * REGION_SLOTS)
             .map_max_entries(maps::REGIONS, regions)
             .override_global("REGION_COUNT", &regions, true)
+            // A sender that is refused gets no answer, whose cost is not that of the refusal.
+            .override_global("ERRORS_PER_TICK", &0_u32, true)
             .override_global("HASH_KEYS", keys.as_slice(), true)
             .load_file(path)
             .with_context(|| format!("loading the datapath from {}", path.display()))?;
@@ -70,7 +79,26 @@ impl Gateway {
             Self { ebpf, object: path.to_owned(), capacity, ends: None, _stages: stages };
         this.attach(ports)?;
         this.publish(ports)?;
+        // As for an endpoint without rules of its own: one prefix, all ports.
+        this.allow(&[Rule { from: CLIENTS.into(), ports: 0..=u16::MAX }])?;
         Ok(this)
+    }
+
+    /// Gives the endpoint these security rules.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn allow(&mut self, rules: &[Rule]) -> Result<()> {
+        let mut endpoints: Array<_, Endpoint> = self.map(maps::ENDPOINTS)?.try_into()?;
+        let mut endpoint = endpoints.get(&0, 0)?;
+        endpoint.rules = [endpoint.rules[0] + 1, 0];
+        endpoints.set(0, endpoint, 0)?;
+        let mut nodes: HashMap<_, RuleKey, RuleNode> = self.map(maps::RULES)?.try_into()?;
+        for (number, node) in compile(rules) {
+            nodes.insert(RuleKey { set: endpoint.rules, number }, node, 0)?;
+        }
+        Ok(())
     }
 
     /// The table's capacity in flows.
@@ -92,15 +120,17 @@ impl Gateway {
         Ok(())
     }
 
-    /// Sweeps some regions; returns how many flows were ended.
+    /// Sweeps some regions, and asks security rules if `with_rules`; returns how many flows were
+    /// ended.
     ///
     /// # Errors
     ///
     /// When the kernel does not run the program.
-    pub fn sweep(&self, first: u32, regions: u32) -> Result<u32> {
-        let mut packet = [0; maps::SWEEP_RANGE + 8];
+    pub fn sweep(&self, first: u32, regions: u32, with_rules: bool) -> Result<u32> {
+        let mut packet = [0; maps::SWEEP_RANGE + 4 * maps::SWEEP_WORDS];
         let (_, range) = packet.split_at_mut(maps::SWEEP_RANGE);
-        range.copy_from_slice([first, regions].map(u32::to_ne_bytes).as_flattened());
+        let words: [u32; maps::SWEEP_WORDS] = [first, regions, with_rules.into()];
+        range.copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
         let mut options = TestRunOptions::new();
         options.data_in = Some(&packet);
         let program = self.ebpf.program(maps::SWEEP_PROGRAM).context("no sweep")?;
@@ -164,8 +194,7 @@ impl Gateway {
         }
         let mut sources: Array<_, Source> = self.map(maps::SOURCES)?.try_into()?;
         let first = u32::from(FIRST_SOURCE);
-        let pool: Vec<_> =
-            (0..SOURCES).map(|index| std::net::Ipv4Addr::from(first + index).into()).collect();
+        let pool: Vec<_> = (0..SOURCES).map(|index| Ipv4Addr::from(first + index).into()).collect();
         for (index, &address) in (0..).zip(&pool) {
             sources.set(index, Source::at(address), 0)?;
         }

@@ -25,6 +25,8 @@ pub struct Sweeps {
     regions: u32,
     /// Milliseconds of each sweep that ended no flow.
     alive: Vec<f64>,
+    /// Milliseconds of one that asked the security rules of each flow.
+    with_rules: f64,
     /// Milliseconds of the sweep that ended all flows.
     ended: f64,
     /// Milliseconds of that in which user space read the ended flows.
@@ -56,14 +58,16 @@ pub fn measure(gateway: &mut Gateway, ports: &Ports, flows: u32, rounds: u32) ->
     gateway.load_sweep()?;
     let (mut alive, mut longest) = (Vec::new(), Duration::ZERO);
     for _ in 0..rounds {
-        let sweep = whole(gateway, regions)?;
+        let sweep = whole(gateway, regions, false)?;
         ensure!(sweep.ended == 0, "{} flows ended that were alive", sweep.ended);
         longest = longest.max(sweep.longest);
         alive.push(millis(sweep.total));
     }
+    let with_rules = whole(gateway, regions, true)?;
+    ensure!(with_rules.ended == 0, "{} flows ended that are allowed", with_rules.ended);
     gateway.set_patience(NONE)?;
     std::thread::sleep(SILENCE);
-    let sweep = whole(gateway, regions)?;
+    let sweep = whole(gateway, regions, false)?;
     // The sweep ends both directions when it finds the first.
     ensure!(sweep.ended == flows, "{} of {flows} flows ended", sweep.ended);
     ensure!(sweep.read == flows as usize, "{} ends of {flows} flows", sweep.read);
@@ -71,17 +75,18 @@ pub fn measure(gateway: &mut Gateway, ports: &Ports, flows: u32, rounds: u32) ->
         flows,
         regions,
         alive,
+        with_rules: millis(with_rules.total),
         ended: millis(sweep.total),
         reading: millis(sweep.reading),
         longest: millis(longest.max(sweep.longest)),
     })
 }
 
-fn whole(gateway: &mut Gateway, regions: u32) -> Result<Sweep> {
+fn whole(gateway: &mut Gateway, regions: u32, with_rules: bool) -> Result<Sweep> {
     let mut sweep = Sweep::default();
     for first in (0..regions).step_by(STRIDE as usize) {
         let begin = Instant::now();
-        sweep.ended += gateway.sweep(first, STRIDE.min(regions - first))?;
+        sweep.ended += gateway.sweep(first, STRIDE.min(regions - first), with_rules)?;
         let swept = begin.elapsed();
         sweep.read += gateway.read_ends()?;
         let all = begin.elapsed();
@@ -100,6 +105,7 @@ impl std::fmt::Display for Sweeps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{} flows in {} regions, {STRIDE} at a time", self.flows, self.regions)?;
         writeln!(f, "all alive: {:.0?} ms", self.alive)?;
+        writeln!(f, "all alive, with rules: {:.0} ms", self.with_rules)?;
         writeln!(f, "all ended: {:.0} ms, {:.0} of it to read them", self.ended, self.reading)?;
         write!(f, "longest wait of a packet: {:.2} ms", self.longest)
     }

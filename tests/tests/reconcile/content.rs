@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::Ipv6Addr};
 
 use privatelink_common::{
-    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, Rule, RuleKey, Service, Source,
-    Target, maps,
+    Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, RuleKey, RuleNode, Service,
+    Source, Target, maps,
 };
 use privatelink_user::datapath::tables::MapTables;
 use proptest::{
@@ -36,7 +36,7 @@ pub fn content(devices: Vec<u32>) -> impl Strategy<Value = MapTables> {
         btree_map((any::<u32>(), 0..3u16), any::<u32>(), 0..200),
         btree_map((0..3u32, 0..50u128), any::<u32>(), 0..200),
         btree_set(proptest::sample::select(devices), 0..=3),
-        btree_map((0..3u32, 0..50u32), any::<u16>(), 0..200),
+        btree_map((0..3u32, 0..50u32), any::<u32>(), 0..200),
         btree_map(0..maps::MAX_ENDPOINTS, 0..3u32, 0..20),
     );
     (arrays, sparse).prop_map(|(arrays, sparse)| {
@@ -58,8 +58,10 @@ pub fn content(devices: Vec<u32>) -> impl Strategy<Value = MapTables> {
             endpoints: mapped(endpoints, |service| Endpoint { service, ..Endpoint::default() }),
             rules: rules
                 .into_iter()
-                .map(|((set, number), last_port)| (RuleKey { set: [set, 7], number }, last_port))
-                .map(|(key, last_port)| (key, Rule { last_port, ..Rule::default() }))
+                .map(|((set, number), answer)| (RuleKey { set: [set, 7], number }, answer))
+                .map(|(key, answer)| {
+                    (key, RuleNode { answers: [answer; 32], ..RuleNode::default() })
+                })
                 .collect(),
             limits: mapped(limits, |flows| Limits { flows, ..Limits::default() }),
             services: mapped(services, |n| Service { sources_v4: pool(n), ..Service::default() }),

@@ -26,6 +26,7 @@ pub struct Suite {
 pub const SUITES: &[Suite] = &[
     suite("elf", Privilege::None, true),
     suite("frames", Privilege::None, false),
+    suite("rules", Privilege::None, false),
     suite("oracle", Privilege::Scapy, false),
     suite("flow_reader", Privilege::FlowReader, false),
     suite("docs", Privilege::None, false),

@@ -18,8 +18,7 @@ use aya_ebpf::{
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, Rule, RuleKey, Sampling, Scratch, SenderKey, Service, Source, Suspect, TagKey,
-    Target, TargetCounters,
+        RefusedFlow, RuleKey, Sampling, Scratch, SenderKey, Service, Source, Suspect, TagKey, Target, TargetCounters, RuleNode,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
     fragment::Fragmented,
@@ -81,7 +80,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn rule(&self, key: &RuleKey) -> Option<&Rule> {
+    fn rule(&self, key: &RuleKey) -> Option<&RuleNode> {
         // SAFETY: an entry is never changed, only added and removed.
         unsafe { RULES.get(key) }
     }

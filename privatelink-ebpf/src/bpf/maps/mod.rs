@@ -14,15 +14,13 @@ use aya_ebpf::{
 };
 use privatelink_common::{
     DropKey, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
-    MeterCell, Reason, RefusedFlow, Rule, RuleKey, Sampling, Scratch, Service, Source, Stage,
+    MeterCell, Reason, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, Service, Source, Stage,
     Suspect, TagKey, Target, TargetCounters,
     flow::{REGION_SLOTS, RegionCell, Slot},
     fragment::{self, Fragmented},
     hash::HashKeys,
     maps::{
-        ENDS_BYTES, MAX_ALL_RULES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_ERRORS,
-        MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS, MAX_NETWORKS, MAX_SENDERS, MAX_SERVICES,
-        MAX_SOURCES, MAX_TAGGED, MAX_TARGETS, REFUSALS_BYTES,
+        ENDS_BYTES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_ERRORS, MAX_IFINDEX, MAX_LISTENERS, MAX_LOCALS, MAX_NETWORKS, MAX_SENDERS, MAX_SERVICES, MAX_SOURCES, MAX_TAGGED, MAX_TARGETS, REFUSALS_BYTES, MAX_RULE_NODES,
     },
 };
 
@@ -53,7 +51,7 @@ static SENDERS: LpmTrie<Prefix, u32, { MAX_SENDERS as usize }> = LpmTrie::new();
 #[btf_map]
 static ENDPOINTS: Array<Endpoint, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
-static RULES: HashMap<RuleKey, Rule, { MAX_ALL_RULES as usize }, NO_PREALLOC> = HashMap::new();
+static RULES: HashMap<RuleKey, RuleNode, { MAX_RULE_NODES as usize }, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static LIMITS: Array<Limits, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]

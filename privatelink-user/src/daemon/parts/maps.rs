@@ -61,8 +61,11 @@ impl<S: MapStore> Maps<S> {
         let mut before = self.take()?;
         let mut changed = 0;
         if let Some(marked) = teardown::between(&before, &wanted, self.passes.ended()) {
+            if marked != before {
+                self.passes.ask_rules();
+            }
             changed += self.write(&before, &marked)?;
-            if marked != before || self.passes.next().is_none() {
+            if self.passes.rules_due() || self.passes.next().is_none() {
                 self.passes.request(&marked);
             }
             before = marked;
@@ -74,6 +77,9 @@ impl<S: MapStore> Maps<S> {
             }
         }
         changed += self.write(&before, &wanted)?;
+        if self.passes.rules_due() {
+            self.passes.request(&wanted);
+        }
         self.contents = Some(wanted);
         Ok(changed)
     }
@@ -163,6 +169,26 @@ mod tests {
         assert_eq!(maps.contents(), None);
         let gone = TargetState::Gone as u32;
         assert_eq!(maps.read().unwrap().targets[&4].state, gone);
+    }
+
+    #[test]
+    fn rules_that_changed_in_a_failed_write_are_asked_by_a_later_pass() {
+        let endpoint = |rules| MapTables {
+            endpoints: [(3, privatelink_common::Endpoint { rules, ..Default::default() })].into(),
+            ..MapTables::default()
+        };
+        let mut maps = Maps::new(MemoryMaps::holding(endpoint([1, 0])));
+        all(maps.passes()).unwrap();
+        maps.replace(endpoint([1, 0]), all).unwrap();
+        all(maps.passes()).unwrap();
+        assert!(maps.passes().next().is_none() && !maps.passes().rules_due());
+        maps.store.fail_after(0);
+        maps.replace(endpoint([2, 0]), all).unwrap_err();
+        maps.store.recover();
+        assert!(maps.passes().rules_due());
+        // The write may have happened before it was reported as failed: nothing is left to write.
+        maps.replace(endpoint([1, 0]), all).unwrap();
+        assert_eq!(maps.passes().next(), Some(0));
     }
 
     #[test]

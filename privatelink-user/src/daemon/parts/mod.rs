@@ -35,5 +35,5 @@ pub(super) use publisher::Publisher;
 pub(super) use readiness::Readiness;
 pub(super) use records::Records;
 pub(super) use surroundings::Surroundings;
-pub(super) use sweep::{FIRST_TURN, Reach, Sweep, TURN};
+pub(super) use sweep::{FIRST_TURN, Sweep, SweepScope, TURN};
 pub(super) use targets::Targets;

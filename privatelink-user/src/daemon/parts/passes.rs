@@ -3,19 +3,31 @@
 //! A record that flows rely on is marked as gone before it is removed. Once the sweep has passed
 //! over the whole table *since then*, it has no flows any more. A pass over a large table takes
 //! long, and the loop does other things in between.
+//!
+//! Only a pass asks the security rules of every flow; the periodic sweep does not.
 
 use privatelink_common::{Admission, Endpoint, Source, Target, TargetState};
 
 use crate::datapath::{tables::MapTables, teardown::Marks};
 
 /// The passes over the flow table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::daemon) struct Passes {
     running: Option<Pass>,
     /// What has been marked since the running pass began.
     queued: Option<Marks>,
     /// Records whose flows have ended.
     ended: Marks,
+    /// Whether there may be flows that their endpoint's security rules no longer allow, and that
+    /// no requested pass will ask.
+    rules_due: bool,
+}
+
+impl Default for Passes {
+    /// A daemon that begins does not know what the one before it has finished.
+    fn default() -> Self {
+        Self { running: None, queued: None, ended: Marks::default(), rules_due: true }
+    }
 }
 
 #[derive(Debug)]
@@ -27,12 +39,23 @@ struct Pass {
 impl Passes {
     /// Asks for a pass that begins from now on, for what these maps hold.
     pub fn request(&mut self, contents: &MapTables) {
+        self.rules_due = false;
         let marks = marks(contents);
         if self.running.is_some() {
             self.queued = Some(marks);
         } else {
             self.running = Some(Pass { next: 0, marks });
         }
+    }
+
+    /// Endpoints' rules are about to change: a pass has to be requested after that.
+    pub fn ask_rules(&mut self) {
+        self.rules_due = true;
+    }
+
+    /// Whether a pass has to be requested for the sake of security rules.
+    pub fn rules_due(&self) -> bool {
+        self.rules_due
     }
 
     /// The region with which the running pass goes on; `None` if none runs.

@@ -31,7 +31,7 @@ pub(in crate::daemon) struct Sweep {
 }
 
 /// What the sweep acts on.
-pub(in crate::daemon) struct Reach<'a> {
+pub(in crate::daemon) struct SweepScope<'a> {
     /// The programs and maps.
     pub datapath: &'a Datapath,
     /// How peers are notified.
@@ -63,13 +63,18 @@ impl Sweep {
         &mut self,
         turn: Duration,
         passes: &mut Passes,
-        mut to: Reach<'_>,
+        mut to: SweepScope<'_>,
     ) -> Result<bool, bpf::Error> {
         let (begin, regions) = (Instant::now(), to.datapath.regions());
         let mut completed = false;
         while begin.elapsed() < turn {
             if let Some(first) = passes.next() {
-                let (end, ended) = to.stride(first, regions)?;
+                if first == 0 {
+                    // A CPU that has read an endpoint as it was may be about to open a flow by its
+                    // former rules, and no later pass would ask them.
+                    bpf::quiesce();
+                }
+                let (end, ended) = to.stride(first, regions, true)?;
                 passes.swept_to(end, regions);
                 // A pass does what a part would.
                 self.due = 0;
@@ -79,7 +84,7 @@ impl Sweep {
                     info!("{} flows ended", std::mem::take(&mut self.ended));
                 }
             } else if self.due != 0 {
-                let (end, _) = to.stride(self.next, regions)?;
+                let (end, _) = to.stride(self.next, regions, false)?;
                 self.due = self.due.saturating_sub(end - self.next);
                 self.next = if end == regions { 0 } else { end };
             } else {
@@ -90,13 +95,18 @@ impl Sweep {
     }
 }
 
-impl Reach<'_> {
+impl SweepScope<'_> {
     /// Sweeps a few regions, notifies the peers of flows that ended, and logs these. Returns where
     /// to go on, and how many ended.
-    fn stride(&mut self, first: u32, regions: u32) -> Result<(u32, usize), bpf::Error> {
+    fn stride(
+        &mut self,
+        first: u32,
+        regions: u32,
+        with_rules: bool,
+    ) -> Result<(u32, usize), bpf::Error> {
         let first = first.min(regions);
         let count = STRIDE.min(regions - first);
-        let ends: Vec<End> = self.datapath.sweep(first, count)?;
+        let ends: Vec<End> = self.datapath.sweep(first, count, with_rules)?;
         let ended = ends.len();
         if ended != 0 {
             self.frames.notify_peers(&ends);

@@ -18,7 +18,9 @@ use privatelink_common::{
     End, RefusedFlow, Sampling, Stage,
     flow::regions_for,
     hash::HashKeys,
-    maps::{CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE},
+    maps::{
+        CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE, SWEEP_WORDS,
+    },
 };
 
 use zerocopy::FromBytes;
@@ -130,14 +132,15 @@ impl Datapath {
     }
 
     /// Ends those flows of some regions of the flow table that have been idle for too long or may
-    /// not continue, and returns them. Regions beyond the last are ignored.
+    /// not continue, and returns them. Security rules are asked only `with_rules`. Regions beyond
+    /// the last are ignored.
     ///
     /// # Errors
     /// When the kernel does not run the program that sweeps.
-    pub fn sweep(&self, first: u32, regions: u32) -> Result<Vec<End>, Error> {
-        let mut packet = [0; SWEEP_RANGE + 8];
-        packet[SWEEP_RANGE..][..4].copy_from_slice(&first.to_ne_bytes());
-        packet[SWEEP_RANGE + 4..].copy_from_slice(&regions.to_ne_bytes());
+    pub fn sweep(&self, first: u32, regions: u32, with_rules: bool) -> Result<Vec<End>, Error> {
+        let words: [u32; SWEEP_WORDS] = [first, regions, with_rules.into()];
+        let mut packet = [0; SWEEP_RANGE + 4 * SWEEP_WORDS];
+        packet[SWEEP_RANGE..].copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
         self.run_classifier(SWEEP_PROGRAM, &packet)?;
         Ok(self.ends())
     }
