@@ -18,6 +18,7 @@ pub mod observers;
 pub mod packet;
 pub mod programs;
 pub mod report;
+pub mod rules;
 pub mod subject;
 pub mod sweep;
 

@@ -11,6 +11,7 @@ use privatelink_tests::bench::host::{Machine, Ports};
 use privatelink_tests::bench::packet::{MAX_FLOWS, Protocol};
 use privatelink_tests::bench::programs::{Reference, Simple};
 use privatelink_tests::bench::report::{Figure, Report};
+use privatelink_tests::bench::rules::Ruled;
 use privatelink_tests::bench::subject::Subject;
 use privatelink_tests::bench::{
     Bench, Plan, control_plane, flow_list, health_checks, names, observers, sweep,
@@ -83,6 +84,9 @@ struct Other {
     /// Measure the CPU time of health checks of 2,000 targets
     #[arg(long)]
     health_checks: bool,
+    /// Measure datagrams that open a flow or are refused, with 1 and with 256 security rules
+    #[arg(long)]
+    rules: bool,
     /// Measure what a packet costs while metrics, flow log and events are read
     #[arg(long)]
     observers: bool,
@@ -123,10 +127,15 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     if other.sweep {
         return sweep(arguments, &machine, &ports);
     }
-    let mut figures = established(arguments, ports)?;
-    if arguments.new_flows {
-        figures.extend(new_flows(arguments, ports)?);
-    }
+    let figures = if other.rules {
+        rules(arguments, ports)?
+    } else {
+        let mut figures = established(arguments, ports)?;
+        if arguments.new_flows {
+            figures.extend(new_flows(arguments, ports)?);
+        }
+        figures
+    };
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let report = Report { machine, command: format!("bench {command}"), figures };
     if arguments.json {
@@ -194,6 +203,13 @@ fn new_flows(arguments: &Arguments, ports: Ports) -> Result<Vec<Figure>> {
         vec![Box::new(Reference::opening_flows(arguments.capacity, &ports)?)];
     subjects.extend(datapath(arguments, ports)?);
     Bench::new(ports, subjects)?.new_flows(&plan(arguments)?)
+}
+
+fn rules(arguments: &Arguments, ports: Ports) -> Result<Vec<Figure>> {
+    let subjects = Ruled::all(&arguments.object, arguments.capacity, &ports)?;
+    // Resets answer refused segments, while errors about datagrams are limited.
+    let plan = Plan { protocols: vec![Protocol::Udp], ..plan(arguments)? };
+    Bench::new(ports, subjects)?.new_flows(&plan)
 }
 
 fn datapath(arguments: &Arguments, ports: Ports) -> Result<Option<Box<dyn Subject>>> {
