@@ -93,6 +93,7 @@ fn carry_transport<F: Frame, T: Operations, I: Chained, L: Transport>(
     let Some(head) = frame.view::<Front<I>>(0) else { return internal };
     head.ethernet.readdress(egress.mac, egress.hop);
     head.ip.readdress(egress.source, egress.destination, leg.slot.l3_delta());
+    I::end_options(frame, tables, packet.transport());
     if packet.fragment.is_part() {
         I::renumber(frame, packet.fragment, scratch.identification.load());
     }

@@ -1,10 +1,12 @@
 //! The headers between Ethernet's and the transport's, where there is more than a plain IP
 //! header: options of IPv4, extension headers of IPv6, fragments.
 //!
-//! Their number and length are bounded. Headers that are followed are forwarded unchanged.
+//! Their number and length are bounded. Extension headers that are followed are forwarded unchanged;
+//! options of IPv4 end here (see [`options`](super::options)).
 
 use crate::{
     environment::{Frame, Tables, Walk},
+    stages::options,
     wire::{
         Datagram, ETHERNET_LEN, Extension, Fragment, Front, Ip, Ipv4, Ipv6, Segment, Transport,
         Word, checksum, option,
@@ -118,12 +120,14 @@ pub trait Chained: Ip {
     fn identification<F: Frame>(frame: &mut F, fragment: Fragment) -> Option<u32>;
     /// Gives a fragment another number, and the checksum that goes with it.
     fn renumber<F: Frame>(frame: &mut F, fragment: Fragment, identification: u32) -> Option<()>;
+    /// Ends the options of a packet whose transport header begins there.
+    fn end_options<F: Frame, T: Tables>(frame: &mut F, tables: &T, transport: usize);
 }
 
 impl Chained for Ipv4 {
     #[inline(always)]
     fn chain<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Self>, Reason> {
-        options(frame, tables)
+        ipv4_options(frame, tables)
     }
 
     #[inline(always)]
@@ -135,6 +139,13 @@ impl Chained for Ipv4 {
     fn renumber<F: Frame>(frame: &mut F, _fragment: Fragment, identification: u32) -> Option<()> {
         frame.view::<Front<Self>>(0)?.ip.renumber(identification);
         Some(())
+    }
+
+    #[inline(always)]
+    fn end_options<F: Frame, T: Tables>(frame: &mut F, tables: &T, transport: usize) {
+        if transport != ETHERNET_LEN + Self::LEN {
+            options::end(frame, tables, transport as u32);
+        }
     }
 }
 
@@ -156,6 +167,9 @@ impl Chained for Ipv6 {
         header.set_identification(identification.to_be());
         Some(())
     }
+
+    #[inline(always)]
+    fn end_options<F: Frame, T: Tables>(_frame: &mut F, _tables: &T, _transport: usize) {}
 }
 
 /// What keeps a chain from being followed.
@@ -183,7 +197,7 @@ impl Fault {
 /// # Errors
 /// What keeps the packet from being followed.
 #[inline(always)]
-fn options<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv4>, Reason> {
+fn ipv4_options<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Chain<Ipv4>, Reason> {
     let header = &frame.view::<Front<Ipv4>>(0).ok_or(Reason::Malformed)?.ip;
     let (header_length, fragment) = (header.header_length(), header.fragmented());
     let datagram = header.claims();

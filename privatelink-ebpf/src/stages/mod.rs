@@ -12,6 +12,7 @@ pub mod icmp;
 pub mod icmp_error;
 mod neighbour;
 pub mod open;
+mod options;
 pub mod packet;
 mod ports;
 mod sender;

@@ -136,5 +136,5 @@ pub struct Word {
 
 fields!(Word:
     /// As the machine loads them.
-    value: u32;
+    value: u32 = set_value;
 );
