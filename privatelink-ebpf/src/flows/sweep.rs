@@ -9,7 +9,7 @@ use super::{
 };
 use crate::environment::{Tables, Walk};
 use privatelink_common::{
-    Admission, EndCause, ListenerKey, Scratch, Suspect, TargetState,
+    Admission, EndCause, ListenerKey, Scratch, Suspect, TargetState, UDP,
     flow::{Phase, REGION_SLOTS, Slot, word},
     ticks_from_millis,
 };
@@ -201,8 +201,9 @@ impl<T: Tables> Walk<T> for Ends {
         let mut cause = suspect.cause.load();
         if cause == Suspect::SILENCE {
             let patience = suspect.patience.load();
-            let speaks =
-                |slot: Option<&Slot>| slot.is_some_and(|slot| !is_silent(tables, slot, patience));
+            let speaks = |slot: Option<&Slot>| {
+                slot.is_some_and(|slot| keeps_alive(slot) && !is_silent(tables, slot, patience))
+            };
             if speaks(Some(slot)) || speaks(tables.slot(other)) {
                 return false;
             }
@@ -287,6 +288,15 @@ fn refused<T: Operations>(tables: &T, leg: &Leg<'_>, with_rules: bool) -> u32 {
         return EndCause::NotAllowed as u32;
     }
     Suspect::SILENCE
+}
+
+/// Whether the packets of a direction keep its flow alive. Nothing in UDP shows that a client still
+/// listens, so those from a target do not: it could hold the flow, and a place among those that the
+/// consumer may have, for ever.
+#[inline(always)]
+fn keeps_alive(slot: &Slot) -> bool {
+    const FROM_TARGET: u32 = word::REVERSE | (UDP as u32) << word::PROTOCOL_SHIFT;
+    slot.word() & (word::REVERSE | word::PROTOCOL) != FROM_TARGET
 }
 
 /// What it means that a flow has been silent for too long.

@@ -89,6 +89,34 @@ fn a_closed_flow_ends_after_ten_seconds() {
     }
 }
 
+/// A target could hold its flows, and with them what its consumers may have, for ever.
+#[test]
+fn a_target_that_sends_datagrams_does_not_keep_the_flow() {
+    for parties in Parties::both() {
+        let gateway = with_idle(&parties, 60);
+        let source = gateway.open(Transport::Udp);
+        for _ in 0..5 {
+            wait(&gateway, 10 * SECOND);
+            let chatter = gateway.target_packet(source, Transport::Udp);
+            assert_eq!(gateway.run(VENDOR, &chatter.bytes()).0, SEND_TO_CLIENT);
+            assert_eq!(sweep_all(&gateway), 0);
+        }
+        let more = gateway.client_packet(Transport::Udp);
+        assert_eq!(gateway.verdict(&more), SEND_TO_TARGET);
+        for _ in 0..5 {
+            wait(&gateway, 10 * SECOND);
+            let chatter = gateway.target_packet(source, Transport::Udp);
+            assert_eq!(gateway.run(VENDOR, &chatter.bytes()).0, SEND_TO_CLIENT);
+            assert_eq!(sweep_all(&gateway), 0);
+        }
+        wait(&gateway, 11 * SECOND);
+        let chatter = gateway.target_packet(source, Transport::Udp);
+        assert_eq!(gateway.run(VENDOR, &chatter.bytes()).0, SEND_TO_CLIENT);
+        assert_eq!(sweep_all(&gateway), 1);
+        assert_eq!(live(&gateway), 0);
+    }
+}
+
 #[test]
 fn one_end_that_has_finished_does_not_shorten_the_others_time() {
     let gateway = with_idle(&Parties::v4(), 60);
