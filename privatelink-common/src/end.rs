@@ -52,7 +52,7 @@ macro_rules! causes {
 }
 
 causes! {
-    /// Both ends have said FIN, or one RST.
+    /// Both ends have said FIN, or one has said RST and the other did not object.
     Closed = "closed",
     /// Neither end has spoken for the listener's idle time.
     Idle = "idle",

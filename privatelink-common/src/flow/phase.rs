@@ -14,7 +14,7 @@ pub enum Phase {
     Established = 2,
     /// One end has said FIN.
     HalfClosed = 3,
-    /// Both ends have said FIN, or one RST.
+    /// Both ends have said FIN, or both RST.
     Closing = 4,
 }
 

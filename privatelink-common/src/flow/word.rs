@@ -30,6 +30,14 @@ pub const PROTOCOL: u32 = 0xff << PROTOCOL_SHIFT;
 pub const PHASE_SHIFT: u32 = 16;
 /// The [`Phase`](super::Phase).
 pub const PHASE: u32 = 0xf << PHASE_SHIFT;
+/// The client has said RST, and neither end anything else since.
+pub const RESET_IN: u32 = 1 << 20;
+/// The target has said RST, and neither end anything else since.
+pub const RESET_OUT: u32 = 1 << 21;
+/// One end has said RST. Any sender can forge that: the flow goes on if either end speaks.
+pub const DOUBT: u32 = RESET_IN | RESET_OUT;
+/// The end that is said to be gone has been asked.
+pub const ASKED: u32 = 1 << 22;
 /// Where TCP's flags stand that this direction has seen.
 pub const FLAGS_SHIFT: u32 = 24;
 /// What a packet is compared with before anything else.

@@ -10,7 +10,7 @@ use privatelink_common::flow::{Phase, Slot, word};
 /// Notes what a packet's flags mean for its flow.
 pub fn follow<T: Operations>(tables: &T, index: u32, flags: u32) {
     let Some(leg) = Leg::at(tables, index) else { return };
-    let marks = word::PHASE | word::FIN_IN | word::FIN_OUT;
+    let marks = word::PHASE | word::FIN_IN | word::FIN_OUT | word::DOUBT | word::ASKED;
     let next = advance(leg.word, flags);
     count(tables, &leg, flags, next);
     let noted = noted(flags);
@@ -36,7 +36,16 @@ pub const PHASE_FLAGS: u32 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
 /// Whether a packet may move its flow to another phase.
 #[inline(always)]
 pub fn changes_phase(flags: u32, word: u32) -> bool {
-    flags & PHASE_FLAGS != 0 || word & word::PHASE != Phase::Established.bits()
+    flags & PHASE_FLAGS != 0 || word & (word::PHASE | word::DOUBT) != Phase::Established.bits()
+}
+
+/// Whether a packet may open another connection under the tuple of a flow that one end is said to
+/// have reset. Its target decides: if it answers with SYN, the flow begins anew.
+#[inline(always)]
+pub fn may_begin_anew(flags: u32, word: u32) -> bool {
+    word & word::DOUBT != 0
+        && word & word::REVERSE == 0
+        && flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN
 }
 
 /// Counts resets and answers, by which people judge endpoint and target.
@@ -67,16 +76,28 @@ fn noted(flags: u32) -> u32 {
     (flags & kept) << word::FLAGS_SHIFT
 }
 
-/// Phase and FIN marks after a packet with these flags.
+/// Phase and marks after a packet with these flags.
+///
+/// The gateway does not follow sequence numbers, so any host that knows the tuple can forge an RST
+/// that its receiver ignores. An RST therefore leaves the flow in doubt, no more: until the other
+/// end says RST too, or either says anything else, or both are silent.
 #[inline(always)]
 fn advance(word: u32, flags: u32) -> u32 {
     let reverse = word & word::REVERSE != 0;
     let phase = Phase::of(word);
     let mut fins = word & (word::FIN_IN | word::FIN_OUT);
     let set = |mask| flags & mask == mask;
-    let next = if set(tcp_flags::RST) {
-        Phase::Closing
-    } else if set(tcp_flags::FIN) {
+    if set(tcp_flags::RST) {
+        return reset(word, fins);
+    }
+    if may_begin_anew(flags, word) {
+        return word & (word::PHASE | word::DOUBT | word::ASKED) | fins;
+    }
+    // The target, which was not the one to say RST, knows of no connection before this one.
+    if reverse && word & word::DOUBT == word::RESET_IN && set(tcp_flags::SYN | tcp_flags::ACK) {
+        return Phase::Answered.bits();
+    }
+    let next = if set(tcp_flags::FIN) {
         fins |= if reverse { word::FIN_OUT } else { word::FIN_IN };
         if fins == word::FIN_IN | word::FIN_OUT { Phase::Closing } else { Phase::HalfClosed }
     } else {
@@ -93,6 +114,17 @@ fn advance(word: u32, flags: u32) -> u32 {
         }
     };
     next.bits() | fins
+}
+
+/// Phase and marks after an RST; `fins` are those of the word.
+#[inline(always)]
+fn reset(word: u32, fins: u32) -> u32 {
+    let by = if word & word::REVERSE != 0 { word::RESET_OUT } else { word::RESET_IN };
+    let resets = word & word::DOUBT | by;
+    if Phase::of(word) == Phase::Closing || resets == word::DOUBT {
+        return Phase::Closing.bits() | fins;
+    }
+    word & (word::PHASE | word::ASKED) | resets | fins
 }
 
 /// Sends a flow's replies to another Ethernet address from now on.
@@ -115,11 +147,12 @@ mod tests {
 
     /// Runs flags through the phases, each from one side.
     fn run(packets: &[(u32, u32)]) -> Phase {
-        let mut marks = Phase::Opening.bits();
-        for &(side, flags) in packets {
-            marks = advance(side | marks, flags);
-        }
-        Phase::of(marks)
+        Phase::of(marks(packets))
+    }
+
+    fn marks(packets: &[(u32, u32)]) -> u32 {
+        let start = Phase::Opening.bits();
+        packets.iter().fold(start, |marks, &(side, flags)| advance(side | marks, flags))
     }
 
     #[test]
@@ -145,11 +178,59 @@ mod tests {
         assert_eq!(with(&[(IN, FIN | ACK), (OUT, FIN | ACK), (IN, ACK)]), Phase::Closing);
     }
 
+    const OPEN: [(u32, u32); 3] = [(IN, SYN), (OUT, SYN | ACK), (IN, ACK)];
+
+    /// Phase and doubt after these packets of an open flow.
+    fn after(packets: &[(u32, u32)]) -> (Phase, u32) {
+        let marks = marks(&[&OPEN[..], packets].concat());
+        (Phase::of(marks), marks & word::DOUBT)
+    }
+
     #[test]
-    fn rst_closes_for_good() {
-        let closed = [(IN, SYN), (OUT, RST | ACK)];
-        assert_eq!(run(&closed), Phase::Closing);
-        assert_eq!(run(&[&closed[..], &[(IN, SYN)]].concat()), Phase::Closing);
-        assert_eq!(run(&[&closed[..], &[(OUT, SYN | ACK)]].concat()), Phase::Closing);
+    fn an_rst_is_doubted_until_either_end_says_more() {
+        for (side, doubt) in [(IN, word::RESET_IN), (OUT, word::RESET_OUT)] {
+            assert_eq!(after(&[(side, RST)]), (Phase::Established, doubt));
+            assert_eq!(after(&[(side, RST), (side, RST | ACK)]), (Phase::Established, doubt));
+            for speaker in [IN, OUT] {
+                assert_eq!(after(&[(side, RST), (speaker, ACK)]), (Phase::Established, 0));
+                let fin = [(side, RST), (speaker, FIN | ACK)];
+                assert_eq!(after(&fin), (Phase::HalfClosed, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn rsts_of_both_ends_close_for_good() {
+        assert_eq!(after(&[(IN, RST), (OUT, RST)]), (Phase::Closing, 0));
+        let closed = [(OUT, RST), (IN, RST)];
+        for more in [(IN, ACK), (OUT, ACK), (IN, SYN), (OUT, SYN | ACK), (IN, RST)] {
+            assert_eq!(after(&[&closed[..], &[more]].concat()), (Phase::Closing, 0));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_doubted_too() {
+        let refused = [(IN, SYN), (OUT, RST | ACK)];
+        assert_eq!(run(&refused), Phase::Opening);
+        assert_eq!(marks(&refused) & word::DOUBT, word::RESET_OUT);
+        let answered = [&refused[..], &[(OUT, SYN | ACK)]].concat();
+        assert_eq!(run(&answered), Phase::Answered);
+        assert_eq!(marks(&answered) & word::DOUBT, 0);
+    }
+
+    #[test]
+    fn the_target_decides_whether_a_syn_begins_anew() {
+        let asked = [(IN, FIN | ACK), (IN, RST), (IN, SYN)];
+        assert_eq!(after(&asked), (Phase::HalfClosed, word::RESET_IN));
+        let anew = [&asked[..], &[(OUT, SYN | ACK)]].concat();
+        assert_eq!(after(&anew), (Phase::Answered, 0));
+        let both = [&anew[..], &[(IN, ACK), (OUT, FIN | ACK)]].concat();
+        assert_eq!(after(&both), (Phase::HalfClosed, 0));
+        // A challenge in answer to the SYN (RFC 5961).
+        let challenged = [&asked[..], &[(OUT, ACK)]].concat();
+        assert_eq!(after(&challenged), (Phase::HalfClosed, 0));
+        // Both by the same side, or by the other.
+        let forged = [(OUT, RST), (OUT, SYN | ACK)];
+        assert_eq!(after(&forged), (Phase::Established, 0));
     }
 }

@@ -26,6 +26,16 @@ pub fn refused_flow<T: Tables>(tables: &T, endpoint: u32) -> Option<Reason> {
     (!in_time).then_some(Reason::FlowRateLimit)
 }
 
+/// Whether an endpoint may not open a connection anew now, under a tuple that has its flow; if it
+/// may, the connection is counted.
+#[inline(never)]
+pub fn is_too_soon<T: Tables>(tables: &T, endpoint: u32) -> bool {
+    let (Some(limits), Some(meter)) = (tables.limits(endpoint), tables.meter(endpoint)) else {
+        return false;
+    };
+    !take(tables, &meter.new_flows, limits.flow_nanos, FLOW_BURST)
+}
+
 /// The reason for which a packet of `length` bytes may not pass an endpoint now; `None` if it may,
 /// and then the packet is counted.
 #[inline(never)]

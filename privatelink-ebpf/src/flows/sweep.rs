@@ -131,6 +131,9 @@ impl Suspects {
     /// How long a flow in its phase may be silent.
     #[inline(always)]
     fn patience<T: Tables>(&mut self, tables: &T, leg: &Leg<'_>) -> u32 {
+        if leg.word & word::DOUBT != 0 {
+            return CLOSING;
+        }
         match Phase::of(leg.word) {
             Phase::Opening | Phase::Answered => OPENING,
             Phase::Closing => CLOSING,
@@ -302,6 +305,9 @@ fn keeps_alive(slot: &Slot) -> bool {
 /// What it means that a flow has been silent for too long.
 #[inline(always)]
 fn silence(word: u32) -> EndCause {
+    if word & word::DOUBT != 0 {
+        return EndCause::Closed;
+    }
     match Phase::of(word) {
         Phase::Opening | Phase::Answered => EndCause::Unanswered,
         Phase::Closing => EndCause::Closed,

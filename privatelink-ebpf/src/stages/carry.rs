@@ -35,8 +35,8 @@ pub fn takes_fast_path<I: Ip, L: Transport>(
         // The last bytes of an unresolved hop are zero; a real one like that takes the slow stage.
         && egress.hop.1 != 0
         && packet.flags & phase::PHASE_FLAGS == 0
-        // Established, and of the same family on both sides.
-        && leg.word & (word::PHASE | word::LEAVES_V6) == Phase::Established.bits() | I::LEAVES
+        // Established beyond doubt, and of the same family on both sides.
+        && leg.word & (word::PHASE | word::DOUBT | word::LEAVES_V6) == Phase::Established.bits() | I::LEAVES
         && packet.length <= egress.untagged_mtu
 }
 

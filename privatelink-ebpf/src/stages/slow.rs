@@ -84,7 +84,7 @@ fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
     Verdict::Next(Stage::Carry)
 }
 
-/// Whether a packet opens a flow anew under the tuple of one that is closed.
+/// Whether a packet opens a flow anew under the tuple of one that is over.
 #[inline(always)]
 fn reopens<T: Operations, I: Fresh>(
     tables: &T,
@@ -97,9 +97,16 @@ fn reopens<T: Operations, I: Fresh>(
         && packet.flags & tcp_flags::FIN == 0
         && !packet.fragment.is_part()
         && scratch.fault.load() == Scratch::NO_FAULT
-        && tables.slot(index).is_some_and(|slot| {
-            slot.word() & (word::PHASE | word::REVERSE) == Phase::Closing.bits()
-        })
+        && tables.slot(index).is_some_and(|slot| is_over(slot.word()))
+}
+
+/// Whether a client may take a flow for closed: both ends have said so, or its target has refused
+/// it. An RST that an open flow has seen is no reason; see [`phase::may_begin_anew`].
+#[inline(always)]
+fn is_over(word: u32) -> bool {
+    const REFUSED: u32 = Phase::Opening.bits() | word::RESET_OUT;
+    let phase = word & (word::PHASE | word::REVERSE);
+    phase == Phase::Closing.bits() || phase | word & word::DOUBT == REFUSED
 }
 
 /// What is wrong with a packet that may open a flow, as [`Scratch::fault`] has it. The checksums of

@@ -6,7 +6,7 @@ use crate::{
     flows::{operations::Operations, phase, policy, table::Leg},
     wire::{Front, Ip},
 };
-use privatelink_common::{Admission, Reason, Scratch, TargetState};
+use privatelink_common::{Admission, Reason, Scratch, TargetState, policy::limited};
 
 /// What keeps a packet of a flow from going on, as one number: an `Option` leaves its content
 /// unwritten when it is empty, and the verifier refuses to see that copied.
@@ -79,6 +79,13 @@ pub fn stop<F: Frame, T: Operations, I: Ip>(
     if phase::changes_phase(packet.flags, leg.word) {
         if let Some(reason) = Reason::of(scratch.fault.load()) {
             return Stop::refused(reason);
+        }
+        // It may be another connection for the target, so it counts like one.
+        if phase::may_begin_anew(packet.flags, leg.word)
+            && leg.endpoint.limits & limited::FLOWS != 0
+            && policy::is_too_soon(tables, endpoint)
+        {
+            return Stop::refused(Reason::FlowRateLimit);
         }
         tables.follow(leg.index, packet.flags);
     }

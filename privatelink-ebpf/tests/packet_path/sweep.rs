@@ -89,6 +89,27 @@ fn a_closed_flow_ends_after_ten_seconds() {
     }
 }
 
+#[test]
+fn a_reset_is_forgotten_when_either_end_speaks() {
+    for (parties, from_client) in
+        Parties::both().into_iter().flat_map(|parties| [(parties.clone(), true), (parties, false)])
+    {
+        let gateway = with_idle(&parties, 60);
+        let source = established(&gateway);
+        let reset = gateway.client_packet(Transport::Tcp(RST, 5));
+        assert_eq!(gateway.verdict(&reset), SEND_TO_TARGET);
+        wait(&gateway, 8 * SECOND);
+        if from_client {
+            let more = gateway.client_packet(Transport::Tcp(ACK, 5));
+            assert_eq!(gateway.verdict(&more), SEND_TO_TARGET);
+        } else {
+            let more = gateway.target_packet(source, Transport::Tcp(ACK, 5));
+            assert_eq!(gateway.run(VENDOR, &more.bytes()).0, SEND_TO_CLIENT);
+        }
+        assert_ends_after(&gateway, 60);
+    }
+}
+
 /// A target could hold its flows, and with them what its consumers may have, for ever.
 #[test]
 fn a_target_that_sends_datagrams_does_not_keep_the_flow() {

@@ -66,7 +66,8 @@ fn is_cut(end: &End) -> bool {
         && end.word_out & word::REVERSE != 0;
     let silent = EndCause::of(end.cause) == Some(EndCause::NotAdmitted)
         && end.endpoint.refusal == Refusal::Drop as u32;
-    alive && !silent
+    let closed = EndCause::of(end.cause) == Some(EndCause::Closed);
+    alive && !silent && !closed
 }
 
 /// From the gateway to one end of a flow.
