@@ -96,9 +96,9 @@ reasons! {
             the like, more than 8 headers or 256 bytes of them; any of them before another \
             protocol than TCP and UDP; or, on the way to an IPv4 target or client, extension \
             headers behind a fragment header",
-        advice: "Configure the sender to leave them out. Other IPv4 options, hop-by-hop and \
-            destination options are forwarded unchanged, or removed where the packet changes \
-            family",
+        advice: "Configure the sender to leave them out. Other IPv4 options are \
+            overwritten with \"no operation\"; hop-by-hop and destination options are forwarded \
+            unchanged, or removed where the packet changes family",
     }
     Fragment {
         name: "fragment",
@@ -310,6 +310,16 @@ reasons! {
             address of the gateway's own, or such an Ethernet address",
         advice: "Somebody forges senders, or `subnets` does not list all of the network's \
             addresses. Capture at the interface to see whose Ethernet address they come from",
+    }
+    PathMtu {
+        name: "path_mtu",
+        notice: Silent,
+        meaning: "An ICMP error that says that a path carries less than 1,280 bytes (576 towards an \
+            IPv4 client), or one about a packet of a target that has not answered yet",
+        advice: "A target believes such an error for all clients that share a source address, so \
+            none is forwarded. If a path to clients does carry less, lower the MTU of the network, \
+            or of the clients' interfaces: the gateway then lowers the largest segment. Otherwise \
+            a host forges errors: find out who the sender is",
     }
 }
 

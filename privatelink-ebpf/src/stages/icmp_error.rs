@@ -9,9 +9,9 @@
 use crate::{
     environment::{Frame, Tables},
     flows::{policy, table::Leg},
-    stages::{egress::Egress, stop::refused, verdict::Verdict, vlan},
+    stages::{egress::Egress, path_mtu, stop::refused, verdict::Verdict, vlan},
     wire::{
-        Control, ETHERNET_LEN, Ethernet, Icmp, QuotedTcp, Transport, Udp,
+        Control, ETHERNET_LEN, Ethernet, Fresh, Icmp, QuotedTcp, Transport, Udp,
         checksum::{self, TTL_STEP},
     },
 };
@@ -22,7 +22,7 @@ pub const OFFSETS: usize = 0xff;
 
 /// The stage for an error whose flow is known.
 #[inline(never)]
-pub fn icmp_error<F: Frame, T: Tables, I: Control>(
+pub fn icmp_error<F: Frame, T: Tables, I: Fresh>(
     frame: &mut F,
     tables: &T,
     scratch: &Scratch,
@@ -40,6 +40,9 @@ pub fn icmp_error<F: Frame, T: Tables, I: Control>(
         Ok(length) => *length,
         Err(reason) => return Verdict::drop_at(*reason, endpoint),
     };
+    if path_mtu::is_refused::<F, I>(frame, &leg) {
+        return Verdict::drop_at(Reason::PathMtu, endpoint);
+    }
     let shown = (ETHERNET_LEN as u32 + length).wrapping_sub(at);
     let segment = QuotedSegment { at, shown };
     let Some(gain) = translate_quote::<F, I>(frame, &leg, &egress, &segment) else {

@@ -14,6 +14,7 @@ mod neighbour;
 pub mod open;
 mod options;
 pub mod packet;
+mod path_mtu;
 mod ports;
 mod sender;
 mod sent;

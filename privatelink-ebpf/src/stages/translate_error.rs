@@ -9,7 +9,7 @@ use crate::{
     stages::{
         egress::Egress,
         icmp_error::{OFFSETS, QuotedSegment, permit, says_unreachable, translate_segment},
-        sum,
+        path_mtu, sum,
         verdict::Verdict,
         vlan,
     },
@@ -41,6 +41,9 @@ pub fn translate_error<F: Frame, T: Tables, I: Fresh>(
         };
     if !is_sound::<F, T, I>(frame, tables, length) {
         return refuse(Reason::BadChecksum);
+    }
+    if path_mtu::is_refused::<F, I>(frame, &leg) {
+        return refuse(Reason::PathMtu);
     }
     if !note_message::<F, I>(frame, scratch) {
         return refuse(Reason::Protocol);
