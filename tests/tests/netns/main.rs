@@ -29,6 +29,7 @@ mod plan;
 mod refused;
 mod scale;
 mod service;
+mod signals;
 mod strangers;
 mod sums;
 mod targets;
