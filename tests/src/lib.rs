@@ -9,3 +9,4 @@ pub mod fixtures;
 pub mod lab;
 pub mod packet;
 pub mod pages;
+pub mod torture;

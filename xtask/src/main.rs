@@ -19,6 +19,7 @@ mod setup;
 mod step;
 mod test;
 mod tidy;
+mod torture;
 mod unsafe_code;
 mod workspace;
 
@@ -53,6 +54,12 @@ enum Task {
     /// Measure the datapath
     Bench {
         /// Arguments of the benchmark
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Attack the isolation of tenants between network namespaces
+    Torture {
+        /// Arguments of the attacks
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
@@ -101,6 +108,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Run(arguments) => run::run(arguments),
         Task::Test(selection) => test::run(selection),
         Task::Bench { arguments } => bench::run(arguments),
+        Task::Torture { arguments } => torture::run(arguments),
         Task::Fuzz(arguments) => fuzz::run(arguments),
         Task::Package(arguments) => package::run(arguments),
         Task::Tidy(arguments) => tidy::run(arguments),

@@ -33,6 +33,7 @@ mod signals;
 mod strangers;
 mod sums;
 mod targets;
+mod torture;
 mod unprivileged;
 mod upgrade;
 mod vlan;
