@@ -243,3 +243,45 @@ fn every_drop_reason_is_described() {
     let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(described, reasons, "docs/drop-reasons.md: one row each, in the order of the enum");
 }
+
+#[test]
+fn tests_that_the_page_about_security_names_exist() {
+    let mut sources = String::new();
+    let mut folders: Vec<PathBuf> =
+        ["tests", "privatelink-common", "privatelink-ebpf", "privatelink-user", "xtask"]
+            .map(|name| root().join(name))
+            .into();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the folder can be read") {
+            let path = entry.expect("the folder can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&fs::read_to_string(&path).expect("the source can be read"));
+            }
+        }
+    }
+    let page = page("docs/security.md");
+    let (mut named, mut is_table) = (0, false);
+    for line in page.text.lines() {
+        let Some(cells) = line.strip_prefix('|').and_then(|line| line.strip_suffix('|')) else {
+            is_table = false;
+            continue;
+        };
+        let last = cells.rsplit('|').next().unwrap_or_default().trim();
+        if last == "test" || last.starts_with("---") {
+            is_table |= last == "test";
+            continue;
+        }
+        if !is_table {
+            continue;
+        }
+        let names = spans(last);
+        assert!(!names.is_empty() || last == "*open*", "neither a test nor *open*: {line}");
+        for name in names {
+            assert!(sources.contains(&format!("fn {name}(")), "there is no test `{name}`");
+            named += 1;
+        }
+    }
+    assert!(named > 3, "only {named} tests are named");
+}
