@@ -25,7 +25,7 @@ use self::{
     judge::Judge,
     noise::Noise,
     report::{Outcome, Report},
-    scene::{Scene, Setting},
+    scene::{Held, Scene, Setting},
     tap::Seen,
 };
 
@@ -33,6 +33,9 @@ use self::{
 const BATCH: u64 = 500;
 /// How long the last frames of an attack may take to arrive.
 const LAST: Duration = Duration::from_millis(400);
+
+/// How long it takes at most until a flow that a reset has ended is gone.
+const ENDED: Duration = Duration::from_secs(20);
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -58,9 +61,10 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let frames = (plan.frames / u64::try_from(rounds)?).max(1);
     let mut report = Report::new(plan.seed);
     for (number, &setting) in plan.settings.iter().enumerate() {
-        let scene = Scene::lay(setting)
-            .with_context(|| format!("cannot lay the networks of `{}`", setting.name()))?;
         for &attack in &plan.attacks {
+            // New networks each: what one attack left behind is not blamed on the next.
+            let scene = Scene::lay(setting)
+                .with_context(|| format!("cannot lay the networks of `{}`", setting.name()))?;
             // Each round has its own numbers: one attack alone repeats what it did among others.
             let seed = plan.seed ^ (u64::try_from(number)? << 32) ^ attack.number();
             let outcome = round(&scene, plan, attack, Noise::new(seed), frames)?;
@@ -79,7 +83,8 @@ fn round(scene: &Scene, plan: &Plan, attack: Attack, noise: Noise, frames: u64) 
         tenant.host.run(|| FrameSender::open().context("cannot open a packet socket"))
     });
     let senders: Vec<FrameSender> = senders.collect::<Result<_>>()?;
-    let mut generator = Generator::new(scene, attack, plan.seed, noise);
+    let held = if attack == Attack::Reset { scene.hold()? } else { Vec::new() };
+    let mut generator = Generator::new(scene, attack, plan.seed, noise).against(&held);
     let before = scene.accepted()?;
     let (mut sent, mut refused) = (0, 0);
     while sent < frames {
@@ -91,12 +96,15 @@ fn round(scene: &Scene, plan: &Plan, attack: Attack, noise: Noise, frames: u64) 
         }
         look(&mut taps, &mut judge)?;
     }
-    let honest = scene.honest_exchange();
-    let end = Instant::now() + LAST;
+    let mut honest = scene.honest_exchange();
+    // A flow that was marked as ending is gone by then.
+    let end = Instant::now() + if held.is_empty() { LAST } else { ENDED };
     while Instant::now() < end {
         look(&mut taps, &mut judge)?;
         std::thread::sleep(Duration::from_millis(20));
     }
+    honest.extend(held.iter().filter_map(Held::fault));
+    look(&mut taps, &mut judge)?;
     let mut violations = judge.verdict();
     violations.extend(honest);
     violations.extend(scene.host_violations(&before)?);

@@ -2,7 +2,7 @@
 //! and a provider, around a gateway whose host has a distribution's settings.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpStream},
     thread,
     time::Duration,
 };
@@ -112,12 +112,38 @@ pub enum Role {
     Provider,
 }
 
+/// An honest connection, and its ends on both sides of the gateway.
+#[derive(Debug)]
+pub struct Held {
+    /// The client's.
+    pub tenant: usize,
+    /// Client and endpoint.
+    pub ends: [SocketAddr; 2],
+    /// Server and source address.
+    pub beyond: [SocketAddr; 2],
+    stream: TcpStream,
+}
+
+impl Held {
+    /// Why it works no more, if it does not.
+    pub fn fault(&self) -> Option<String> {
+        let timeouts =
+            [self.stream.set_read_timeout(Some(SOON)), self.stream.set_write_timeout(Some(SOON))];
+        let error = timeouts
+            .into_iter()
+            .find_map(Result::err)
+            .map(anyhow::Error::from)
+            .or_else(|| client::tcp_exchange(&self.stream, 20_000, 2).err())?;
+        Some(format!("the connection {} -> {} was cut: {error:#}", self.ends[0], self.ends[1]))
+    }
+}
+
 /// Everything, in the order in which it must be dropped.
 #[derive(Debug)]
 pub struct Scene {
     daemon: Daemon,
     _host_server: Provider,
-    _provider: Provider,
+    provider: Provider,
     /// The sides.
     pub tenants: Vec<Tenant>,
     /// What was set.
@@ -158,7 +184,7 @@ impl Scene {
             .into_iter()
             .map(|(name, role, own)| Tenant::of(&lab, name, role, own))
             .collect::<Result<_>>()?;
-        Ok(Self { daemon, _host_server: host_server, _provider: provider, tenants, setting, lab })
+        Ok(Self { daemon, _host_server: host_server, provider, tenants, setting, lab })
     }
 
     /// Begins to capture everywhere.
@@ -167,6 +193,29 @@ impl Scene {
     /// When not root.
     pub fn taps(&self) -> Result<Vec<Tap>> {
         self.tenants.iter().enumerate().map(|(number, one)| Tap::open(number, one)).collect()
+    }
+
+    /// Connections of honest clients that stay open during an attack.
+    ///
+    /// # Errors
+    /// When one is not served.
+    pub fn hold(&self) -> Result<Vec<Held>> {
+        let mut held = Vec::new();
+        for (tenant, consumer) in self.tenants.iter().enumerate() {
+            if consumer.role != Role::Consumer {
+                continue;
+            }
+            for endpoint in ENDPOINT {
+                let endpoint = SocketAddr::new(endpoint.parse()?, 7);
+                let stream = consumer.host.run(|| client::connect(endpoint, SOON))?;
+                client::tcp_exchange(&stream, 1000, 1)?;
+                let seen = self.provider.seen();
+                let seen = seen.last().context("the provider saw no connection")?;
+                let ends = [stream.local_addr()?, endpoint];
+                held.push(Held { tenant, ends, beyond: [seen.local, seen.peer], stream });
+            }
+        }
+        Ok(held)
     }
 
     /// What an attack must not change: honest clients of both consumers are served.

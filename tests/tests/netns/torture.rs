@@ -1,17 +1,17 @@
-//! A short run of every attack of `cargo xtask torture isolation`.
+//! A short run of attacks of `cargo xtask torture isolation`.
 
 use privatelink_tests::torture::{self, Plan, attack::Attack, scene::Setting};
 use tempfile::TempDir;
 
 /// Attacks that the gateway withstands.
-const WITHSTOOD: [Attack; 2] = [Attack::Provider, Attack::Fragments];
+const WITHSTOOD: [Attack; 3] = [Attack::HalfOpen, Attack::Signals, Attack::Fragments];
 
 #[test]
 fn no_tenant_receives_what_it_did_not_ask_for() {
     let directory = TempDir::new().unwrap();
     let plan = Plan {
         seed: 1,
-        frames: 4_000,
+        frames: 6_000,
         attacks: WITHSTOOD.to_vec(),
         settings: vec![Setting::Open],
         keep: directory.path().to_owned(),

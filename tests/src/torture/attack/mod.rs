@@ -9,7 +9,9 @@ use privatelink_common::Mac;
 use super::{
     marker::Marker,
     noise::Noise,
-    scene::{CLIENT, ENDPOINT, HOST_SERVER, LISTENERS, OWN, SERVER, SOURCES, Scene, TARGET_PORTS},
+    scene::{
+        CLIENT, ENDPOINT, HOST_SERVER, Held, LISTENERS, OWN, SERVER, SOURCES, Scene, TARGET_PORTS,
+    },
 };
 use crate::packet::{Given, Packet, flags, neighbour};
 
@@ -103,13 +105,32 @@ pub struct Generator {
     flow: (usize, Option<[SocketAddr; 2]>),
     /// The only attacker, if there is one.
     only: Option<usize>,
+    /// Both ways into connections that are to be cut: the sender, and the ends.
+    held: Vec<(usize, [SocketAddr; 2])>,
 }
 
 impl Generator {
     /// Starts an attack.
     pub fn new(scene: &Scene, attack: Attack, seed: u64, noise: Noise) -> Self {
         let macs = scene.tenants.iter().map(|one| [one.mac, one.gateway_mac]).collect();
-        Self { attack, seed, noise, number: 0, macs, flow: (ACME, None), only: None }
+        Self {
+            attack,
+            seed,
+            noise,
+            number: 0,
+            macs,
+            flow: (ACME, None),
+            only: None,
+            held: Vec::new(),
+        }
+    }
+
+    /// Lets it attack these connections.
+    #[must_use]
+    pub fn against(mut self, held: &[Held]) -> Self {
+        let ways = |one: &Held| [(one.tenant, one.ends), (PROVIDER, one.beyond)];
+        self.held = held.iter().flat_map(ways).collect();
+        self
     }
 
     /// Starts an attack of one tenant alone.
@@ -306,7 +327,12 @@ impl Generator {
         } else {
             [(address(&CLIENT, v6), self.noise.port()), (address(&ENDPOINT, v6), LISTENERS[1])]
         };
-        let [from, to] = ends.map(|(address, port)| SocketAddr::new(address, port));
+        let mut ends = ends.map(|(address, port)| SocketAddr::new(address, port));
+        let own: Vec<_> = self.held.iter().filter(|(sender, _)| *sender == tenant).collect();
+        if !own.is_empty() && self.noise.below(4) > 0 {
+            ends = own[self.noise.below(own.len() as u64) as usize].1;
+        }
+        let [from, to] = ends;
         let set = self.noise.one(&[flags::RST, flags::RST | flags::ACK, flags::SYN]);
         Packet::tcp(from, to).flags(set).payload(&self.payload(tenant))
     }
