@@ -8,7 +8,9 @@ use crate::wire::{ETHERNET_LEN, Ip, Wire};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
-        Addr, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell, RefusedFlow, RuleKey, Sampling, Scratch, SenderKey, Service, Source, Suspect, TICK_SHIFT, TagKey, Target, TargetCounters, RuleNode,
+    Addr, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
+    MeterCell, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, SenderKey, Service, Source,
+    Suspect, TICK_SHIFT, TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     fragment::{self, Fragmented},

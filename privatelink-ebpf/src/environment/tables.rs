@@ -2,7 +2,8 @@
 
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-        RefusedFlow, RuleKey, Scratch, SenderKey, Service, Source, Suspect, TICK_SHIFT, TagKey, Target, TargetCounters, RuleNode,
+    RefusedFlow, RuleKey, RuleNode, Scratch, SenderKey, Service, Source, Suspect, TICK_SHIFT,
+    TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{RegionCell, Slot},
     fragment::Fragmented,

@@ -44,7 +44,9 @@ impl<F: Frame, T: Tables> Walk<T> for Ending<'_, F> {
         if self.at >= self.end {
             return true;
         }
-        let Some(word) = self.frame.view::<Word>((self.at & OFFSET_MASK) as usize) else { return true };
+        let Some(word) = self.frame.view::<Word>((self.at & OFFSET_MASK) as usize) else {
+            return true;
+        };
         let change = checksum::difference(Ipv4::sum(word.value()), Ipv4::sum(NOTHING));
         word.set_value(NOTHING);
         self.gain += u32::from(change);

@@ -3,7 +3,8 @@
 use crate::packets::{Packet, SYN, Transport};
 use privatelink_common::{
     Addr, Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Mac, Pool,
-        Refusal, Service, Source, TCP, Target, TargetState, UDP, hash::HashKeys, host, RuleKey, RuleNode,
+    Refusal, RuleKey, RuleNode, Service, Source, TCP, Target, TargetState, UDP, hash::HashKeys,
+    host,
 };
 use privatelink_ebpf::{MemoryFrame, MemoryTables, Verdict, process};
 use std::net::{IpAddr, SocketAddr};

@@ -20,8 +20,9 @@ use super::{
     inbox::Inbox,
     opening::{self, Opened},
     parts::{
-        Announcements, Attachments, FIRST_TURN, Frames, HostGuard, Keeping, Maps, Publisher, Readiness,
-        Records, Surroundings, Sweep, SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, acceptance,
+        Announcements, Attachments, FIRST_TURN, Frames, HostGuard, Keeping, Maps, Publisher,
+        Readiness, Records, Surroundings, Sweep, SweepScope, TURN, TargetDiscovery, TargetHealth,
+        Targets, acceptance,
     },
     service_manager,
     snapshot::Snapshot,

@@ -7,14 +7,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use log::{error, info};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
 use super::{error::Error, service_manager, signals::Signals, snapshot::failed};
 use crate::{
-    access::{Administrators, Caller},
+    access::Register,
     api::request::{Call, Refused, Request},
     chain::Chain,
     datapath::bpf::Datapath,
@@ -30,8 +30,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Hold<'a> {
     /// The configuration.
     pub model: &'a Model,
-    /// Who may use every command.
-    pub administrators: Administrators,
+    /// Who may use which command.
+    pub register: &'a watch::Sender<Register>,
     /// The signals.
     pub signals: &'a mut Signals,
     /// What clients ask.
@@ -93,8 +93,7 @@ impl Hold<'_> {
 
     /// Answers a request; `false` if it makes the daemon end.
     fn answer(&self, call: Call, problem: &str, started: Instant) -> bool {
-        let caller = Caller::of(&call.from, self.model, self.administrators);
-        let caller = caller.map_err(Refused::from);
+        let caller = self.register.borrow().caller(&call.from).map_err(Refused::from);
         match call.request {
             Request::Status(to) => to.send(caller.map(|caller| {
                 let all = caller.administrates().is_ok();

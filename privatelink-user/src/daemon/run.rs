@@ -44,12 +44,12 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let (requests, mut questions) = mpsc::channel(16);
     let (end, ended) = oneshot::channel();
     let listener = server::listen(&socket, &Door::of(&loaded.model))?;
-    let administrators = server::administrators(&socket)?;
-    let (register, followed) = watch::channel(Register::of(&loaded.model, administrators));
+    let register = Register::of(&loaded.model, server::administrators(&socket)?);
+    let (register, followed) = watch::channel(register);
     let server = tokio::spawn(server::serve(listener, requests, followed, ended));
     let hold = Hold {
         model: &loaded.model,
-        administrators,
+        register: &register,
         signals: &mut signals,
         questions: &mut questions,
         server: &server,

@@ -6,10 +6,10 @@ mod exposure;
 mod facts;
 mod footprint;
 mod netlink;
+mod own;
 mod reach;
 mod restore;
 mod settings;
-mod own;
 
 pub use exposure::exposures;
 pub use facts::{HostFacts, Link, Neighbour, is_link_local};

@@ -60,7 +60,8 @@ fn a_forged_reset_costs_a_connection_nothing() {
             forge(&scene, network, "reset", from, to).unwrap();
             client::tcp_exchange(&stream, 1_000_000, 2).unwrap();
             let port = own.port().to_string();
-            let flows = scene.daemon.ask(&["flows", "--json", "acme-web", "--port", &port]).unwrap();
+            let flows =
+                scene.daemon.ask(&["flows", "--json", "acme-web", "--port", &port]).unwrap();
             let state = &flows[0]["state"];
             assert_eq!(state, "established", "{flows}");
         }

@@ -18,7 +18,8 @@ use aya_ebpf::{
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-        RefusedFlow, RuleKey, Sampling, Scratch, SenderKey, Service, Source, Suspect, TagKey, Target, TargetCounters, RuleNode,
+    RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, SenderKey, Service, Source, Suspect, TagKey,
+    Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
     fragment::Fragmented,
