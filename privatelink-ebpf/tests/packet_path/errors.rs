@@ -53,6 +53,8 @@ proptest! {
         let peer = if about_request { parties.target } else { parties.client };
         let reporter = router.map_or(peer.ip(), |bytes| of_family(bytes, peer));
         let error = Error { kind: kinds(peer)[error.0], code: error.1, rest: error.2 };
+        // Reports of a path's MTU have rules of their own: see `path_mtu.rs`.
+        prop_assume!((error.kind, error.code) != if peer.is_ipv4() { (3, 4) } else { (2, 0) });
         let (told, by): (SocketAddr, SocketAddr) = if about_request {
             (source, parties.endpoint)
         } else {
