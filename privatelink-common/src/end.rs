@@ -3,7 +3,8 @@
 use crate::{Addr, Endpoint, Target, flow::Flow};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A flow that has ended, with all that is needed to notify both of its ends.
+/// A flow that has ended, with all that is needed to notify both of its ends; or one of which an
+/// end is said to be gone, with all that is needed to ask the other.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -25,8 +26,19 @@ pub struct End {
     pub word_out: u32,
     /// Tick of the last packet in either direction.
     pub last_seen: u32,
-    /// An [`EndCause`].
+    /// An [`EndCause`], or [`End::DOUBTED`].
     pub cause: u32,
+}
+
+impl End {
+    /// The flow has not ended. One of its ends has said RST, which anybody can forge, and both have
+    /// been silent since: the other one is to be asked.
+    pub const DOUBTED: u32 = u32::MAX;
+
+    /// Whether the flow goes on until an end has been asked.
+    pub const fn is_doubted(&self) -> bool {
+        self.cause == Self::DOUBTED
+    }
 }
 
 /// Defines the causes once: the enum, their numbers and names.

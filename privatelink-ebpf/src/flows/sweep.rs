@@ -9,7 +9,7 @@ use super::{
 };
 use crate::environment::{Tables, Walk};
 use privatelink_common::{
-    Admission, EndCause, ListenerKey, Scratch, Suspect, TargetState, UDP,
+    Admission, End, EndCause, ListenerKey, Scratch, Suspect, TargetState, UDP,
     flow::{Phase, REGION_SLOTS, Slot, word},
     ticks_from_millis,
 };
@@ -18,6 +18,8 @@ use privatelink_common::{
 const OPENING: u32 = ticks_from_millis(20_000);
 /// How long a flow that has ended is kept for its last packets.
 const CLOSING: u32 = ticks_from_millis(10_000);
+/// How long both ends are silent after an RST of one before the other is asked.
+const DOUBTING: u32 = ticks_from_millis(2_000);
 
 /// Sweeps a number of regions from the first one on; returns how many flows were ended.
 #[inline(always)]
@@ -131,6 +133,9 @@ impl Suspects {
     /// How long a flow in its phase may be silent.
     #[inline(always)]
     fn patience<T: Tables>(&mut self, tables: &T, leg: &Leg<'_>) -> u32 {
+        if must_ask(leg.word) {
+            return DOUBTING;
+        }
         if leg.word & word::DOUBT != 0 {
             return CLOSING;
         }
@@ -201,25 +206,56 @@ impl<T: Tables> Walk<T> for Ends {
             return false;
         }
         let other = slot_of_other(tables, slot, suspect.far.load(), suspect.near.load());
+        let is_reverse = word & word::REVERSE != 0;
+        let (forward, reverse) = if is_reverse { (other, index) } else { (index, other) };
         let mut cause = suspect.cause.load();
         if cause == Suspect::SILENCE {
-            let patience = suspect.patience.load();
+            // The step of the other direction may have asked an end just now.
+            let patience = if word & word::ASKED != 0 { CLOSING } else { suspect.patience.load() };
             let speaks = |slot: Option<&Slot>| {
                 slot.is_some_and(|slot| keeps_alive(slot) && !is_silent(tables, slot, patience))
             };
             if speaks(Some(slot)) || speaks(tables.slot(other)) {
                 return false;
             }
+            if must_ask(word) {
+                ask(tables, forward, reverse);
+                return false;
+            }
             cause = silence(word) as u32;
         }
-        let is_reverse = word & word::REVERSE != 0;
-        let (forward, reverse) = if is_reverse { (other, index) } else { (index, other) };
         let ended = end(tables, forward, reverse, cause, |index, word| remove(tables, index, word));
         if ended.is_some() {
             self.ended = self.ended.wrapping_add(1);
         }
         false
     }
+}
+
+/// Whether a flow may be alive although one of its ends has said RST, and nobody has asked the
+/// other.
+#[inline(always)]
+fn must_ask(word: u32) -> bool {
+    word & word::DOUBT != 0
+        && word & word::ASKED == 0
+        && matches!(Phase::of(word), Phase::Established | Phase::HalfClosed)
+}
+
+/// Has user space ask the end that has not said RST. If it still knows the connection, its answer
+/// ends the doubt; if not, it answers with RST, and then both have.
+#[inline(always)]
+fn ask<T: Tables>(tables: &T, forward: u32, reverse: u32) {
+    let Some(leg) = Leg::at(tables, forward) else { return };
+    let Some(reply) = tables.slot(reverse) else { return };
+    let word_out = reply.word();
+    // If a packet changes a word at this moment, the flow is no longer silent, or the next sweep
+    // asks again.
+    if !tables.exchange(leg.slot.word_cell(), leg.word, leg.word | word::ASKED) {
+        return;
+    }
+    tables.exchange(reply.word_cell(), word_out, word_out | word::ASKED);
+    let last = Last { word: leg.word, word_out, seen: leg.slot.last_seen(), cause: End::DOUBTED };
+    report(tables, &leg, Some(reply), &last);
 }
 
 /// The index of no slot.
@@ -318,7 +354,21 @@ fn silence(word: u32) -> EndCause {
 /// Reports the ended flow to user space, and counts it at the target.
 #[inline(always)]
 fn tell<T: Tables>(tables: &T, leg: &Leg<'_>, reply: Option<&Slot>, last: &Last) {
+    report(tables, leg, reply, last);
     let (bytes_in, packets_in) = leg.slot.counted();
+    let (bytes_out, packets_out) = reply.map_or((0, 0), Slot::counted);
+    tables.count_target(leg.slot.target(), |count| {
+        count.ended += 1;
+        count.packets_in += u64::from(packets_in);
+        count.bytes_in += bytes_in;
+        count.packets_out += u64::from(packets_out);
+        count.bytes_out += bytes_out;
+    });
+}
+
+/// Reports a flow to user space.
+#[inline(never)]
+fn report<T: Tables>(tables: &T, leg: &Leg<'_>, reply: Option<&Slot>, last: &Last) {
     let (bytes_out, packets_out) = reply.map_or((0, 0), Slot::counted);
     tables.ended(|end| {
         end.flow = leg.slot.load();
@@ -331,13 +381,6 @@ fn tell<T: Tables>(tables: &T, leg: &Leg<'_>, reply: Option<&Slot>, last: &Last)
         end.cause = last.cause;
         end.word_out = last.word_out;
         (end.bytes_out, end.packets_out) = (bytes_out, packets_out);
-    });
-    tables.count_target(leg.slot.target(), |count| {
-        count.ended += 1;
-        count.packets_in += u64::from(packets_in);
-        count.bytes_in += bytes_in;
-        count.packets_out += u64::from(packets_out);
-        count.bytes_out += bytes_out;
     });
 }
 

@@ -5,8 +5,8 @@ use crate::{
     packets::{ACK, FIN, RST, SYN, Transport},
 };
 use privatelink_common::{
-    TargetState, UDP,
-    flow::{Flow, REST_TICKS},
+    End, TargetState, UDP,
+    flow::{Flow, REST_TICKS, word},
     ticks_from_millis,
 };
 use privatelink_ebpf::{Tables as _, flows::table::remove, sweep};
@@ -23,6 +23,11 @@ fn sweep_all(gateway: &Gateway) -> u32 {
 
 fn live(gateway: &Gateway) -> usize {
     gateway.tables.slots().iter().filter(|slot| slot.load().is_live()).count()
+}
+
+/// What user space has been told since the last call.
+fn told(gateway: &Gateway) -> Vec<End> {
+    std::mem::take(&mut gateway.tables.ends.lock().unwrap())
 }
 
 /// Asserts that the one flow is kept for about `seconds` of silence, and then ends.
@@ -105,6 +110,43 @@ fn a_reset_is_forgotten_when_either_end_speaks() {
         } else {
             let more = gateway.target_packet(source, Transport::Tcp(ACK, 5));
             assert_eq!(gateway.run(VENDOR, &more.bytes()).0, SEND_TO_CLIENT);
+        }
+        assert_ends_after(&gateway, 60);
+    }
+}
+
+/// Anybody can forge an RST, and two hosts with nothing to say would lose their connection.
+#[test]
+fn the_other_end_is_asked_before_a_reset_of_a_silent_flow_is_believed() {
+    for (parties, from_client) in
+        Parties::both().into_iter().flat_map(|parties| [(parties.clone(), true), (parties, false)])
+    {
+        let gateway = with_idle(&parties, 60);
+        let source = established(&gateway);
+        if from_client {
+            let reset = gateway.client_packet(Transport::Tcp(RST, 5));
+            assert_eq!(gateway.verdict(&reset), SEND_TO_TARGET);
+        } else {
+            let reset = gateway.target_packet(source, Transport::Tcp(RST, 5));
+            assert_eq!(gateway.run(VENDOR, &reset.bytes()).0, SEND_TO_CLIENT);
+        }
+        wait(&gateway, SECOND);
+        assert_eq!((sweep_all(&gateway), told(&gateway)), (0, Vec::new()));
+        wait(&gateway, 2 * SECOND);
+        assert_eq!(sweep_all(&gateway), 0);
+        let [asked] = &told(&gateway)[..] else { panic!("nobody is asked") };
+        assert!(asked.is_doubted(), "{asked:?}");
+        assert_eq!(asked.flow.word & word::RESET_IN != 0, from_client);
+        assert_eq!(asked.target, gateway.tables.targets[&TARGET]);
+        wait(&gateway, 2 * SECOND);
+        assert_eq!((sweep_all(&gateway), told(&gateway)), (0, Vec::new()));
+        // The end that was asked objects.
+        if from_client {
+            let answer = gateway.target_packet(source, Transport::Tcp(ACK, 5));
+            assert_eq!(gateway.run(VENDOR, &answer.bytes()).0, SEND_TO_CLIENT);
+        } else {
+            let answer = gateway.client_packet(Transport::Tcp(ACK, 5));
+            assert_eq!(gateway.verdict(&answer), SEND_TO_TARGET);
         }
         assert_ends_after(&gateway, 60);
     }

@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, UdpSocket},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -12,6 +13,9 @@ use crate::fixture::{CLIENT, ENDPOINT, SOON, Scene, at};
 
 /// Debian's packages belong to Debian's Python, which may not be the first in the path.
 const PYTHON: &str = "/usr/bin/python3";
+
+/// The longest time until an end has been asked: two seconds of silence, and a sweep.
+const ASKED: Duration = Duration::from_secs(20);
 
 /// Sends a forged packet from a host of this network.
 fn forge(scene: &Scene, network: &str, kind: &str, from: SocketAddr, to: SocketAddr) -> Result<()> {
@@ -65,5 +69,32 @@ fn a_forged_reset_costs_a_connection_nothing() {
             let state = &flows[0]["state"];
             assert_eq!(state, "established", "{flows}");
         }
+    }
+}
+
+/// An end that is silent, too, is asked: it answers as if the other had asked, and so restores the
+/// flow.
+#[test]
+fn a_forged_reset_costs_a_silent_connection_nothing() {
+    let scene = Scene::start().unwrap();
+    for (endpoint, network) in ENDPOINT.into_iter().zip(["acme", "vendor"]) {
+        let stream = scene.acme().run(|| client::connect(at(endpoint, 7), SOON)).unwrap();
+        client::tcp_exchange(&stream, 10_000, 1).unwrap();
+        let own = stream.local_addr().unwrap();
+        let seen = scene.provider.seen();
+        let (target, source) = seen.last().map(|seen| (seen.local, seen.peer)).unwrap();
+        let (from, to) = if network == "acme" { (own, at(endpoint, 7)) } else { (target, source) };
+        let packets = || {
+            let port = own.port().to_string();
+            let flows =
+                scene.daemon.ask(&["flows", "--json", "acme-web", "--port", &port]).unwrap();
+            assert_eq!(flows[0]["state"], "established", "{flows}");
+            flows[0]["packets"].as_u64().unwrap()
+        };
+        let before = packets();
+        forge(&scene, network, "reset", from, to).unwrap();
+        // The reset itself is the first of them.
+        wait_until(ASKED, "the other end answers", || packets() >= before + 2).unwrap();
+        client::tcp_exchange(&stream, 10_000, 2).unwrap();
     }
 }

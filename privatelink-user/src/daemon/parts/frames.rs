@@ -37,11 +37,19 @@ impl Frames {
         self.sender.as_ref().err().cloned()
     }
 
-    /// Makes both peers of each closed flow ask about it: the datapath answers with a reset.
+    /// Makes both peers of each closed flow ask about it: the datapath answers with a reset. Of
+    /// flows that are only said to be closed, one peer is asked.
     pub fn notify_peers(&self, ends: &[End]) {
         let Ok(sender) = &self.sender else { return };
         let mut failed = None;
-        for question in ends.iter().flat_map(challenge_acks::for_end) {
+        let questions = |end: &End| {
+            if end.is_doubted() {
+                challenge_acks::for_doubt(end)
+            } else {
+                challenge_acks::for_end(end)
+            }
+        };
+        for question in ends.iter().flat_map(questions) {
             if let Err(error) = sender.send(question.ifindex, &question.frame) {
                 failed = Some((question.ifindex, error));
             }

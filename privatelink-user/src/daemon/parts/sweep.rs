@@ -106,10 +106,11 @@ impl SweepScope<'_> {
     ) -> Result<(u32, usize), bpf::Error> {
         let first = first.min(regions);
         let count = STRIDE.min(regions - first);
-        let ends: Vec<End> = self.datapath.sweep(first, count, with_rules)?;
+        let mut ends: Vec<End> = self.datapath.sweep(first, count, with_rules)?;
+        self.frames.notify_peers(&ends);
+        ends.retain(|end| !end.is_doubted());
         let ended = ends.len();
         if ended != 0 {
-            self.frames.notify_peers(&ends);
             self.records.log_ended(self.datapath, ends);
         }
         Ok((first + count, ended))

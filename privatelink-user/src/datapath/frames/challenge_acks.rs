@@ -1,4 +1,5 @@
-//! Notifies both ends of a TCP flow that the gateway has ended it.
+//! Notifies both ends of a TCP flow that the gateway has ended it, and asks an end whether it still
+//! knows the connection.
 //!
 //! A receiver accepts a reset only with the sequence number that it expects, and the datapath does
 //! not keep those. So each end gets an acknowledgment outside of its window instead. It has to
@@ -31,6 +32,27 @@ pub fn for_end(end: &End) -> Vec<ChallengeAck> {
     if end.flow.protocol() != TCP || !is_cut(end) {
         return Vec::new();
     }
+    challenges(&legs(end))
+}
+
+/// What to send when one end of a flow is said to have reset it, perhaps by a stranger: the other
+/// end is asked. If it still has the connection, its answer goes to the first one, which resets it
+/// where it really has none.
+pub fn for_doubt(end: &End) -> Vec<ChallengeAck> {
+    let [to_client, to_target] = legs(end);
+    let asked = if end.flow.word & word::RESET_IN != 0 { to_target } else { to_client };
+    challenges(&[asked])
+}
+
+fn challenges(legs: &[Leg]) -> Vec<ChallengeAck> {
+    legs.iter()
+        .flat_map(|leg| SEQUENCES.map(|sequence| leg.challenge(sequence)))
+        .flatten()
+        .collect()
+}
+
+/// The ways from the gateway to the client and to the target.
+fn legs(end: &End) -> [Leg; 2] {
     let [client_port, listener_port] = end.flow.consumer_port_pair();
     let [target_port, source_port] = end.flow.provider_port_pair();
     let client = end.flow.client.to_ip();
@@ -52,11 +74,7 @@ pub fn for_end(end: &End) -> Vec<ChallengeAck> {
         from: SocketAddr::new(end.source.to_ip(), source_port),
         to: SocketAddr::new(end.target.address.to_ip(), target_port),
     };
-    let legs = [to_client, to_target];
-    legs.iter()
-        .flat_map(|leg| SEQUENCES.map(|sequence| leg.challenge(sequence)))
-        .flatten()
-        .collect()
+    [to_client, to_target]
 }
 
 /// Whether both ends think that the flow goes on, and may learn that it does not.
@@ -186,6 +204,17 @@ mod tests {
             })
             .collect();
         assert_eq!(sequences, [0, 1 << 31, 0, 1 << 31]);
+    }
+
+    #[test]
+    fn only_the_end_that_has_not_said_reset_is_asked() {
+        for (said, interface) in [(word::RESET_IN, 4), (word::RESET_OUT, 3)] {
+            let mut doubted = end(EndCause::Idle, Phase::Established);
+            doubted.cause = End::DOUBTED;
+            doubted.flow.word |= said;
+            let asked: Vec<u32> = for_doubt(&doubted).iter().map(|ack| ack.ifindex).collect();
+            assert_eq!(asked, [interface; 2]);
+        }
     }
 
     #[test]
