@@ -52,7 +52,12 @@ pub fn may_begin_anew(flags: u32, word: u32) -> bool {
 #[inline(always)]
 fn count<T: Tables>(tables: &T, leg: &Leg<'_>, flags: u32, next: u32) {
     let opening = Phase::of(leg.word) == Phase::Opening;
+    let repeated = leg.word & word::DOUBT != 0 || Phase::of(leg.word) == Phase::Closing;
     if flags & tcp_flags::RST != 0 {
+        // What the other end says to it, when it is asked, is no reset of its own.
+        if repeated {
+            return;
+        }
         let reverse = leg.is_reverse();
         tables.count_endpoint(leg.slot.endpoint(), |count| {
             *(if reverse { &mut count.resets_out } else { &mut count.resets_in }) += 1;

@@ -195,7 +195,7 @@ families! {
         = "Flows opened."
         as "`NewConnections`, `NewFlowCount`";
     ENDPOINT_RESETS: Counter "privatelink_endpoint_resets_total" ["endpoint", "service", "network", "from"]
-        = "TCP resets forwarded: from a consumer or a target."
+        = "TCP resets forwarded: from a consumer or a target; not those by which the other end confirms one."
         as "`RstPacketsReceived`, `RstPacketsSent`: from the target; `TCP_Client_Reset_Count`, \
             `TCP_Target_Reset_Count`";
     ENDPOINT_ANSWERS: Counter "privatelink_endpoint_answers_total" ["endpoint", "service", "network"]

@@ -322,9 +322,9 @@ fn entries(directory: &Path) -> Vec<String> {
     names
 }
 
-fn settings(pins: &Path) -> [u32; 12] {
+fn settings(pins: &Path) -> [u32; 2 + HashKeys::LEN] {
     let map = Map::from_map_data(MapData::from_pin(pins.join("SETTINGS")).unwrap()).unwrap();
-    Array::<_, [u32; 12]>::try_from(map).unwrap().get(&0, 0).unwrap()
+    Array::<_, [u32; 2 + HashKeys::LEN]>::try_from(map).unwrap().get(&0, 0).unwrap()
 }
 
 /// A standalone array with values of `value_size` bytes.
