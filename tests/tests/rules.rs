@@ -77,11 +77,14 @@ fn assert_agrees(rules: &[Rule]) {
 /// Few addresses and ports, so that rules overlap, touch and repeat.
 fn rule() -> impl Strategy<Value = Rule> {
     let v4 = (0..64_u32, 0..=32_u8).prop_map(|(bits, length)| {
-        IpNet::from(Ipv4Net::new(Ipv4Addr::from_bits(bits << 2 | bits << 26), length).unwrap())
+        IpNet::from(
+            Ipv4Net::new(Ipv4Addr::from_bits(bits << 2 | bits << 26), length)
+                .unwrap_or_else(|error| panic!("{error}")),
+        )
     });
     let v6 = (0..64_u128, 0..=128_u8).prop_map(|(bits, length)| {
         let address = Ipv6Addr::from_bits(bits << 1 | bits << 63 | bits << 122);
-        IpNet::from(Ipv6Net::new(address, length).unwrap())
+        IpNet::from(Ipv6Net::new(address, length).unwrap_or_else(|error| panic!("{error}")))
     });
     let port = || prop_oneof![0..20_u16, 65_530..=u16::MAX, any::<u16>()];
     let ports =
@@ -110,7 +113,7 @@ proptest! {
 }
 
 fn net(text: &str) -> IpNet {
-    text.parse().unwrap()
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
 const ALL: RangeInclusive<u16> = 0..=u16::MAX;

@@ -35,7 +35,9 @@ pub fn tcp(context: *mut c_void, tuple: &Tuple, length: u32) -> u64 {
         return NONE << 32;
     }
     // SAFETY: the kernel's record of a socket, which stays until it is released.
-    let (state, interface) = unsafe { ((*socket).state, (*socket).bound_dev_if) };
+    let state = unsafe { (*socket).state };
+    // SAFETY: as above.
+    let interface = unsafe { (*socket).bound_dev_if };
     release(socket);
     let kind = if state == LISTEN || state == NEW_SYN_RECV {
         OPEN
@@ -56,8 +58,10 @@ pub fn udp(context: *mut c_void, tuple: &Tuple, length: u32) -> u64 {
     if socket.is_null() {
         return NONE << 32;
     }
+    // SAFETY: the kernel's record of a socket, which stays until it is released.
+    let state = unsafe { (*socket).state };
     // SAFETY: as above.
-    let (state, interface) = unsafe { ((*socket).state, (*socket).bound_dev_if) };
+    let interface = unsafe { (*socket).bound_dev_if };
     release(socket);
     let kind = if state == ESTABLISHED { CONNECTED } else { OPEN };
     kind << 32 | u64::from(interface)

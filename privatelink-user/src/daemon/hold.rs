@@ -94,20 +94,21 @@ impl Hold<'_> {
     /// Answers a request; `false` if it makes the daemon end.
     fn answer(&self, call: Call, problem: &str, started: Instant) -> bool {
         let caller = self.register.borrow().caller(&call.from).map_err(Refused::from);
-        match call.request {
-            Request::Status(to) => to.send(caller.map(|caller| {
+        if let Request::Status(to) = call.request {
+            to.send(caller.map(|caller| {
                 let all = caller.administrates().is_ok();
                 self.status(all.then(|| problem.to_owned()), started)
-            })),
-            Request::Down(to) => {
-                let pins = &self.model.gateway().pin_dir;
-                let allowed = caller.and_then(|caller| Ok(caller.administrates()?));
-                let stopped = allowed.and_then(|()| Datapath::down(pins).map_err(failed));
-                let goes_on = stopped.is_err();
-                to.send(stopped);
-                return goes_on;
-            }
-            other => other.refuse(caller.err().unwrap_or_else(|| Refused::Failed(problem.into()))),
+            }));
+        } else if let Request::Down(to) = call.request {
+            let pins = &self.model.gateway().pin_dir;
+            let allowed = caller.and_then(|caller| Ok(caller.administrates()?));
+            let stopped = allowed.and_then(|()| Datapath::down(pins).map_err(failed));
+            let goes_on = stopped.is_err();
+            to.send(stopped);
+            return goes_on;
+        } else {
+            let why = caller.err().unwrap_or_else(|| Refused::Failed(problem.into()));
+            call.request.refuse(why);
         }
         true
     }

@@ -35,6 +35,10 @@ type Devices = Change<u32, ()>;
 macro_rules! define_op {
     ($($(#[$doc:meta])* $variant:ident $field:ident: $kind:ident $(<$($of:ty),+>)? = $name:ident;)+) => {
         /// One write to one map.
+        #[expect(
+            clippy::large_enum_variant,
+            reason = "a plan is short-lived, and each of its writes is in it once"
+        )]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Op {
             $($(#[$doc])* $variant($kind $(<$($of),+>)?),)+

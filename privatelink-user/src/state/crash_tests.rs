@@ -208,6 +208,17 @@ fn configured() -> State {
     state
 }
 
+/// Opens the journal as soon as that is possible.
+fn started(disk: &Unreliable, open: impl Fn(&Unreliable) -> Result<Journal, Error>) -> Journal {
+    loop {
+        match open(disk) {
+            Ok(journal) => return journal,
+            Err(Error::Read { .. }) => disk.inner().life = None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// Kills the daemon again and again while the disk misbehaves, and looks what it finds afterwards.
 fn survive(seed: u64, misbehave: impl Fn(&mut Inner)) -> (u32, u32) {
     let disk = Unreliable::default();
@@ -228,13 +239,7 @@ fn survive(seed: u64, misbehave: impl Fn(&mut Inner)) -> (u32, u32) {
             inner.life = Some(u32::try_from(inner.random(40)).unwrap() + 2);
         }
         // It starts whatever the disk does: what cannot be read now is read later.
-        let mut journal = loop {
-            match open(&disk) {
-                Ok(journal) => break journal,
-                Err(Error::Read { .. }) => disk.inner().life = None,
-                Err(error) => panic!("kill {kill}: {error}"),
-            }
-        };
+        let mut journal = started(&disk, open);
         let found = decided(journal.state());
         assert!((acknowledged..=number).contains(&found), "kill {kill}: {found} {acknowledged}");
         assert_eq!(journal.state().ids, configured().ids, "kill {kill}");

@@ -57,7 +57,7 @@ impl Case {
     /// each; and that of the clients, if they are allowed.
     fn rules(self) -> Vec<Rule> {
         let far = |number: u32| {
-            let first = if number % 2 == 0 { [9, 0, 0, 0] } else { [11, 0, 0, 0] };
+            let first = if number.is_multiple_of(2) { [9, 0, 0, 0] } else { [11, 0, 0, 0] };
             let first = Ipv4Addr::from_bits(Ipv4Addr::from(first).to_bits() + number * 512);
             let port = 1 + number as u16;
             Rule { from: Ipv4Net::new_assert(first, 24).into(), ports: port..=port + 1000 }

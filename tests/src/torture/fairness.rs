@@ -132,7 +132,7 @@ pub fn run(seed: u64, rate: u32, seconds: u64, floods: &[Attack]) -> Result<Fair
         let scene = Scene::lay(Setting::Plain)?;
         let mut generator =
             Generator::of_one(&scene, flood, seed, Noise::new(seed ^ flood.number()), FLOODER);
-        let hostile: Vec<_> = (0..FRAMES).map(|_| generator.next().1).collect();
+        let hostile: Vec<_> = (0..FRAMES).map(|_| generator.draw().1).collect();
         let equal = vec![generator.of_one_flow(FLOODER)];
         let equal = sample(&scene, &equal, rate, time)?;
         let hostile = sample(&scene, &hostile, rate, time)?;

@@ -89,7 +89,7 @@ fn round(scene: &Scene, plan: &Plan, attack: Attack, noise: Noise, frames: u64) 
     let (mut sent, mut refused) = (0, 0);
     while sent < frames {
         for _ in 0..BATCH.min(frames - sent) {
-            let (tenant, frame) = generator.next();
+            let (tenant, frame) = generator.draw();
             let (sender, ifindex) = (&senders[tenant], scene.tenants[tenant].ifindex);
             refused += u64::from(sender.send(ifindex, &frame).is_err());
             sent += 1;

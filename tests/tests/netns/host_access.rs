@@ -24,7 +24,7 @@ const OWN_AT_VENDOR: [&str; 2] = ["10.0.0.1", "fd00::1"];
 /// Has the gateway's kernel carry packets, as a container engine does.
 fn forwarding(lab: &Lab) {
     for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-        lab.gateway().set(setting, "1").unwrap();
+        lab.gateway().set(setting, "1").unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -36,7 +36,9 @@ fn open() -> String {
 
 fn force(lab: &Lab, host: &str, addresses: &[&str]) {
     let addresses: Vec<IpAddr> = addresses.iter().copied().map(ip).collect();
-    lab.host(host).force(&addresses, lab.gateway_mac(host)).unwrap();
+    lab.host(host)
+        .force(&addresses, lab.gateway_mac(host))
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn reaches(host: &Host, address: &str, port: u16) -> bool {
@@ -108,7 +110,7 @@ fn a_listener_of_the_host_is_reached_from_no_network() {
 }
 
 fn host_drops(daemon: &Daemon, reason: &str) -> u64 {
-    let status = daemon.status().unwrap();
+    let status = daemon.status().unwrap_or_else(|error| panic!("{error}"));
     status.pointer(&format!("/drops/{reason}")).and_then(serde_json::Value::as_u64).unwrap_or(0)
 }
 
@@ -134,7 +136,7 @@ fn forgeries(lab: &Lab) -> Vec<Vec<u8>> {
 fn mac(text: &str) -> [u8; 6] {
     let mut bytes = [0; 6];
     for (byte, digits) in bytes.iter_mut().zip(text.split(':')) {
-        *byte = u8::from_str_radix(digits, 16).unwrap();
+        *byte = u8::from_str_radix(digits, 16).unwrap_or_else(|error| panic!("{error}"));
     }
     bytes
 }

@@ -41,15 +41,16 @@ fn advertisement() -> Vec<u8> {
 
 /// Whether the gateway has taken an address or a route from an advertisement.
 fn has_listened(lab: &Lab) -> bool {
-    let routes = lab.gateway().ip("-6 route show").unwrap();
-    let addresses = lab.gateway().ip("-6 address show dev veth-acme").unwrap();
+    let routes = lab.gateway().ip("-6 route show").unwrap_or_else(|error| panic!("{error}"));
+    let addresses =
+        lab.gateway().ip("-6 address show dev veth-acme").unwrap_or_else(|error| panic!("{error}"));
     routes.contains("default") || routes.contains("fd00:0:0:9:") || addresses.contains("dynamic")
 }
 
 fn value(lab: &Lab, setting: &str) -> String {
     let path = format!("/proc/sys/net/{setting}");
     let read = || Ok(std::fs::read_to_string(&path)?.trim().to_owned());
-    lab.gateway().run(read).unwrap()
+    lab.gateway().run(read).unwrap_or_else(|error| panic!("{error}"))
 }
 
 const SETTINGS: [&str; 4] = [

@@ -171,8 +171,9 @@ fn curl(scene: &Scene, token: Option<&str>) -> (String, String) {
     if let Some(token) = token {
         command.args(["--header", &format!("authorization: {token}")]);
     }
-    let text = tool::run(command.arg("http://127.0.0.1:9469/metrics")).unwrap();
-    let (page, code) = text.rsplit_once('\n').unwrap();
+    let text = tool::run(command.arg("http://127.0.0.1:9469/metrics"))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let (page, code) = text.rsplit_once('\n').unwrap_or_else(|| panic!("{text}"));
     (code.to_owned(), page.to_owned())
 }
 

@@ -148,14 +148,28 @@ impl Generator {
     }
 
     /// The next frame, and the tenant that sends it.
-    pub fn next(&mut self) -> (usize, Vec<u8>) {
+    pub fn draw(&mut self) -> (usize, Vec<u8>) {
         self.number += 1;
         let tenant = self.tenant();
         match self.attack {
             Attack::Router => (tenant, self.router(tenant)),
             Attack::Neighbour => (tenant, self.neighbour(tenant)),
             Attack::Garbage => (tenant, self.garbage(tenant)),
-            _ => {
+            Attack::HostForward
+            | Attack::HostListener
+            | Attack::ForgedPing
+            | Attack::ForgedReset
+            | Attack::Sender
+            | Attack::Ports
+            | Attack::HalfOpen
+            | Attack::Reuse
+            | Attack::Mapped
+            | Attack::PathMtu
+            | Attack::Signals
+            | Attack::Options
+            | Attack::Reset
+            | Attack::Fragments
+            | Attack::Provider => {
                 let packet = self.packet(tenant);
                 (tenant, self.finish(tenant, packet))
             }
@@ -182,7 +196,13 @@ impl Generator {
             | Attack::Options
             | Attack::Reset
             | Attack::Fragments => self.noise.below(CONSUMERS) as usize,
-            _ => self.noise.below(self.macs.len() as u64) as usize,
+            Attack::HostForward
+            | Attack::HostListener
+            | Attack::ForgedPing
+            | Attack::ForgedReset
+            | Attack::Router
+            | Attack::Neighbour
+            | Attack::Garbage => self.noise.below(self.macs.len() as u64) as usize,
         }
     }
 
@@ -237,8 +257,12 @@ impl Generator {
                 let (offset, more) = (self.noise.below(4) as u16, self.noise.below(2) == 1);
                 packet.label(self.noise.below(16) as u32).fragment(offset, more)
             }
-            // Ports and HalfOpen; the rest never comes here.
-            _ => {
+            // The last three never come here.
+            Attack::Ports
+            | Attack::HalfOpen
+            | Attack::Router
+            | Attack::Neighbour
+            | Attack::Garbage => {
                 let from = self.any_client(v6);
                 self.opening(tenant, from, address(&ENDPOINT, v6))
             }
@@ -248,11 +272,9 @@ impl Generator {
     /// Opens a flow to a listener.
     fn opening(&mut self, tenant: usize, from: IpAddr, to: IpAddr) -> Packet {
         let from = SocketAddr::new(from, self.noise.port());
-        let tcp = match self.attack {
-            Attack::Ports => false,
-            Attack::HalfOpen | Attack::Reuse => true,
-            _ => self.noise.below(2) == 0,
-        };
+        let always = matches!(self.attack, Attack::HalfOpen | Attack::Reuse);
+        let never = self.attack == Attack::Ports;
+        let tcp = always || !never && self.noise.below(2) == 0;
         let payload = self.payload(tenant);
         if tcp {
             let to = SocketAddr::new(to, self.noise.one(&LISTENERS));
@@ -305,7 +327,7 @@ impl Generator {
             let code = self.noise.below(8) as u8;
             let kind = (self.noise.one(kinds), code);
             // A smaller MTU is the other attack.
-            (if !v6 && kind == (3, 4) { (3, 1) } else { kind }, self.noise.next() as u32)
+            (if !v6 && kind == (3, 4) { (3, 1) } else { kind }, self.noise.word() as u32)
         };
         Packet::icmp(client, endpoint, kind, rest).about(quote, 64)
     }
@@ -411,7 +433,7 @@ impl Generator {
         for _ in 0..=self.noise.below(3) {
             // The addresses of the devices stay: it is to reach the gateway.
             let at = 12 + self.noise.below(frame.len() as u64 - 12 - 16) as usize;
-            frame[at] = self.noise.next() as u8;
+            frame[at] = self.noise.word() as u8;
         }
         frame.truncate(14 + self.noise.below(2 * frame.len() as u64) as usize);
         frame
