@@ -1,7 +1,7 @@
 //! The search for a client and a port in an endpoint's security rules.
 //!
 //! The rules are a tree that the daemon has compiled: see
-//! [`RuleNode`](privatelink_common::policy::RuleNode).
+//! `RuleNode`.
 
 use crate::environment::{Tables, Walk};
 use privatelink_common::{

@@ -2,7 +2,7 @@
 //! header: options of IPv4, extension headers of IPv6, fragments.
 //!
 //! Their number and length are bounded. Extension headers that are followed are forwarded unchanged;
-//! options of IPv4 end here (see [`options`](super::options)).
+//! options of IPv4 end here (see `options.rs`).
 
 use crate::{
     environment::{Frame, Tables, Walk},

@@ -101,7 +101,7 @@ fn reopens<T: Operations, I: Fresh>(
 }
 
 /// Whether a client may take a flow for closed: both ends have said so, or its target has refused
-/// it. An RST that an open flow has seen is no reason; see [`phase::may_begin_anew`].
+/// it. An RST that an open flow has seen is no reason; see `may_begin_anew`.
 #[inline(always)]
 fn is_over(word: u32) -> bool {
     const REFUSED: u32 = Phase::Opening.bits() | word::RESET_OUT;

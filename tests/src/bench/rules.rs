@@ -16,7 +16,7 @@ use super::subject::{Outcome, Subject};
 /// The most rules that an endpoint can have.
 const MANY: u32 = 256;
 
-/// The datapath with the rules of one [`Case`].
+/// The datapath with the rules of one `Case`.
 pub struct Ruled {
     gateway: Gateway,
     case: Case,
