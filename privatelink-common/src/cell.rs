@@ -80,6 +80,11 @@ impl Word32 {
         self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
     }
 
+    /// Adds one, and returns the value before; a full barrier.
+    pub fn count_up(&self) -> u32 {
+        self.0.fetch_add(1, core::sync::atomic::Ordering::SeqCst)
+    }
+
     /// Adds atomically, modulo 2^32.
     pub fn add(&self, by: u32) {
         self.0.fetch_add(by, core::sync::atomic::Ordering::Relaxed);
@@ -92,5 +97,10 @@ impl Word64 {
     pub fn exchange(&self, old: u64, new: u64) -> bool {
         use core::sync::atomic::Ordering::SeqCst;
         self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Adds atomically, modulo 2^64.
+    pub fn add(&self, by: u64) {
+        self.0.fetch_add(by, core::sync::atomic::Ordering::Relaxed);
     }
 }

@@ -78,6 +78,8 @@ causes! {
     TargetGone = "target_gone",
     /// Its source address is gone.
     SourceGone = "source_gone",
+    /// The flow table was full, and its endpoint had more than its share of it.
+    Displaced = "displaced",
 }
 
 impl EndCause {

@@ -22,6 +22,7 @@ mod reason;
 mod records;
 mod refused;
 mod scratch;
+pub mod share;
 pub mod sip;
 mod stage;
 mod suspect;
@@ -43,6 +44,7 @@ pub use records::{
 pub use refused::{RefusedFlow, Sampling};
 
 pub use scratch::{Opening, Scratch};
+pub use share::Share;
 pub use stage::Stage;
 pub use suspect::Suspect;
 pub use tick::{TICK_SHIFT, ticks_from_millis};
@@ -88,6 +90,8 @@ mod pod {
         crate::Target,
         crate::End,
         crate::policy::Limits,
+        crate::share::Share,
+        crate::share::Occupancy,
         crate::policy::Meter,
         crate::policy::RuleKey,
         crate::policy::RuleNode,

@@ -34,6 +34,12 @@ pub const SOURCES: &str = "SOURCES";
 pub const SLOTS: &str = "SLOTS";
 /// One [`Region`](crate::flow::Region) for each 256 slots.
 pub const REGIONS: &str = "REGIONS";
+/// [`Share`](crate::Share) by endpoint index.
+pub const SHARES: &str = "SHARES";
+/// One [`Occupancy`](crate::share::Occupancy).
+pub const OCCUPANCY: &str = "OCCUPANCY";
+/// [`Block`](crate::share::Block)s of ports, by [`block_index`](crate::share::block_index).
+pub const PORT_BLOCKS: &str = "PORT_BLOCKS";
 /// [`Fragmented`](crate::fragment::Fragmented): datagrams whose fragments are on their way.
 pub const FRAGMENTS: &str = "FRAGMENTS";
 /// Devices to redirect to, by interface index.
@@ -86,6 +92,9 @@ pub const ALL: &[&str] = &[
     RULES,
     LIMITS,
     METERS,
+    SHARES,
+    OCCUPANCY,
+    PORT_BLOCKS,
     SERVICES,
     LISTENERS,
     BACKENDS,
@@ -129,6 +138,8 @@ pub const MAX_TARGETS: u32 = 65_536;
 pub const MAX_SOURCES: u32 = 65_536;
 /// Nodes of all sets of security rules together.
 pub const MAX_RULE_NODES: u32 = 262_144;
+/// Blocks of ports of all source addresses that are told apart.
+pub const MAX_PORT_BLOCKS: u32 = crate::share::BLOCK_TABLES * crate::share::BLOCKS;
 /// Endpoint and source addresses together.
 pub const MAX_LOCALS: u32 = 262_144;
 

@@ -140,7 +140,8 @@ pub struct MeterCell {
     pub bytes: Word64,
     /// Flows that it has.
     pub flows: Word32,
-    reserved: Word32,
+    /// Those among them that are not established, or no longer.
+    pub unsettled: Word32,
 }
 
 /// A [`MeterCell`] as plain data.
@@ -157,7 +158,8 @@ pub struct Meter {
     pub bytes: u64,
     /// Flows that it has.
     pub flows: u32,
-    reserved: u32,
+    /// Those among them that are not established, or no longer.
+    pub unsettled: u32,
 }
 
 const _: () = {

@@ -171,7 +171,7 @@ reasons! {
     FlowTableFull {
         name: "flow_table_full",
         notice: HostUnreachable,
-        meaning: "The flow table has no room for the tuple",
+        meaning: "The flow table has no room for the tuple, or only for endpoints with less than their shares",
         advice: "Compare the flows in `privatelink status` with `max_flows`, and raise that. It \
             takes effect at the next start and replaces the flow table, which ends the flows. A \
             shorter `idle_timeout` of listeners frees slots sooner",
@@ -179,7 +179,7 @@ reasons! {
     PortsExhausted {
         name: "ports_exhausted",
         notice: HostUnreachable,
-        meaning: "No free port was found on the service's source addresses towards this target",
+        meaning: "No port that the endpoint may have was found on the service's source addresses",
         advice: "Add source addresses: each has 64,512 ports towards each target address and \
             port. Or shorten the listener's `idle_timeout`: a flow keeps its port until it ends",
     }

@@ -312,12 +312,19 @@ pub struct Source {
     pub address: Addr,
     /// 1 if it is no longer used, and flows from it are about to end.
     pub gone: u32,
+    /// Which blocks of ports are its: those of this table, modulo
+    /// [`BLOCK_TABLES`](crate::share::BLOCK_TABLES). It never changes while flows have the address,
+    /// and is the same for all indices of one address.
+    pub blocks: u32,
 }
 
 impl Source {
-    /// A source address that is in use.
-    pub const fn at(address: Addr) -> Self {
-        Self { address, gone: 0 }
+    /// A source address that is in use, of the provider's network with this number.
+    pub const fn at(address: Addr, network: u32) -> Self {
+        let [.., c, d] = address.0;
+        // Neighbours, which a service has most often, never have the same.
+        let place = u16::from_be_bytes([c, d]) as u32;
+        Self { address, gone: 0, blocks: network.wrapping_add(place) }
     }
 }
 

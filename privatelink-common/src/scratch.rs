@@ -37,6 +37,13 @@ pub struct Scratch {
     pub suspects: Word32,
     /// Which interval of a node of security rules the search is at.
     pub interval: Word32,
+    /// Which source address and port the search for free ones is at.
+    pub attempt: Word32,
+    /// Index of the endpoint that a flow is to be opened at while room is short; then whether another
+    /// flow has given way.
+    pub room: Word32,
+    /// Where to look for a flow that gives way.
+    pub place: Word32,
     /// What a packet that would open a flow says of it.
     pub opening: Opening,
 }

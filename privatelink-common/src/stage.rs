@@ -48,6 +48,8 @@ stages! {
     Fragment = "privatelink_fragment",
     /// Decides what reaches the host's own stack.
     Host = "privatelink_host",
+    /// Ends a flow of an endpoint beyond its share, so that there is room for the one to be opened.
+    Room = "privatelink_room",
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ use flows::table::NEAR;
 use privatelink_common::Reason;
 use stages::{
     answer, carry, clamp, egress::Egress, fragment, host, icmp, icmp_error, open, packet::Packet,
-    slow, translate, translate_error,
+    room, slow, translate, translate_error,
 };
 use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport, Udp};
 
@@ -101,6 +101,7 @@ pub fn stage<F: Frame, T: Operations>(stage: Stage, frame: &mut F, tables: &T) -
         Stage::IcmpError => by_family!(icmp_error::icmp_error),
         Stage::TranslateError => by_family!(translate_error::translate_error),
         Stage::Host => return host::host(frame, tables, scratch),
+        Stage::Room => return room::room(tables, scratch),
         Stage::Answer => return by_family!(answer::answer),
     };
     answer::or_answer(&mut verdict, scratch);

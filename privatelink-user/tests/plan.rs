@@ -143,7 +143,7 @@ fn writes_are_named_as_an_operator_knows_them() {
 fn example() -> MapTables {
     let mut content = MapTables::default();
     content.devices.insert(7, ());
-    content.sources.insert(0, Source::at(address(9)));
+    content.sources.insert(0, Source::at(address(9), 1));
     content.targets.insert(1, target(1));
     content.services.insert(1, service());
     content.backends.insert(0, 1);
@@ -229,7 +229,7 @@ fn content() -> impl Strategy<Value = MapTables> {
             devices: devices.into_iter().map(|device| (device, ())).collect(),
             sources: sources
                 .into_iter()
-                .map(|(index, last)| (index, Source::at(address(last))))
+                .map(|(index, last)| (index, Source::at(address(last), 1)))
                 .collect(),
             targets: targets.into_iter().map(|(index, last)| (index, target(last))).collect(),
             services: services.iter().map(|index| (*index, service())).collect(),

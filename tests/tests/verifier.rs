@@ -58,7 +58,7 @@ fn the_programs_stay_within_their_budget() {
     let kernel = kernel();
     let mut faults = Vec::new();
     for (name, instructions) in verified() {
-        let frames::Stack { deepest: stack, function, chain } = &stacks[name];
+        let frames::Stack { deepest: stack, function, chain, links } = &stacks[name];
         println!(
             "{name}: stack {stack} (in {function}; {chain} in a chain), instructions.{kernel:?} {instructions}"
         );
@@ -70,7 +70,7 @@ fn the_programs_stay_within_their_budget() {
             faults.push(format!("{name}: {function} needs {stack} bytes of stack"));
         }
         if *chain > MOST_CHAIN {
-            faults.push(format!("{name}: a chain of calls needs {chain} bytes of stack"));
+            faults.push(format!("{name}: a chain of calls needs {chain} bytes of stack: {links}"));
         }
         for (what, is, was) in [
             ("bytes of stack", *stack, allowed.stack),

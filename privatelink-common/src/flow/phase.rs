@@ -10,7 +10,8 @@ pub enum Phase {
     Opening = 0,
     /// The target has answered (TCP: SYN-ACK).
     Answered = 1,
-    /// Both have; always so for UDP.
+    /// Both have. A client's datagrams are carried as such from the first one on; the way back is
+    /// `Opening` until the target has answered.
     Established = 2,
     /// One end has said FIN.
     HalfClosed = 3,

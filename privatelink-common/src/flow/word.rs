@@ -38,6 +38,9 @@ pub const RESET_OUT: u32 = 1 << 21;
 pub const DOUBT: u32 = RESET_IN | RESET_OUT;
 /// The end that is said to be gone has been asked.
 pub const ASKED: u32 = 1 << 22;
+/// The flow counts against the smaller share of those that are not established: in the direction
+/// from the client.
+pub const UNSETTLED: u32 = 1 << 23;
 /// Where TCP's flags stand that this direction has seen.
 pub const FLAGS_SHIFT: u32 = 24;
 /// What a packet is compared with before anything else.

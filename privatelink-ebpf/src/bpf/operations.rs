@@ -4,7 +4,8 @@ use crate::maps::Maps;
 use privatelink_common::{DropKey, flow::Content};
 use privatelink_ebpf::{
     flows::{
-        phase, report, rules, sweep,
+        blocks::{self, Place},
+        phase, report, rules, share, sweep,
         table::{self, Arrival, Taken},
     },
     wire::{Ipv4, Ipv6},
@@ -79,11 +80,64 @@ pub extern "C" fn flow_follow(index: u32, flags: u32) -> u64 {
     0
 }
 
-/// Whether a closed flow was ended.
+/// Whether a flow was ended.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn flow_end_closed(index: u32) -> u64 {
-    u64::from(sweep::end_closed(&Maps, index).is_some())
+pub extern "C" fn flow_end(index: u32, cause: u32) -> u64 {
+    u64::from(sweep::end_flow(&Maps, index, cause).is_some())
+}
+
+/// There is room for a flow.
+pub const ROOM: u64 = u64::MAX;
+
+/// [`ROOM`], or the reason for which there is none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_reserve(endpoint: u32, made: u32) -> u64 {
+    share::reserve(&Maps, endpoint, made != 0).map_or(ROOM, |reason| reason as u64)
+}
+
+/// Whether a flow has given way to one of an endpoint.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_make_room(endpoint: u32, place: u32) -> u64 {
+    u64::from(share::make_room(&Maps, endpoint, place))
+}
+
+/// Whether an endpoint may open a flow at a port.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn port_is_open(
+    source: u32,
+    port: u32,
+    number: u32,
+    at_home: u32,
+    endpoint: u32,
+) -> u64 {
+    let place = Place { source, port, number, at_home: at_home != 0 };
+    u64::from(place.is_open_to(&Maps, endpoint))
+}
+
+/// Counts a flow of an endpoint at a port; whether it may have it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn port_take(
+    source: u32,
+    port: u32,
+    number: u32,
+    at_home: u32,
+    endpoint: u32,
+) -> u64 {
+    let place = Place { source, port, number, at_home: at_home != 0 };
+    u64::from(place.take(&Maps, endpoint))
+}
+
+/// Takes a flow at a port off the count. Returns zero, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn port_give_back(source: u32, port: u32) -> u64 {
+    blocks::give_back(&Maps, source, port);
+    0
 }
 
 /// Whether the endpoint's security rules let the slot's flow through.

@@ -47,6 +47,7 @@ stages! {
     privatelink_translate_error: TranslateError,
     privatelink_answer: Answer,
     privatelink_host: Host,
+    privatelink_room: Room,
 }
 
 /// Returns the time; user space runs this program for its result.

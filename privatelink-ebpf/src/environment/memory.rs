@@ -9,12 +9,13 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use privatelink_common::{
     Addr, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
-    MeterCell, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, SenderKey, Service, Source,
-    Suspect, TICK_SHIFT, TagKey, Target, TargetCounters,
+    MeterCell, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, SenderKey, Service, Share,
+    Source, Suspect, TICK_SHIFT, TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{REGION_SLOTS, RegionCell, Slot, regions_for},
     fragment::{self, Fragmented},
     hash::HashKeys,
+    share::{BLOCK_TABLES, BLOCKS, OccupancyCell},
 };
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -48,6 +49,8 @@ pub struct MemoryTables {
     pub rules: BTreeMap<RuleKey, RuleNode>,
     /// Limits of endpoints, by index.
     pub limits: BTreeMap<u32, Limits>,
+    /// What is kept for endpoints, by index.
+    pub shares: BTreeMap<u32, Share>,
     /// Services by index.
     pub services: BTreeMap<u32, Service>,
     /// Listener ports.
@@ -71,6 +74,10 @@ pub struct MemoryTables {
     /// Records of ended flows, in the order of reporting.
     pub ends: Mutex<Vec<End>>,
     meters: Vec<MeterCell>,
+    occupancy: OccupancyCell,
+    max_flows: u32,
+    /// One table for each source address, allocated when it is first needed.
+    port_blocks: Vec<OnceLock<Vec<Word64>>>,
     /// Allocated when it is first needed: most tests send no fragments.
     fragments: OnceLock<Vec<Fragmented>>,
     keys: HashKeys,
@@ -92,6 +99,10 @@ impl MemoryTables {
             endpoints: BTreeMap::new(),
             rules: BTreeMap::new(),
             limits: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            occupancy: OccupancyCell::default(),
+            max_flows,
+            port_blocks: (0..BLOCK_TABLES).map(|_| OnceLock::new()).collect(),
             services: BTreeMap::new(),
             listeners: BTreeMap::new(),
             backends: BTreeMap::new(),
@@ -171,6 +182,24 @@ impl Tables for MemoryTables {
 
     fn meter(&self, endpoint: u32) -> Option<&MeterCell> {
         self.meters.get(endpoint as usize)
+    }
+
+    fn share(&self, endpoint: u32) -> Option<&Share> {
+        self.shares.get(&endpoint)
+    }
+
+    fn occupancy(&self) -> Option<&OccupancyCell> {
+        Some(&self.occupancy)
+    }
+
+    fn port_block(&self, index: u32) -> Option<&Word64> {
+        let new = || (0..BLOCKS).map(|_| Word64::default()).collect();
+        let table = self.port_blocks.get((index / BLOCKS) as usize)?;
+        table.get_or_init(new).get((index % BLOCKS) as usize)
+    }
+
+    fn max_flows(&self) -> u32 {
+        self.max_flows
     }
 
     fn service(&self, index: u32) -> Option<&Service> {
@@ -254,6 +283,14 @@ impl Tables for MemoryTables {
 
     fn add(&self, cell: &Word32, by: u32) {
         cell.add(by);
+    }
+
+    fn add64(&self, cell: &Word64, by: u64) {
+        cell.add(by);
+    }
+
+    fn count_up(&self, cell: &Word32) -> u32 {
+        cell.count_up()
     }
 
     fn walk<W: Walk<Self>>(&self, limit: u32, walk: &mut W) {

@@ -2,11 +2,12 @@
 
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, RuleKey, RuleNode, Scratch, SenderKey, Service, Source, Suspect, TICK_SHIFT,
-    TagKey, Target, TargetCounters,
+    RefusedFlow, RuleKey, RuleNode, Scratch, SenderKey, Service, Share, Source, Suspect,
+    TICK_SHIFT, TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{RegionCell, Slot},
     fragment::Fragmented,
+    share::OccupancyCell,
 };
 
 /// What the packet path knows of the world besides the frame: the maps, a clock, and two
@@ -39,6 +40,14 @@ pub trait Tables: Sized {
     fn limits(&self, endpoint: u32) -> Option<&Limits>;
     /// The consumption that is counted against an endpoint's limits.
     fn meter(&self, endpoint: u32) -> Option<&MeterCell>;
+    /// What is kept for an endpoint.
+    fn share(&self, endpoint: u32) -> Option<&Share>;
+    /// How much of the flow table is in use.
+    fn occupancy(&self) -> Option<&OccupancyCell>;
+    /// A [`Block`](privatelink_common::share::Block) of ports.
+    fn port_block(&self, index: u32) -> Option<&Word64>;
+    /// How many flows there may be.
+    fn max_flows(&self) -> u32;
     /// A service by index.
     fn service(&self, index: u32) -> Option<&Service>;
     /// A listener port.
@@ -81,6 +90,10 @@ pub trait Tables: Sized {
     fn exchange64(&self, cell: &Word64, old: u64, new: u64) -> bool;
     /// Adds to a word atomically, modulo 2^32.
     fn add(&self, cell: &Word32, by: u32);
+    /// [`Tables::add`] to a 64-bit word, modulo 2^64.
+    fn add64(&self, cell: &Word64, by: u64);
+    /// Adds one to a word atomically, and returns what it was; a full barrier.
+    fn count_up(&self, cell: &Word32) -> u32;
     /// Takes steps until one returns `true` or `limit` is reached.
     fn walk<W: Walk<Self>>(&self, limit: u32, walk: &mut W);
 }

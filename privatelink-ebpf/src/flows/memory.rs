@@ -1,12 +1,13 @@
 //! The operations on flows in plain memory: each is called directly.
 
 use super::{
+    blocks::{self, Place},
     operations::Operations,
-    phase, report, rules, sweep,
+    phase, report, rules, share, sweep,
     table::{self, Arrival, Taken},
 };
 use crate::{environment::MemoryTables, wire::Ip};
-use privatelink_common::flow::Content;
+use privatelink_common::{Reason, flow::Content};
 
 impl Operations for MemoryTables {
     fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32> {
@@ -34,8 +35,28 @@ impl Operations for MemoryTables {
         phase::follow(self, index, flags);
     }
 
-    fn end_closed(&self, index: u32) -> bool {
-        sweep::end_closed(self, index).is_some()
+    fn end_flow(&self, index: u32, cause: u32) -> bool {
+        sweep::end_flow(self, index, cause).is_some()
+    }
+
+    fn reserve(&self, endpoint: u32, made: bool) -> Option<Reason> {
+        share::reserve(self, endpoint, made)
+    }
+
+    fn make_room(&self, endpoint: u32, place: u32) -> bool {
+        share::make_room(self, endpoint, place)
+    }
+
+    fn is_open_to(&self, place: &Place, endpoint: u32) -> bool {
+        place.is_open_to(self, endpoint)
+    }
+
+    fn take(&self, place: &Place, endpoint: u32) -> bool {
+        place.take(self, endpoint)
+    }
+
+    fn give_back(&self, source: u32, port: u32) {
+        blocks::give_back(self, source, port);
     }
 
     fn allows(&self, index: u32) -> bool {

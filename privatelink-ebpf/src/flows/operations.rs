@@ -1,9 +1,12 @@
 //! The operations on flows that are called from several places: an environment may have each once,
 //! as a function of its own.
 
-use super::table::{Arrival, Taken};
+use super::{
+    blocks::Place,
+    table::{Arrival, Taken},
+};
 use crate::{environment::Tables, wire::Ip};
-use privatelink_common::flow::Content;
+use privatelink_common::{Reason, flow::Content};
 
 /// What is done with flows, built on [`Tables`].
 ///
@@ -34,8 +37,23 @@ pub trait Operations: Tables {
     /// [`follow`](super::phase::follow).
     fn follow(&self, index: u32, flags: u32);
 
-    /// [`end_closed`](super::sweep::end_closed).
-    fn end_closed(&self, index: u32) -> bool;
+    /// [`end_flow`](super::sweep::end_flow).
+    fn end_flow(&self, index: u32, cause: u32) -> bool;
+
+    /// [`reserve`](super::share::reserve).
+    fn reserve(&self, endpoint: u32, made: bool) -> Option<Reason>;
+
+    /// [`make_room`](super::share::make_room).
+    fn make_room(&self, endpoint: u32, place: u32) -> bool;
+
+    /// [`Place::is_open_to`].
+    fn is_open_to(&self, place: &Place, endpoint: u32) -> bool;
+
+    /// [`Place::take`].
+    fn take(&self, place: &Place, endpoint: u32) -> bool;
+
+    /// [`give_back`](super::blocks::give_back).
+    fn give_back(&self, source: u32, port: u32);
 
     /// [`allows`](super::rules::allows).
     fn allows(&self, index: u32) -> bool;

@@ -3,14 +3,18 @@
 //! Both slots of a flow carry the phase, so that the fast path looks at one only. A change is
 //! rare, and this is where the other slot is looked up.
 
-use super::{operations::Operations, other::other_slot, table::Leg};
+use super::{account, operations::Operations, other::other_slot, table::Leg};
 use crate::{environment::Tables, wire::tcp_flags};
-use privatelink_common::flow::{Phase, Slot, word};
+use privatelink_common::{
+    UDP,
+    flow::{Phase, Slot, word},
+};
 
 /// Notes what a packet's flags mean for its flow.
 pub fn follow<T: Operations>(tables: &T, index: u32, flags: u32) {
     let Some(leg) = Leg::at(tables, index) else { return };
-    let marks = word::PHASE | word::FIN_IN | word::FIN_OUT | word::DOUBT | word::ASKED;
+    let marks =
+        word::PHASE | word::FIN_IN | word::FIN_OUT | word::DOUBT | word::ASKED | word::UNSETTLED;
     let next = advance(leg.word, flags);
     count(tables, &leg, flags, next);
     let noted = noted(flags);
@@ -19,7 +23,10 @@ pub fn follow<T: Operations>(tables: &T, index: u32, flags: u32) {
     }
     let put = |slot: &Slot, word: u32, noted: u32| {
         // If another CPU has changed the word, its change wins: the next packet sees it.
-        let _won = tables.exchange(slot.word_cell(), word, word & !marks | next | noted);
+        let after = word & !marks | next | noted;
+        if tables.exchange(slot.word_cell(), word, after) {
+            account::changed(tables, slot, word, after);
+        }
     };
     put(leg.slot, leg.word, noted);
     if next == leg.word & marks {
@@ -89,6 +96,11 @@ fn noted(flags: u32) -> u32 {
 #[inline(always)]
 fn advance(word: u32, flags: u32) -> u32 {
     let reverse = word & word::REVERSE != 0;
+    if word & word::PROTOCOL == u32::from(UDP) << word::PROTOCOL_SHIFT {
+        // The target's first datagram is the answer.
+        let marks = word & (word::PHASE | word::UNSETTLED);
+        return if reverse { Phase::Established.bits() } else { marks };
+    }
     let phase = Phase::of(word);
     let mut fins = word & (word::FIN_IN | word::FIN_OUT);
     let set = |mask| flags & mask == mask;
@@ -96,11 +108,11 @@ fn advance(word: u32, flags: u32) -> u32 {
         return reset(word, fins);
     }
     if may_begin_anew(flags, word) {
-        return word & (word::PHASE | word::DOUBT | word::ASKED) | fins;
+        return word & (word::PHASE | word::DOUBT | word::ASKED | word::UNSETTLED) | fins;
     }
     // The target, which was not the one to say RST, knows of no connection before this one.
     if reverse && word & word::DOUBT == word::RESET_IN && set(tcp_flags::SYN | tcp_flags::ACK) {
-        return Phase::Answered.bits();
+        return Phase::Answered.bits() | word::UNSETTLED;
     }
     let next = if set(tcp_flags::FIN) {
         fins |= if reverse { word::FIN_OUT } else { word::FIN_IN };
@@ -118,7 +130,8 @@ fn advance(word: u32, flags: u32) -> u32 {
             | Phase::Closing => phase,
         }
     };
-    next.bits() | fins
+    let is_settled = matches!(next, Phase::Established | Phase::HalfClosed);
+    next.bits() | fins | if is_settled { 0 } else { word::UNSETTLED }
 }
 
 /// Phase and marks after an RST; `fins` are those of the word.
@@ -127,9 +140,9 @@ fn reset(word: u32, fins: u32) -> u32 {
     let by = if word & word::REVERSE != 0 { word::RESET_OUT } else { word::RESET_IN };
     let resets = word & word::DOUBT | by;
     if Phase::of(word) == Phase::Closing || resets == word::DOUBT {
-        return Phase::Closing.bits() | fins;
+        return Phase::Closing.bits() | word::UNSETTLED | fins;
     }
-    word & (word::PHASE | word::ASKED) | resets | fins
+    word & (word::PHASE | word::ASKED | word::UNSETTLED) | resets | fins
 }
 
 /// Sends a flow's replies to another Ethernet address from now on.
@@ -171,6 +184,31 @@ mod tests {
     fn an_ack_from_the_target_alone_establishes_nothing() {
         assert_eq!(run(&[(IN, SYN), (OUT, ACK)]), Phase::Opening);
         assert_eq!(run(&[(IN, SYN), (OUT, SYN | ACK), (OUT, ACK)]), Phase::Answered);
+    }
+
+    #[test]
+    fn only_the_targets_first_datagram_settles_a_flow_of_udp() {
+        let udp = u32::from(UDP) << word::PROTOCOL_SHIFT;
+        let forward = udp | Phase::Established.bits() | word::UNSETTLED;
+        assert_eq!(advance(forward, 0), Phase::Established.bits() | word::UNSETTLED);
+        let reverse = udp | OUT | Phase::Opening.bits() | word::UNSETTLED;
+        assert_eq!(advance(reverse, 0), Phase::Established.bits());
+    }
+
+    #[test]
+    fn flows_of_tcp_are_settled_between_handshake_and_end() {
+        let after =
+            |phase: Phase, side, flags| advance(side | phase.bits(), flags) & word::UNSETTLED;
+        assert_eq!(after(Phase::Opening, OUT, SYN | ACK), word::UNSETTLED);
+        assert_eq!(after(Phase::Answered, IN, ACK), 0);
+        assert_eq!(after(Phase::Established, IN, FIN | ACK), 0);
+        // It is doubted until the other end says so, too.
+        assert_eq!(after(Phase::Established, OUT, RST), 0);
+        assert_eq!(after(Phase::HalfClosed, OUT, FIN | ACK), 0);
+        assert_eq!(
+            advance(OUT | Phase::Established.bits() | word::RESET_IN, RST) & word::UNSETTLED,
+            word::UNSETTLED
+        );
     }
 
     #[test]

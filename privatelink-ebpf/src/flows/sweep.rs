@@ -5,11 +5,12 @@
 use super::{
     operations::Operations,
     other::{fetch, homes_of_other, other_slot, slot_of_other},
+    share::{is_crowded, is_pressed},
     table::{Leg, remove},
 };
 use crate::environment::{Tables, Walk};
 use privatelink_common::{
-    Admission, End, EndCause, ListenerKey, Scratch, Suspect, TargetState, UDP,
+    Admission, End, EndCause, ListenerKey, Scratch, Suspect, TCP, TargetState, UDP,
     flow::{Phase, REGION_SLOTS, Slot, word},
     ticks_from_millis,
 };
@@ -20,6 +21,10 @@ const OPENING: u32 = ticks_from_millis(20_000);
 const CLOSING: u32 = ticks_from_millis(10_000);
 /// How long both ends are silent after an RST of one before the other is asked.
 const DOUBTING: u32 = ticks_from_millis(2_000);
+
+/// How long a flow that is not established is kept while the table is short of room, if its
+/// endpoint has too many such. A SYN is sent again within this time.
+const PRESSED: u32 = ticks_from_millis(5_000);
 
 /// Sweeps a number of regions from the first one on; returns how many flows were ended.
 #[inline(always)]
@@ -139,10 +144,15 @@ impl Suspects {
         if leg.word & word::DOUBT != 0 {
             return CLOSING;
         }
-        match Phase::of(leg.word) {
-            Phase::Opening | Phase::Answered => OPENING,
+        let phase = Phase::of(leg.word);
+        let is_unsettled = leg.word & word::UNSETTLED != 0;
+        if is_unsettled && is_pressed(tables) && is_crowded(tables, leg.slot.endpoint()) {
+            return PRESSED;
+        }
+        match phase {
+            Phase::Opening | Phase::Answered if leg.protocol() == u32::from(TCP) => OPENING,
             Phase::Closing => CLOSING,
-            Phase::Established | Phase::HalfClosed => {
+            Phase::Opening | Phase::Answered | Phase::Established | Phase::HalfClosed => {
                 let [_, _, high, low] = leg.slot.consumer_ports().to_ne_bytes();
                 let listener = ListenerKey {
                     service: leg.endpoint.service,
@@ -261,12 +271,12 @@ fn ask<T: Tables>(tables: &T, forward: u32, reverse: u32) {
 /// The index of no slot.
 const NO_SLOT: u32 = u32::MAX;
 
-/// Ends a closed flow whose client opens another with the same tuple; `index` is that of the
-/// direction from the client.
-pub fn end_closed<T: Operations>(tables: &T, index: u32) -> Option<()> {
+/// Ends a flow before the sweep finds it: a closed one whose client opens another with the same
+/// tuple, or one that gives way. `index` is that of the direction from the client.
+pub fn end_flow<T: Operations>(tables: &T, index: u32, cause: u32) -> Option<()> {
     let leg = Leg::at(tables, index)?;
     let other = other_slot(tables, &leg).unwrap_or(NO_SLOT);
-    end(tables, index, other, EndCause::Closed as u32, |index, word| tables.remove(index, word))
+    end(tables, index, other, cause, |index, word| tables.remove(index, word))
 }
 
 /// Removes a flow and reports its end to user space, once: a flow that cannot be removed now has
@@ -338,6 +348,9 @@ fn keeps_alive(slot: &Slot) -> bool {
     slot.word() & (word::REVERSE | word::PROTOCOL) != FROM_TARGET
 }
 
+/// The protocol of TCP as a word holds it.
+const TCP_WORD: u32 = (TCP as u32) << word::PROTOCOL_SHIFT;
+
 /// What it means that a flow has been silent for too long.
 #[inline(always)]
 fn silence(word: u32) -> EndCause {
@@ -345,9 +358,11 @@ fn silence(word: u32) -> EndCause {
         return EndCause::Closed;
     }
     match Phase::of(word) {
-        Phase::Opening | Phase::Answered => EndCause::Unanswered,
+        Phase::Opening | Phase::Answered if word & word::PROTOCOL == TCP_WORD => {
+            EndCause::Unanswered
+        }
         Phase::Closing => EndCause::Closed,
-        Phase::Established | Phase::HalfClosed => EndCause::Idle,
+        _ => EndCause::Idle,
     }
 }
 

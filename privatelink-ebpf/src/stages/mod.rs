@@ -16,6 +16,7 @@ mod options;
 pub mod packet;
 mod path_mtu;
 mod ports;
+pub mod room;
 mod sender;
 mod sent;
 pub mod slow;

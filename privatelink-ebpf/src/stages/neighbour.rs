@@ -100,6 +100,9 @@ pub fn answer_solicitation<F: Frame, T: Tables>(
         return None;
     }
     let target = message.target();
+    if Ipv6::is_v4_mapped(target) {
+        return None;
+    }
     let key = LocalKey { network, address: Addr::from_words(target) };
     let local = tables.local(&key)?;
     let wanted = if served { local.is_served() } else { local.kind == LocalKind::Host as u32 };

@@ -5,7 +5,7 @@ use super::{
     egress::max_input_len,
     packet::{Packet, opens_tcp},
     ports::{self, NewFlow, PortSearch},
-    sender,
+    room, sender,
     stop::refused_admission,
     verdict::Verdict,
 };
@@ -71,6 +71,9 @@ pub fn open<F: Frame, T: Operations, I: Chained + Control>(
         _ => return refuse(Reason::TtlExpired),
     }
     if let Some(reason) = Reason::of(scratch.fault.load()) {
+        return refuse(reason);
+    }
+    if let Some(reason) = tables.reserve(index, scratch.room.load() == room::MADE) {
         return refuse(reason);
     }
     let entered = if flow.leaves == Ipv6::LEAVES {

@@ -8,14 +8,14 @@ use crate::{
         chain::Chained,
         neighbour,
         packet::{Packet, opens_tcp},
-        sum,
+        room, sum,
         verdict::Verdict,
         vlan,
     },
     wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, checksum, tcp_flags},
 };
 use privatelink_common::{
-    Reason, Scratch, Stage, TAGGED_ONLY, TCP,
+    EndCause, Reason, Scratch, Stage, TAGGED_ONLY, TCP,
     flow::{Phase, word},
 };
 
@@ -39,6 +39,7 @@ pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T, scratch: &Scratc
     };
     scratch.network.store(network);
     scratch.fault.store(Scratch::NO_FAULT);
+    scratch.room.store(0);
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
     match ethernet.ethertype() {
         EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, scratch),
@@ -55,7 +56,14 @@ fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
     scratch: &Scratch,
 ) -> Verdict {
     let network = scratch.network.load();
-    let read = Packet::<I>::read_slowly(frame, tables, network);
+    // An IPv4 address in an IPv6 header would be taken for the address that the maps hold, but the
+    // packets of that flow would not be.
+    let is_mapped = frame.view::<I>(ETHERNET_LEN).is_some_and(|header| header.is_mapped());
+    let read = if is_mapped {
+        Err(Reason::Malformed)
+    } else {
+        Packet::<I>::read_slowly(frame, tables, network)
+    };
     let packet = match &read {
         Ok(packet) => packet,
         Err(reason) => return neighbour::other::<F, T, I>(frame, tables, network, *reason),
@@ -70,11 +78,13 @@ fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
     {
         scratch.fault.store(fault::<F, T, I>(frame, tables, packet));
     }
-    let Some(index) = tables.search(&packet.arrival) else { return Verdict::Next(Stage::Open) };
+    let Some(index) = tables.search(&packet.arrival) else {
+        return Verdict::Next(room::or_open(tables, scratch, packet));
+    };
     if reopens(tables, scratch, packet, index) {
-        let has_ended = tables.end_closed(index);
+        let has_ended = tables.end_flow(index, EndCause::Closed as u32);
         if has_ended {
-            return Verdict::Next(Stage::Open);
+            return Verdict::Next(room::or_open(tables, scratch, packet));
         }
     }
     scratch.slot.store(index);

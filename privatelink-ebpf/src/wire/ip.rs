@@ -43,6 +43,10 @@ pub trait Ip: Wire + Copy {
     fn datagram(&self) -> Result<Datagram<Self>, Reason>;
     /// The packet's destination, without any check of the header.
     fn receiver(&self) -> Self::Address;
+    /// Whether an address is one that no packet of this family has: an IPv4 one, in IPv6.
+    fn is_mapped(&self) -> bool {
+        false
+    }
     /// TTL or hop limit: how many routers may still forward the packet.
     fn ttl(&self) -> u8;
     /// Puts both addresses, one hop less, and the checksum that goes with them.

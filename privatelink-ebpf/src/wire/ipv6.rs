@@ -109,6 +109,12 @@ impl Ipv6 {
         store!(u32, self, AT, word.to_be());
     }
 
+    /// Whether an address is an IPv4-mapped one, which the maps hold for IPv4.
+    #[inline(always)]
+    pub fn is_v4_mapped(address: [u32; 4]) -> bool {
+        address[0] | address[1] | (address[2] ^ 0xffff_u32.to_be()) == 0
+    }
+
     /// Whether a next header is an extension header (RFC 7045) rather than a protocol.
     fn is_extension(next_header: u8) -> bool {
         matches!(next_header, 0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 | 253 | 254)
@@ -155,6 +161,11 @@ impl Ip for Ipv6 {
     #[inline(always)]
     fn receiver(&self) -> [u32; 4] {
         self.destination()
+    }
+
+    #[inline(always)]
+    fn is_mapped(&self) -> bool {
+        Self::is_v4_mapped(self.source()) || Self::is_v4_mapped(self.destination())
     }
 
     #[inline(always)]

@@ -121,7 +121,7 @@ impl Gateway {
         let one = Pool { first: 0, count: 1 };
         let sources = Pool { first: FIRST_SOURCE, count: parties.sources.len() as u32 };
         for (index, address) in (FIRST_SOURCE..).zip(&parties.sources) {
-            tables.sources.insert(index, Source::at((*address).into()));
+            tables.sources.insert(index, Source::at((*address).into(), 1));
         }
         tables.services.insert(SERVICE, Service { sources_v4: sources, sources_v6: sources });
         for protocol in [TCP, UDP] {

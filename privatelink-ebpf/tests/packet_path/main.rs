@@ -30,6 +30,7 @@ mod reasons;
 mod robustness;
 #[cfg(test)]
 mod secrets;
+mod shares;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]

@@ -42,6 +42,8 @@ macro_rules! for_each_map {
             Rule rules: Hash<privatelink_common::RuleKey, privatelink_common::RuleNode> = RULES;
             /// Limits of endpoints, by index of the endpoint.
             Limits limits: Array<privatelink_common::Limits> = LIMITS;
+            /// Shares of endpoints, by index of the endpoint.
+            Share shares: Array<privatelink_common::Share> = SHARES;
             /// Endpoints by index.
             Endpoint endpoints: Array<privatelink_common::Endpoint> = ENDPOINTS;
             /// The gateway's own addresses.

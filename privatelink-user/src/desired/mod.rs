@@ -6,6 +6,7 @@ mod maglev;
 mod policy;
 mod pools;
 pub mod rule_set;
+mod share;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -52,6 +53,7 @@ pub fn desired(
     for endpoint in model.endpoints().values() {
         builder.endpoint(endpoint);
     }
+    builder.shares();
     builder.tables
 }
 
@@ -168,7 +170,9 @@ impl<'a> Builder<'a> {
 
     fn sources(&mut self) {
         for (index, network, address) in self.ids.sources() {
-            self.tables.sources.insert(index, Source::at(address.into()));
+            self.tables
+                .sources
+                .insert(index, Source::at(address.into(), share::network_number(network)));
             let network = self.model.networks().get_key_value(network).map(|(name, _)| name);
             let attached = network.and_then(|name| self.attached(name));
             if let Some((_, network, attached)) = attached {
@@ -271,6 +275,16 @@ impl<'a> Builder<'a> {
             let record = Listener { backends_v4, backends_v6, target_port, flags, idle_ticks };
             self.tables.listeners.insert(key, record);
         }
+    }
+
+    fn shares(&mut self) {
+        let sharers = self.model.endpoints().values().filter_map(|endpoint| {
+            let service = self.model.services().get(&endpoint.service)?;
+            let (endpoint, service) = (self.ids.endpoint(endpoint)?, self.ids.service(service)?);
+            Some(share::Sharer { endpoint, service, weight: 1 })
+        });
+        let sharers: Vec<_> = sharers.collect();
+        self.tables.shares = share::shares(&sharers, self.model.gateway().max_flows.get());
     }
 
     fn endpoint(&mut self, endpoint: &model::Endpoint) {

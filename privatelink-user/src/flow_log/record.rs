@@ -214,7 +214,7 @@ pub(super) fn ended<'n>(
         flow: &end.flow,
         flags_out: Flow { word: end.word_out, ..Flow::default() }.tcp_flags(),
         endpoint: &end.endpoint,
-        source: Source::at(end.source),
+        source: Source { address: end.source, ..Source::default() },
         target: &end.target,
         last_seen: end.last_seen,
     };

@@ -217,7 +217,7 @@ mod tests {
         let v4 = u32::from_ne_bytes([10, 1, 0, 50]);
         tables.endpoints.insert(3, Endpoint { v4, v6: ip("fd00:1::50"), ..Endpoint::default() });
         tables.targets.insert(4, Target { address: ip("fd00::10"), ..Target::default() });
-        tables.sources.insert(5, Source::at(ip("fd00::f3")));
+        tables.sources.insert(5, Source::at(ip("fd00::f3"), 1));
         tables
     }
 

@@ -58,6 +58,7 @@ impl Gateway {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::SLOTS, regions * REGION_SLOTS)
             .map_max_entries(maps::REGIONS, regions)
+            .override_global("MAX_FLOWS", &capacity, true)
             .override_global("REGION_COUNT", &regions, true)
             // A sender that is refused gets no answer, whose cost is not that of the refusal.
             .override_global("ERRORS_PER_TICK", &0_u32, true)
@@ -196,7 +197,7 @@ impl Gateway {
         let first = u32::from(FIRST_SOURCE);
         let pool: Vec<_> = (0..SOURCES).map(|index| Ipv4Addr::from(first + index).into()).collect();
         for (index, &address) in (0..).zip(&pool) {
-            sources.set(index, Source::at(address), 0)?;
+            sources.set(index, Source::at(address, 1), 0)?;
         }
         let mut locals: HashMap<_, LocalKey, Local> = self.map(maps::LOCALS)?.try_into()?;
         let key = LocalKey { network: CONSUMER_NETWORK, address: (*ENDPOINT.ip()).into() };

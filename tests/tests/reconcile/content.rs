@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::Ipv6Addr};
 
 use privatelink_common::{
     Endpoint, Limits, Listener, ListenerKey, Local, LocalKey, Pool, RuleKey, RuleNode, Service,
-    Source, Target, maps,
+    Share, Source, Target, maps,
 };
 use privatelink_user::datapath::tables::MapTables;
 use proptest::{
@@ -38,10 +38,11 @@ pub fn content(devices: Vec<u32>) -> impl Strategy<Value = MapTables> {
         btree_set(proptest::sample::select(devices), 0..=3),
         btree_map((0..3u32, 0..50u32), any::<u32>(), 0..200),
         btree_map(0..maps::MAX_ENDPOINTS, 0..3u32, 0..20),
+        btree_map(0..maps::MAX_ENDPOINTS, 0..3u32, 0..20),
     );
     (arrays, sparse).prop_map(|(arrays, sparse)| {
         let (attachments, endpoints, services, backends, targets, sources) = arrays;
-        let (listeners, locals, devices, rules, limits) = sparse;
+        let (listeners, locals, devices, rules, limits, shares) = sparse;
         let pool = |count| Pool { first: 0, count };
         MapTables {
             attachments,
@@ -64,6 +65,7 @@ pub fn content(devices: Vec<u32>) -> impl Strategy<Value = MapTables> {
                 })
                 .collect(),
             limits: mapped(limits, |flows| Limits { flows, ..Limits::default() }),
+            shares: mapped(shares, |flows| Share { flows, ..Share::default() }),
             services: mapped(services, |n| Service { sources_v4: pool(n), ..Service::default() }),
             listeners: listeners
                 .into_iter()
@@ -74,7 +76,7 @@ pub fn content(devices: Vec<u32>) -> impl Strategy<Value = MapTables> {
                 .collect(),
             backends,
             targets: mapped(targets, |state| Target { state, ..Target::default() }),
-            sources: mapped(sources, |n| Source::at(Ipv6Addr::from_bits(n).into())),
+            sources: mapped(sources, |n| Source::at(Ipv6Addr::from_bits(n).into(), 1)),
             devices: devices.into_iter().map(|device| (device, ())).collect(),
         }
     })

@@ -84,7 +84,8 @@ fn another_capacity_replaces_the_flow_table_alone() {
     let (second, adoption) = Datapath::open(&pins.path, FLOWS * 4).unwrap();
     assert!(adoption.lost_flows());
     let replaced: Vec<_> = adoption.replaced.keys().copied().collect();
-    assert_eq!(replaced, [maps::METERS, maps::REGIONS, maps::SLOTS]);
+    let table = [maps::METERS, maps::OCCUPANCY, maps::PORT_BLOCKS, maps::REGIONS, maps::SLOTS];
+    assert_eq!(replaced, table);
     assert_eq!(second.store().unwrap().load().unwrap(), example());
     assert_ne!(settings(&pins.path), before);
     drop(second);

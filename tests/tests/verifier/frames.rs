@@ -41,6 +41,8 @@ pub struct Stack {
     pub function: String,
     /// The frames of its deepest chain of calls, as the kernel adds them up.
     pub chain: u32,
+    /// The functions of that chain, with the frame of each.
+    pub links: String,
 }
 
 /// The stack usage of each program, with all functions that it reaches.
@@ -53,18 +55,21 @@ pub fn stacks(object: &[u8]) -> BTreeMap<String, Stack> {
     });
     let stack = |program: &Function| {
         let (function, deepest) = deepest_from(program, &functions);
-        Stack { deepest, function, chain: chain_from(program, &functions) }
+        let (chain, links) = chain_from(program, &functions);
+        Stack { deepest, function, chain, links }
     };
     programs.map(|program| (program.name.clone(), stack(program))).collect()
 }
 
 /// The verifier refuses recursion, so the chains end.
-fn chain_from(function: &Function, functions: &BTreeMap<Place, Function>) -> u32 {
+fn chain_from(function: &Function, functions: &BTreeMap<Place, Function>) -> (u32, String) {
     /// Older kernels round each frame up to this.
     const UNIT: u32 = 32;
     let called = function.calls.iter().filter_map(|place| functions.get(place));
-    let below = called.map(|function| chain_from(function, functions)).max().unwrap_or(0);
-    function.written.max(1).next_multiple_of(UNIT) + below
+    let (below, links) =
+        called.map(|function| chain_from(function, functions)).max().unwrap_or_default();
+    let frame = function.written.max(1).next_multiple_of(UNIT);
+    (frame + below, format!("{} {frame} > {links}", function.name))
 }
 
 fn deepest_from(program: &Function, functions: &BTreeMap<Place, Function>) -> (String, u32) {

@@ -2,13 +2,14 @@
 
 use super::{
     ATTACHMENTS, BACKENDS, ENDPOINT_COUNTERS, ENDPOINTS, ENDS, ENDS_LOST, ERRORS, ERRORS_PER_TICK,
-    FRAGMENTS, HASH_KEYS, JIFFY_NANOS, LIMITS, LISTENERS, LOCALS, METERS, Maps, NETWORKS, REFUSALS,
-    REGION_COUNT, REGIONS, RULES, SAMPLING, SCRATCH, SENDERS, SERVICES, SLOTS, SOURCES, SUSPECTS,
-    TAGGED, TARGET_COUNTERS, TARGETS,
+    FRAGMENTS, HASH_KEYS, JIFFY_NANOS, LIMITS, LISTENERS, LOCALS, MAX_FLOWS, METERS, Maps,
+    NETWORKS, OCCUPANCY, PORT_BLOCKS, REFUSALS, REGION_COUNT, REGIONS, RULES, SAMPLING, SCRATCH,
+    SENDERS, SERVICES, SHARES, SLOTS, SOURCES, SUSPECTS, TAGGED, TARGET_COUNTERS, TARGETS,
 };
 use crate::operations::{
-    EXISTS, FULL, flow_allowed, flow_choice_v4, flow_choice_v6, flow_end_closed, flow_follow,
-    flow_insert_v4, flow_insert_v6, flow_refused, flow_remove, flow_search_v4, flow_search_v6,
+    EXISTS, FULL, ROOM, flow_allowed, flow_choice_v4, flow_choice_v6, flow_end, flow_follow,
+    flow_insert_v4, flow_insert_v6, flow_make_room, flow_refused, flow_remove, flow_reserve,
+    flow_search_v4, flow_search_v6, port_give_back, port_is_open, port_take,
 };
 use aya_ebpf::{
     Global,
@@ -18,16 +19,20 @@ use aya_ebpf::{
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, SenderKey, Service, Source, Suspect, TagKey,
-    Target, TargetCounters,
+    Reason, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, SenderKey, Service, Share, Source,
+    Suspect, TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
     fragment::Fragmented,
     maps::MAX_ERRORS,
+    share::OccupancyCell,
 };
 use privatelink_ebpf::{
     Operations, Tables, Walk,
-    flows::table::{Arrival, Taken},
+    flows::{
+        blocks::Place,
+        table::{Arrival, Taken},
+    },
     wire::{Ip, Ipv4},
 };
 
@@ -94,6 +99,26 @@ impl Tables for Maps {
     #[inline(always)]
     fn meter(&self, endpoint: u32) -> Option<&MeterCell> {
         METERS.get(endpoint)
+    }
+
+    #[inline(always)]
+    fn share(&self, endpoint: u32) -> Option<&Share> {
+        SHARES.get(endpoint)
+    }
+
+    #[inline(always)]
+    fn occupancy(&self) -> Option<&OccupancyCell> {
+        OCCUPANCY.get(0)
+    }
+
+    #[inline(always)]
+    fn port_block(&self, index: u32) -> Option<&Word64> {
+        PORT_BLOCKS.get(index)
+    }
+
+    #[inline(always)]
+    fn max_flows(&self) -> u32 {
+        MAX_FLOWS.load()
     }
 
     #[inline(always)]
@@ -235,6 +260,20 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn add64(&self, cell: &Word64, by: u64) {
+        use intrinsics::AtomicOrdering::Relaxed;
+        // SAFETY: as in `add`.
+        unsafe { intrinsics::atomic_xadd::<u64, u64, { Relaxed }>(cell.as_ptr(), by) };
+    }
+
+    #[inline(always)]
+    fn count_up(&self, cell: &Word32) -> u32 {
+        use intrinsics::AtomicOrdering::SeqCst;
+        // SAFETY: as in `exchange`, and for its reason with the strongest ordering.
+        unsafe { intrinsics::atomic_xadd::<u32, u32, { SeqCst }>(cell.as_ptr(), 1) }
+    }
+
+    #[inline(always)]
     fn walk<W: Walk<Self>>(&self, limit: u32, walk: &mut W) {
         let step = step::<W> as extern "C" fn(u64, *mut W) -> i64;
         // SAFETY: the helper calls `step` with the walk, which outlives the call, and with
@@ -297,8 +336,37 @@ impl Operations for Maps {
     }
 
     #[inline(always)]
-    fn end_closed(&self, index: u32) -> bool {
-        flow_end_closed(index) != 0
+    fn end_flow(&self, index: u32, cause: u32) -> bool {
+        flow_end(index, cause) != 0
+    }
+
+    #[inline(always)]
+    fn make_room(&self, endpoint: u32, place: u32) -> bool {
+        flow_make_room(endpoint, place) != 0
+    }
+
+    #[inline(always)]
+    fn reserve(&self, endpoint: u32, made: bool) -> Option<Reason> {
+        let reason = flow_reserve(endpoint, made.into());
+        // Whatever the verifier takes the number for, a refusal stays one.
+        (reason != ROOM).then(|| Reason::of(reason as u32).unwrap_or(Reason::FlowTableFull))
+    }
+
+    #[inline(always)]
+    fn is_open_to(&self, place: &Place, endpoint: u32) -> bool {
+        let Place { source, port, number, at_home } = *place;
+        port_is_open(source, port, number, at_home.into(), endpoint) != 0
+    }
+
+    #[inline(always)]
+    fn take(&self, place: &Place, endpoint: u32) -> bool {
+        let Place { source, port, number, at_home } = *place;
+        port_take(source, port, number, at_home.into(), endpoint) != 0
+    }
+
+    #[inline(always)]
+    fn give_back(&self, source: u32, port: u32) {
+        port_give_back(source, port);
     }
 
     #[inline(always)]

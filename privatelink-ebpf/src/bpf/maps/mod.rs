@@ -14,16 +14,18 @@ use aya_ebpf::{
 };
 use privatelink_common::{
     DropKey, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
-    MeterCell, Reason, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, Service, Source, Stage,
-    Suspect, TagKey, Target, TargetCounters,
+    MeterCell, Reason, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, Service, Share, Source,
+    Stage, Suspect, TagKey, Target, TargetCounters,
+    cell::Word64,
     flow::{REGION_SLOTS, RegionCell, Slot},
     fragment::{self, Fragmented},
     hash::HashKeys,
     maps::{
         ENDS_BYTES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_ERRORS, MAX_IFINDEX,
-        MAX_LISTENERS, MAX_LOCALS, MAX_NETWORKS, MAX_RULE_NODES, MAX_SENDERS, MAX_SERVICES,
-        MAX_SOURCES, MAX_TAGGED, MAX_TARGETS, REFUSALS_BYTES,
+        MAX_LISTENERS, MAX_LOCALS, MAX_NETWORKS, MAX_PORT_BLOCKS, MAX_RULE_NODES, MAX_SENDERS,
+        MAX_SERVICES, MAX_SOURCES, MAX_TAGGED, MAX_TARGETS, REFUSALS_BYTES,
     },
+    share::OccupancyCell,
 };
 
 /// Set by the loader to the length of the kernel's jiffy.
@@ -32,6 +34,9 @@ static JIFFY_NANOS: Global<u32> = Global::new(4_000_000);
 /// Set by the loader to the size of the flow table.
 #[unsafe(no_mangle)]
 static REGION_COUNT: Global<u32> = Global::new(1);
+/// Set by the loader to the flows that there may be.
+#[unsafe(no_mangle)]
+static MAX_FLOWS: Global<u32> = Global::new(1);
 /// Set by the loader to the secret keys of the flow table.
 #[unsafe(no_mangle)]
 static HASH_KEYS: [Global<u32>; HashKeys::LEN] = [const { Global::new(0) }; HashKeys::LEN];
@@ -58,6 +63,12 @@ static RULES: HashMap<RuleKey, RuleNode, { MAX_RULE_NODES as usize }, NO_PREALLO
 static LIMITS: Array<Limits, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static METERS: Array<MeterCell, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static SHARES: Array<Share, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static OCCUPANCY: Array<OccupancyCell, 1, MMAPABLE> = Array::new();
+#[btf_map]
+static PORT_BLOCKS: Array<Word64, { MAX_PORT_BLOCKS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static SERVICES: Array<Service, { MAX_SERVICES as usize }, MMAPABLE> = Array::new();
 #[btf_map]

@@ -1,7 +1,10 @@
 //! The removal of a slot, under the lock of its region.
 
 use super::region::{Home, lock, unlock};
-use crate::environment::{Tables, Walk};
+use crate::{
+    environment::{Tables, Walk},
+    flows::account,
+};
 use privatelink_common::flow::{MAX_PROBES, REGION_SLOTS, RegionCell, word};
 
 /// Takes a slot out of use if it is still what the caller saw.
@@ -23,11 +26,7 @@ fn remove_locked<T: Tables>(tables: &T, index: u32, word: u32, region: &RegionCe
         return false;
     }
     slot.seen(tables.now());
-    if word & word::REVERSE == 0
-        && let Some(meter) = tables.meter(slot.endpoint())
-    {
-        tables.add(&meter.flows, u32::MAX);
-    }
+    account::removed(tables, slot, word);
     region.live.store(region.live.load().wrapping_sub(1));
     clear(tables, index);
     true

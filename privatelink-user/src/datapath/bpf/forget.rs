@@ -12,9 +12,10 @@ use privatelink_common::{
     flow::{REGION_SLOTS, Region, Slot},
     fragment::{self, Fragmented},
     maps,
+    share::Occupancy,
 };
 
-use super::{error::Error, loaded::Datapath, maps::Maps};
+use super::{batch, error::Error, loaded::Datapath, maps::Maps};
 
 impl Datapath {
     /// Empties the flow table, the table of fragments, and the counters of these endpoints and
@@ -29,6 +30,8 @@ impl Datapath {
         clear::<[u8; size_of::<Slot>()]>(&self.maps, maps::SLOTS, slots)?;
         clear::<[u8; size_of::<Region>()]>(&self.maps, maps::REGIONS, regions)?;
         clear::<[u8; size_of::<Meter>()]>(&self.maps, maps::METERS, endpoints.iter().copied())?;
+        clear::<[u8; size_of::<Occupancy>()]>(&self.maps, maps::OCCUPANCY, 0..1)?;
+        self.forget_blocks()?;
         let fragments = 0..fragment::ENTRIES;
         clear::<[u8; size_of::<Fragmented>()]>(&self.maps, maps::FRAGMENTS, fragments)?;
         self.forget_counts(endpoints, targets)?;
@@ -50,6 +53,23 @@ impl Datapath {
         clear_per_cpu(&self.maps, maps::TARGET_COUNTERS, targets.iter().copied(), zero)?;
         if !endpoints.is_empty() {
             self.forget_drops(&all().collect())?;
+        }
+        Ok(())
+    }
+
+    /// Frees the blocks of ports that are in use.
+    fn forget_blocks(&self) -> Result<(), Error> {
+        let mut blocks: Array<MapData, u64> = typed(&self.maps, maps::PORT_BLOCKS)?;
+        let failed = Error::load(maps::PORT_BLOCKS);
+        let mut used = Vec::new();
+        let block = |index, block: u64| {
+            if block != 0 {
+                used.push(index);
+            }
+        };
+        batch::for_each_index(self.maps.get(maps::PORT_BLOCKS)?, block).map_err(failed)?;
+        for index in used {
+            blocks.set(index, 0, 0).map_err(Error::load(maps::PORT_BLOCKS))?;
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ impl Datapath {
             Some(settings) => settings,
             None => Settings::new(regions, None).map_err(Error::load("keys of the hash"))?,
         };
-        let mut loaded = Self::load(&settings, Some((&pins, &adoption)))?;
+        let mut loaded = Self::load(&settings, max_flows, Some((&pins, &adoption)))?;
         loaded.pin(&pins, &adoption, &settings, kept.is_some())?;
         pins.remove_dead_links()?;
         pins.retire_stages(Some(loaded.program_id))?;
@@ -109,7 +109,7 @@ impl Datapath {
     pub fn unpinned(max_flows: u32, keys: Option<[u32; HashKeys::LEN]>) -> Result<Self, Error> {
         let settings = Settings::new(regions_for(max_flows), keys.map(HashKeys))
             .map_err(Error::load("keys of the hash"))?;
-        Self::load(&settings, None)
+        Self::load(&settings, max_flows, None)
     }
 
     /// Detaches everything, unpins it and removes `pin_dir`. Needs no daemon and no object; what is
@@ -215,10 +215,15 @@ impl Datapath {
 
     /// Loads the object: on pinned maps where `adopted` keeps them, else on new ones that are
     /// not pinned yet.
-    fn load(settings: &Settings, adopted: Option<(&Pins, &Adoption)>) -> Result<Self, Error> {
+    fn load(
+        settings: &Settings,
+        max_flows: u32,
+        adopted: Option<(&Pins, &Adoption)>,
+    ) -> Result<Self, Error> {
         let mut loader = EbpfLoader::new();
         let jiffy = flows::jiffy_nanos().map_err(Error::load("clock"))?;
         loader.override_global("JIFFY_NANOS", &jiffy, true);
+        loader.override_global("MAX_FLOWS", &max_flows, true);
         loader.override_global("REGION_COUNT", &settings.regions, true).override_global(
             "HASH_KEYS",
             &settings.keys.0,

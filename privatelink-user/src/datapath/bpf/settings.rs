@@ -30,7 +30,8 @@ const SHAPE: Shape = Shape {
 };
 
 /// The maps that are the flow table together: one cannot be replaced without the other.
-const FLOW_TABLE: [&str; 3] = [maps::SLOTS, maps::REGIONS, maps::METERS];
+const FLOW_TABLE: [&str; 5] =
+    [maps::SLOTS, maps::REGIONS, maps::METERS, maps::OCCUPANCY, maps::PORT_BLOCKS];
 
 /// The parameters of the flow table. The keys decide where flows are stored, so they live as long
 /// as the table does.
@@ -178,6 +179,8 @@ mod tests {
     const SLOTS: Shape = Shape { kind: 2, key_size: 4, value_size: 64, max_entries: 256, flags: 0 };
     const REGIONS: Shape = Shape { value_size: 8, max_entries: 1, ..SLOTS };
     const METERS: Shape = Shape { value_size: 32, ..SLOTS };
+    const OCCUPANCY: Shape = Shape { value_size: 8, max_entries: 1, ..SLOTS };
+    const PORT_BLOCKS: Shape = Shape { value_size: 8, ..SLOTS };
     const TARGETS: Shape = Shape { max_entries: 9, ..SLOTS };
 
     fn wanted() -> BTreeMap<&'static str, Shape> {
@@ -185,6 +188,8 @@ mod tests {
             (maps::SLOTS, SLOTS),
             (maps::REGIONS, REGIONS),
             (maps::METERS, METERS),
+            (maps::OCCUPANCY, OCCUPANCY),
+            (maps::PORT_BLOCKS, PORT_BLOCKS),
             (maps::TARGETS, TARGETS),
         ])
     }
@@ -196,7 +201,7 @@ mod tests {
     #[test]
     fn equal_maps_are_kept() {
         let adoption = Adoption::decide(&wanted(), Some(&settings()), &wanted());
-        assert_eq!(adoption.kept.len(), 4);
+        assert_eq!(adoption.kept.len(), 6);
         assert!(adoption.keeps_flows() && adoption.replaced.is_empty());
     }
 

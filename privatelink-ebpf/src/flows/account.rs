@@ -1,0 +1,62 @@
+//! How many flows there are, and how many an endpoint has. A flow is counted before it is entered,
+//! and until the direction from its client is removed.
+
+use super::blocks;
+use crate::environment::Tables;
+use privatelink_common::flow::{Slot, word};
+
+/// What is added to count down by one.
+const ONE_LESS: u32 = u32::MAX;
+
+/// Counts a flow of an endpoint that the table has room for.
+#[inline(always)]
+pub fn begin<T: Tables>(tables: &T, endpoint: u32) {
+    if let Some(meter) = tables.meter(endpoint) {
+        tables.add(&meter.flows, 1);
+        tables.add(&meter.unsettled, 1);
+    }
+}
+
+/// Takes back that a flow was counted, and its room: it could not be entered.
+#[inline(always)]
+pub fn cancel<T: Tables>(tables: &T, endpoint: u32) {
+    if let Some(meter) = tables.meter(endpoint) {
+        tables.add(&meter.flows, ONE_LESS);
+        tables.add(&meter.unsettled, ONE_LESS);
+    }
+    give_back(tables);
+}
+
+/// Gives back the room of a flow.
+#[inline(always)]
+pub fn give_back<T: Tables>(tables: &T) {
+    if let Some(occupancy) = tables.occupancy() {
+        tables.add(&occupancy.flows, ONE_LESS);
+    }
+}
+
+/// Counts that a slot's word has changed from one to another.
+#[inline(always)]
+pub fn changed<T: Tables>(tables: &T, slot: &Slot, before: u32, after: u32) {
+    if before & word::REVERSE != 0 || (before ^ after) & word::UNSETTLED == 0 {
+        return;
+    }
+    if let Some(meter) = tables.meter(slot.endpoint()) {
+        tables.add(&meter.unsettled, if after & word::UNSETTLED == 0 { ONE_LESS } else { 1 });
+    }
+}
+
+/// Counts that a slot with this word was removed: the client's direction is the flow, the other
+/// one has its port.
+#[inline(always)]
+pub fn removed<T: Tables>(tables: &T, slot: &Slot, word: u32) {
+    if word & word::REVERSE != 0 {
+        blocks::release(tables, slot);
+        return;
+    }
+    changed(tables, slot, word, word & !word::UNSETTLED);
+    if let Some(meter) = tables.meter(slot.endpoint()) {
+        tables.add(&meter.flows, ONE_LESS);
+    }
+    give_back(tables);
+}

@@ -1,0 +1,96 @@
+//! Blocks of source ports: which endpoint has which.
+
+use crate::environment::Tables;
+use privatelink_common::{
+    cell::Word64,
+    flow::Slot,
+    share::{Block, block_index},
+};
+
+/// Times that other CPUs may change a block at the same moment.
+const ATTEMPTS: u32 = 4;
+
+/// A port of a source address, and the block that it is in.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Index of the source address.
+    pub source: u32,
+    /// The port, in the machine's order.
+    pub port: u32,
+    /// Number of the block within its pool.
+    pub number: u32,
+    /// Whether it is one of the endpoint's own share.
+    pub at_home: bool,
+}
+
+impl Place {
+    #[inline(always)]
+    fn cell<'t, T: Tables>(&self, tables: &'t T) -> Option<&'t Word64> {
+        let source = tables.source(self.source)?;
+        tables.port_block(block_index(source.blocks, self.port))
+    }
+
+    /// Whether an endpoint may open a flow there. If another is in its home, that one will leave.
+    #[inline(always)]
+    pub fn is_open_to<T: Tables>(&self, tables: &T, endpoint: u32) -> bool {
+        let Some(cell) = self.cell(tables) else { return false };
+        let (block, now) = (Block(cell.load()), tables.now());
+        if block.takes(endpoint, self.number, self.at_home, now) {
+            return true;
+        }
+        if self.at_home && block.owner() != endpoint && !block.is_wanted() {
+            // Whoever comes first says it; a lost race is said at the next search.
+            let _said = tables.exchange64(cell, block.0, block.wanted().0);
+        }
+        false
+    }
+
+    /// Counts a flow of the endpoint in the block, and makes the block its own; returns whether it
+    /// may have it.
+    #[inline(always)]
+    pub fn take<T: Tables>(&self, tables: &T, endpoint: u32) -> bool {
+        let Some(cell) = self.cell(tables) else { return false };
+        let now = tables.now();
+        for _ in 0..ATTEMPTS {
+            let block = Block(cell.load());
+            if !block.takes(endpoint, self.number, self.at_home, now) {
+                return false;
+            }
+            let taken = block.with_flow(endpoint, self.at_home, now);
+            if tables.exchange64(cell, block.0, taken.0) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Takes a flow at a port of a source address off the count of its block.
+#[inline(always)]
+pub fn give_back<T: Tables>(tables: &T, source: u32, port: u32) {
+    let place = Place { source, port, number: 0, at_home: true };
+    if let Some(cell) = place.cell(tables) {
+        count_down(tables, cell);
+    }
+}
+
+/// Takes the flow of a slot off its block's count.
+#[inline(always)]
+pub fn release<T: Tables>(tables: &T, slot: &Slot) {
+    let [_, _, high, low] = slot.provider_ports().to_ne_bytes();
+    let port = u32::from(u16::from_be_bytes([high, low]));
+    give_back(tables, u32::from(slot.source()), port);
+}
+
+#[inline(always)]
+fn count_down<T: Tables>(tables: &T, cell: &Word64) {
+    let now = tables.now();
+    for _ in 0..ATTEMPTS {
+        let block = Block(cell.load());
+        if tables.exchange64(cell, block.0, block.without_flow(now).0) {
+            return;
+        }
+    }
+    // Those that won have noted the time.
+    tables.add64(cell, Block::ONE_LESS);
+}

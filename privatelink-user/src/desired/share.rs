@@ -1,0 +1,133 @@
+//! What each endpoint may count on: its part of the flow table, and of its service's source ports.
+
+use std::collections::BTreeMap;
+
+use privatelink_common::Share;
+
+/// A number that tells the network apart from others: it keeps equal source addresses of different
+/// networks from sharing blocks of ports, most often. It depends on nothing but the name, because
+/// it must not change while there are flows.
+pub(super) fn network_number(name: &str) -> u32 {
+    // FNV-1a: the library's own hash may be another one in its next version.
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// An endpoint that has a share.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharer {
+    /// Its index.
+    pub endpoint: u32,
+    /// The index of its service.
+    pub service: u32,
+    /// How its share relates to others'.
+    pub weight: u32,
+}
+
+/// The shares of all endpoints: of the flow table for each in proportion to its weight, and of the
+/// ports in proportion to its weight among the endpoints of its service.
+pub fn shares(sharers: &[Sharer], max_flows: u32) -> BTreeMap<u32, Share> {
+    let weight = |sharer: &Sharer| u64::from(sharer.weight.max(1));
+    let all: u64 = sharers.iter().map(weight).sum();
+    let mut services = BTreeMap::<u32, Vec<&Sharer>>::new();
+    for sharer in sharers {
+        services.entry(sharer.service).or_default().push(sharer);
+    }
+    let mut shares = BTreeMap::new();
+    for sharers in services.values() {
+        let whole: u64 = sharers.iter().copied().map(weight).sum();
+        let mut before = 0;
+        for sharer in sharers {
+            let flows = u64::from(max_flows) * weight(sharer) / all;
+            let first = part(before, whole);
+            before += weight(sharer);
+            let share = Share {
+                // Zero would be all of it.
+                flows: u32::try_from(flows).unwrap_or(u32::MAX).max(1),
+                first: first as u32,
+                // The whole is 2^32, which is written as zero.
+                length: (part(before, whole) - first) as u32,
+            };
+            shares.insert(sharer.endpoint, share);
+        }
+    }
+    shares
+}
+
+/// A part in 2^32 parts of the whole.
+fn part(of: u64, whole: u64) -> u64 {
+    let parts = (u128::from(of) << 32) / u128::from(whole);
+    u64::try_from(parts).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use privatelink_common::share::BLOCKS;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sharers() -> impl Strategy<Value = Vec<Sharer>> {
+        let one = (0..4_u32, 1..1_000_u32);
+        proptest::collection::vec(one, 1..200).prop_map(|all| {
+            (1..)
+                .zip(all)
+                .map(|(endpoint, (service, weight))| Sharer { endpoint, service, weight })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn shares_of_the_table_fit_into_it(sharers in sharers(), max_flows in 1_000..100_000_000_u32) {
+            let shares = shares(&sharers, max_flows);
+            prop_assert_eq!(shares.len(), sharers.len());
+            let sum: u64 = shares.values().map(|share| u64::from(share.flows)).sum();
+            // Whoever would have less than one has one.
+            prop_assert!(sum <= u64::from(max_flows) + sharers.len() as u64);
+        }
+
+        #[test]
+        fn a_greater_weight_is_no_smaller_share(sharers in sharers()) {
+            let shares = shares(&sharers, 1_000_000);
+            for (a, b) in sharers.iter().zip(&sharers[1..]) {
+                let of = |sharer: &Sharer| shares[&sharer.endpoint].flows;
+                prop_assert!(a.weight < b.weight || of(a) >= of(b));
+                prop_assert!(a.weight > b.weight || of(a) <= of(b));
+            }
+        }
+
+        #[test]
+        fn the_blocks_of_a_service_are_shared_out_without_overlap_or_gap(
+            sharers in sharers(),
+            sources in 1..8_u32,
+        ) {
+            let shares = shares(&sharers, 1_000_000);
+            for service in 0..4 {
+                let mut next = 0;
+                let of_service = sharers.iter().filter(|sharer| sharer.service == service);
+                let blocks = of_service.map(|sharer| shares[&sharer.endpoint].blocks(sources * BLOCKS));
+                let mut any = false;
+                for (first, count) in blocks {
+                    any = true;
+                    // With less than one block each, two have the same.
+                    prop_assert!(first == next || first + 1 == next, "{} {}", first, next);
+                    next = first + count;
+                }
+                prop_assert!(!any || next == sources * BLOCKS);
+            }
+        }
+    }
+
+    #[test]
+    fn one_endpoint_has_everything() {
+        let shares = shares(&[Sharer { endpoint: 5, service: 1, weight: 7 }], 20_000);
+        assert_eq!(shares[&5], Share { flows: 20_000, first: 0, length: 0 });
+    }
+
+    #[test]
+    fn a_network_keeps_its_number() {
+        // A change here would move blocks of ports while flows are counted in them.
+        assert_eq!(network_number("vendor"), 0x3bea_1a67);
+        assert_ne!(network_number("vendor"), network_number("globex"));
+    }
+}
