@@ -279,7 +279,7 @@ impl Gateway {
 
     /// Looks how new flows to targets go, and checks those at once where they go badly.
     pub fn look_for_symptoms(&mut self) -> Result<(), bpf::Error> {
-        self.health.suspect_by_flows(self.datapath.reader())
+        self.health.suspect_by_flows(&self.datapath)
     }
 
     /// Looks for what no message reports. `Ok(true)` if an interface has lost the program, or if the

@@ -14,6 +14,7 @@ mod fixture;
 mod flow_list;
 mod flow_log;
 mod health;
+mod health_attack;
 mod health_loss;
 mod host_access;
 mod host_guard;

@@ -1,9 +1,12 @@
 //! Health of targets: which are checked, how clients' flows fare, what checks find out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use crate::{
-    datapath::bpf::{self, Reader},
+    datapath::bpf::{self, Datapath},
     desired::next_hop,
     events::{Event, Kind},
     host::HostFacts,
@@ -13,7 +16,7 @@ use crate::{
         ids::Ids,
         targets::{Condition, Health, Inputs, TargetKey},
     },
-    watch::health::{self, Check, Checks, HealthReport, Obstacle, Symptoms},
+    watch::health::{self, Check, Checks, HealthReport, Inquiry, Obstacle, Symptoms},
 };
 
 /// The running checks, and what may bring one forward.
@@ -23,6 +26,8 @@ pub(in crate::daemon) struct TargetHealth {
     wanted: BTreeMap<TargetKey, Check>,
     /// Targets whose flows are watched, by index of the target.
     watched: BTreeMap<u32, Watched>,
+    /// Those of them with symptoms that nobody has vouched for yet.
+    inquiry: Inquiry,
     /// Targets whose next hop does not answer.
     unreached: BTreeSet<TargetKey>,
 }
@@ -39,7 +44,8 @@ impl TargetHealth {
     /// Checks nothing yet.
     pub fn new(checks: Checks) -> Self {
         let (wanted, watched) = (BTreeMap::new(), BTreeMap::new());
-        Self { checks, wanted, watched, unreached: BTreeSet::new() }
+        let (inquiry, unreached) = (Inquiry::default(), BTreeSet::new());
+        Self { checks, wanted, watched, inquiry, unreached }
     }
 
     /// Checks the targets that the configuration wants checked, and no others.
@@ -94,14 +100,22 @@ impl TargetHealth {
         }
     }
 
-    /// Checks targets at once whose new flows go badly.
-    pub fn suspect_by_flows(&mut self, reader: &Reader) -> Result<(), bpf::Error> {
+    /// Checks targets at once whose new flows go badly, if several parties vouch for that.
+    pub fn suspect_by_flows(&mut self, datapath: &Datapath) -> Result<(), bpf::Error> {
+        let reader = datapath.reader();
         let indices: Vec<u32> = self.watched.keys().copied().collect();
         let counters = reader.target_counters(&indices)?;
-        for (watched, counted) in self.watched.values_mut().zip(counters) {
+        for ((index, watched), counted) in self.watched.iter_mut().zip(counters) {
             if watched.symptoms.look(counted, watched.has_datagrams) {
-                watched.keys.iter().for_each(|key| self.checks.suspect(key.clone()));
+                self.inquiry.raise(*index);
             }
+        }
+        let search = |targets: &BTreeSet<u32>| -> Result<_, bpf::Error> {
+            Ok(health::vouched_for(targets, reader.flows(), datapath.now_ticks()?))
+        };
+        for index in self.inquiry.go_on(Instant::now(), search)? {
+            let keys = self.watched.get(&index).into_iter().flat_map(|watched| &watched.keys);
+            keys.for_each(|key| self.checks.suspect(key.clone()));
         }
         Ok(())
     }

@@ -18,7 +18,8 @@ use super::{
     assessment::{Assessment, Outcome, Thresholds},
     check::Check,
     jitter::Jitter,
-    probe::{Passed, Trust, probe},
+    probe::{Failure, Passed, Trust, probe},
+    suspicion::{APART, Suspicion, Verdict},
 };
 use crate::{
     state::targets::{Condition, Health, TargetKey},
@@ -31,8 +32,6 @@ const AT_A_TIME: usize = 512;
 const HURRY: Duration = Duration::from_millis(200);
 /// Checks that are due within this time begin together: a wakeup costs as much as a check.
 const TOGETHER: Duration = Duration::from_millis(50);
-/// Minimum time between two suspicions of a target.
-const BENEFIT_OF_DOUBT: Duration = Duration::from_secs(1);
 
 /// A message to the thread.
 enum Command {
@@ -85,8 +84,8 @@ impl Checks {
         self.tell(Command::Assume(known));
     }
 
-    /// Checks a target at once because clients' flows to it fail. If it does not answer quickly,
-    /// it is unhealthy without a second check.
+    /// Checks a target at once because clients' flows to it fail. If it refuses, or does not answer
+    /// two quick checks, it is unhealthy.
     pub fn suspect(&self, key: TargetKey) {
         self.tell(Command::Suspect(key));
     }
@@ -116,7 +115,7 @@ struct CheckedTarget {
     /// When its health last changed.
     since: Timestamp,
     stage: Stage,
-    suspected: Option<Instant>,
+    suspicion: Suspicion,
     /// How long the last connection took.
     connected_in: Duration,
 }
@@ -131,13 +130,12 @@ enum Stage {
     Running { round: u64, task: AbortHandle },
 }
 
-/// A finished check. `hurry` marks the short connect timeout of a suspected target.
+/// A finished check.
 struct Ended {
     key: TargetKey,
     round: u64,
     begun: Instant,
-    hurry: bool,
-    result: Result<Passed, String>,
+    result: Result<Passed, Failure>,
 }
 
 struct Engine {
@@ -231,7 +229,7 @@ impl Engine {
             assessment,
             since,
             stage: Stage::Idle,
-            suspected: None,
+            suspicion: Suspicion::default(),
             connected_in: Duration::ZERO,
         };
         tell(&self.reports, &key, &target);
@@ -267,22 +265,23 @@ impl Engine {
                 self.due.insert((when, key));
                 return;
             }
-            self.begin(key, false);
+            self.begin(key);
         }
     }
 
-    fn begin(&mut self, key: TargetKey, hurry: bool) {
+    fn begin(&mut self, key: TargetKey) {
         let Some(target) = self.targets.get_mut(&key) else { return };
         self.rounds += 1;
         let round = self.rounds;
         let check = Arc::clone(&target.check);
         let tls = self.trust.of(&check.how.probe);
         // A distant target gets more time than a near one.
+        let hurry = target.suspicion.is_open();
         let patience = hurry.then(|| HURRY.max(target.connected_in * 4));
         let task = self.running.spawn(async move {
             let begun = Instant::now();
-            let result = probe(&check, tls, patience).await.map_err(|failure| failure.to_string());
-            Ended { key, round, begun, hurry, result }
+            let result = probe(&check, tls, patience).await;
+            Ended { key, round, begun, result }
         });
         target.stage = Stage::Running { round, task };
     }
@@ -293,6 +292,13 @@ impl Engine {
         if !matches!(target.stage, Stage::Running { round, .. } if round == ended.round) {
             return;
         }
+        let verdict = target.suspicion.is_open().then(|| {
+            let certain = ended.result.as_ref().is_err_and(Failure::is_certain);
+            target.suspicion.judge(ended.result.is_ok(), certain)
+        });
+        if verdict == Some(Verdict::Unconfirmed) {
+            return self.schedule(&ended.key, ended.begun + APART);
+        }
         let how = &target.check.how;
         let before = target.assessment.clone();
         let outcome = match ended.result {
@@ -300,8 +306,8 @@ impl Engine {
                 target.connected_in = connected_in;
                 Outcome::Passed(answer)
             }
-            Err(why) if ended.hurry => Outcome::Confirmed(why),
-            Err(why) => Outcome::Failed(why),
+            Err(why) if verdict == Some(Verdict::Guilty) => Outcome::Confirmed(why.to_string()),
+            Err(why) => Outcome::Failed(why.to_string()),
         };
         target.assessment.count(outcome, Thresholds::from(how));
         if target.assessment.health != before.health {
@@ -327,14 +333,12 @@ impl Engine {
     fn suspect(&mut self, key: &TargetKey) {
         let now = Instant::now();
         let Some(target) = self.targets.get_mut(key) else { return };
-        let forgiven = target.suspected.is_some_and(|when| now < when + BENEFIT_OF_DOUBT);
         let idle = matches!(target.stage, Stage::Idle);
-        if target.assessment.health != Health::Healthy || forgiven || idle {
+        if target.assessment.health != Health::Healthy || idle || !target.suspicion.raise(now) {
             return;
         }
-        target.suspected = Some(now);
         self.cancel(key);
-        self.begin(key.clone(), true);
+        self.begin(key.clone());
     }
 }
 

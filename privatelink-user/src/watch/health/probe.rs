@@ -14,8 +14,7 @@ use tokio::{
 
 use super::check::Check;
 use crate::model::Probe;
-use failure::Failure;
-
+pub(super) use failure::Failure;
 pub(super) use tls::Trust;
 
 /// The time limit of a stage.

@@ -32,6 +32,12 @@ pub(in crate::watch::health) enum Failure {
 }
 
 impl Failure {
+    /// Whether loss of packets cannot be the cause: the target answers, or nothing at its address
+    /// does.
+    pub fn is_certain(&self) -> bool {
+        !matches!(self, Self::TimedOut { .. } | Self::Connect(_))
+    }
+
     /// An answer that is not in this protocol. The error's causes are included: the outermost one
     /// often only says that there was an error.
     pub fn protocol(protocol: &'static str, error: &dyn Error) -> Self {
