@@ -36,7 +36,7 @@ fn one_client_cannot_take_a_target_out_of_service() {
 
     let vendor = lab.host("vendor");
     let rules = "table ip lossy { chain input { type filter hook input priority 0; \
-                 ip saddr 10.0.0.1 tcp dport 8080 drop; } }";
+                 ip saddr 10.0.0.1 tcp dport 8080 drop; }; }";
     tool::run(vendor.command("nft").arg(rules)).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/netns/md5_syns.py");
     let mut attack = lab.host("acme").command(PYTHON);
