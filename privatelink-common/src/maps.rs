@@ -111,11 +111,13 @@ pub const ALL: &[&str] = &[
 /// Bytes of [`ENDS`].
 pub const ENDS_BYTES: u32 = 16 << 20;
 /// Bytes of [`REFUSALS`].
-pub const REFUSALS_BYTES: u32 = 1 << 20;
+pub const REFUSALS_BYTES: u32 = 4 << 20;
 /// Entries of [`ENDPOINT_DROPS`]: four reasons for each endpoint that there can be.
 pub const MAX_ENDPOINT_DROPS: u32 = 262_144;
 /// Entries of [`ERRORS`]: networks that do not share theirs.
 pub const MAX_ERRORS: u32 = 1_024;
+/// Entries of [`SAMPLING`]: networks that do not share theirs.
+pub const MAX_SAMPLED: u32 = 1_024;
 /// Interfaces beyond this index cannot be attached.
 pub const MAX_IFINDEX: u32 = 65_536;
 /// VLANs of all interfaces together.

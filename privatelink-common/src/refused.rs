@@ -42,8 +42,8 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// Refused flows that are reported in a tick: 3,800 in a second.
-    pub const REFUSED_FLOWS: u32 = 64;
+    /// Refused flows of one network that are reported in a tick: 950 in a second.
+    pub const REFUSED_FLOWS: u32 = 16;
     /// ICMP errors that are sent into one network in a tick (RFC 4443, section 2.4).
     pub const ERRORS: u32 = 64;
 

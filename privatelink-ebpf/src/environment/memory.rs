@@ -67,7 +67,7 @@ pub struct MemoryTables {
     pub target_counters: Mutex<BTreeMap<u32, TargetCounters>>,
     /// Records of refused flows, in the order of reporting.
     pub refused: Mutex<Vec<RefusedFlow>>,
-    sampling: Mutex<Sampling>,
+    sampling: Mutex<BTreeMap<u32, Sampling>>,
     errors: Mutex<BTreeMap<u32, Sampling>>,
     /// The most ICMP errors that go into a network in one tick.
     pub errors_per_tick: u32,
@@ -111,7 +111,7 @@ impl MemoryTables {
             counters: Mutex::new(BTreeMap::new()),
             target_counters: Mutex::new(BTreeMap::new()),
             refused: Mutex::new(Vec::new()),
-            sampling: Mutex::new(Sampling::default()),
+            sampling: Mutex::default(),
             errors: Mutex::new(BTreeMap::new()),
             errors_per_tick: u32::MAX,
             ends: Mutex::new(Vec::new()),
@@ -253,8 +253,12 @@ impl Tables for MemoryTables {
         guarded(&self.ends).push(end);
     }
 
-    fn refused(&self, fill: impl FnOnce(&mut RefusedFlow)) {
-        if guarded(&self.sampling).takes(self.now(), Sampling::REFUSED_FLOWS) {
+    fn refused(&self, network: u32, fill: impl FnOnce(&mut RefusedFlow)) {
+        let takes = {
+            let mut sampling = guarded(&self.sampling);
+            sampling.entry(network).or_default().takes(self.now(), Sampling::REFUSED_FLOWS)
+        };
+        if takes {
             let mut refused = RefusedFlow::default();
             fill(&mut refused);
             guarded(&self.refused).push(refused);

@@ -74,9 +74,9 @@ pub trait Tables: Sized {
 
     /// Reports to user space that a flow has ended; `fill` writes every field of the record.
     fn ended(&self, fill: impl FnOnce(&mut End));
-    /// Reports to user space that a flow was refused, unless the limit of reports is reached;
-    /// `fill` writes every field of the record.
-    fn refused(&self, fill: impl FnOnce(&mut RefusedFlow));
+    /// Reports to user space that a flow of a network was refused, unless the network's limit of
+    /// reports is reached; `fill` writes every field of the record.
+    fn refused(&self, network: u32, fill: impl FnOnce(&mut RefusedFlow));
     /// Whether the rate limit admits one more ICMP error into a network now; counts it either way.
     fn may_complain(&self, network: u32) -> bool;
     /// Updates the counters of an endpoint.

@@ -5,7 +5,7 @@ use privatelink_common::{Addr, Scratch, cell::Word32};
 
 /// Reports a refused flow to user space.
 pub fn report<T: Tables>(tables: &T, reason: u32, endpoint: u32) {
-    let Some(Scratch { opening, .. }) = tables.scratch() else { return };
+    let Some(Scratch { opening, network, .. }) = tables.scratch() else { return };
     if opening.protocol.load() == 0 {
         return;
     }
@@ -13,7 +13,7 @@ pub fn report<T: Tables>(tables: &T, reason: u32, endpoint: u32) {
         let [a, b, c, d] = cells;
         Addr::from_words([a.load(), b.load(), c.load(), d.load()])
     };
-    tables.refused(|refused| {
+    tables.refused(network.load(), |refused| {
         refused.client = words(&opening.client);
         refused.address = words(&opening.address);
         refused.ports = opening.ports.load();

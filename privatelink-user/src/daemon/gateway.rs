@@ -287,6 +287,8 @@ impl Gateway {
     pub fn look_around(&mut self) -> Result<bool, String> {
         self.publisher.note_drops(self.datapath.reader(), std::time::Instant::now());
         self.events.publish_all(self.records.lost(Instant::now()));
+        self.events.publish_all(self.surroundings.flapping());
+        self.events.report_left_out(std::time::Instant::now());
         let unkept = self.keeping.is_due(self.store.as_ref(), Instant::now());
         let attached =
             self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath);

@@ -4,17 +4,29 @@ use std::{
     collections::VecDeque,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use log::info;
 use tokio::sync::watch;
 
 use super::{
-    event::Event, file::EventFile, kind::is_of, stored::StoredEvent, subscribers::Subscribers,
+    budget::Budgets,
+    event::Event,
+    file::EventFile,
+    kind::{CONNECTION, Kind, is_of},
+    retention,
+    stored::StoredEvent,
+    subscribers::Subscribers,
 };
-use crate::{access::Rights, interface::types, model::Subscriptions, timestamp::Timestamp};
+use crate::{
+    access::Rights,
+    interface::types::{self, About},
+    model::Subscriptions,
+    timestamp::Timestamp,
+};
 
-/// Maximum number of stored events.
+/// Maximum number of stored events of connections, and of others.
 const CAPACITY: usize = 10_000;
 /// A larger batch of events is logged as one line.
 const MANY: usize = 100;
@@ -35,6 +47,7 @@ struct Ring {
     entries: VecDeque<StoredEvent>,
     file: EventFile,
     subscribers: Subscribers,
+    budgets: Budgets,
 }
 
 /// Selects events.
@@ -62,7 +75,8 @@ impl Bus {
     pub fn open(directory: &Path) -> Self {
         let (file, entries) = EventFile::open(directory, CAPACITY);
         let last = entries.back().map_or(0, |entry| entry.event.number);
-        let ring = Mutex::new(Ring { entries, file, subscribers: Subscribers::default() });
+        let (subscribers, budgets) = (Subscribers::default(), Budgets::default());
+        let ring = Mutex::new(Ring { entries, file, subscribers, budgets });
         Self(Arc::new(Inner { ring, latest: watch::Sender::new(last) }))
     }
 
@@ -72,8 +86,22 @@ impl Bus {
     }
 
     /// Publishes events of one change: they are logged, stored and delivered together.
+    ///
+    /// Those beyond their principal's budget are only counted.
     pub fn publish_all(&self, events: impl IntoIterator<Item = Event>) {
-        let events: Vec<Event> = events.into_iter().collect();
+        self.publish_at(events, Instant::now());
+    }
+
+    fn publish_at(&self, events: impl IntoIterator<Item = Event>, now: Instant) {
+        let mut events: Vec<Event> = events.into_iter().collect();
+        if events.is_empty() {
+            return;
+        }
+        let mut ring = self.ring();
+        events.retain(|event| match &event.maker {
+            Some(maker) if has_budget(event.kind) => ring.budgets.admits(maker, event.kind, now),
+            Some(_) | None => true,
+        });
         if events.is_empty() {
             return;
         }
@@ -83,23 +111,43 @@ impl Bus {
             info!("{} events, list them with `privatelink events`", events.len());
         }
         let time = Timestamp::now().to_string();
-        let mut ring = self.ring();
         let mut number = *self.0.latest.borrow();
         let new: Vec<StoredEvent> = events
             .into_iter()
-            .map(|Event { kind, text, about, audience }| {
+            .map(|Event { kind, text, about, audience, maker }| {
                 number += 1;
                 let (time, kind) = (time.clone(), kind.word().to_owned());
-                StoredEvent { event: types::Event { number, time, kind, text, about }, audience }
+                StoredEvent {
+                    event: types::Event { number, time, kind, text, about },
+                    audience,
+                    maker,
+                }
             })
             .collect();
-        let Ring { entries, file, subscribers } = &mut *ring;
-        new.iter().for_each(|entry| subscribers.notify(&entry.event));
-        let surplus = (entries.len() + new.len()).saturating_sub(CAPACITY);
+        let Ring { entries, file, subscribers, .. } = &mut *ring;
+        new.iter().for_each(|entry| subscribers.notify(entry));
         entries.extend(new.iter().cloned());
-        entries.drain(..surplus);
+        retention::trim(entries, CAPACITY);
         file.append(&new, entries);
         self.0.latest.send_replace(number);
+    }
+
+    /// Publishes how many events of each principal were left out, at most once a minute.
+    pub fn report_left_out(&self, now: Instant) {
+        let left_out = self.ring().budgets.report(now);
+        self.publish_all(left_out.into_iter().map(|(principal, count)| {
+            let text = format!(
+                "{count} events of principal {principal} were left out: too many of one kind"
+            );
+            let principal_name = Some(principal.to_string());
+            let about = About { principal: principal_name, ..About::default() };
+            Event::new(Kind::EventsLeftOut, text).about(about).seen_by(&principal)
+        }));
+    }
+
+    /// How many events were left out since the daemon was started.
+    pub fn left_out(&self) -> u64 {
+        self.ring().budgets.total()
     }
 
     /// The events that match the filter and that the caller may see.
@@ -155,10 +203,16 @@ impl Bus {
     }
 }
 
+/// Whether events of a kind are limited: decisions about connections are on disk one by one, and are
+/// all published.
+fn has_budget(kind: Kind) -> bool {
+    kind != Kind::EventsLeftOut && !is_of(kind.word(), CONNECTION)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{events::kind::Kind, model::Name};
+    use crate::model::Name;
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()
@@ -230,6 +284,57 @@ mod tests {
         let after = EventFilter { after: Some(before.complete_to), ..filter };
         let later = bus.find(&after, &Rights::All);
         assert_eq!((later.events[0].text.as_str(), later.complete_to), ("later", more as u64 + 1));
+    }
+
+    /// What one host's changes of its Ethernet address once did to everybody's events.
+    #[test]
+    fn a_flood_of_one_principal_leaves_everybodys_last_events_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let bus = Bus::open(directory.path());
+        let (acme, noisy) = (name("acme"), name("noisy"));
+        let decided = |text: &str| Event::new(Kind::ConnectionAvailable, text).seen_by(&acme);
+        bus.publish(decided("decided"));
+        bus.publish(event("lost").seen_by(&acme));
+        bus.publish(Event::new(Kind::GatewayReady, "ready"));
+        let begin = Instant::now();
+        for number in 0..3 * CAPACITY as u64 {
+            let now = begin + std::time::Duration::from_millis(10 * number);
+            bus.publish_at([event("noise").seen_by(&noisy)], now);
+        }
+        let filter = EventFilter { after: Some(0), kind: None, limit: usize::MAX };
+        let all = texts(&bus, &filter, &Rights::All);
+        assert_eq!(all[..3], ["decided", "lost", "ready"]);
+        // 300 seconds' worth, and what it may cause at once.
+        assert!((550..=560).contains(&(all.len() - 3)), "{}", all.len());
+        assert_eq!(bus.left_out() as usize, 3 * CAPACITY - (all.len() - 3));
+
+        let rights = Rights::Of([noisy].into());
+        bus.report_left_out(begin);
+        let kind = Some("events-left-out".to_owned());
+        let told = texts(&bus, &EventFilter { kind, ..filter.clone() }, &rights);
+        let count = bus.left_out();
+        let expected =
+            format!("{count} events of principal noisy were left out: too many of one kind");
+        assert_eq!(told, [expected]);
+        bus.report_left_out(begin);
+        drop(bus);
+        let bus = Bus::open(directory.path());
+        assert_eq!(texts(&bus, &filter, &Rights::All).len(), all.len() + 1);
+    }
+
+    #[test]
+    fn decisions_stay_whatever_else_fills_the_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let bus = Bus::open(directory.path());
+        bus.publish(Event::new(Kind::ConnectionRejected, "decided").seen_by(&name("acme")));
+        for _ in 0..5 {
+            bus.publish_all((0..CAPACITY).map(|_| event("the gateway's own")));
+        }
+        let filter = EventFilter { after: Some(0), kind: None, limit: usize::MAX };
+        for bus in [bus, Bus::open(directory.path())] {
+            let all = texts(&bus, &filter, &Rights::All);
+            assert_eq!((all[0].as_str(), all.len()), ("decided", CAPACITY + 1));
+        }
     }
 
     #[tokio::test]

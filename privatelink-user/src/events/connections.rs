@@ -4,7 +4,7 @@ use super::{event::Event, kind::Kind};
 use crate::{
     interface::types::About,
     model::Name,
-    state::connection::{Acceptance, Connection, Connections, Transition},
+    state::connection::{Acceptance, Author, Connection, Connections, Transition},
 };
 
 /// The events for every step between two states of all connections.
@@ -38,6 +38,9 @@ fn stepped(endpoint: &Name, connection: &Connection, step: &Transition) -> Event
     let until = step.until.map(|until| format!(" until {until}")).unwrap_or_default();
     let text = format!("connection {endpoint}: {}{until} by {}: {}", step.to, step.by, step.reason);
     let mut event = event(kind, text, endpoint, connection);
+    if step.to != Acceptance::Pending && step.by != Author::Rule {
+        event = event.made_by(&connection.parties.provider);
+    }
     event.about.by = Some(step.by.to_string());
     event.about.reason = Some(step.reason.clone()).filter(|reason| !reason.is_empty());
     event
@@ -61,7 +64,7 @@ mod tests {
     use super::*;
     use crate::{
         config,
-        state::connection::{self, Author, Decision, rules_of},
+        state::connection::{self, Decision, rules_of},
         timestamp::Timestamp,
     };
 

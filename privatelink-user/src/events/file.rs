@@ -13,13 +13,13 @@ use std::{
 
 use log::warn;
 
-use super::stored::StoredEvent;
+use super::{retention, stored::StoredEvent};
 
 /// Name of the file in the state directory.
 const FILE: &str = "events.jsonl";
 
-/// The file. It holds at least `capacity` events and is rewritten before it holds more than twice
-/// as many.
+/// The file. It holds every event to keep, and is rewritten before it holds more than twice as many
+/// lines.
 #[derive(Debug)]
 pub(super) struct EventFile {
     path: PathBuf,
@@ -31,7 +31,7 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// Reads the latest `capacity` events. A line that does not parse was torn by a crash.
+    /// Reads the events to keep, up to `capacity` of connections and as many others. A line that does not parse was torn by a crash.
     pub fn open(directory: &Path, capacity: usize) -> (Self, VecDeque<StoredEvent>) {
         let path = directory.join(FILE);
         let text = match fs::read(&path) {
@@ -51,7 +51,7 @@ impl EventFile {
                 entries.push_back(entry);
             }
         }
-        entries.drain(..entries.len().saturating_sub(capacity));
+        retention::trim(&mut entries, capacity);
         (Self { path, lines: None, capacity, broken: false }, entries)
     }
 
@@ -59,7 +59,9 @@ impl EventFile {
     pub fn append(&mut self, new: &[StoredEvent], all: &VecDeque<StoredEvent>) {
         let lines = self.lines.map(|lines| lines + new.len());
         let written = match lines {
-            Some(lines) if lines <= 2 * self.capacity => self.add(new).map(|()| lines),
+            Some(lines) if lines <= 2 * self.capacity.max(all.len()) => {
+                self.add(new).map(|()| lines)
+            }
             Some(_) | None => self.rewrite(all).map(|()| all.len()),
         };
         self.lines = written.as_ref().ok().copied();
@@ -113,7 +115,7 @@ mod tests {
             text: format!("event {number}"),
             about: About::default(),
         };
-        StoredEvent { event, audience: ["acme".parse().unwrap()].into() }
+        StoredEvent { event, audience: ["acme".parse().unwrap()].into(), maker: None }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// The group of events about connections.
+pub(super) const CONNECTION: &str = "connection";
+
 /// Who sees events of a kind. Administrators see all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Audience {
@@ -11,6 +14,8 @@ enum Audience {
     Network,
     /// The principal that provides the service.
     Service,
+    /// The principal that has caused it.
+    Principal,
     /// No principal.
     Administrators,
 }
@@ -21,6 +26,7 @@ impl Audience {
             Self::Parties => "consumer and provider",
             Self::Network => "the network's principal",
             Self::Service => "the service's principal",
+            Self::Principal => "that principal",
             Self::Administrators => "administrators",
         }
     }
@@ -97,6 +103,10 @@ kinds! {
         "A next hop answers, or answers from another Ethernet address.", Network;
     NextHopLost = "next-hop-lost",
         "A next hop no longer answers.", Network;
+    NextHopFlapping = "next-hop-flapping",
+        "A next hop has changed again and again; reported at most once a minute, with the number of changes.", Network;
+    EventsLeftOut = "events-left-out",
+        "A principal has caused too many events of a kind; reported at most once a minute, with their number.", Principal;
     FlowLogLost = "flow-log-lost",
         "Records are missing in the flow log ([flow-log.md](flow-log.md)); reported at most once a minute.", Administrators;
     DnsServerUp = "dns-server-up",

@@ -4,13 +4,16 @@
 //! and wakes followers. To add an event, add its kind in `kind.rs`; `cargo xtask docs` then
 //! updates `docs/events.md`.
 
+mod budget;
 mod bus;
 mod connections;
 mod drains;
 mod event;
 mod file;
+mod flapping;
 mod kind;
 mod observation;
+mod retention;
 mod stored;
 mod subscribers;
 
@@ -18,6 +21,7 @@ pub use bus::{Bus, EventFilter, EventPage};
 pub use connections::of_connections;
 pub use drains::{of_drained, of_drains};
 pub use event::Event;
+pub use flapping::Flapping;
 pub use kind::{Kind, kinds_table};
 pub use observation::Observation;
 pub use subscribers::run_hook;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::kind::{CONNECTION, is_of};
 use crate::{interface::types::Event, model::Name};
 
 /// A published event and the principals that may see it; one line of the file.
@@ -12,4 +13,19 @@ pub(super) struct StoredEvent {
     #[serde(flatten)]
     pub event: Event,
     pub audience: BTreeSet<Name>,
+    /// The principal whose room it takes. Earlier releases wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<Name>,
+}
+
+impl StoredEvent {
+    /// The principal whose room it takes; `None` is the gateway itself.
+    pub fn maker(&self) -> Option<&Name> {
+        self.maker.as_ref().or_else(|| self.audience.first())
+    }
+
+    /// Whether it is about a connection: who decided what.
+    pub fn is_of_connection(&self) -> bool {
+        is_of(&self.event.kind, CONNECTION)
+    }
 }

@@ -22,8 +22,10 @@ fn one_client_cannot_take_a_target_out_of_service() {
         .build()
         .unwrap();
     let _provider = Provider::start(lab.host("vendor")).unwrap();
-    let config = CONFIG
-        .replace("interval = \"500ms\", timeout = \"400ms\"", "interval = \"1h\", timeout = \"4s\"");
+    let config = CONFIG.replace(
+        "interval = \"500ms\", timeout = \"400ms\"",
+        "interval = \"1h\", timeout = \"4s\"",
+    );
     let daemon = Daemon::start(lab.gateway(), &config).unwrap();
     let health = || {
         let targets = daemon.ask(&["targets", "web", "--json"]).unwrap();

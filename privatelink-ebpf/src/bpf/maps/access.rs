@@ -24,7 +24,7 @@ use privatelink_common::{
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
     fragment::Fragmented,
-    maps::MAX_ERRORS,
+    maps::{MAX_ERRORS, MAX_SAMPLED},
     share::OccupancyCell,
 };
 use privatelink_ebpf::{
@@ -192,8 +192,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn refused(&self, fill: impl FnOnce(&mut RefusedFlow)) {
-        let Some(sampling) = SAMPLING.get_ptr_mut(0) else { return };
+    fn refused(&self, network: u32, fill: impl FnOnce(&mut RefusedFlow)) {
+        let Some(sampling) = SAMPLING.get_ptr_mut(network % MAX_SAMPLED) else { return };
         // SAFETY: this CPU's own value of an array that lives as long as the program.
         let sampling = unsafe { &mut *sampling };
         if !sampling.takes(self.now(), Sampling::REFUSED_FLOWS) {

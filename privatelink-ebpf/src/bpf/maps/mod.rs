@@ -22,8 +22,8 @@ use privatelink_common::{
     hash::HashKeys,
     maps::{
         ENDS_BYTES, MAX_BACKENDS, MAX_ENDPOINT_DROPS, MAX_ENDPOINTS, MAX_ERRORS, MAX_IFINDEX,
-        MAX_LISTENERS, MAX_LOCALS, MAX_NETWORKS, MAX_PORT_BLOCKS, MAX_RULE_NODES, MAX_SENDERS,
-        MAX_SERVICES, MAX_SOURCES, MAX_TAGGED, MAX_TARGETS, REFUSALS_BYTES,
+        MAX_LISTENERS, MAX_LOCALS, MAX_NETWORKS, MAX_PORT_BLOCKS, MAX_RULE_NODES, MAX_SAMPLED,
+        MAX_SENDERS, MAX_SERVICES, MAX_SOURCES, MAX_TAGGED, MAX_TARGETS, REFUSALS_BYTES,
     },
     share::OccupancyCell,
 };
@@ -110,7 +110,7 @@ static ENDS_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]
 static REFUSALS: RingBuf<RefusedFlow, { REFUSALS_BYTES as usize }> = RingBuf::new();
 #[btf_map]
-static SAMPLING: PerCpuArray<Sampling, 1> = PerCpuArray::new();
+static SAMPLING: PerCpuArray<Sampling, { MAX_SAMPLED as usize }> = PerCpuArray::new();
 #[btf_map]
 static ERRORS: PerCpuArray<Sampling, { MAX_ERRORS as usize }> = PerCpuArray::new();
 /// Notes that the stages pass on about the current packet.

@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Instant,
 };
 
 use crate::{
     chain::Chain,
     datapath::bpf::Mode,
     desired::next_hops,
-    events::{Event, Observation},
+    events::{Event, Flapping, Observation},
     host::{Host, HostFacts},
     model::Model,
     state::{State, targets::Inputs},
@@ -23,6 +24,7 @@ pub(in crate::daemon) struct Surroundings {
     next_hops: BTreeSet<(u32, IpAddr)>,
     /// `None` before the gateway was ready.
     observed: Option<Observation>,
+    flapping: Flapping,
 }
 
 impl Surroundings {
@@ -56,6 +58,12 @@ impl Surroundings {
         let before = self.observed.take().unwrap_or_else(|| now.clone().unattached());
         let events = now.since(&before);
         self.observed = Some(now);
-        events
+        self.flapping.pass(events, Instant::now())
+    }
+
+    /// The changes that were held back because they came again and again, as one event for each
+    /// next hop.
+    pub fn flapping(&mut self) -> Vec<Event> {
+        self.flapping.due(Instant::now())
     }
 }

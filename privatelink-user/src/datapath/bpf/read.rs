@@ -93,7 +93,7 @@ impl Reader {
     /// # Errors
     /// When the map cannot be read.
     pub fn refusals_left_out(&self) -> Result<u64, Error> {
-        left_out(&self.sampling, 1)
+        left_out(&self.sampling, maps::MAX_SAMPLED as usize)
     }
 
     /// How many ICMP errors were not sent because of the rate limit.

@@ -11,15 +11,18 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use log::warn;
 
-use super::{hook::Hook, webhook::Webhook};
-use crate::{interface::types, model::Subscriptions};
+use super::{hook::Hook, shares::Shares, webhook::Webhook};
+use crate::{events::stored::StoredEvent, interface::types, model::Subscriptions};
 
 /// Maximum number of events that wait for one subscriber.
 const QUEUE: usize = 1_024;
+/// The least time between two log lines about failures of one subscriber.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// The configured subscribers.
 #[derive(Debug, Default)]
@@ -31,7 +34,8 @@ pub(in crate::events) struct Subscribers {
 #[derive(Debug)]
 struct Delivery {
     name: String,
-    queue: SyncSender<Arc<types::Event>>,
+    queue: SyncSender<Arc<StoredEvent>>,
+    shares: Arc<Shares>,
     counts: Arc<DeliveryCounts>,
 }
 
@@ -70,24 +74,32 @@ impl Subscribers {
     ) {
         let (queue, events) = sync_channel(QUEUE);
         let counts = Arc::new(DeliveryCounts::default());
-        let (counted, called) = (Arc::clone(&counts), name.clone());
+        let shares = Arc::new(Shares::default());
+        let (counted, called, shared) = (Arc::clone(&counts), name.clone(), Arc::clone(&shares));
         let started = thread::Builder::new()
             .name("subscriber".into())
-            .spawn(move || attend(&called, &events, &counted, deliver));
+            .spawn(move || attend(&called, &events, (&counted, &shared), deliver));
         match started {
-            Ok(_) => self.all.push(Delivery { name, queue, counts }),
+            Ok(_) => self.all.push(Delivery { name, queue, shares, counts }),
             Err(error) => warn!("{name} gets no events: cannot start a thread: {error}"),
         }
     }
 
     /// Queues an event for every subscriber.
-    pub fn notify(&self, event: &types::Event) {
+    pub fn notify(&self, event: &StoredEvent) {
         if self.all.is_empty() {
             return;
         }
         let event = Arc::new(event.clone());
         for one in &self.all {
-            if one.queue.try_send(Arc::clone(&event)).is_err() {
+            let queued = one.shares.enter(&event) && {
+                let sent = one.queue.try_send(Arc::clone(&event)).is_ok();
+                if !sent {
+                    one.shares.leave(&event);
+                }
+                sent
+            };
+            if !queued {
                 one.counts.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -108,18 +120,24 @@ impl Subscribers {
 /// Delivers events one at a time until the queue is closed.
 fn attend(
     name: &str,
-    events: &Receiver<Arc<types::Event>>,
-    counts: &DeliveryCounts,
+    events: &Receiver<Arc<StoredEvent>>,
+    (counts, shares): (&DeliveryCounts, &Shares),
     deliver: impl Fn(&types::Event) -> Result<(), String>,
 ) {
-    for event in events {
-        match deliver(&event) {
-            Ok(()) => counts.delivered.fetch_add(1, Ordering::Relaxed),
-            Err(error) => {
-                warn!("{name} did not get event {}: {error}", event.number);
-                counts.failed.fetch_add(1, Ordering::Relaxed)
-            }
+    let mut warned: Option<Instant> = None;
+    for entry in events {
+        shares.leave(&entry);
+        let event = &entry.event;
+        let Err(error) = deliver(event) else {
+            counts.delivered.fetch_add(1, Ordering::Relaxed);
+            continue;
         };
+        counts.failed.fetch_add(1, Ordering::Relaxed);
+        // A subscriber that fails for long would fill the log; the failures are counted.
+        if warned.is_none_or(|when| when.elapsed() >= QUIET) {
+            warn!("{name} did not get event {}: {error}", event.number);
+            warned = Some(Instant::now());
+        }
     }
 }
 
@@ -140,13 +158,14 @@ mod tests {
         });
         let total = QUEUE as u64 + 100;
         for number in 0..total {
-            subscribers.notify(&types::Event {
+            let event = types::Event {
                 number,
                 time: String::new(),
                 kind: String::new(),
                 text: String::new(),
                 about: Default::default(),
-            });
+            };
+            subscribers.notify(&StoredEvent { event, audience: Default::default(), maker: None });
         }
         let report = || subscribers.report().remove(0);
         // One event is being delivered, and the queue is full.

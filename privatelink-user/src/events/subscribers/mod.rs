@@ -3,6 +3,7 @@
 mod confine;
 mod delivery;
 mod hook;
+mod shares;
 mod webhook;
 
 pub use confine::run as run_hook;
