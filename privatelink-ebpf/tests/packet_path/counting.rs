@@ -1,7 +1,10 @@
 //! What is counted at targets and endpoints, and what user space is told of flows.
 
 use crate::{
-    gateway::{ENDPOINT, Gateway, Parties, SEND_TO_CLIENT, SEND_TO_TARGET, TARGET, VENDOR},
+    gateway::{
+        ACME_MAC, ENDPOINT, GLOBEX, Gateway, Parties, SEND_TO_CLIENT, SEND_TO_TARGET, TARGET,
+        VENDOR,
+    },
     packets::{ACK, FIN, Packet, RST, SYN, Transport},
 };
 use privatelink_common::{
@@ -161,4 +164,21 @@ fn a_flood_of_refused_flows_is_told_of_in_part() {
     gateway.tables.wait(1);
     assert_refused(&gateway, &gateway.syn(), Reason::Pending);
     assert_eq!(refused(&gateway).len(), Sampling::REFUSED_FLOWS as usize + 1);
+}
+
+#[test]
+fn a_flood_of_one_network_leaves_the_samples_of_another() {
+    let parties = Parties::v4();
+    let mut gateway = Gateway::new(&parties);
+    gateway.add_endpoint(8, GLOBEX, parties.endpoint.ip(), ACME_MAC);
+    for index in [ENDPOINT, 8] {
+        let endpoint = gateway.tables.endpoints.get_mut(&index).unwrap();
+        endpoint.admission = Admission::Pending as u32;
+    }
+    for _ in 0..Sampling::REFUSED_FLOWS * 3 {
+        assert_refused(&gateway, &gateway.syn(), Reason::Pending);
+    }
+    let verdict = gateway.run(GLOBEX, &gateway.syn().bytes()).0;
+    assert_eq!(verdict, Verdict::Drop(Reason::Pending));
+    assert_eq!(refused(&gateway).last().map(|one| one.endpoint), Some(8));
 }

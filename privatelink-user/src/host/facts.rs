@@ -199,6 +199,16 @@ fn tag(message: &LinkMessage) -> Option<(u32, u32)> {
     parent.zip(vlan)
 }
 
+/// The neighbour that a message is about.
+pub(super) fn neighbour_of(message: &RouteNetlinkMessage) -> Option<(u32, IpAddr)> {
+    let (RouteNetlinkMessage::NewNeighbour(message) | RouteNetlinkMessage::DelNeighbour(message)) =
+        message
+    else {
+        return None;
+    };
+    destination(message).map(|address| (message.header.ifindex, address))
+}
+
 /// The neighbour that the kernel has deleted, according to a message.
 pub(super) fn deleted_neighbour(message: &RouteNetlinkMessage) -> Option<(u32, IpAddr)> {
     let RouteNetlinkMessage::DelNeighbour(message) = message else { return None };

@@ -57,6 +57,8 @@ pub struct Host {
     handle: Handle,
     facts: HostFacts,
     watched: BTreeSet<(u32, IpAddr)>,
+    /// The next hops that were last asked for.
+    hops: BTreeSet<(u32, IpAddr)>,
 }
 
 /// The kernel's messages about changes.
@@ -114,7 +116,8 @@ impl Host {
         tokio::spawn(listener);
         let (connection, handle, _) = new_connection().map_err(Error::Open)?;
         tokio::spawn(connection);
-        let mut host = Self { handle, facts: HostFacts::default(), watched: BTreeSet::new() };
+        let (watched, hops) = (BTreeSet::new(), BTreeSet::new());
+        let mut host = Self { handle, facts: HostFacts::default(), watched, hops };
         host.learn().await?;
         let payloads = events.map(|(message, _)| message.payload);
         Ok((host, Events(Box::pin(payloads))))
@@ -173,7 +176,10 @@ impl Host {
         // The kernel forgets all neighbours of an interface that goes down, watched or not.
         let forgotten = facts::deleted_neighbour(message)
             .is_some_and(|neighbour| self.watched.remove(&neighbour));
-        self.facts.apply(message) || forgotten
+        let changed = self.facts.apply(message);
+        // Of all other hosts nothing follows, and anybody on a link can make them change.
+        let matters = facts::neighbour_of(message).is_none_or(|key| self.hops.contains(&key));
+        changed && matters || forgotten
     }
 
     /// Makes the kernel resolve and keep resolving those next hops that it does not watch yet.
@@ -181,6 +187,7 @@ impl Host {
     /// Returns the failures; the next call tries them again.
     pub async fn watch(&mut self, wanted: &BTreeSet<(u32, IpAddr)>) -> Vec<Error> {
         self.watched.retain(|hop| wanted.contains(hop));
+        self.hops.clone_from(wanted);
         let mut errors = Vec::new();
         for &(ifindex, address) in wanted {
             // Managing an entry that an operator has set as permanent would overwrite it.
