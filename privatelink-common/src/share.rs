@@ -200,7 +200,7 @@ pub const fn block_index(table: u32, port: u32) -> u32 {
 }
 
 const _: () = {
-    assert!(PORTS % BLOCK_PORTS == 0);
+    assert!(PORTS.is_multiple_of(BLOCK_PORTS));
     assert!(size_of::<Occupancy>() == size_of::<OccupancyCell>());
 };
 

@@ -362,7 +362,7 @@ fn silence(word: u32) -> EndCause {
             EndCause::Unanswered
         }
         Phase::Closing => EndCause::Closed,
-        _ => EndCause::Idle,
+        Phase::Opening | Phase::Answered | Phase::Established | Phase::HalfClosed => EndCause::Idle,
     }
 }
 

@@ -50,12 +50,16 @@ fn check_counts(gateway: &Gateway) {
     for endpoint in [ENDPOINT, OTHER] {
         let flows = of(gateway, endpoint);
         let unsettled = |flow: &&Flow| flow.word & privatelink_common::flow::word::UNSETTLED != 0;
-        let meter = gateway.tables.meter(endpoint).unwrap();
+        let meter =
+            gateway.tables.meter(endpoint).unwrap_or_else(|| panic!("no meter of {endpoint}"));
         assert_eq!(meter.flows.load() as usize, flows.len());
         assert_eq!(meter.unsettled.load() as usize, flows.iter().filter(unsettled).count());
         all += flows.len();
     }
-    assert_eq!(gateway.tables.occupancy().unwrap().flows.load() as usize, all);
+    assert_eq!(
+        gateway.tables.occupancy().unwrap_or_else(|| panic!("no occupancy")).flows.load() as usize,
+        all
+    );
     let blocks = (0..privatelink_common::maps::MAX_PORT_BLOCKS)
         .filter(|index| index / privatelink_common::share::BLOCKS == own_table(gateway))
         .filter_map(|index| gateway.tables.port_block(index))
@@ -64,7 +68,7 @@ fn check_counts(gateway: &Gateway) {
 }
 
 fn own_table(gateway: &Gateway) -> u32 {
-    let source = gateway.tables.sources.values().next().unwrap();
+    let source = gateway.tables.sources.values().next().unwrap_or_else(|| panic!("no source"));
     source.blocks % privatelink_common::share::BLOCK_TABLES
 }
 

@@ -12,7 +12,7 @@ use privatelink_common::{
     ticks_from_millis,
 };
 
-/// Endpoints with unanswered flows that make a target suspect.
+/// Endpoints, and hosts, with unanswered flows that make a target suspect.
 const ENDPOINTS: usize = 2;
 /// Clients with unanswered flows that make a target suspect, even of one endpoint.
 const CLIENTS: usize = 3;
@@ -37,7 +37,10 @@ impl Parties {
     /// Whether they suffice to suspect the target.
     fn suffice(&self) -> bool {
         let endpoints: BTreeSet<u16> = self.unanswered.iter().map(|(at, _)| *at).collect();
-        let several = endpoints.len() >= ENDPOINTS || self.unanswered.len() >= CLIENTS;
+        // One host may be the client of two endpoints of its network.
+        let hosts: BTreeSet<[u8; 16]> = self.unanswered.iter().map(|(_, host)| *host).collect();
+        let apart = endpoints.len() >= ENDPOINTS && hosts.len() >= ENDPOINTS;
+        let several = apart || self.unanswered.len() >= CLIENTS;
         several || (!self.unanswered.is_empty() && self.served.is_subset(&self.unanswered))
     }
 }
@@ -118,7 +121,8 @@ mod tests {
     #[test]
     fn several_clients_or_two_endpoints_do() {
         let served = flow(3, 9, SYN);
-        assert!(is_vouched_for(&[flow(1, 1, 0), flow(2, 1, 0), served]));
+        assert!(is_vouched_for(&[flow(1, 1, 0), flow(2, 2, 0), served]));
+        assert!(!is_vouched_for(&[flow(1, 1, 0), flow(2, 1, 0), served]), "it may be one host");
         assert!(is_vouched_for(&[flow(1, 1, 0), flow(1, 2, RST), flow(1, 3, 0), served]));
     }
 
