@@ -35,7 +35,20 @@ impl Warning {
 /// Everything in a configuration that is probably not meant.
 pub(super) fn warnings(model: &Model) -> Vec<Warning> {
     let routed = model.networks().values().filter_map(routed_twice);
-    routed.chain(strangers(model)).collect()
+    routed.chain(strangers(model)).chain(promised(model)).collect()
+}
+
+/// Limits that together let endpoints have more flows than there is room for.
+fn promised(model: &Model) -> Option<Warning> {
+    let gateway = model.gateway();
+    let limits = model.endpoints().values().filter_map(|endpoint| endpoint.limits.flows);
+    let sum: u64 = limits.map(|limit| u64::from(limit.get())).sum();
+    let room = u64::from(gateway.max_flows.get());
+    let what =
+        format!("the limits of endpoints are {sum} flows together, and `max_flows` is {room}");
+    let help = "raise `max_flows`, or lower the limits: when the flow table is full, each endpoint \
+                keeps no more than its share, whatever its limit is";
+    (sum > room).then(|| Warning { message: what, help: help.to_owned() })
 }
 
 /// A prefix of `reachable_from` that adds nothing.
@@ -116,6 +129,15 @@ mod tests {
             [
                 "the endpoint `acme-web`: `allow` lists 0.0.0.0/0, beyond `subnets` and `reachable_from` of the network `acme`"
             ]
+        );
+    }
+
+    #[test]
+    fn limits_beyond_the_flow_table_are_pointed_out() {
+        let limits = "addresses = [\"10.1.0.50\"]\nlimits = { flows = 2_000_000 }";
+        assert_eq!(
+            said("addresses = [\"10.1.0.50\"]", limits),
+            ["the limits of endpoints are 2000000 flows together, and `max_flows` is 1000000"]
         );
     }
 

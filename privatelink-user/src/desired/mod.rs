@@ -6,7 +6,7 @@ mod maglev;
 mod policy;
 mod pools;
 pub mod rule_set;
-mod share;
+pub mod share;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -278,13 +278,7 @@ impl<'a> Builder<'a> {
     }
 
     fn shares(&mut self) {
-        let sharers = self.model.endpoints().values().filter_map(|endpoint| {
-            let service = self.model.services().get(&endpoint.service)?;
-            let (endpoint, service) = (self.ids.endpoint(endpoint)?, self.ids.service(service)?);
-            Some(share::Sharer { endpoint, service, weight: 1 })
-        });
-        let sharers: Vec<_> = sharers.collect();
-        self.tables.shares = share::shares(&sharers, self.model.gateway().max_flows.get());
+        self.tables.shares = share::of_endpoints(self.model, self.ids);
     }
 
     fn endpoint(&mut self, endpoint: &model::Endpoint) {

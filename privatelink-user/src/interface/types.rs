@@ -166,6 +166,10 @@ pub struct Endpoint {
     pub dns_names: Vec<String>,
     /// Live flows through it.
     pub active_flows: u64,
+    /// Flows that it may count on when the flow table is short of room.
+    pub flow_share: u64,
+    /// Live flows beyond that: they give way to flows of endpoints within their shares.
+    pub borrowed_flows: u64,
     /// Flows opened through it since the maps were made.
     pub new_flows: u64,
     /// Packets forwarded from consumers.

@@ -209,6 +209,12 @@ families! {
         + "Those that were opened and have not ended. A TCP flow that both ends have closed \
            counts for another 10 seconds or so."
         as "`ActiveConnections`, `ActiveFlowCount`";
+    ENDPOINT_FLOW_SHARE: Gauge "privatelink_endpoint_flow_share" ["endpoint", "service", "network"]
+        = "Flows that the endpoint may count on when the flow table is short of room."
+        + "Compare `privatelink_endpoint_active_flows`.";
+    ENDPOINT_BORROWED_FLOWS: Gauge "privatelink_endpoint_borrowed_flows" ["endpoint", "service", "network"]
+        = "Flows now beyond the endpoint's share."
+        + "They give way when other endpoints need their own shares.";
     ENDPOINT_DROPS: Counter "privatelink_endpoint_drops_total" ["endpoint", "service", "network", "reason"]
         = "Packets not forwarded, by reason; only reasons that there were."
         + "The [reasons](drop-reasons.md); only packets whose endpoint is known."

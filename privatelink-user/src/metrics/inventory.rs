@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::text::labels;
 use crate::{
-    interface::types, state::connection::Acceptance, timestamp::Timestamp, view::status::Overview,
+    desired::share, interface::types, state::connection::Acceptance, timestamp::Timestamp,
+    view::status::Overview,
 };
 
 /// What the daemon has done since it was started.
@@ -137,6 +138,8 @@ pub struct Endpoint {
     pub labels: String,
     /// The state of its connection.
     pub state: Acceptance,
+    /// Flows that it may count on.
+    pub flow_share: u64,
 }
 
 /// The healths that have a sample even if no target has them, so that alerts see a 0.
@@ -173,6 +176,7 @@ impl Inventory {
         overview: &Overview<'_>,
     ) -> BTreeMap<String, BTreeMap<Acceptance, u64>> {
         let mut counts: BTreeMap<String, BTreeMap<Acceptance, u64>> = BTreeMap::new();
+        let shares = share::of_endpoints(overview.model, &overview.state.ids);
         for endpoint in overview.seen_endpoints() {
             let Some(index) = overview.state.ids.endpoint(endpoint) else { continue };
             let state = overview.acceptance(endpoint);
@@ -189,7 +193,8 @@ impl Inventory {
             if let Some(count) = counts.get_mut(service).and_then(|of| of.get_mut(&state)) {
                 *count += 1;
             }
-            self.endpoints.push(Endpoint { index, labels, state });
+            let flow_share = shares.get(&index).map_or(0, |share| share.flows.into());
+            self.endpoints.push(Endpoint { index, labels, state, flow_share });
         }
         counts
     }

@@ -217,6 +217,14 @@ fn endpoints(page: &mut Page, inventory: &Inventory, readings: &Readings) {
     for (endpoint, flows) in inventory.endpoints.iter().zip(&readings.active) {
         active.add(&[&endpoint.labels], flows);
     }
+    let mut shares = page.family(&family::ENDPOINT_FLOW_SHARE);
+    for endpoint in &inventory.endpoints {
+        shares.add(&[&endpoint.labels], endpoint.flow_share);
+    }
+    let mut borrowed = page.family(&family::ENDPOINT_BORROWED_FLOWS);
+    for (endpoint, flows) in inventory.endpoints.iter().zip(&readings.active) {
+        borrowed.add(&[&endpoint.labels], flows.saturating_sub(endpoint.flow_share));
+    }
     let mut drops = page.family(&family::ENDPOINT_DROPS);
     for endpoint in &inventory.endpoints {
         for (reason, count) in readings.endpoint_drops.get(&endpoint.index).into_iter().flatten() {

@@ -12,6 +12,7 @@ use privatelink_common::{EndpointCounters, Reason};
 use crate::{
     access::Rights,
     datapath::bpf::Mode,
+    desired::share,
     host::{HostFacts, is_link_local},
     interface::types,
     model::{self, Model, naming},
@@ -116,9 +117,13 @@ impl Overview<'_> {
         &self,
         counters: impl Fn(u32) -> (EndpointCounters, u64),
     ) -> Vec<types::Endpoint> {
+        let shares = share::of_endpoints(self.model, &self.state.ids);
         let one = |endpoint: &model::Endpoint| {
             let index = self.state.ids.endpoint(endpoint);
             let (counted, drops) = index.map(&counters).unwrap_or_default();
+            let share = index.and_then(|index| shares.get(&index));
+            let flow_share = share.map_or(0, |share| share.flows.into());
+            let active_flows = self.flows_through(endpoint);
             types::Endpoint {
                 name: endpoint.name.to_string(),
                 service: endpoint.service.to_string(),
@@ -131,7 +136,9 @@ impl Overview<'_> {
                     .unwrap_or_default(),
                 state: self.acceptance(endpoint).word().to_owned(),
                 dns_names: self.dns_names(endpoint),
-                active_flows: self.flows_through(endpoint),
+                active_flows,
+                flow_share,
+                borrowed_flows: active_flows.saturating_sub(flow_share),
                 new_flows: counted.new_flows,
                 packets_in: counted.packets_in,
                 bytes_in: counted.bytes_in,

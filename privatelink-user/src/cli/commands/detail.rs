@@ -50,6 +50,8 @@ pub(super) fn endpoint(endpoint: &Endpoint) -> String {
     lines.add("listeners", &endpoint.listeners.join(" "));
     lines.add("state", &endpoint.state);
     lines.add("flows", &format!("{} now, {} opened", endpoint.active_flows, endpoint.new_flows));
+    let (share, borrowed) = (endpoint.flow_share, endpoint.borrowed_flows);
+    lines.add("share of flows", &format!("{share}, {borrowed} more are borrowed"));
     let carried = |packets: u64, bytes| format!("{packets} packets, {}", amount(bytes));
     lines.add("in", &carried(endpoint.packets_in, endpoint.bytes_in));
     lines.add("out", &carried(endpoint.packets_out, endpoint.bytes_out));
