@@ -109,7 +109,7 @@ fn a_plan_of_other_files_reads_them_for_the_daemon() {
     let plan: Value = serde_json::from_str(&plan).unwrap();
     let added = change(&plan, "endpoint");
     assert_eq!((&added["action"], &added["name"]), (&json!("added"), &json!("third")));
-    assert_eq!(plan["entries"], 2, "an endpoint and its address: {plan}");
+    assert_eq!(plan["entries"], 5, "an endpoint, its address, and the shares of all three: {plan}");
     let absent = folder.path().join("absent.toml");
     let (code, _, error) = outcome(scene.daemon.cli().arg("plan").arg(absent));
     assert_eq!(code, Some(1));
