@@ -30,6 +30,7 @@ mod plan;
 mod refused;
 mod scale;
 mod service;
+mod shares;
 mod signals;
 mod strangers;
 mod sums;

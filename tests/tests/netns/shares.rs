@@ -1,0 +1,85 @@
+//! What one consumer takes leaves the others what is theirs, without any limits configured.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::{Context as _, Result};
+use nix::net::if_::if_nametoindex;
+use privatelink_tests::{
+    lab::{client, wait_until},
+    packet::{Given, Packet},
+};
+use privatelink_user::datapath::bpf::FrameSender;
+
+use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at};
+
+/// Connections of the other consumer.
+const CONNECTIONS: u32 = 100;
+
+fn mac(text: &str) -> Result<[u8; 6]> {
+    let bytes: Result<Vec<u8>, _> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
+    bytes?.try_into().ok().with_context(|| format!("`{text}` is no Ethernet address"))
+}
+
+/// Has acme's network send a datagram each from this many clients, and waits until the gateway has
+/// decided about all.
+fn flood(scene: &Scene, datagrams: u32) -> Result<()> {
+    let own = [2, 0, 0, 0, 0, 0x77];
+    let gateway = mac(scene.lab.gateway_mac("acme"))?;
+    let (sender, interface) =
+        scene.acme().run(|| Ok((FrameSender::open()?, if_nametoindex("eth0")?)))?;
+    for number in 0..datagrams {
+        // 250 ports of each of the hosts from 10.1.4.0 on.
+        let host = Ipv4Addr::from_bits(0x0a01_0400 + number / 250);
+        let from = SocketAddr::new(IpAddr::V4(host), (20_000 + number % 250) as u16);
+        let packet = Packet::udp(from, at(ENDPOINT[0], 7)).payload(b"flood");
+        let frame = packet.between(own, gateway).build(&Given::default());
+        // An error means that the queue is full for a moment.
+        wait_until(SOON, "the queue takes a frame", || sender.send(interface, &frame).is_ok())?;
+    }
+    wait_until(SOON, "all datagrams are counted", || {
+        scene.daemon.status().is_ok_and(|status| {
+            let opened = &status["endpoints"][0]["new_flows"];
+            let refused = ["flow_table_full", "ports_exhausted"].map(|why| &status["drops"][why]);
+            let all = [opened, refused[0], refused[1]].map(|count| count.as_u64().unwrap_or(0));
+            all.iter().sum::<u64>() >= u64::from(datagrams)
+        })
+    })
+}
+
+/// Opens connections of the other consumer, all at the same time, and uses each.
+fn the_other_is_served(scene: &Scene) -> Result<()> {
+    let globex = scene.lab.host("globex");
+    let connections: Vec<_> = (0..CONNECTIONS)
+        .map(|_| globex.run(|| client::connect(at(ENDPOINT[0], 7), SOON)))
+        .collect::<Result<_>>()?;
+    connections.iter().try_for_each(|stream| client::tcp_exchange(stream, 1_000, 1).map(drop))
+}
+
+#[test]
+fn whoever_fills_the_flow_table_leaves_others_their_share() {
+    let scene = Scene::start().unwrap();
+    flood(&scene, 40_000).unwrap();
+    let status = scene.daemon.status().unwrap();
+    let active = status["flows"]["active"].as_u64().unwrap();
+    assert!((3_000..=4_096).contains(&active), "{status}");
+    assert!(status["drops"]["flow_table_full"].as_u64().unwrap() > 30_000, "{status}");
+    let endpoint = scene.daemon.ask(&["endpoints", "acme-web", "--json"]).unwrap();
+    assert_eq!(endpoint["flow_share"], 2_048, "{endpoint}");
+    assert!(endpoint["borrowed_flows"].as_u64().unwrap() > 0, "{endpoint}");
+    the_other_is_served(&scene).unwrap();
+    let status = scene.daemon.status().unwrap();
+    assert!(status["flows"]["active"].as_u64().unwrap() <= 4_096, "{status}");
+}
+
+#[test]
+fn whoever_takes_all_source_ports_leaves_others_theirs() {
+    let config = CONFIG
+        .replace("max_flows = 4096", "max_flows = 262144")
+        .replace("10.0.0.240/29", "10.0.0.240/32");
+    let scene = Scene::with(&config).unwrap();
+    flood(&scene, 90_000).unwrap();
+    let status = scene.daemon.status().unwrap();
+    assert!(status["drops"]["ports_exhausted"].as_u64().unwrap() > 30_000, "{status}");
+    the_other_is_served(&scene).unwrap();
+}
