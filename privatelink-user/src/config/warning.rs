@@ -42,7 +42,7 @@ pub(super) fn warnings(model: &Model) -> Vec<Warning> {
 fn promised(model: &Model) -> Option<Warning> {
     let gateway = model.gateway();
     let limits = model.endpoints().values().filter_map(|endpoint| endpoint.limits.flows);
-    let sum: u64 = limits.map(|limit| u64::from(limit.get())).sum();
+    let sum: u64 = limits.map(|limit| limit.get()).sum();
     let room = u64::from(gateway.max_flows.get());
     let what =
         format!("the limits of endpoints are {sum} flows together, and `max_flows` is {room}");
