@@ -43,7 +43,7 @@ pub use records::{
 };
 pub use refused::{RefusedFlow, Sampling};
 
-pub use scratch::{Opening, Scratch};
+pub use scratch::{Opening, Scratch, room};
 pub use share::Share;
 pub use stage::Stage;
 pub use suspect::Suspect;

@@ -39,10 +39,11 @@ pub struct Scratch {
     pub interval: Word32,
     /// Which source address and port the search for free ones is at.
     pub attempt: Word32,
-    /// Index of the endpoint that a flow is to be opened at while room is short; then whether another
-    /// flow has given way.
+    /// Whether room was made for the flow to be opened: a constant of [`room`].
     pub room: Word32,
-    /// Where to look for a flow that gives way.
+    /// Index of the endpoint for which room is made.
+    pub sharer: Word32,
+    /// Where the search for a flow to be displaced begins, in parts of 2^32 of the table.
     pub place: Word32,
     /// What a packet that would open a flow says of it.
     pub opening: Opening,
@@ -62,6 +63,16 @@ pub struct Opening {
     pub protocol: Word32,
     /// Bytes of the IP packet.
     pub length: Word32,
+}
+
+/// Values of [`Scratch::room`].
+pub mod room {
+    /// No room was asked for.
+    pub const UNASKED: u32 = 0;
+    /// A flow was displaced.
+    pub const MADE: u32 = 1;
+    /// No flow could be displaced.
+    pub const NONE: u32 = 2;
 }
 
 impl Scratch {

@@ -87,14 +87,11 @@ pub extern "C" fn flow_end(index: u32, cause: u32) -> u64 {
     u64::from(sweep::end_flow(&Maps, index, cause).is_some())
 }
 
-/// There is room for a flow.
-pub const ROOM: u64 = u64::MAX;
-
-/// [`ROOM`], or the reason for which there is none.
+/// Whether there was room for a flow, which is counted now.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn flow_reserve(endpoint: u32, made: u32) -> u64 {
-    share::reserve(&Maps, endpoint, made != 0).map_or(ROOM, |reason| reason as u64)
+    u64::from(share::reserve(&Maps, endpoint, made != 0))
 }
 
 /// Whether a flow has given way to one of an endpoint.

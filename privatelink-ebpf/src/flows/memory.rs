@@ -7,7 +7,7 @@ use super::{
     table::{self, Arrival, Taken},
 };
 use crate::{environment::MemoryTables, wire::Ip};
-use privatelink_common::{Reason, flow::Content};
+use privatelink_common::flow::Content;
 
 impl Operations for MemoryTables {
     fn search<I: Ip>(&self, arrival: &Arrival<I>) -> Option<u32> {
@@ -39,7 +39,7 @@ impl Operations for MemoryTables {
         sweep::end_flow(self, index, cause).is_some()
     }
 
-    fn reserve(&self, endpoint: u32, made: bool) -> Option<Reason> {
+    fn reserve(&self, endpoint: u32, made: bool) -> bool {
         share::reserve(self, endpoint, made)
     }
 

@@ -6,7 +6,7 @@ use super::{
     table::{Arrival, Taken},
 };
 use crate::{environment::Tables, wire::Ip};
-use privatelink_common::{Reason, flow::Content};
+use privatelink_common::flow::Content;
 
 /// What is done with flows, built on [`Tables`].
 ///
@@ -41,7 +41,7 @@ pub trait Operations: Tables {
     fn end_flow(&self, index: u32, cause: u32) -> bool;
 
     /// [`reserve`](super::share::reserve).
-    fn reserve(&self, endpoint: u32, made: bool) -> Option<Reason>;
+    fn reserve(&self, endpoint: u32, made: bool) -> bool;
 
     /// [`make_room`](super::share::make_room).
     fn make_room(&self, endpoint: u32, place: u32) -> bool;

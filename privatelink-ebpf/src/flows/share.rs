@@ -10,7 +10,7 @@
 use super::{account, operations::Operations, table::NOWHERE};
 use crate::environment::{Tables, Walk};
 use privatelink_common::{
-    EndCause, Reason, Share,
+    EndCause, Share,
     flow::{REGION_SLOTS, Slot, word},
     ticks_from_millis,
 };
@@ -24,39 +24,33 @@ const OWN_AGE: u32 = ticks_from_millis(4_000);
 /// Slots that are looked at while none of them may.
 const MOST_LOOKS: u32 = 4 * WINDOW;
 
-/// Counts a flow of an endpoint, or says why there is no room for it. `made` is whether another flow
-/// has given way to it.
+/// Counts a flow of an endpoint if there is room for it. `made` is whether another flow was displaced
+/// for it.
 #[inline(always)]
-pub fn reserve<T: Operations>(tables: &T, endpoint: u32, made: bool) -> Option<Reason> {
-    let Some(occupancy) = tables.occupancy() else { return Some(Reason::Internal) };
+pub fn reserve<T: Operations>(tables: &T, endpoint: u32, made: bool) -> bool {
+    let Some(occupancy) = tables.occupancy() else { return false };
     let max_flows = tables.max_flows();
     let before = tables.count_up(&occupancy.flows);
     if before >= Share::lent(max_flows) {
         let Standing { flows, share, .. } = Standing::of(tables, endpoint);
         if !(made || flows < share) || before >= max_flows {
             account::give_back(tables);
-            return Some(Reason::FlowTableFull);
+            return false;
         }
     }
     account::begin(tables, endpoint);
-    None
+    true
 }
 
-/// Whether nobody borrows any more.
-#[inline(always)]
-pub fn is_lent<T: Tables>(tables: &T) -> bool {
-    let lent = Share::lent(tables.max_flows());
-    tables.occupancy().is_some_and(|occupancy| occupancy.flows.load() >= lent)
-}
-
-/// Ends a flow that gives way to one of an endpoint, if there is no other room for that; returns
-/// whether one did. `place` says at random where to look for it.
+/// Displaces a flow in favour of an endpoint, unless [`reserve`] finds room anyway; returns whether
+/// one was displaced. `place` says at random where the search begins.
 #[inline(always)]
 pub fn make_room<T: Operations>(tables: &T, endpoint: u32, place: u32) -> bool {
     let Some(occupancy) = tables.occupancy() else { return false };
     let Standing { flows, unsettled, share } = Standing::of(tables, endpoint);
     let has_less = flows < share;
-    if has_less && occupancy.flows.load() < tables.max_flows() {
+    let limit = if has_less { tables.max_flows() } else { Share::lent(tables.max_flows()) };
+    if occupancy.flows.load() < limit {
         return false;
     }
     let claim = match (has_less, unsettled < Share::unsettled(share)) {
@@ -121,7 +115,9 @@ fn displace<T: Operations>(tables: &T, endpoint: u32, claim: Claim, place: u32) 
     let first = ((u64::from(place) * u64::from(slots)) >> 32) as u32;
     let now = tables.now();
     let mut search = Search { first, slots, endpoint, claim, now, rank: 0, found: NOWHERE };
-    tables.walk(if slots < MOST_LOOKS { slots } else { MOST_LOOKS }, &mut search);
+    // An endpoint that has its share pays for what it asks for beyond: one window of its own.
+    let looks = if claim == Claim::OWN { WINDOW } else { MOST_LOOKS };
+    tables.walk(if slots < looks { slots } else { looks }, &mut search);
     if search.found == NOWHERE || !tables.end_flow(search.found, EndCause::Displaced as u32) {
         return false;
     }

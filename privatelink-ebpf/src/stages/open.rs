@@ -5,7 +5,7 @@ use super::{
     egress::max_input_len,
     packet::{Packet, opens_tcp},
     ports::{self, NewFlow, PortSearch},
-    room, sender,
+    sender,
     stop::refused_admission,
     verdict::Verdict,
 };
@@ -20,6 +20,7 @@ use privatelink_common::{
     cell::Word32,
     flow::{Content, Phase, split_mac, word},
     policy::limited,
+    room,
 };
 
 /// Makes the flow that a packet opens, or decides about a packet without one.
@@ -73,15 +74,14 @@ pub fn open<F: Frame, T: Operations, I: Chained + Control>(
     if let Some(reason) = Reason::of(scratch.fault.load()) {
         return refuse(reason);
     }
-    if let Some(reason) = tables.reserve(index, scratch.room.load() == room::MADE) {
-        return refuse(reason);
+    let answer = scratch.room.load();
+    if !tables.reserve(index, answer == room::MADE) {
+        return match answer {
+            room::UNASKED => ask_for_room(scratch, index, flow),
+            _ => refuse(Reason::FlowTableFull),
+        };
     }
-    let entered = if flow.leaves == Ipv6::LEAVES {
-        ports::enter::<T, I, Ipv6>(tables, &mut PortSearch::of(&packet.arrival, flow))
-    } else {
-        ports::enter::<T, I, Ipv4>(tables, &mut PortSearch::of(&packet.arrival, flow))
-    };
-    match entered {
+    match enter(tables, packet, flow) {
         Ok(slot) => scratch.slot.store(slot),
         Err(reason) => return refuse(reason),
     }
@@ -89,6 +89,29 @@ pub fn open<F: Frame, T: Operations, I: Chained + Control>(
         return Verdict::Next(Stage::Fragment);
     }
     Verdict::Next(Stage::Carry)
+}
+
+/// Asks for a flow to be displaced by the one that is to be opened.
+#[inline(always)]
+fn ask_for_room(scratch: &Scratch, endpoint: u32, flow: &NewFlow) -> Verdict {
+    scratch.sharer.store(endpoint);
+    scratch.place.store(flow.draw());
+    Verdict::Next(Stage::Room)
+}
+
+/// Enters a flow under a source port of the family as which its packets leave.
+#[inline(always)]
+fn enter<T: Operations, I: Ip>(
+    tables: &T,
+    packet: &Packet<I>,
+    flow: &mut NewFlow,
+) -> Result<u32, Reason> {
+    let arrival = &packet.arrival;
+    if flow.leaves == Ipv6::LEAVES {
+        ports::enter::<T, I, Ipv6>(tables, &mut PortSearch::of(arrival, flow))
+    } else {
+        ports::enter::<T, I, Ipv4>(tables, &mut PortSearch::of(arrival, flow))
+    }
 }
 
 /// Notes what a packet would open, if it would open anything: the record of a refused flow is
@@ -139,7 +162,7 @@ fn choose<T: Operations, I: Control>(
     if arrival.protocol == u32::from(TCP) && packet.flags & (opens | does_not) != opens {
         return Err(Reason::NoFlow);
     }
-    if let Some(reason) = refused_by_policy::<T, I>(tables, endpoint, index, arrival) {
+    if let Some(reason) = refused_by_policy::<T, I>(tables, scratch, endpoint, index, arrival) {
         return Err(reason);
     }
     let choice = tables.choice(arrival, false);
@@ -204,6 +227,7 @@ fn pick_target<T: Operations, I: Ip>(
 #[inline(never)]
 fn refused_by_policy<T: Operations, I: Ip>(
     tables: &T,
+    scratch: &Scratch,
     endpoint: &Endpoint,
     index: u32,
     arrival: &Arrival<I>,
@@ -212,7 +236,8 @@ fn refused_by_policy<T: Operations, I: Ip>(
     if !rules::is_allowed(tables, endpoint, &I::to_addr(arrival.source), I::RULES, port) {
         return Some(Reason::NotAllowed);
     }
-    if endpoint.limits & limited::FLOWS == 0 {
+    // A flow for which room was asked has been counted against the limits.
+    if endpoint.limits & limited::FLOWS == 0 || scratch.room.load() != room::UNASKED {
         return None;
     }
     policy::refused_flow(tables, index)

@@ -56,6 +56,12 @@ impl NewFlow {
         Self { word, leaves, sources, start, stride, content }
     }
 
+    /// A random number that says nothing of the port.
+    #[inline(always)]
+    pub fn draw(&self) -> u32 {
+        self.stride.rotate_left(16)
+    }
+
     /// Blocks of ports of all source addresses.
     #[inline(always)]
     fn blocks(&self) -> u32 {

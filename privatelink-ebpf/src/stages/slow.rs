@@ -8,7 +8,7 @@ use crate::{
         chain::Chained,
         neighbour,
         packet::{Packet, opens_tcp},
-        room, sum,
+        sum,
         verdict::Verdict,
         vlan,
     },
@@ -17,6 +17,7 @@ use crate::{
 use privatelink_common::{
     EndCause, Reason, Scratch, Stage, TAGGED_ONLY, TCP,
     flow::{Phase, word},
+    room,
 };
 
 /// Decides about one frame that [`fast`](crate::fast) did not carry.
@@ -39,7 +40,7 @@ pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T, scratch: &Scratc
     };
     scratch.network.store(network);
     scratch.fault.store(Scratch::NO_FAULT);
-    scratch.room.store(0);
+    scratch.room.store(room::UNASKED);
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
     match ethernet.ethertype() {
         EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, scratch),
@@ -78,13 +79,11 @@ fn slow_ip<F: Frame, T: Operations, I: Fresh + Chained>(
     {
         scratch.fault.store(fault::<F, T, I>(frame, tables, packet));
     }
-    let Some(index) = tables.search(&packet.arrival) else {
-        return Verdict::Next(room::or_open(tables, scratch, packet));
-    };
+    let Some(index) = tables.search(&packet.arrival) else { return Verdict::Next(Stage::Open) };
     if reopens(tables, scratch, packet, index) {
         let has_ended = tables.end_flow(index, EndCause::Closed as u32);
         if has_ended {
-            return Verdict::Next(room::or_open(tables, scratch, packet));
+            return Verdict::Next(Stage::Open);
         }
     }
     scratch.slot.store(index);

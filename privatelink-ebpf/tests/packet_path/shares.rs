@@ -8,8 +8,9 @@ use crate::{
     pressure::{Clients, live, one_source},
 };
 use privatelink_common::{
-    EndCause, Reason, Share,
+    EndCause, Limits, Reason, Share,
     flow::{Flow, Phase},
+    policy::limited,
     share::{BLOCK_TICK_SHIFT, PORTS},
     ticks_from_millis,
 };
@@ -115,6 +116,70 @@ fn established_flows_within_the_share_outlive_a_flood() {
     }
     assert_eq!(of(&gateway, OTHER).len(), 5_000);
     check_counts(&gateway);
+}
+
+/// Otherwise a client that the rules deny could end flows without opening any.
+#[test]
+fn a_packet_that_opens_no_flow_ends_none() {
+    let gateway = two(1_000);
+    let clients = Clients::of(&gateway);
+    for number in 0..1_000 {
+        send(&gateway, ACME, &clients.first_packet(number));
+    }
+    for number in 0..125 {
+        send(&gateway, GLOBEX, &clients.first_packet(number));
+    }
+    assert_eq!(gateway.tables.occupancy().unwrap().flows.load(), 1_000);
+    // Old enough to make room for others of the same endpoint.
+    gateway.tables.wait(ticks_from_millis(4_100));
+    let syn = gateway.client_packet(Transport::Tcp(SYN, 5));
+    let mut wrong_sum = syn.bytes();
+    *wrong_sum.last_mut().unwrap() ^= 1;
+    let elsewhere = SocketAddr::new(syn.to.ip(), 9);
+    let refused = [
+        (Reason::BadChecksum, wrong_sum),
+        (Reason::TtlExpired, syn.clone().ttl(1).bytes()),
+        (Reason::NoListener, Packet { to: elsewhere, ..syn.clone() }.bytes()),
+        (Reason::Sender, Packet { from_mac: [1, 0, 0, 0, 0, 1], ..syn }.bytes()),
+    ];
+    for (expected, bytes) in refused {
+        // The endpoint with more than its share, and the one with less.
+        for ifindex in [ACME, GLOBEX] {
+            let (verdict, _) = gateway.run(ifindex, &bytes);
+            let Verdict::Drop(Refused { reason, .. }) = verdict else {
+                panic!("{verdict:?} instead of {expected:?}")
+            };
+            assert_eq!(reason, expected);
+            assert_eq!(gateway.tables.ends.lock().unwrap().len(), 0, "{expected:?}");
+        }
+    }
+    check_counts(&gateway);
+}
+
+/// The packet passes the checks twice, but its flow is one.
+#[test]
+fn a_flow_for_which_another_is_displaced_counts_once_against_limits() {
+    let opened = |full: bool| {
+        let mut gateway = two(1_000);
+        let clients = Clients::of(&gateway);
+        for number in 0..if full { 1_000 } else { 0 } {
+            send(&gateway, ACME, &clients.first_packet(number));
+        }
+        for number in 0..if full { 125 } else { 0 } {
+            send(&gateway, GLOBEX, &clients.first_packet(number));
+        }
+        let limits = Limits { flow_nanos: 100_000_000, ..Limits::default() };
+        gateway.tables.limits.insert(OTHER, limits);
+        gateway.tables.endpoints.get_mut(&OTHER).unwrap().limits = limited::FLOWS;
+        let displaced = gateway.tables.ends.lock().unwrap().len();
+        let verdicts =
+            (1_000..1_030).map(|number| gateway.run(GLOBEX, &clients.first_packet(number)).0);
+        let opened = verdicts.filter(|verdict| *verdict == SEND_TO_TARGET).count();
+        (opened, gateway.tables.ends.lock().unwrap().len() - displaced)
+    };
+    let (alone, _) = opened(false);
+    assert!((10..30).contains(&alone), "{alone}");
+    assert_eq!(opened(true), (alone, alone));
 }
 
 /// Opens a flow of the other endpoint, and has it answered.

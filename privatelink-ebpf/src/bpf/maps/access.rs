@@ -7,7 +7,7 @@ use super::{
     SENDERS, SERVICES, SHARES, SLOTS, SOURCES, SUSPECTS, TAGGED, TARGET_COUNTERS, TARGETS,
 };
 use crate::operations::{
-    EXISTS, FULL, ROOM, flow_allowed, flow_choice_v4, flow_choice_v6, flow_end, flow_follow,
+    EXISTS, FULL, flow_allowed, flow_choice_v4, flow_choice_v6, flow_end, flow_follow,
     flow_insert_v4, flow_insert_v6, flow_make_room, flow_refused, flow_remove, flow_reserve,
     flow_search_v4, flow_search_v6, port_give_back, port_is_open, port_take,
 };
@@ -19,8 +19,8 @@ use aya_ebpf::{
 use core::{ffi::c_void, intrinsics};
 use privatelink_common::{
     End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey, MeterCell,
-    Reason, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, SenderKey, Service, Share, Source,
-    Suspect, TagKey, Target, TargetCounters,
+    RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, SenderKey, Service, Share, Source, Suspect,
+    TagKey, Target, TargetCounters,
     cell::{Word32, Word64},
     flow::{Content, RegionCell, Slot},
     fragment::Fragmented,
@@ -346,10 +346,8 @@ impl Operations for Maps {
     }
 
     #[inline(always)]
-    fn reserve(&self, endpoint: u32, made: bool) -> Option<Reason> {
-        let reason = flow_reserve(endpoint, made.into());
-        // Whatever the verifier takes the number for, a refusal stays one.
-        (reason != ROOM).then(|| Reason::of(reason as u32).unwrap_or(Reason::FlowTableFull))
+    fn reserve(&self, endpoint: u32, made: bool) -> bool {
+        flow_reserve(endpoint, made.into()) != 0
     }
 
     #[inline(always)]
