@@ -11,6 +11,7 @@
 mod address;
 pub mod cell;
 mod counters;
+mod deadline;
 mod end;
 pub mod flow;
 pub mod fragment;
@@ -32,6 +33,7 @@ pub mod maps;
 
 pub use address::{Addr, Mac};
 pub use counters::{DropKey, EndpointCounters, TargetCounters};
+pub use deadline::Deadline;
 pub use end::{End, EndCause};
 pub use host::SenderKey;
 pub use notice::Notice;
@@ -73,6 +75,7 @@ mod pod {
         )+};
     }
     pod!(
+        crate::Deadline,
         crate::Endpoint,
         crate::DropKey,
         crate::EndpointCounters,

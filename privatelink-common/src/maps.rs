@@ -20,6 +20,10 @@ pub const RULES: &str = "RULES";
 pub const LIMITS: &str = "LIMITS";
 /// [`Meter`](crate::Meter) by endpoint index.
 pub const METERS: &str = "METERS";
+/// [`Deadline`](crate::Deadline) by endpoint index.
+pub const DEADLINES: &str = "DEADLINES";
+/// The timer that stands in for a daemon that does not run, and where it goes on.
+pub const WATCH: &str = "WATCH";
 /// [`Service`](crate::Service) by index.
 pub const SERVICES: &str = "SERVICES";
 /// [`ListenerKey`](crate::ListenerKey) to [`Listener`](crate::Listener).
@@ -95,6 +99,8 @@ pub const ALL: &[&str] = &[
     SHARES,
     OCCUPANCY,
     PORT_BLOCKS,
+    DEADLINES,
+    WATCH,
     SERVICES,
     LISTENERS,
     BACKENDS,
@@ -151,9 +157,10 @@ pub const PROGRAM: &str = "privatelink";
 pub const CLOCK_PROGRAM: &str = "privatelink_clock";
 /// Name of the program that ends silent flows. It finds the first region, how many, and whether
 /// security rules are asked for each flow (1), as native words behind [`SWEEP_RANGE`] bytes of its
-/// packet, and returns how many it ended.
+/// packet, and returns how many it ended. Two more words say how many endpoints there are, and how
+/// many of them a timer looks at each time once no daemon runs; with zero, no timer is put off.
 pub const SWEEP_PROGRAM: &str = "privatelink_sweep";
 /// Where the words stand in the packet that [`SWEEP_PROGRAM`] is run on.
 pub const SWEEP_RANGE: usize = 14;
 /// How many words there are.
-pub const SWEEP_WORDS: usize = 3;
+pub const SWEEP_WORDS: usize = 5;

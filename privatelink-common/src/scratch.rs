@@ -45,6 +45,8 @@ pub struct Scratch {
     pub sharer: Word32,
     /// Where the search for a flow to be displaced begins, in parts of 2^32 of the table.
     pub place: Word32,
+    /// Not zero while a sweep uses the notes of this CPU.
+    pub sweeping: Word32,
     /// What a packet that would open a flow says of it.
     pub opening: Opening,
 }

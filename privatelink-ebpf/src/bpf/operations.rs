@@ -3,6 +3,7 @@
 use crate::maps::Maps;
 use privatelink_common::{DropKey, flow::Content};
 use privatelink_ebpf::{
+    Tables as _,
     flows::{
         blocks::{self, Place},
         phase, report, rules, share, sweep,
@@ -135,6 +136,17 @@ pub extern "C" fn port_take(
 pub extern "C" fn port_give_back(source: u32, port: u32) -> u64 {
     blocks::give_back(&Maps, source, port);
     0
+}
+
+/// How many flows of these regions were ended.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_sweep(first: u32, regions: u32, with_rules: u32) -> u64 {
+    let Some(scratch) = Maps.scratch() else { return 0 };
+    scratch.sweeping.store(1);
+    let ended = sweep::sweep_regions(&Maps, first, regions, with_rules != 0);
+    scratch.sweeping.store(0);
+    u64::from(ended)
 }
 
 /// Whether the endpoint's security rules let the slot's flow through.

@@ -1,13 +1,13 @@
 //! The programs: they call the packet function, count, and turn its verdict into an action.
 
-use crate::{context::XdpFrame, maps::Maps};
+use crate::{context::XdpFrame, maps::Maps, operations::flow_sweep, watch::put_off};
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
 use privatelink_common::{Reason, maps::SWEEP_RANGE};
-use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, fast, leave, stage, sweep_regions};
+use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, fast, leave, stage};
 
 /// Carries the packets of one interface; what is unusual goes on to the later stages.
 #[xdp(frags)]
@@ -61,7 +61,11 @@ pub fn privatelink_clock(_context: TcContext) -> i32 {
 pub fn privatelink_sweep(context: TcContext) -> i32 {
     let word = |at: usize| context.load::<u32>(SWEEP_RANGE + at);
     let (Ok(first), Ok(regions), Ok(rules)) = (word(0), word(4), word(8)) else { return 0 };
-    sweep_regions(&Maps, first, regions, rules != 0).cast_signed()
+    let ended = flow_sweep(first, regions, rules);
+    if let (Ok(endpoints), Ok(step @ 1..)) = (word(12), word(16)) {
+        put_off(endpoints, step);
+    }
+    (ended as u32).cast_signed()
 }
 
 /// Turns a verdict into the kernel's action.

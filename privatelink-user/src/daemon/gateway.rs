@@ -20,9 +20,9 @@ use super::{
     inbox::Inbox,
     opening::{self, Opened},
     parts::{
-        Announcements, Attachments, FIRST_TURN, Frames, HostGuard, Keeping, Maps, Publisher,
-        Readiness, Records, Surroundings, Sweep, SweepScope, TURN, TargetDiscovery, TargetHealth,
-        Targets, acceptance,
+        Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping, Maps,
+        Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN, TargetDiscovery,
+        TargetHealth, Targets, acceptance,
     },
     service_manager,
     snapshot::Snapshot,
@@ -73,6 +73,7 @@ pub(super) struct Gateway {
     sweep: Sweep,
     frames: Frames,
     keeping: Keeping,
+    deadlines: Deadlines,
     records: Records,
     publisher: Publisher,
     dns: Feeder,
@@ -120,6 +121,7 @@ impl Gateway {
             sweep: Sweep::default(),
             frames: Frames::open(),
             keeping: Keeping::default(),
+            deadlines: Deadlines::default(),
             records,
             publisher: Publisher::new(reader, totals, dns.latest().clone()),
             dns,
@@ -193,13 +195,15 @@ impl Gateway {
     /// Computes what the maps should hold, and writes the difference.
     fn write_maps(&mut self, now: Timestamp) -> Result<(), Error> {
         let (model, state, facts) = (&self.model, self.store.state(), self.host.facts());
+        self.deadlines.reconcile(model, state, &self.datapath, now)?;
         let actual = self.maps.read()?;
         self.announcements.note_inherited(actual, facts);
         self.targets.arrange(model, &state.ids, &self.inputs, actual);
         let wanted = desired(model, state, facts, &self.inputs, self.targets.pools(), now);
         let (datapath, frames, records) = (&self.datapath, &self.frames, &mut self.records);
+        let endpoints = self.deadlines.endpoints();
         let changed = self.maps.replace(wanted, |passes| {
-            let reach = SweepScope { datapath, frames, records };
+            let reach = SweepScope { datapath, frames, endpoints, records };
             Ok(self.sweep.take_turn(FIRST_TURN, passes, reach).map(drop)?)
         })?;
         if changed != 0 {
@@ -274,7 +278,12 @@ impl Gateway {
     /// Sweeps for a moment. `true` if entries of the maps can be removed now.
     pub fn go_on_sweeping(&mut self) -> Result<bool, bpf::Error> {
         let (datapath, frames, records) = (&self.datapath, &self.frames, &mut self.records);
-        self.sweep.take_turn(TURN, self.maps.passes(), SweepScope { datapath, frames, records })
+        let endpoints = self.deadlines.endpoints();
+        self.sweep.take_turn(
+            TURN,
+            self.maps.passes(),
+            SweepScope { datapath, frames, endpoints, records },
+        )
     }
 
     /// Looks how new flows to targets go, and checks those at once where they go badly.

@@ -130,7 +130,7 @@ impl Gateway {
     pub fn sweep(&self, first: u32, regions: u32, with_rules: bool) -> Result<u32> {
         let mut packet = [0; maps::SWEEP_RANGE + 4 * maps::SWEEP_WORDS];
         let (_, range) = packet.split_at_mut(maps::SWEEP_RANGE);
-        let words: [u32; maps::SWEEP_WORDS] = [first, regions, with_rules.into()];
+        let words: [u32; maps::SWEEP_WORDS] = [first, regions, with_rules.into(), 0, 0];
         range.copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
         let mut options = TestRunOptions::new();
         options.data_in = Some(&packet);

@@ -13,9 +13,9 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use privatelink_common::{
-    DropKey, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local, LocalKey,
-    MeterCell, Reason, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, Service, Share, Source,
-    Stage, Suspect, TagKey, Target, TargetCounters,
+    Deadline, DropKey, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local,
+    LocalKey, MeterCell, Reason, RefusedFlow, RuleKey, RuleNode, Sampling, Scratch, Service, Share,
+    Source, Stage, Suspect, TagKey, Target, TargetCounters,
     cell::Word64,
     flow::{REGION_SLOTS, RegionCell, Slot},
     fragment::{self, Fragmented},
@@ -33,7 +33,7 @@ use privatelink_common::{
 static JIFFY_NANOS: Global<u32> = Global::new(4_000_000);
 /// Set by the loader to the size of the flow table.
 #[unsafe(no_mangle)]
-static REGION_COUNT: Global<u32> = Global::new(1);
+pub static REGION_COUNT: Global<u32> = Global::new(1);
 /// Set by the loader to the flows that there may be.
 #[unsafe(no_mangle)]
 static MAX_FLOWS: Global<u32> = Global::new(1);
@@ -44,6 +44,10 @@ static HASH_KEYS: [Global<u32>; HashKeys::LEN] = [const { Global::new(0) }; Hash
 /// Set by the loader to the most ICMP errors that go into a network in one tick from one CPU.
 #[unsafe(no_mangle)]
 static ERRORS_PER_TICK: Global<u32> = Global::new(u32::MAX);
+
+/// Set by the loader to the time between two turns of the timer, in nanoseconds.
+#[unsafe(no_mangle)]
+pub static WATCH_NANOS: Global<u64> = Global::new(250_000_000);
 
 #[btf_map]
 static ATTACHMENTS: Array<u32, { MAX_IFINDEX as usize }, MMAPABLE> = Array::new();
@@ -56,7 +60,7 @@ static NETWORKS: HashMap<u32, u32, { MAX_NETWORKS as usize }, NO_PREALLOC> = Has
 #[btf_map]
 static SENDERS: LpmTrie<Prefix, u32, { MAX_SENDERS as usize }> = LpmTrie::new();
 #[btf_map]
-static ENDPOINTS: Array<Endpoint, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
+pub static ENDPOINTS: Array<Endpoint, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static RULES: HashMap<RuleKey, RuleNode, { MAX_RULE_NODES as usize }, NO_PREALLOC> = HashMap::new();
 #[btf_map]
@@ -69,6 +73,8 @@ static SHARES: Array<Share, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new()
 static OCCUPANCY: Array<OccupancyCell, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static PORT_BLOCKS: Array<Word64, { MAX_PORT_BLOCKS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+pub static DEADLINES: Array<Deadline, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static SERVICES: Array<Service, { MAX_SERVICES as usize }, MMAPABLE> = Array::new();
 #[btf_map]

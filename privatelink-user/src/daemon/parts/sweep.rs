@@ -36,6 +36,8 @@ pub(in crate::daemon) struct SweepScope<'a> {
     pub datapath: &'a Datapath,
     /// How peers are notified.
     pub frames: &'a Frames,
+    /// How many indices of endpoints the kernel looks at once no daemon runs.
+    pub endpoints: u32,
     /// Where ended flows are logged.
     pub records: &'a mut Records,
 }
@@ -106,7 +108,7 @@ impl SweepScope<'_> {
     ) -> Result<(u32, usize), bpf::Error> {
         let first = first.min(regions);
         let count = STRIDE.min(regions - first);
-        let mut ends: Vec<End> = self.datapath.sweep(first, count, with_rules)?;
+        let mut ends: Vec<End> = self.datapath.sweep_and_watch(first, count, with_rules, self.endpoints)?;
         self.frames.notify_peers(&ends);
         ends.retain(|end| !end.is_doubted());
         let ended = ends.len();

@@ -33,7 +33,7 @@ use super::{
     read::Reader,
     settings::{self, Adoption, Settings},
     store::Kernel,
-    sys,
+    sys, watch,
 };
 
 /// The compiled programs.
@@ -138,9 +138,29 @@ impl Datapath {
     /// # Errors
     /// When the kernel does not run the program that sweeps.
     pub fn sweep(&self, first: u32, regions: u32, with_rules: bool) -> Result<Vec<End>, Error> {
-        let words: [u32; SWEEP_WORDS] = [first, regions, with_rules.into()];
+        self.run_sweep([first, regions, with_rules.into(), 0, 0])
+    }
+
+    /// Sweeps as [`sweep`](Self::sweep) does, and lets the kernel do so, and obey the deadlines of
+    /// endpoints below the index `endpoints`, from a moment after the last call on.
+    ///
+    /// # Errors
+    /// As [`sweep`](Self::sweep).
+    pub fn sweep_and_watch(
+        &self,
+        first: u32,
+        regions: u32,
+        with_rules: bool,
+        endpoints: u32,
+    ) -> Result<Vec<End>, Error> {
+        let step = watch::step(self.regions, endpoints);
+        self.run_sweep([first, regions, with_rules.into(), endpoints, step])
+    }
+
+    fn run_sweep(&self, words: [u32; SWEEP_WORDS]) -> Result<Vec<End>, Error> {
         let mut packet = [0; SWEEP_RANGE + 4 * SWEEP_WORDS];
-        packet[SWEEP_RANGE..].copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
+        let (_, range) = packet.split_at_mut(SWEEP_RANGE);
+        range.copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
         self.run_classifier(SWEEP_PROGRAM, &packet)?;
         Ok(self.ends())
     }
@@ -224,6 +244,8 @@ impl Datapath {
         let jiffy = flows::jiffy_nanos().map_err(Error::load("clock"))?;
         loader.override_global("JIFFY_NANOS", &jiffy, true);
         loader.override_global("MAX_FLOWS", &max_flows, true);
+        let turn = u64::try_from(watch::turn(settings.regions).as_nanos()).unwrap_or(u64::MAX);
+        loader.override_global("WATCH_NANOS", &turn, true);
         loader.override_global("REGION_COUNT", &settings.regions, true).override_global(
             "HASH_KEYS",
             &settings.keys.0,

@@ -21,6 +21,7 @@ mod read;
 mod settings;
 mod store;
 mod sys;
+mod watch;
 
 pub use attach::Attached;
 pub use error::Error;
@@ -31,3 +32,4 @@ pub use read::Reader;
 pub use settings::Adoption;
 pub use store::Kernel;
 pub use sys::quiesce;
+pub use watch::tick_after;

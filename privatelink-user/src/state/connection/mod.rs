@@ -93,6 +93,17 @@ pub struct Transition {
     pub reason: String,
 }
 
+/// When time alone ends what a connection lets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// When new flows are refused.
+    pub grant: Option<Timestamp>,
+    /// When the flows that it had end, if that is later.
+    pub drain: Option<Timestamp>,
+    /// The acceptance after both.
+    pub after: Acceptance,
+}
+
 /// A connection and its history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
@@ -166,6 +177,27 @@ impl Connection {
             standing = next;
         }
         standing
+    }
+
+    /// When time alone ends what this lets pass; `None` if it does not.
+    pub fn ends(&self, rules: &Rules, now: Timestamp) -> Option<Ends> {
+        let standing = self.standing_at(rules, now);
+        let after = match standing {
+            Standing::Rejected { .. } => Acceptance::Rejected,
+            _ => Acceptance::Expired,
+        };
+        match standing {
+            Standing::Available { until: Some(until) } => {
+                Some(Ends { grant: Some(until), drain: rules.drain_from(until), after })
+            }
+            Standing::Rejected { drain: Some(drain), .. }
+            | Standing::Expired { drain: Some(drain) }
+                if now < drain =>
+            {
+                Some(Ends { grant: None, drain: Some(drain), after })
+            }
+            _ => None,
+        }
     }
 
     /// The reason of the latest change.

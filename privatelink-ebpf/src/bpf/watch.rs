@@ -1,0 +1,105 @@
+//! What goes on while no daemon runs: a timer in the kernel that ends grants and sweeps flows.
+//!
+//! Each sweep of the daemon puts the timer off for [`PATIENCE`], so that it fires only if there is
+//! no daemon, or one that hangs. The timer lives in a pinned map, and keeps its program alive.
+
+use crate::{
+    maps::{DEADLINES, ENDPOINTS, Maps, REGION_COUNT, WATCH_NANOS},
+    operations::flow_sweep,
+};
+use aya_ebpf::{
+    bindings::bpf_timer,
+    btf_maps::Array,
+    helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start},
+    macros::btf_map,
+};
+use core::{ffi::c_void, ptr};
+use privatelink_ebpf::{Tables as _, Walk};
+
+/// How long after the last sweep of a daemon the timer fires.
+const PATIENCE: u64 = 600_000_000;
+/// Regions that are swept at a time, while packets on this CPU wait.
+const STRIDE: u32 = 16;
+/// The clock that goes on while the machine sleeps.
+const CLOCK_BOOTTIME: u64 = 7;
+
+/// The timer, and where it goes on.
+#[repr(C)]
+pub struct Watch {
+    timer: bpf_timer,
+    region: u32,
+    endpoint: u32,
+    /// How many endpoints to look at, all in all and each time.
+    endpoints: u32,
+    step: u32,
+}
+
+#[btf_map]
+static WATCH: Array<Watch, 1> = Array::new();
+
+/// Puts the timer off, and says how many endpoints it looks at.
+#[inline(always)]
+pub fn put_off(endpoints: u32, step: u32) -> Option<()> {
+    let watch = WATCH.get_ptr_mut(0)?;
+    // SAFETY: the value of an array that lives as long as the program.
+    let timer = unsafe {
+        (*watch).endpoints = endpoints;
+        (*watch).step = step;
+        &raw mut (*watch).timer
+    };
+    let fire = fire as extern "C" fn(*mut c_void, *mut u32, *mut Watch) -> i64;
+    // SAFETY: a timer of this map; it may have been initialised before, which the helper says.
+    unsafe {
+        bpf_timer_init(timer, ptr::from_ref(&WATCH).cast_mut().cast(), CLOCK_BOOTTIME);
+        bpf_timer_set_callback(timer, fire as *mut c_void);
+        bpf_timer_start(timer, PATIENCE, 0);
+    }
+    Some(())
+}
+
+/// Does a part of what the daemon would, and fires again.
+extern "C" fn fire(_map: *mut c_void, _key: *mut u32, watch: *mut Watch) -> i64 {
+    // A sweep that was interrupted on this CPU uses the same notes.
+    let busy = Maps.scratch().is_none_or(|scratch| scratch.sweeping.load() != 0);
+    // SAFETY: the kernel passes the value of the timer's map.
+    let (region, endpoint, endpoints, step) =
+        unsafe { ((*watch).region, (*watch).endpoint, (*watch).endpoints, (*watch).step) };
+    if !busy {
+        flow_sweep(region, STRIDE, 0);
+        let mut obey = Obey { first: endpoint };
+        Maps.walk(step, &mut obey);
+        let next_region = region.wrapping_add(STRIDE);
+        let next_endpoint = endpoint.wrapping_add(step);
+        // SAFETY: as above.
+        unsafe {
+            (*watch).region = if next_region < REGION_COUNT.load() { next_region } else { 0 };
+            (*watch).endpoint = if next_endpoint < endpoints { next_endpoint } else { 0 };
+        }
+    }
+    // SAFETY: a timer of this map that has been initialised.
+    unsafe { bpf_timer_start(&raw mut (*watch).timer, WATCH_NANOS.load(), 0) };
+    0
+}
+
+/// Makes endpoints obey the clock.
+struct Obey {
+    first: u32,
+}
+
+impl Walk<Maps> for Obey {
+    #[inline(always)]
+    fn step(&mut self, tables: &Maps, number: u32) -> bool {
+        let index = self.first.wrapping_add(number);
+        let Some(deadline) = DEADLINES.get(index) else { return true };
+        let Some(endpoint) = ENDPOINTS.get_ptr_mut(index) else { return true };
+        // SAFETY: an aligned word of a value of an array that lives as long as the program.
+        let admission = unsafe { &raw mut (*endpoint).admission };
+        // SAFETY: as above; the daemon may write to it.
+        let before = unsafe { admission.read_volatile() };
+        if let Some(next) = deadline.next(before, tables.now()) {
+            // SAFETY: as above.
+            unsafe { admission.write_volatile(next) };
+        }
+        false
+    }
+}
