@@ -40,3 +40,4 @@ mod unprivileged;
 mod upgrade;
 mod vlan;
 mod whois;
+mod without_daemon;
