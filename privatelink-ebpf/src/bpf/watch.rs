@@ -32,6 +32,10 @@ pub struct Watch {
     /// How many endpoints to look at, all in all and each time.
     endpoints: u32,
     step: u32,
+    /// How often it has fired.
+    turns: u32,
+    /// How many admissions it has changed.
+    changes: u32,
 }
 
 #[btf_map]
@@ -62,8 +66,10 @@ extern "C" fn fire(_map: *mut c_void, _key: *mut u32, watch: *mut Watch) -> i64 
     // A sweep that was interrupted on this CPU uses the same notes.
     let busy = Maps.scratch().is_none_or(|scratch| scratch.sweeping.load() != 0);
     // SAFETY: the kernel passes the value of the timer's map.
-    let (region, endpoint, endpoints, step) =
-        unsafe { ((*watch).region, (*watch).endpoint, (*watch).endpoints, (*watch).step) };
+    let (region, endpoint, endpoints, step) = unsafe {
+        (*watch).turns = (*watch).turns.wrapping_add(1);
+        ((*watch).region, (*watch).endpoint, (*watch).endpoints, (*watch).step)
+    };
     if !busy {
         flow_sweep(region, STRIDE, 0);
         let mut obey = Obey { first: endpoint };
@@ -99,6 +105,10 @@ impl Walk<Maps> for Obey {
         if let Some(next) = deadline.next(before, tables.now()) {
             // SAFETY: as above.
             unsafe { admission.write_volatile(next) };
+            if let Some(watch) = WATCH.get_ptr_mut(0) {
+                // SAFETY: only the timer writes it, and that runs on one CPU at a time.
+                unsafe { (*watch).changes = (*watch).changes.wrapping_add(1) };
+            }
         }
         false
     }

@@ -258,11 +258,16 @@ impl Gateway {
     }
 
     /// Sweeps the next part of the flow table, and logs what ended, was refused, or is live.
-    /// `true` if entries of the maps can be removed now.
+    /// `true` if the maps are to be reconciled now.
     pub fn sweep_flows(&mut self) -> Result<bool, bpf::Error> {
         self.sweep.part_is_due(self.datapath.regions());
         self.records.log_others(&self.datapath, self.maps.contents());
-        self.go_on_sweeping()
+        let swept = self.go_on_sweeping()?;
+        let obeyed = self.deadlines.have_been_obeyed(&self.datapath)?;
+        if obeyed {
+            self.maps.forget();
+        }
+        Ok(swept || obeyed)
     }
 
     /// Whether the sweep has more to do.

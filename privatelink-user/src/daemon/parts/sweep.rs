@@ -108,7 +108,8 @@ impl SweepScope<'_> {
     ) -> Result<(u32, usize), bpf::Error> {
         let first = first.min(regions);
         let count = STRIDE.min(regions - first);
-        let mut ends: Vec<End> = self.datapath.sweep_and_watch(first, count, with_rules, self.endpoints)?;
+        let mut ends: Vec<End> =
+            self.datapath.sweep_and_watch(first, count, with_rules, self.endpoints)?;
         self.frames.notify_peers(&ends);
         ends.retain(|end| !end.is_doubted());
         let ended = ends.len();

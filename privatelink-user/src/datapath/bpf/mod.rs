@@ -32,4 +32,4 @@ pub use read::Reader;
 pub use settings::Adoption;
 pub use store::Kernel;
 pub use sys::quiesce;
-pub use watch::tick_after;
+pub use watch::{TimerCounts, tick_after};

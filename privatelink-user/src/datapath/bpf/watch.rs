@@ -19,6 +19,18 @@ const PROMPT: Duration = Duration::from_millis(300);
 /// Deadlines that are further away are left to the daemon: ticks wrap after two years.
 const FAR: Duration = Duration::from_secs(180 * 86_400);
 
+/// What the timer has done since its map was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TimerCounts {
+    /// How often it has fired.
+    pub turns: u32,
+    /// How many admissions it has changed.
+    pub changes: u32,
+}
+
+/// The words of the timer's map: the timer itself, which reads as zero, and six more.
+type Words = [u32; 10];
+
 /// The time between two turns of the timer, for a flow table of this many regions.
 pub(super) fn turn(regions: u32) -> Duration {
     let [shortest, longest] = TURNS;
@@ -56,6 +68,18 @@ impl Datapath {
         })
         .map_err(|source| Error::Read { what: "the deadlines", source })?;
         Ok(all)
+    }
+
+    /// What the timer has done.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn timer_counts(&self) -> Result<TimerCounts, Error> {
+        let map = Map::from_map_data(self.maps.duplicate(maps::WATCH)?);
+        let array: Array<MapData, Words> =
+            map.and_then(Array::try_from).map_err(Error::load(maps::WATCH))?;
+        let [.., turns, changes] = array.get(&0, 0).map_err(Error::load(maps::WATCH))?;
+        Ok(TimerCounts { turns, changes })
     }
 
     /// Sets the deadline of an endpoint.
