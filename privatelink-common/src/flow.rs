@@ -277,6 +277,14 @@ impl Slot {
         self.bytes.store(0);
     }
 
+    /// Puts what a flow had in another table and [`fill`](Self::fill) does not know.
+    #[inline(always)]
+    pub fn restore(&self, flow: &Flow) {
+        self.last_seen.store(flow.last_seen);
+        self.packets.store(flow.packets);
+        self.bytes.store(flow.bytes);
+    }
+
     /// Whether this slot and another say the same of their flow, whichever direction each is of.
     #[inline(always)]
     pub fn is_of_flow(&self, other: &Self) -> bool {

@@ -51,9 +51,17 @@ pub use stage::Stage;
 pub use suspect::Suspect;
 pub use tick::{TICK_SHIFT, ticks_from_millis};
 
-/// Changes whenever the meaning or the size of any map changes; a daemon that finds pins of
-/// another version replaces them knowingly.
+/// Changes whenever the meaning or the size of any map changes, except for those of the flow table;
+/// a daemon that finds pins of another version replaces them knowingly.
 pub const LAYOUT_VERSION: u32 = 8;
+
+/// Changes whenever that of the flow table does: of [`maps::SLOTS`], [`maps::REGIONS`] and
+/// [`maps::METERS`], of the hash that places flows, and of what else is counted for each flow. Then
+/// the table is replaced, and its flows are entered into the new one.
+pub const FLOW_LAYOUT_VERSION: u32 = 7;
+
+/// The versions whose slots this release reads as they were meant.
+pub const FLOW_LAYOUTS_READ: &[u32] = &[7];
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;

@@ -164,3 +164,9 @@ pub const SWEEP_PROGRAM: &str = "privatelink_sweep";
 pub const SWEEP_RANGE: usize = 14;
 /// How many words there are.
 pub const SWEEP_WORDS: usize = 5;
+/// Name of the program that enters flows of another table. It finds how many, as a native word, and
+/// then each as a [`Flow`](crate::flow::Flow), behind [`SWEEP_RANGE`] bytes of its packet, and
+/// returns for how many there was no room.
+pub const ADOPT_PROGRAM: &str = "privatelink_adopt";
+/// How many it takes at most.
+pub const ADOPT_BATCH: usize = 32;

@@ -1,10 +1,14 @@
 //! Table operations as functions of their own, which take only numbers and plain memory.
 
 use crate::maps::Maps;
-use privatelink_common::{DropKey, flow::Content};
+use privatelink_common::{
+    DropKey,
+    flow::{Content, Flow},
+};
 use privatelink_ebpf::{
     Tables as _,
     flows::{
+        adopt,
         blocks::{self, Place},
         phase, report, rules, share, sweep,
         table::{self, Arrival, Taken},
@@ -147,6 +151,15 @@ pub extern "C" fn flow_sweep(first: u32, regions: u32, with_rules: u32) -> u64 {
     let ended = sweep::sweep_regions(&Maps, first, regions, with_rules != 0);
     scratch.sweeping.store(0);
     u64::from(ended)
+}
+
+/// Whether a flow of another table was entered, or is here.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn flow_adopt(flow: *const Flow) -> u64 {
+    // SAFETY: either null or a whole flow: the verifier makes sure of it.
+    let Some(flow) = (unsafe { flow.as_ref() }) else { return 1 };
+    u64::from(adopt::adopt(&Maps, flow))
 }
 
 /// Whether the endpoint's security rules let the slot's flow through.

@@ -1,13 +1,22 @@
 //! The programs: they call the packet function, count, and turn its verdict into an action.
 
-use crate::{context::XdpFrame, maps::Maps, operations::flow_sweep, watch::put_off};
+use crate::{
+    context::XdpFrame,
+    maps::Maps,
+    operations::{flow_adopt, flow_sweep},
+    watch::put_off,
+};
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use privatelink_common::{Reason, maps::SWEEP_RANGE};
-use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, fast, leave, stage};
+use privatelink_common::{
+    Reason,
+    flow::Flow,
+    maps::{ADOPT_BATCH, SWEEP_RANGE},
+};
+use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, Walk, fast, leave, stage};
 
 /// Carries the packets of one interface; what is unusual goes on to the later stages.
 #[xdp(frags)]
@@ -66,6 +75,33 @@ pub fn privatelink_sweep(context: TcContext) -> i32 {
         put_off(endpoints, step);
     }
     (ended as u32).cast_signed()
+}
+
+/// Enters flows of another table; user space runs it.
+#[classifier]
+pub fn privatelink_adopt(context: TcContext) -> i32 {
+    let Ok(count) = context.load::<u32>(SWEEP_RANGE) else { return 0 };
+    let mut batch = Batch { context, without_room: 0 };
+    Maps.walk(if count < ADOPT_BATCH as u32 { count } else { ADOPT_BATCH as u32 }, &mut batch);
+    batch.without_room
+}
+
+/// The flows behind a packet's first bytes.
+struct Batch {
+    context: TcContext,
+    without_room: i32,
+}
+
+impl Walk<Maps> for Batch {
+    #[inline(always)]
+    fn step(&mut self, _tables: &Maps, number: u32) -> bool {
+        let at = SWEEP_RANGE + size_of::<u32>() + number as usize * size_of::<Flow>();
+        let Ok(flow) = self.context.load::<Flow>(at) else { return true };
+        if flow_adopt(&flow) == 0 {
+            self.without_room += 1;
+        }
+        false
+    }
 }
 
 /// Turns a verdict into the kernel's action.

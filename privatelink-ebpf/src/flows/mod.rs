@@ -1,6 +1,7 @@
 //! What the gateway remembers of flows: the table of them, their phases, and how they end.
 
 pub mod account;
+pub mod adopt;
 pub mod blocks;
 #[cfg(feature = "memory")]
 mod memory;

@@ -63,6 +63,8 @@ pub enum Request {
     Plan(Configuration, Reply<Difference>),
     /// Apply the configuration on disk.
     Reload(Reply<Difference>),
+    /// Make the flow table as large as the configuration asks.
+    Grow(Reply<()>),
     /// Stop forwarding, and end.
     Down(Reply<()>),
 }
@@ -85,7 +87,7 @@ impl Request {
             Self::Follow(to) => to.send(Err(why)),
             Self::Metrics(_, to) => to.send(Err(why)),
             Self::Plan(_, to) | Self::Reload(to) => to.send(Err(why)),
-            Self::Down(to) => to.send(Err(why)),
+            Self::Grow(to) | Self::Down(to) => to.send(Err(why)),
         }
     }
 }

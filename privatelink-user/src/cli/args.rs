@@ -7,8 +7,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::{
     commands::{
-        check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs, events::EventsArgs,
-        flows, hook::RunHookArgs, metrics, objects, plan, run::RunArgs, status,
+        check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs,
+        downgrade::DowngradeArgs, events::EventsArgs, flows, hook::RunHookArgs, metrics, objects,
+        plan, run::RunArgs, status,
     },
     exit::Exit,
     globals::Globals,
@@ -54,6 +55,8 @@ enum Command {
     RunHook(RunHookArgs),
     /// Detach from all interfaces and remove everything that is pinned
     Down(DownArgs),
+    /// Leave what is pinned as the release before understands it; the daemon must not run
+    PrepareDowngrade(DowngradeArgs),
 }
 
 impl Cli {
@@ -78,6 +81,7 @@ impl Cli {
             Command::Dns(args) => args.run(globals, out)?,
             Command::RunHook(args) => args.run()?,
             Command::Down(args) => args.run(globals, out)?,
+            Command::PrepareDowngrade(args) => args.run(globals, out)?,
         }
         Ok(Exit::Done)
     }

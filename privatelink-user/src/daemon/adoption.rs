@@ -72,7 +72,6 @@ impl Prepared {
         log_warnings(&self.warnings, &self.model);
         let new = self.model.gateway();
         for (key, same) in [
-            ("max_flows", old.max_flows == new.max_flows),
             ("state_dir", old.state_dir == new.state_dir),
             ("socket", old.socket == new.socket),
             ("group", old.group == new.group),

@@ -28,6 +28,8 @@ pub(super) enum Next {
     GoOn,
     /// It ends: forwarding has been stopped.
     End,
+    /// It ends, and the daemon starts again.
+    Restart,
 }
 
 /// Answers a request, if the caller has the right to make it.
@@ -84,6 +86,12 @@ pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
                 Err(refused) => Err(refused),
             };
             to.send(result);
+        }
+        Request::Grow(to) => {
+            let allowed = administrator(caller);
+            let restarts = allowed.is_ok() && now.is_of_other_capacity();
+            to.send(allowed);
+            return if restarts { Next::Restart } else { Next::GoOn };
         }
         Request::Down(to) => {
             let stopped = match administrator(caller) {

@@ -55,6 +55,17 @@ pub(super) struct EventLoop<'a> {
     questions: mpsc::Receiver<Call>,
     server: &'a JoinHandle<()>,
     schedule: Schedule,
+    /// What follows the end of the loop.
+    outcome: Outcome,
+}
+
+/// What follows the end of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing.
+    Ends,
+    /// It starts again, in the same process.
+    Restarts,
 }
 
 impl<'a> EventLoop<'a> {
@@ -66,17 +77,18 @@ impl<'a> EventLoop<'a> {
         server: &'a JoinHandle<()>,
     ) -> Self {
         let schedule = Schedule::new(Instant::now(), service_manager::watchdog_period());
-        Self { gateway, inbox, signals, questions, server, schedule }
+        let outcome = Outcome::Ends;
+        Self { gateway, inbox, signals, questions, server, schedule, outcome }
     }
 
     /// Runs until the daemon is asked to end, or loses the kernel or its socket.
-    pub async fn run(mut self) -> Result<(), Error> {
+    pub async fn run(mut self) -> Result<Outcome, Error> {
         self.converge().await?;
         loop {
             let wakeup = self.select().await;
             if let ControlFlow::Break(why) = self.apply(wakeup).await? {
                 self.gateway.publish_end(why);
-                return Ok(());
+                return Ok(self.outcome);
             }
         }
     }
@@ -127,8 +139,17 @@ impl<'a> EventLoop<'a> {
                 self.schedule.changed(Instant::now());
             }
             Wakeup::Asked(question) => {
-                if answers::answer(&mut self.gateway, *question).await == Next::End {
-                    return Ok(ControlFlow::Break("the daemon ends; forwarding has been stopped"));
+                match answers::answer(&mut self.gateway, *question).await {
+                    Next::GoOn => {}
+                    Next::End => {
+                        let why = "the daemon ends; forwarding has been stopped";
+                        return Ok(ControlFlow::Break(why));
+                    }
+                    Next::Restart => {
+                        self.outcome = Outcome::Restarts;
+                        let why = "the daemon starts again, with another flow table";
+                        return Ok(ControlFlow::Break(why));
+                    }
                 }
                 self.retry_if_behind();
             }

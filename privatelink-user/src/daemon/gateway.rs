@@ -22,7 +22,7 @@ use super::{
     parts::{
         Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping, Maps,
         Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN, TargetDiscovery,
-        TargetHealth, Targets, acceptance,
+        TargetHealth, Targets, acceptance, capacity,
     },
     service_manager,
     snapshot::Snapshot,
@@ -141,6 +141,8 @@ impl Gateway {
         // Only now, so that no packet meets the program before its maps are filled.
         let mut problems = self.host_guard.reconcile(&self.model, self.host.facts());
         problems.extend(self.reconcile_interfaces().await);
+        self.datapath.finish_carrying()?;
+        problems.extend(capacity::problem(self.model.gateway(), self.datapath.regions()));
         problems.extend(self.health.problems());
         problems.extend(self.discovery.problems());
         problems.extend(self.frames.problem());

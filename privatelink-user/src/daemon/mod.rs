@@ -32,5 +32,6 @@ mod signals;
 mod snapshot;
 
 pub use error::Error;
+pub use event_loop::Outcome;
 pub use lock::{InUse, pin_dir_of, reserve, state_dir_of};
 pub use run::{Options, run};

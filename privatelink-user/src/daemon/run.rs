@@ -9,8 +9,13 @@ use tokio::{
 };
 
 use super::{
-    adoption, error::Error, event_loop::EventLoop, gateway::Gateway, hold::Hold, lock,
-    service_manager, signals::Signals,
+    adoption,
+    error::Error,
+    event_loop::{EventLoop, Outcome},
+    gateway::Gateway,
+    hold::Hold,
+    lock, service_manager,
+    signals::Signals,
 };
 use crate::{
     access::Register,
@@ -30,11 +35,11 @@ pub struct Options {
     pub socket: Option<PathBuf>,
 }
 
-/// Runs until asked to end. Forwarding goes on afterwards, unless it was stopped.
+/// Runs until asked to end, or to be started again. Forwarding goes on afterwards, unless it was stopped.
 ///
 /// # Errors
 /// When it cannot start, or loses the kernel.
-pub async fn run(options: Options) -> Result<(), Error> {
+pub async fn run(options: Options) -> Result<Outcome, Error> {
     let loaded = config::load(&options.config)?;
     adoption::check(&loaded)?;
     let gateway = loaded.model.gateway();
@@ -61,10 +66,14 @@ pub async fn run(options: Options) -> Result<(), Error> {
                 Err(error) => Err(error),
             }
         }
-        Ok(None) => Ok(()),
+        Ok(None) => Ok(Outcome::Ends),
         Err(error) => Err(error),
     };
-    service_manager::stopping();
+    if matches!(result, Ok(Outcome::Restarts)) {
+        service_manager::reloading();
+    } else {
+        service_manager::stopping();
+    }
     let _ = end.send(());
     if timeout(FAREWELL, server).await.is_err() {
         warn!("timed out sending a response during shutdown");

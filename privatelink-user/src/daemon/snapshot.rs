@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use privatelink_common::EndpointCounters;
 
-use super::parts::{Connections, Publisher, Readiness, Records, Targets};
+use super::parts::{Connections, Publisher, Readiness, Records, Targets, capacity};
 use crate::{
     access::{Caller, Rights},
     api::request::{Flows, Refused},
@@ -108,6 +108,11 @@ impl Snapshot<'_> {
         Ok(dns::listing(network, names, &own))
     }
 
+    /// Whether the flow table was made for another `max_flows`.
+    pub fn is_of_other_capacity(&self) -> bool {
+        capacity::problem(self.model.gateway(), self.datapath.regions()).is_some()
+    }
+
     /// The whole status, as far as the caller may see it.
     pub fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {
         let gateway = self.model.gateway();
@@ -118,7 +123,7 @@ impl Snapshot<'_> {
         let reader = self.datapath.reader();
         let drops = if all { reader.drops().map_err(failed)? } else { Vec::new() };
         let active = reader.flow_count().map_err(failed)?;
-        let capacity = gateway.max_flows.get().into();
+        let capacity = capacity::of(gateway, self.datapath.regions());
         let recent_drops =
             if all { self.publisher.recent_drops(Instant::now(), &drops) } else { Vec::new() };
         let mut waiting = self.connections().list(&caller.rights);

@@ -44,6 +44,8 @@ pub const METRICS: &str = "/v1/metrics";
 pub const PLAN: &str = "/v1/plan";
 /// Apply the configuration on disk.
 pub const RELOAD: &str = "/v1/reload";
+/// Makes the flow table as large as the configuration asks.
+pub const GROW: &str = "/v1/grow";
 /// Stop forwarding, and end the daemon.
 pub const DOWN: &str = "/v1/down";
 /// The OpenAPI document.

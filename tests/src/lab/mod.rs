@@ -21,6 +21,7 @@ pub mod bridge;
 pub mod capture;
 pub mod client;
 pub mod counter;
+pub mod crowd;
 pub mod daemon;
 pub mod load;
 pub mod many;

@@ -13,6 +13,7 @@ mod fairness;
 mod fixture;
 mod flow_list;
 mod flow_log;
+mod grow;
 mod health;
 mod health_attack;
 mod health_loss;

@@ -23,6 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Calls> {
         .routes(routes!(status))
         .routes(routes!(plan))
         .routes(routes!(reload))
+        .routes(routes!(grow))
         .routes(routes!(down))
 }
 
@@ -54,6 +55,15 @@ async fn plan(
     responses((status = OK, body = Difference), Conflict, Faulty))]
 async fn reload(client: Client) -> Answer<Difference> {
     Ok(Json(client.ask(Request::Reload).await?))
+}
+
+/// Makes the flow table as large as `max_flows` asks, and keeps its flows
+///
+/// The daemon starts again for that, in the same process, and answers no more requests until it
+/// has. Packets are forwarded meanwhile. Administrators only.
+#[utoipa::path(post, path = path::GROW, responses((status = OK, body = ()), Conflict))]
+async fn grow(client: Client) -> Answer<()> {
+    Ok(Json(client.ask(Request::Grow).await?))
 }
 
 /// Stops forwarding, removes all that is pinned, and ends the daemon

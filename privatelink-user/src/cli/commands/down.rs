@@ -41,6 +41,14 @@ impl DownArgs {
     }
 }
 
+/// The pin directory that is meant.
+pub(super) fn pin_dir(globals: &Globals, args: &DownArgs) -> Result<PathBuf> {
+    match &args.pin_dir {
+        Some(pin_dir) => Ok(pin_dir.clone()),
+        None => Ok(paths(globals, args)?.pin_dir),
+    }
+}
+
 /// Removes all that is pinned, and returns from where. The host's interfaces are then as they were
 /// before the first start.
 fn down(globals: &Globals, args: &DownArgs) -> Result<PathBuf> {

@@ -6,6 +6,7 @@ pub mod describe;
 mod detail;
 pub mod dns;
 pub mod down;
+pub mod downgrade;
 pub mod events;
 pub mod flows;
 pub mod hook;

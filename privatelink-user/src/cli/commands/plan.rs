@@ -4,9 +4,11 @@ use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _, Write},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -16,7 +18,7 @@ use crate::{
     config,
     interface::{
         path,
-        types::{Action, Configuration, Difference, Problem, SourceText},
+        types::{Action, Configuration, Difference, Problem, SourceText, Status},
     },
 };
 
@@ -25,7 +27,15 @@ pub enum Command {
     /// Show what another configuration would change, and how many flows that would cut
     Plan(PlanArgs),
     /// Apply the configuration on disk
-    Reload,
+    Reload(ReloadArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// If `max_flows` has changed, replace the flow table, and keep the flows: the daemon starts
+    /// again for that, and packets are forwarded meanwhile
+    #[arg(long)]
+    pub grow: bool,
 }
 
 #[derive(Debug, Args)]
@@ -40,11 +50,37 @@ impl Command {
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<Exit> {
         match self {
             Self::Plan(args) => plan(globals, args, out),
-            Self::Reload => {
-                let answer = client::post(&globals.daemon_socket(), path::RELOAD);
-                show(globals, answer, "were", out)
+            Self::Reload(args) => {
+                let socket = globals.daemon_socket();
+                let exit = show(globals, client::post(&socket, path::RELOAD), "were", out)?;
+                if args.grow && exit == Exit::Done {
+                    grow(&socket)?;
+                }
+                Ok(exit)
             }
         }
+    }
+}
+
+/// How long a daemon may take to start again. It enters a million flows in a few seconds.
+const RESTART: Duration = Duration::from_secs(120);
+/// How often it is asked whether it has.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Makes the flow table as large as `max_flows` asks, and waits for it.
+fn grow(socket: &Path) -> Result<()> {
+    client::post::<()>(socket, path::GROW)?;
+    let begin = Instant::now();
+    loop {
+        let wrong = match client::get::<Status>(socket, path::STATUS) {
+            Ok(status) if status.ready => return Ok(()),
+            Ok(status) => status.problems.join("; "),
+            Err(error) => error.to_string(),
+        };
+        if begin.elapsed() > RESTART {
+            bail!("the daemon has not started again within {} s: {wrong}", RESTART.as_secs());
+        }
+        thread::sleep(PAUSE);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `privatelink run`: the daemon.
 
-use std::path::PathBuf;
+use std::{env, io, os::unix::process::CommandExt as _, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{
     cli::{globals::Globals, logging},
     config::DEFAULT_PATH,
-    daemon::{self, Options},
+    daemon::{self, Options, Outcome},
 };
 
 #[derive(Debug, Args)]
@@ -26,6 +26,17 @@ impl RunArgs {
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        Ok(runtime.block_on(daemon::run(options))?)
+        match runtime.block_on(daemon::run(options))? {
+            Outcome::Ends => Ok(()),
+            Outcome::Restarts => Err(start_again()).context("cannot start the daemon again"),
+        }
     }
+}
+
+/// Replaces this process by the same program with the same arguments; returns only if that fails.
+fn start_again() -> io::Error {
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    // This very program, even if another release has been installed in its place.
+    Command::new("/proc/self/exe").arg0(name).args(arguments).exec()
 }

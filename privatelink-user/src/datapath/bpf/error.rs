@@ -45,6 +45,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The release before cannot go on with what is pinned.
+    #[error(
+        "{path} has no flow table that the release before understands: if one is being replaced, \
+         start this release once, until `privatelink status` shows no problem; else start the \
+         release before without this command, which ends all flows"
+    )]
+    NoDowngrade {
+        /// Path of the pin directory.
+        path: PathBuf,
+    },
     /// Another process works on the same pins.
     #[error(
         "another privatelink uses {path}: stop it, or give this one a gateway.pin_dir of its own"

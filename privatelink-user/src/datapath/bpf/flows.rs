@@ -31,6 +31,16 @@ impl FlowTable {
         unsafe { std::slice::from_raw_parts(base.cast().as_ptr(), count) }
     }
 
+    /// Copies of all slots that are in use, with their indices.
+    pub(super) fn all_live(&self) -> impl Iterator<Item = (usize, Flow)> {
+        self.slots().iter().map(Slot::load).enumerate().filter(|(_, flow)| flow.is_live())
+    }
+
+    /// How many slots it has.
+    pub(super) fn len(&self) -> usize {
+        self.slots().len()
+    }
+
     /// Copies of the slots of these regions that are in use. A slot that another flow gets while it
     /// is copied is left out.
     pub(super) fn live(&self, regions: Vec<u32>) -> impl Iterator<Item = Flow> {

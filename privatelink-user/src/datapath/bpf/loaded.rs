@@ -19,7 +19,8 @@ use privatelink_common::{
     flow::regions_for,
     hash::HashKeys,
     maps::{
-        CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE, SWEEP_WORDS,
+        ADOPT_PROGRAM, CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, SWEEP_PROGRAM, SWEEP_RANGE,
+        SWEEP_WORDS,
     },
 };
 
@@ -29,11 +30,12 @@ use super::{
     error::Error,
     fdinfo, flows,
     maps::{self, Maps},
-    pins::{self, Pins},
+    pins::Pins,
+    predecessor::Predecessor,
     read::Reader,
-    settings::{self, Adoption, Settings},
+    settings::{Adoption, Settings},
     store::Kernel,
-    sys, watch,
+    watch,
 };
 
 /// The compiled programs.
@@ -47,7 +49,7 @@ const GROWTH: usize = 512;
 ///
 /// Dropping it leaves everything that is pinned as it is: packets are forwarded without it.
 pub struct Datapath {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     program: ProgramFd,
     pub(super) program_id: u32,
     pub(super) maps: Maps,
@@ -55,7 +57,9 @@ pub struct Datapath {
     ends: Mutex<RingBuf<MapData>>,
     refusals: Mutex<RingBuf<MapData>>,
     pub(super) pins: Option<Held>,
-    regions: u32,
+    /// The flow table that this one replaces.
+    pub(super) before: Option<Predecessor>,
+    pub(super) regions: u32,
     /// Attachments that are not pinned, by interface index: they end with their descriptor.
     pub(super) links: Mutex<BTreeMap<u32, OwnedFd>>,
 }
@@ -63,43 +67,13 @@ pub struct Datapath {
 /// A pin directory that is locked until this is dropped.
 pub(super) struct Held {
     pub(super) pins: Pins,
-    _lock: Flock<File>,
+    pub(super) _lock: Flock<File>,
 }
 
 /// The kernel runs a program on no shorter packet.
 const SMALLEST_FRAME: usize = 14;
 
 impl Datapath {
-    /// Loads the programs with a flow table for `max_flows`, on the maps that are pinned in
-    /// `pin_dir` where those fit, and pins what is new. The interfaces keep the programs that
-    /// they have until [`attach`](Self::attach).
-    ///
-    /// # Errors
-    /// When the directory is not on a BPF file system, holds an object of another program or is in
-    /// use, or when the kernel refuses the object; nothing that was pinned has changed then.
-    pub fn open(pin_dir: &Path, max_flows: u32) -> Result<(Self, Adoption), Error> {
-        let pins = Pins::at(pin_dir);
-        let lock = pins.prepare()?;
-        let mut survey = pins.survey()?;
-        if let Some((path, what)) = survey.foreign.pop() {
-            return Err(Error::Foreign { path, what });
-        }
-        let regions = regions_for(max_flows);
-        let wanted = maps::shapes(BPF_OBJECT, regions)?;
-        let adoption = Adoption::decide(&survey.maps, survey.settings.as_ref(), &wanted);
-        let kept = survey.settings.filter(|_| adoption.keeps_flows());
-        let settings = match kept {
-            Some(settings) => settings,
-            None => Settings::new(regions, None).map_err(Error::load("keys of the hash"))?,
-        };
-        let mut loaded = Self::load(&settings, max_flows, Some((&pins, &adoption)))?;
-        loaded.pin(&pins, &adoption, &settings, kept.is_some())?;
-        pins.remove_dead_links()?;
-        pins.retire_stages(Some(loaded.program_id))?;
-        loaded.pins = Some(Held { pins, _lock: lock });
-        Ok((loaded, adoption))
-    }
-
     /// Loads the programs with maps of their own that vanish with the result; for measurements
     /// and tests. Without `keys`, the hash gets random keys. The rate of ICMP errors is not
     /// limited, because tests cause more of them than a network does.
@@ -180,7 +154,7 @@ impl Datapath {
         self.regions
     }
 
-    fn run_classifier(&self, name: &str, packet: &[u8]) -> Result<u32, Error> {
+    pub(super) fn run_classifier(&self, name: &str, packet: &[u8]) -> Result<u32, Error> {
         let mut options = TestRunOptions::new();
         options.data_in = Some(packet);
         let fail = |error| Error::TestRun { bytes: packet.len(), source: Box::new(error) };
@@ -235,7 +209,7 @@ impl Datapath {
 
     /// Loads the object: on pinned maps where `adopted` keeps them, else on new ones that are
     /// not pinned yet.
-    fn load(
+    pub(super) fn load(
         settings: &Settings,
         max_flows: u32,
         adopted: Option<(&Pins, &Adoption)>,
@@ -266,6 +240,7 @@ impl Datapath {
         let stages = stages.collect::<Result<Vec<_>, Error>>()?;
         load_classifier(&mut ebpf, CLOCK_PROGRAM)?;
         load_classifier(&mut ebpf, SWEEP_PROGRAM)?;
+        load_classifier(&mut ebpf, ADOPT_PROGRAM)?;
         let maps = Maps::take(&mut ebpf)?;
         for (stage, program) in Stage::ALL.iter().zip(&stages) {
             maps.enter_stage(*stage, program)?;
@@ -283,41 +258,10 @@ impl Datapath {
             ends,
             refusals,
             pins: None,
+            before: None,
             regions: settings.regions,
             links,
         })
-    }
-
-    /// Pins what is not pinned yet. The settings are unpinned first and pinned last: if the daemon
-    /// dies in between, the next one finds maps of an unknown version and replaces them.
-    fn pin(
-        &self,
-        pins: &Pins,
-        adoption: &Adoption,
-        settings: &Settings,
-        settings_kept: bool,
-    ) -> Result<(), Error> {
-        let settings_path = pins.path(settings::NAME);
-        if !settings_kept {
-            pins::remove_file(&settings_path)?;
-        }
-        for map in maps::adoptable().filter(|map| !adoption.kept.contains(map)) {
-            self.pin_map(map, &pins.path(map))?;
-        }
-        self.pin_map(STAGES, &pins.stage_path(self.program_id))?;
-        for name in pins::programs() {
-            let path = pins.path(name);
-            pins::remove_file(&path)?;
-            let fd = xdp(&self.ebpf, name)?.fd().map_err(Error::load("program"))?;
-            sys::pin(fd.as_fd(), &path).map_err(Error::path("pin", &path))?;
-        }
-        if settings_kept { Ok(()) } else { settings.pin(&settings_path) }
-    }
-
-    fn pin_map(&self, map: &'static str, path: &Path) -> Result<(), Error> {
-        pins::remove_file(path)?;
-        let fd = self.maps.get(map)?.fd().as_fd();
-        sys::pin(fd, path).map_err(Error::path("pin", path))
     }
 }
 
@@ -350,7 +294,7 @@ fn load_classifier(ebpf: &mut Ebpf, name: &str) -> Result<(), Error> {
     program.load().map_err(Error::load("program"))
 }
 
-fn xdp<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp, Error> {
+pub(super) fn xdp<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp, Error> {
     let program = ebpf.program(name).and_then(|program| program.try_into().ok());
     program.ok_or_else(|| no_program(name))
 }

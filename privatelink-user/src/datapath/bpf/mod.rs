@@ -6,17 +6,21 @@
 
 mod attach;
 mod batch;
+mod carry;
 mod error;
 mod fdinfo;
 mod flows;
 mod forget;
+mod former;
 mod frames;
 mod loaded;
 mod mapping;
 mod maps;
 mod mode;
 mod netlink;
+mod open;
 mod pins;
+mod predecessor;
 mod read;
 mod settings;
 mod store;

@@ -28,6 +28,7 @@ use privatelink_common::{Stage, maps};
 use super::{
     error::Error,
     fdinfo::{self, Object, Shape},
+    former,
     maps::adoptable,
     settings::{self, Settings},
     sys,
@@ -37,6 +38,8 @@ use super::{
 const LINKS: &str = "links";
 /// The directory of the later stages.
 const STAGES: &str = "stages";
+/// The flow table that is being replaced, until its flows are in the new one.
+pub(super) const BEFORE: &str = "SLOTS_BEFORE";
 /// The kernel truncates a map's name to this length.
 const NAME_LENGTH: usize = 15;
 
@@ -58,6 +61,8 @@ pub(super) struct Survey {
     pub maps: BTreeMap<&'static str, Shape>,
     /// What the flow table was made with.
     pub settings: Option<Settings>,
+    /// Whether there is a table that is being replaced.
+    pub is_carrying: bool,
     /// Objects of other programs, and what they are.
     pub foreign: Vec<(PathBuf, &'static str)>,
 }
@@ -109,7 +114,14 @@ impl Pins {
                 (Some((_, Object::Program(_))), _) if programs().any(|program| program == name) => {
                 }
                 (Some((fd, Object::Map(shape))), _) if name == settings::NAME => {
-                    survey.settings = Settings::read(fd, &shape);
+                    survey.settings = if shape == settings::SHAPE {
+                        Settings::read(fd)
+                    } else {
+                        former::settings(fd, &shape)
+                    };
+                }
+                (Some((fd, Object::Map(_))), _) if name == BEFORE && is_named(&fd, maps::SLOTS) => {
+                    survey.is_carrying = true;
                 }
                 (Some((fd, Object::Map(shape))), Some(map)) if is_named(&fd, map) => {
                     survey.maps.insert(map, shape);
@@ -180,7 +192,7 @@ impl Pins {
             link.remove()?;
         }
         self.retire_stages(None)?;
-        for name in adoptable().chain(programs()).chain([settings::NAME]) {
+        for name in adoptable().chain(programs()).chain([settings::NAME, BEFORE]) {
             let path = self.path(name);
             if !survey.foreign.iter().any(|(foreign, _)| *foreign == path) {
                 remove_file(&path)?;
@@ -198,6 +210,47 @@ impl Pins {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
             done => done.map_err(Error::path("remove", &self.root)),
         }
+    }
+
+    /// Puts `settings` in place of those that are pinned, in one step.
+    pub(super) fn replace_settings(
+        &self,
+        pin: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        // Of all the places in this directory, every release takes a numbered map there for a stage
+        // that is not used any more, and removes it.
+        let beside = self.stage_path(0);
+        remove_file(&beside)?;
+        pin(&beside)?;
+        let path = self.path(settings::NAME);
+        fs::rename(&beside, &path).map_err(Error::path("replace", &path))
+    }
+
+    /// Keeps the table of flows under the name of one that is being replaced.
+    pub(super) fn set_flow_table_aside(&self) -> Result<(), Error> {
+        let (slots, before) = (self.path(maps::SLOTS), self.path(BEFORE));
+        fs::rename(&slots, &before).map_err(Error::path("rename", &slots))
+    }
+
+    /// Leaves only what the release before understands.
+    pub(super) fn prepare_downgrade(&self) -> Result<(), Error> {
+        let survey = self.survey()?;
+        if let Some((path, what)) = survey.foreign.into_iter().next() {
+            return Err(Error::Foreign { path, what });
+        }
+        let settings = survey
+            .settings
+            .filter(|settings| settings.flow_version == former::LAYOUT && !survey.is_carrying);
+        let Some(settings) = settings else {
+            return Err(Error::NoDowngrade { path: self.root.clone() });
+        };
+        if settings.version == former::LAYOUT {
+            return Ok(());
+        }
+        self.replace_settings(|path| former::pin_settings(&settings, path))?;
+        let flow_table = |map: &&str| settings::FLOW_TABLE.contains(map);
+        let others = adoptable().filter(|map| !flow_table(map)).chain(programs());
+        others.map(|name| self.path(name)).try_for_each(|path| remove_file(&path))
     }
 
     /// Where an object of this name is pinned.

@@ -1,0 +1,100 @@
+//! Another `max_flows`: a problem until the table is replaced, which keeps all flows.
+
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
+use std::time::Duration;
+
+use privatelink_tests::lab::{
+    Load, client,
+    crowd::{Crowd, flows},
+    wait_until,
+};
+use serde_json::Value;
+
+use crate::fixture::{CONFIG, ENDPOINT, NEVER, SOON, Scene, at};
+
+/// Silent flows, besides those with traffic.
+const CROWD: u16 = 1_000;
+/// Connections that say something now and then.
+const STREAMS: usize = 50;
+/// Starts that are killed, one after the other, before one is not.
+const KILLS: u64 = 12;
+
+fn config(max_flows: u32) -> String {
+    // Datagrams must not expire while a busy machine starts the daemon again.
+    let port = "protocol = \"udp\"\nport = 7\n";
+    let config = CONFIG.replacen(port, &format!("{port}idle_timeout = \"1h\"\n"), 1);
+    config.replacen("max_flows = 4096", &format!("max_flows = {max_flows}"), 1)
+}
+
+fn problems(status: &Value) -> String {
+    status["problems"].to_string()
+}
+
+#[test]
+fn a_table_grows_and_shrinks_under_load_and_keeps_all_flows() {
+    let scene = Scene::with(&config(4_096)).unwrap();
+    let echoes = ENDPOINT.map(|address| at(address, 7));
+    let crowds = echoes.map(|echo| Crowd::new(scene.acme(), echo, 20_000..20_000 + CROWD));
+    crowds.iter().for_each(|crowd| crowd.speak(SOON).unwrap());
+    let streams: Vec<_> = (0..STREAMS)
+        .map(|_| scene.acme().run(|| client::connect(echoes[0], SOON)).unwrap())
+        .collect();
+    let load = Load::start(scene.lab.host("globex"), &echoes).unwrap();
+    let before = flows(&scene.daemon).unwrap();
+    assert_eq!(before.len(), usize::from(2 * CROWD) + STREAMS + 4);
+    for (round, capacity) in [(1, 300_000), (2, 8_192)] {
+        scene.daemon.write_config(&config(capacity)).unwrap();
+        scene.daemon.ask(&["reload", "--json"]).unwrap();
+        let status = scene.daemon.status().unwrap();
+        assert!(problems(&status).contains("reload --grow"), "{status}");
+        assert_ne!(status["flows"]["capacity"], capacity, "{status}");
+        let id = scene.daemon.id();
+        scene.daemon.ask(&["reload", "--grow", "--json"]).unwrap();
+        let status = scene.daemon.status().unwrap();
+        assert_eq!(scene.daemon.id(), id);
+        assert!(!problems(&status).contains("max_flows"), "{status}");
+        assert_eq!(status["flows"]["capacity"], capacity, "{status}");
+        let after = flows(&scene.daemon).unwrap();
+        let lost: Vec<_> = before.difference(&after).collect();
+        assert!(lost.is_empty(), "{} flows were lost: {:?}", lost.len(), lost.first());
+        for stream in &streams {
+            client::tcp_exchange(stream, 1_000, round).unwrap();
+        }
+        crowds.iter().for_each(|crowd| crowd.speak(SOON).unwrap());
+        assert_eq!(flows(&scene.daemon).unwrap(), after, "flows were opened again");
+    }
+    let tally = load.finish().unwrap();
+    println!("{tally:?}");
+    assert_eq!((tally.lost, tally.strange), (0, 0), "{tally:?}");
+}
+
+#[test]
+fn a_daemon_that_dies_while_it_replaces_the_table_loses_no_flow() {
+    let mut scene = Scene::with(&config(4_096)).unwrap();
+    let echo = at(ENDPOINT[0], 7);
+    let crowd = Crowd::new(scene.acme(), echo, 20_000..20_000 + CROWD);
+    crowd.speak(SOON).unwrap();
+    let load = Load::start(scene.lab.host("globex"), &[echo]).unwrap();
+    let before = flows(&scene.daemon).unwrap();
+    scene.daemon.kill();
+    for round in 0..KILLS {
+        scene.daemon.write_config(&config(8_192 << (round % 3))).unwrap();
+        scene.daemon.run_unready().unwrap();
+        // Where it is by then differs from round to round.
+        let patience = Duration::from_millis(100 + 150 * round);
+        let ready = wait_until(patience, "the daemon is ready", || {
+            scene.daemon.status().is_ok_and(|status| status["ready"] == true)
+        });
+        println!("killed after {patience:?}, ready: {}", ready.is_ok());
+        scene.daemon.kill();
+    }
+    scene.daemon.run().unwrap();
+    let after = flows(&scene.daemon).unwrap();
+    let lost: Vec<_> = before.difference(&after).collect();
+    assert!(lost.is_empty(), "{} flows were lost: {:?}", lost.len(), lost.first());
+    crowd.speak(NEVER).unwrap();
+    assert_eq!(flows(&scene.daemon).unwrap(), after, "flows were opened again");
+    let tally = load.finish().unwrap();
+    assert_eq!((tally.lost, tally.strange), (0, 0), "{tally:?}");
+}
