@@ -101,8 +101,7 @@ fn the_previous_release_and_back_lose_no_flow() {
     let ours = find_binary().unwrap();
     let lab = lay();
     let _provider = Provider::start(lab.host("vendor")).unwrap();
-    let mut daemon =
-        Daemon::start_binary(&previous, lab.gateway(), &config(200_000)).unwrap();
+    let mut daemon = Daemon::start_binary(&previous, lab.gateway(), &config(200_000)).unwrap();
     let echoes = ["10.1.0.50:7", "[fd00:1::50]:7"].map(|text| text.parse().unwrap());
     let load = Load::start(lab.host("globex"), &echoes).unwrap();
     let witness = Witness::open(&lab, &daemon);
@@ -136,7 +135,7 @@ fn go_back(daemon: &mut Daemon, previous: &Path, max_flows: u32) {
     change(daemon, previous, max_flows);
 }
 
-fn prepare(daemon: &Daemon) -> Result<String, tool::Error> {
+fn prepare(daemon: &Daemon) -> Result<String, tool::ToolError> {
     let mut command = daemon.cli();
     tool::run(command.arg("prepare-downgrade").arg("--pin-dir").arg(daemon.pin_dir()))
 }

@@ -11,7 +11,7 @@ use privatelink_tests::lab::{
 };
 use serde_json::Value;
 
-use crate::fixture::{CONFIG, ENDPOINT, NEVER, SOON, Scene, at};
+use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at};
 
 /// Silent flows, besides those with traffic.
 const CROWD: u16 = 1_000;
@@ -73,8 +73,10 @@ fn a_table_grows_and_shrinks_under_load_and_keeps_all_flows() {
 fn a_daemon_that_dies_while_it_replaces_the_table_loses_no_flow() {
     let mut scene = Scene::with(&config(4_096)).unwrap();
     let echo = at(ENDPOINT[0], 7);
-    let crowd = Crowd::new(scene.acme(), echo, 20_000..20_000 + CROWD);
-    crowd.speak(SOON).unwrap();
+    let speak = |scene: &Scene| {
+        Crowd::new(scene.acme(), echo, 20_000..20_000 + CROWD).speak(SOON).unwrap();
+    };
+    speak(&scene);
     let load = Load::start(scene.lab.host("globex"), &[echo]).unwrap();
     let before = flows(&scene.daemon).unwrap();
     scene.daemon.kill();
@@ -82,7 +84,7 @@ fn a_daemon_that_dies_while_it_replaces_the_table_loses_no_flow() {
         scene.daemon.write_config(&config(8_192 << (round % 3))).unwrap();
         scene.daemon.run_unready().unwrap();
         // Where it is by then differs from round to round.
-        let patience = Duration::from_millis(100 + 150 * round);
+        let patience = Duration::from_millis(20 + 20 * round);
         let ready = wait_until(patience, "the daemon is ready", || {
             scene.daemon.status().is_ok_and(|status| status["ready"] == true)
         });
@@ -93,7 +95,7 @@ fn a_daemon_that_dies_while_it_replaces_the_table_loses_no_flow() {
     let after = flows(&scene.daemon).unwrap();
     let lost: Vec<_> = before.difference(&after).collect();
     assert!(lost.is_empty(), "{} flows were lost: {:?}", lost.len(), lost.first());
-    crowd.speak(NEVER).unwrap();
+    speak(&scene);
     assert_eq!(flows(&scene.daemon).unwrap(), after, "flows were opened again");
     let tally = load.finish().unwrap();
     assert_eq!((tally.lost, tally.strange), (0, 0), "{tally:?}");

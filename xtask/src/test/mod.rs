@@ -4,6 +4,7 @@ mod kernel;
 mod outcome;
 pub mod privilege;
 pub mod suites;
+mod upgrade;
 
 use std::fmt;
 
@@ -26,7 +27,8 @@ pub struct Selection {
     #[arg(long, value_name = "VERSION", value_parser = machine::KERNELS)]
     kernel: Option<String>,
     /// The name of a suite, or part of the names of the tests to run; `machine` tries the packages
-    /// on an emulated machine
+    /// on an emulated machine, `upgrade` builds the previous release and changes between it and
+    /// this one
     filter: Option<String>,
 }
 
@@ -66,6 +68,9 @@ pub fn summarise(selection: &Selection) -> Result<Summary> {
     }
     let mut summary = Summary::default();
     let filter = selection.filter.as_deref();
+    if filter == Some(upgrade::SUITE) {
+        upgrade::build()?;
+    }
     let one_suite = SUITES.iter().find(|suite| Some(suite.name) == filter);
     // A name of a suite stands for all of its tests.
     let filter = if one_suite.is_some() { None } else { filter };
@@ -96,7 +101,14 @@ fn cargo_test(selection: &[&str]) -> Step {
 impl Summary {
     /// Runs one suite, or says why it is left out.
     fn add_suite(&mut self, suite: &Suite, filter: Option<&str>) -> Result<()> {
-        let step = || cargo_test(&["--package", suites::PACKAGE, "--test", suite.name]);
+        let step = || {
+            let step = cargo_test(&["--package", suites::PACKAGE, "--test", suite.name]);
+            if suite.name == upgrade::SUITE {
+                step.env(upgrade::VARIABLE, upgrade::binary())
+            } else {
+                step
+            }
+        };
         let Err(lack) = suite.privilege.check() else {
             return self.add(suite.name, step(), filter);
         };

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::upgrade;
 use crate::setup::{flow_reader, packages, schemathesis};
 
 /// What a suite needs.
@@ -19,6 +20,8 @@ pub enum Privilege {
     Schemathesis,
     /// All of [`Privilege::Root`], and Prometheus, which reads metrics and rules.
     Prometheus,
+    /// All of [`Privilege::Root`], and the daemon of the previous release.
+    Previous,
     /// Loading programs and maps.
     Bpf,
     /// Network namespaces, and programs on their interfaces.
@@ -54,6 +57,9 @@ impl Privilege {
         if self == Self::Schemathesis {
             ensure!(schemathesis::program().exists(), "needs schemathesis: cargo xtask setup");
         }
+        if self == Self::Previous {
+            ensure!(upgrade::is_built(), "needs the previous release: cargo xtask test upgrade");
+        }
         let status = std::fs::read_to_string("/proc/self/status")
             .context("cannot read which capabilities this process has")?;
         self.check_in(&status)
@@ -76,7 +82,7 @@ impl Privilege {
         match self {
             Self::None | Self::FlowReader | Self::Scapy | Self::Systemd => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
-            Self::Root | Self::Prometheus | Self::Schemathesis => {
+            Self::Root | Self::Previous | Self::Prometheus | Self::Schemathesis => {
                 &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN"), (SYS_ADMIN, "CAP_SYS_ADMIN")]
             }
         }

@@ -35,6 +35,7 @@ pub const SUITES: &[Suite] = &[
     suite("prog_run", Privilege::Bpf, true),
     suite("reconcile", Privilege::Root, false),
     suite("netns", Privilege::Root, false),
+    suite(super::upgrade::SUITE, Privilege::Previous, false),
     suite("prometheus", Privilege::Prometheus, false),
     suite("api", Privilege::Schemathesis, false),
 ];
