@@ -16,7 +16,7 @@ use privatelink_tests::lab::{
     Daemon, Lab, Load, Network, Provider, client,
     crowd::{Crowd, flows},
     daemon::find_binary,
-    tool,
+    tool, wait_until,
 };
 
 /// The variable that names the binary of the previous release.
@@ -123,6 +123,20 @@ fn the_previous_release_and_back_lose_no_flow() {
     let tally = load.finish().unwrap();
     println!("{tally:?}");
     assert_eq!((tally.lost, tally.strange), (0, 0), "{tally:?}");
+
+    // An endpoint that is another one after the change: its flows end, and no other.
+    daemon.kill();
+    let other = config(300_000);
+    let (head, tail) = other.split_once("name = \"globex-web\"").unwrap();
+    let tail = tail.replacen("10.1.0.50", "10.1.0.51", 1);
+    daemon.write_config(&format!("{head}name = \"globex-web\"{tail}")).unwrap();
+    daemon.replace_binary(&ours);
+    daemon.run().unwrap();
+    let of_globex = |flow: &&String| flow.starts_with("globex-web");
+    let left = || flows(&daemon).unwrap();
+    wait_until(SOON, "its flows have ended", || !left().iter().any(|one| of_globex(&one))).unwrap();
+    let kept: BTreeSet<_> = witness.before.iter().filter(|one| !of_globex(one)).cloned().collect();
+    assert_eq!(kept.difference(&left()).count(), 0);
 }
 
 /// Has the previous release take over from this one.

@@ -193,8 +193,12 @@ impl fmt::Display for Adoption {
             return f.write_str("no maps were pinned");
         }
         write!(f, "{} pinned maps adopted", self.kept.len())?;
+        let mut reasons = BTreeMap::<&str, Vec<&str>>::new();
         for (map, why) in &self.replaced {
-            write!(f, ", {map} replaced ({why})")?;
+            reasons.entry(why).or_default().push(map);
+        }
+        for (why, maps) in reasons {
+            write!(f, ", {} replaced ({why})", maps.join(" "))?;
         }
         if self.carries_flows {
             f.write_str("; the flows are kept")?;
