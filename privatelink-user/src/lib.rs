@@ -12,7 +12,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | [`timestamp`], [`chain`] | moments; an error with its causes on one line |
+//! | [`timestamp`], [`chain`], [`supervision`] | moments; an error with its causes on one line; what panics, and runs again |
 //! | [`model`] | the validated configuration |
 //! | [`interface`] | the contract of the API: types and paths, no behaviour |
 //! | [`host`] | interfaces, addresses and neighbours of this host; its certificates |
@@ -36,6 +36,8 @@
 pub mod timestamp;
 
 pub mod chain;
+
+pub mod supervision;
 
 pub mod model;
 

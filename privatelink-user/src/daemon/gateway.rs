@@ -41,6 +41,7 @@ use crate::{
     metrics::Inventory,
     model::Model,
     state::{Journal, Store, connection::Decision, targets::Inputs},
+    supervision,
     timestamp::Timestamp,
     view::flows::FlowCounts,
     watch::{discovery::Finding, health},
@@ -61,6 +62,8 @@ pub(super) struct Gateway {
     events: Bus,
     /// When time alone next changes what packets meet.
     deadline: Option<Timestamp>,
+    /// How many panics are among the problems that are reported.
+    panics: u64,
     // The parts.
     maps: Maps<Kernel>,
     targets: Targets,
@@ -109,6 +112,7 @@ impl Gateway {
             inputs: state.inputs,
             events,
             deadline: None,
+            panics: 0,
             maps: Maps::new(datapath.store()?),
             datapath,
             targets: Targets::new(now),
@@ -142,6 +146,7 @@ impl Gateway {
         let mut problems = self.host_guard.reconcile(&self.model, self.host.facts());
         problems.extend(self.reconcile_interfaces().await);
         self.datapath.finish_carrying()?;
+        problems.extend(supervision::problems());
         problems.extend(capacity::problem(self.model.gateway(), self.datapath.regions()));
         problems.extend(self.health.problems());
         problems.extend(self.discovery.problems());
@@ -298,8 +303,8 @@ impl Gateway {
         self.health.suspect_by_flows(&self.datapath)
     }
 
-    /// Looks for what no message reports. `Ok(true)` if an interface has lost the program, or if the
-    /// disk is to be tried again.
+    /// Looks for what no message reports. `Ok(true)` if an interface has lost the program, if the disk
+    /// is to be tried again, or if something has panicked.
     pub fn look_around(&mut self) -> Result<bool, String> {
         self.publisher.note_drops(self.datapath.reader(), std::time::Instant::now());
         self.events.publish_all(self.records.lost(Instant::now()));
@@ -308,7 +313,9 @@ impl Gateway {
         let unkept = self.keeping.is_due(self.store.as_ref(), Instant::now());
         let attached =
             self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath);
-        Ok(attached? || unkept)
+        let panics = supervision::panics();
+        let panicked = std::mem::replace(&mut self.panics, panics) != panics;
+        Ok(attached? || unkept || panicked)
     }
 
     /// Forgets what the maps hold, so that the next convergence compares them with the kernel's.

@@ -29,7 +29,7 @@ use super::{
     status::{LatestStatus, ServerStatus},
     wanted::WantedNames,
 };
-use crate::events::Bus;
+use crate::{events::Bus, supervision::keep_working};
 use changes::{ServerChanges, unproven_in_words};
 use launch::ServerConnection;
 
@@ -65,7 +65,7 @@ impl Feeder {
         let problems = Arc::default();
         let followed = Arc::default();
         let latest = LatestStatus::default();
-        let feed = FeederThread {
+        let mut feed = FeederThread {
             socket: launch::socket_path(control),
             wanted: WantedNames::default(),
             server: None,
@@ -78,9 +78,9 @@ impl Feeder {
             changes: ServerChanges::default(),
             events,
         };
-        if let Err(error) =
-            thread::Builder::new().name("names".into()).spawn(move || feed.run(&inbox))
-        {
+        if let Err(error) = thread::Builder::new().name("names".into()).spawn(move || {
+            keep_working("the feeder of the name server", || feed.run(&inbox));
+        }) {
             warn!("names are not served: cannot start the feeder's thread: {error}");
         }
         Self { orders, problems, latest, last: WantedNames::default(), asked: 0, followed }
@@ -149,7 +149,7 @@ struct FeederThread {
 }
 
 impl FeederThread {
-    fn run(mut self, inbox: &Receiver<Message>) {
+    fn run(&mut self, inbox: &Receiver<Message>) {
         loop {
             match inbox.recv_timeout(LOOK) {
                 Ok(Message::Want(asked, wanted)) => (self.asked, self.wanted) = (asked, wanted),

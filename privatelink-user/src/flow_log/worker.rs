@@ -23,7 +23,7 @@ use super::{
     totals::Totals,
     writer::{Shared, Writer},
 };
-use crate::model::FlowLog;
+use crate::{model::FlowLog, supervision::keep_working, timestamp::Timestamp};
 
 /// Maximum number of queued records.
 const QUEUE: usize = 262_144;
@@ -51,6 +51,16 @@ enum Message {
     Reopen,
 }
 
+impl Message {
+    /// How many records it is counted for in the queue.
+    fn records(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.ends.len() + batch.refused.len(),
+            Self::Interval(_) | Self::Reopen => 0,
+        }
+    }
+}
+
 /// A running flow log.
 #[derive(Debug)]
 pub struct Log {
@@ -74,9 +84,14 @@ impl Log {
         let (messages, received) = channel();
         let shared = Arc::new(Shared::new(totals));
         let (writer, marks) = (Writer::new(&settings, Arc::clone(&shared)), Marks::open(state_dir));
-        let mut worker = Worker { refusals: settings.refusals, writer, marks, flows };
-        let thread =
-            thread::Builder::new().name("flow-log".into()).spawn(move || worker.run(&received))?;
+        let mut worker =
+            Worker { refusals: settings.refusals, writer, marks, flows, in_hand: None };
+        let thread = thread::Builder::new().name("flow-log".into()).spawn(move || {
+            keep_working("the thread of the flow log", || {
+                worker.resume();
+                worker.run(&received);
+            });
+        })?;
         Ok(Self { settings, shared, messages: Some(messages), thread: Some(thread) })
     }
 
@@ -149,16 +164,29 @@ struct Worker {
     writer: Writer,
     marks: Marks,
     flows: FlowSource,
+    /// How many records are being written.
+    in_hand: Option<usize>,
 }
 
 impl Worker {
+    /// Counts as lost what a panic has left unwritten.
+    fn resume(&mut self) {
+        if let Some(records) = self.in_hand.take() {
+            self.writer.lose(records as u64);
+            self.writer.done(records, Timestamp::now());
+            self.writer.interval_done();
+        }
+    }
+
     fn run(&mut self, messages: &Receiver<Message>) {
         for message in messages {
+            self.in_hand = Some(message.records());
             match message {
                 Message::Batch(batch) => self.write_batch(&batch),
                 Message::Interval(interval) => self.write_interval(&interval),
                 Message::Reopen => self.writer.reopen(),
             }
+            self.in_hand = None;
         }
     }
 

@@ -34,7 +34,7 @@ use super::{
     text::Format,
     token::{Claim, Token},
 };
-use crate::chain::Chain;
+use crate::{chain::Chain, supervision::keep_polling};
 
 /// Connections at a time; more wait until one of them ends.
 const CONNECTIONS: usize = 16;
@@ -70,7 +70,11 @@ impl Server {
         let listener = net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let task = tokio::spawn(serve(TcpListener::from_std(listener)?, pages, token));
+        let listener = TcpListener::from_std(listener)?;
+        let shared = Shared { pages: Arc::new(Mutex::new(pages)), token };
+        let task = tokio::spawn(async move {
+            keep_polling("the server of metrics", || serve(&listener, shared.clone())).await;
+        });
         Ok(Self { address, task })
     }
 
@@ -93,8 +97,7 @@ struct Shared {
     token: watch::Receiver<Option<Token>>,
 }
 
-async fn serve(listener: TcpListener, pages: Pages, token: watch::Receiver<Option<Token>>) {
-    let shared = Shared { pages: Arc::new(Mutex::new(pages)), token };
+async fn serve(listener: &TcpListener, shared: Shared) {
     let router = Router::new().route("/metrics", get(scrape)).with_state(shared);
     let router = TowerToHyperService::new(router);
     let places = Arc::new(Semaphore::new(CONNECTIONS));

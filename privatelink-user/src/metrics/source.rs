@@ -18,6 +18,7 @@ use crate::{
     datapath::bpf::{self, Reader},
     dns,
     flow_log::Totals,
+    supervision::pass_on,
     view::usage::Usage,
 };
 
@@ -106,8 +107,10 @@ impl Source {
 pub async fn keep_counting_ports(source: Arc<Source>) {
     loop {
         let counting = Arc::clone(&source);
-        // It only fails while the runtime shuts down.
-        let Ok(pause) = spawn_blocking(move || counting.count_ports()).await else { return };
-        sleep(pause).await;
+        match spawn_blocking(move || counting.count_ports()).await {
+            Ok(pause) => sleep(pause).await,
+            // Unless it panicked, the runtime is shutting down.
+            Err(error) => return pass_on(error),
+        }
     }
 }

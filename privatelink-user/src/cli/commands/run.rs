@@ -9,6 +9,7 @@ use crate::{
     cli::{globals::Globals, logging},
     config::DEFAULT_PATH,
     daemon::{self, Options, Outcome},
+    supervision,
 };
 
 #[derive(Debug, Args)]
@@ -22,6 +23,7 @@ impl RunArgs {
     pub fn run(&self, globals: &Globals) -> Result<()> {
         let options = Options { config: self.config.clone(), socket: globals.socket.clone() };
         logging::start();
+        supervision::note_panics();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -18,6 +18,7 @@ use crate::{
     interface::types,
     metrics::{self, Inventory, Progress, Server, Source, Token},
     model::Gateway,
+    supervision::keep_polling,
     timestamp::Timestamp,
     view::{status::Recent, usage::Usage},
 };
@@ -40,7 +41,11 @@ impl Publisher {
     /// Serves nothing yet.
     pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::LatestStatus) -> Self {
         let source = Arc::new(Source::new(reader, records, names));
-        let census = tokio::spawn(metrics::keep_counting_ports(Arc::clone(&source)));
+        let counted = Arc::clone(&source);
+        let census = tokio::spawn(async move {
+            let begin = || metrics::keep_counting_ports(Arc::clone(&counted));
+            keep_polling("the count of source ports", begin).await;
+        });
         let (progress, recent) = (Progress::begin(), Recent::default());
         Self { progress, recent, source, token: watch::Sender::default(), server: None, census }
     }

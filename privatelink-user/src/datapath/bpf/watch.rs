@@ -39,7 +39,7 @@ pub(super) fn turn(regions: u32) -> Duration {
 
 /// How many of this many endpoints the timer looks at in one turn.
 pub(super) fn step(regions: u32, endpoints: u32) -> u32 {
-    let turns = PROMPT.as_millis() / turn(regions).as_millis().max(1);
+    let turns = PROMPT.as_nanos() / turn(regions).as_nanos().max(1);
     endpoints.div_ceil(u32::try_from(turns).unwrap_or(1).max(1)).max(1)
 }
 

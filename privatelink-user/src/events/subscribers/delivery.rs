@@ -17,7 +17,9 @@ use std::{
 use log::warn;
 
 use super::{hook::Hook, shares::Shares, webhook::Webhook};
-use crate::{events::stored::StoredEvent, interface::types, model::Subscriptions};
+use crate::{
+    events::stored::StoredEvent, interface::types, model::Subscriptions, supervision::keep_working,
+};
 
 /// Maximum number of events that wait for one subscriber.
 const QUEUE: usize = 1_024;
@@ -76,9 +78,9 @@ impl Subscribers {
         let counts = Arc::new(DeliveryCounts::default());
         let shares = Arc::new(Shares::default());
         let (counted, called, shared) = (Arc::clone(&counts), name.clone(), Arc::clone(&shares));
-        let started = thread::Builder::new()
-            .name("subscriber".into())
-            .spawn(move || attend(&called, &events, (&counted, &shared), deliver));
+        let started = thread::Builder::new().name("subscriber".into()).spawn(move || {
+            keep_working(&called, || attend(&called, &events, (&counted, &shared), &deliver));
+        });
         match started {
             Ok(_) => self.all.push(Delivery { name, queue, shares, counts }),
             Err(error) => warn!("{name} gets no events: cannot start a thread: {error}"),

@@ -8,7 +8,11 @@ use super::{
     finding::{Finding, WatchedFile},
     tasks::Tasks,
 };
-use crate::{config::target_list, state::targets::Listed};
+use crate::{
+    config::target_list,
+    state::targets::Listed,
+    supervision::{keep_polling, pass_on},
+};
 
 /// Poll interval.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,7 +34,13 @@ impl FileWatcher {
 
     /// Watches these files from now on, and no others.
     pub fn follow(&mut self, wanted: &BTreeSet<WatchedFile>) {
-        self.tasks.follow(wanted, |watched| tokio::spawn(poll(watched, self.findings.clone())));
+        self.tasks.follow(wanted, |watched| {
+            let findings = self.findings.clone();
+            tokio::spawn(async move {
+                let begin = || poll(watched.clone(), findings.clone());
+                keep_polling("a watcher of files", begin).await;
+            })
+        });
     }
 }
 
@@ -46,8 +56,11 @@ async fn poll(watched: WatchedFile, findings: UnboundedSender<Finding>) {
         let file = watched.file.clone();
         // On a thread of its own: a network file system may block.
         let looked = spawn_blocking(move || look(&file, seen)).await;
-        // The runtime is shutting down.
-        let Ok((stamp, found)) = looked else { return };
+        let (stamp, found) = match looked {
+            Ok(looked) => looked,
+            // Unless it panicked, the runtime is shutting down.
+            Err(error) => return pass_on(error),
+        };
         seen = Some(stamp);
         if found.is_some() && last != found {
             last.clone_from(&found);

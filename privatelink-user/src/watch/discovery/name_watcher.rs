@@ -29,7 +29,7 @@ use super::{
     finding::{Finding, WatchedName},
     tasks::Tasks,
 };
-use crate::model::Interface;
+use crate::{model::Interface, supervision::keep_polling};
 
 /// Minimum interval between two queries for a name, whatever its TTL.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -59,7 +59,13 @@ impl NameWatcher {
 
     /// Resolves these names from now on, and no others.
     pub fn follow(&mut self, wanted: &BTreeSet<WatchedName>) {
-        self.tasks.follow(wanted, |watched| tokio::spawn(poll(watched, self.findings.clone())));
+        self.tasks.follow(wanted, |watched| {
+            let findings = self.findings.clone();
+            tokio::spawn(async move {
+                let begin = || poll(watched.clone(), findings.clone());
+                keep_polling("a watcher of names", begin).await;
+            })
+        });
     }
 }
 

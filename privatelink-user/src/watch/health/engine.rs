@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    panic::AssertUnwindSafe,
     sync::Arc,
     thread,
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -23,6 +25,7 @@ use super::{
 };
 use crate::{
     state::targets::{Condition, Health, TargetKey},
+    supervision::keep_working,
     timestamp::Timestamp,
 };
 
@@ -64,9 +67,15 @@ impl Checks {
     /// When the thread cannot be started.
     pub fn start() -> io::Result<(Self, HealthReports)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (commands, orders) = mpsc::unbounded_channel();
+        let (commands, mut orders) = mpsc::unbounded_channel();
         let (reports, reported) = mpsc::unbounded_channel();
-        let work = move || runtime.block_on(Engine::new(reports).run(orders));
+        let work = move || {
+            let mut engine = Engine::new(reports);
+            keep_working("the thread of health checks", || {
+                engine.resume();
+                runtime.block_on(engine.run(&mut orders));
+            });
+        };
         thread::Builder::new().name("health".into()).spawn(work)?;
         Ok((Self(commands), HealthReports(reported)))
     }
@@ -135,7 +144,8 @@ struct Ended {
     key: TargetKey,
     round: u64,
     begun: Instant,
-    result: Result<Passed, Failure>,
+    /// `None` if the check has panicked.
+    result: Option<Result<Passed, Failure>>,
 }
 
 struct Engine {
@@ -165,7 +175,18 @@ impl Engine {
         }
     }
 
-    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Command>) {
+    /// Schedules what a panic has left without a check.
+    fn resume(&mut self) {
+        let now = Instant::now();
+        let is_left = |target: &CheckedTarget| {
+            matches!(target.stage, Stage::Idle) && target.check.obstacle.is_none()
+        };
+        let left = self.targets.iter().filter(|(_, target)| is_left(target));
+        let left: Vec<_> = left.map(|(key, _)| key.clone()).collect();
+        left.iter().for_each(|key| self.schedule(key, now));
+    }
+
+    async fn run(&mut self, orders: &mut mpsc::UnboundedReceiver<Command>) {
         loop {
             let room = self.running.len() < AT_A_TIME;
             let next = self.due.first().map(|(when, _)| *when).filter(|_| room);
@@ -176,12 +197,8 @@ impl Engine {
                     Some(Command::Suspect(key)) => self.suspect(&key),
                     None => return,
                 },
-                Some(ended) = self.running.join_next() => {
-                    // An aborted check has no outcome.
-                    if let Ok(ended) = ended {
-                        self.take_in(ended);
-                    }
-                }
+                // An aborted check has no outcome.
+                Some(Ok(ended)) = self.running.join_next() => self.take_in(ended),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                     self.begin_due();
                 }
@@ -280,7 +297,12 @@ impl Engine {
         let patience = hurry.then(|| HURRY.max(target.connected_in * 4));
         let task = self.running.spawn(async move {
             let begun = Instant::now();
-            let result = probe(&check, tls, patience).await;
+            let probed = AssertUnwindSafe(async {
+                #[cfg(test)]
+                tests::panic_once(check.at);
+                probe(&check, tls, patience).await
+            });
+            let result = probed.catch_unwind().await.ok();
             Ended { key, round, begun, result }
         });
         target.stage = Stage::Running { round, task };
@@ -292,16 +314,21 @@ impl Engine {
         if !matches!(target.stage, Stage::Running { round, .. } if round == ended.round) {
             return;
         }
+        let how = &target.check.how;
+        let Some(result) = ended.result else {
+            // A defect of this program says nothing of the target.
+            let next = ended.begun + how.interval.get();
+            return self.schedule(&ended.key, next);
+        };
         let verdict = target.suspicion.is_open().then(|| {
-            let certain = ended.result.as_ref().is_err_and(Failure::is_certain);
-            target.suspicion.judge(ended.result.is_ok(), certain)
+            let certain = result.as_ref().is_err_and(Failure::is_certain);
+            target.suspicion.judge(result.is_ok(), certain)
         });
         if verdict == Some(Verdict::Unconfirmed) {
             return self.schedule(&ended.key, ended.begun + APART);
         }
-        let how = &target.check.how;
         let before = target.assessment.clone();
-        let outcome = match ended.result {
+        let outcome = match result {
             Ok(Passed { answer, connected_in }) => {
                 target.connected_in = connected_in;
                 Outcome::Passed(answer)

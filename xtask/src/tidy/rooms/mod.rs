@@ -41,6 +41,7 @@ const CRATES: [Rules; 3] = [
         order: &[
             "timestamp",
             "chain",
+            "supervision",
             "model",
             "interface",
             "host",

@@ -1,6 +1,6 @@
 //! The engine against targets on the loopback interface.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Mutex};
 
 use tokio::{net::TcpListener, time::timeout};
 
@@ -80,6 +80,30 @@ async fn a_target_that_returns_becomes_healthy_again() {
     let _listener = TcpListener::bind(at).await.unwrap();
     wait_for(&mut reports, Health::Unhealthy, "passes again, 1 of 2").await;
     wait_for(&mut reports, Health::Healthy, "connected").await;
+}
+
+/// Where the next check panics.
+static DEFECT: Mutex<Option<SocketAddr>> = Mutex::new(None);
+
+/// Panics if a test has asked for it.
+pub(super) fn panic_once(at: SocketAddr) {
+    let asked = DEFECT.lock().unwrap().take_if(|asked| *asked == at);
+    assert!(asked.is_none(), "a defect");
+}
+
+#[tokio::test]
+async fn a_check_that_panics_says_nothing_and_is_done_again() {
+    let (checks, mut reports) = Checks::start().unwrap();
+    let (listener, at) = target().await;
+    checks.follow(one(at, QUICK));
+    wait_for(&mut reports, Health::Healthy, "connected").await;
+    *DEFECT.lock().unwrap() = Some(at);
+    while DEFECT.lock().unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert!(reports.waiting().is_none());
+    drop(listener);
+    wait_for(&mut reports, Health::Unhealthy, "connection refused").await;
 }
 
 #[tokio::test]
