@@ -1,10 +1,10 @@
-//! What a test reads from pinned maps itself, because no daemon runs that would say.
+//! What a test does with pinned maps itself, because no daemon runs that would.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, Map, MapData};
-use privatelink_common::maps;
+use privatelink_common::{flow::Flow, maps};
 
 /// The words of the timer's map: the timer itself, and what `datapath/bpf/watch.rs` knows of it.
 type Words = [u32; 10];
@@ -33,4 +33,54 @@ fn timer(pins: &Path) -> Result<Words> {
     let map = map.with_context(|| format!("cannot open {}", path.display()))?;
     let array: Array<MapData, Words> = Array::try_from(map)?;
     Ok(array.get(&0, 0)?)
+}
+
+/// The kind of map that is an array, and the flag of those that can be mapped into memory.
+const ARRAY: (u32, u32) = (2, 1 << 10);
+/// Ports that copies of a flow use, on either side.
+const PORTS: u32 = 50_000;
+/// The first of them.
+const FIRST_PORT: u32 = 10_000;
+
+/// Puts many copies of a flow where the daemon enters them into its table at the next start: as the
+/// table that its own replaces. They differ in the client's address and port, and in the ports of
+/// target and source address. Returns how many there are.
+///
+/// # Errors
+/// When there is no flow to this listener's port, or the kernel refuses a map.
+pub fn multiply(pins: &Path, listener: u16, count: u32) -> Result<u32> {
+    let slots = MapData::from_pin(pins.join(maps::SLOTS)).and_then(Map::from_map_data)?;
+    let slots: Array<MapData, Flow> = Array::try_from(slots)?;
+    let found: Vec<Flow> = slots.iter().filter_map(Result::ok).filter(Flow::is_live).collect();
+    let [_, to] = found.first().context("there is no flow")?.consumer_port_pair();
+    ensure!(found.len() == 2 && to == listener, "not one flow, to port {listener}: {found:?}");
+    let (kind, flags) = ARRAY;
+    let size = u32::try_from(size_of::<Flow>())?;
+    let map = aya_obj::Map::new_from_params(kind, 4, size, 2 * count, flags);
+    let map = MapData::create(map, maps::SLOTS, None).and_then(Map::from_map_data)?;
+    let mut copies: Array<MapData, Flow> = Array::try_from(map)?;
+    for number in 0..count {
+        for (direction, flow) in (0..).zip(&found) {
+            copies.set(2 * number + direction, copy(flow, number), 0)?;
+        }
+    }
+    copies.pin(pins.join("SLOTS_BEFORE"))?;
+    Ok(count)
+}
+
+fn copy(flow: &Flow, number: u32) -> Flow {
+    let (group, place) = (number / PORTS, number % PORTS);
+    let port = |number: u32| u16::try_from(number).unwrap_or_default().to_be_bytes();
+    let [_, listener] = flow.consumer_port_pair();
+    let mut client = flow.client;
+    // 10.1.100.0 and on: nobody else has them.
+    let [.., third, fourth] = &mut client.0;
+    (*third, *fourth) = (100, group as u8);
+    let join = |[a, b]: [u8; 2], [c, d]: [u8; 2]| u32::from_ne_bytes([a, b, c, d]);
+    Flow {
+        client,
+        consumer_ports: join(port(FIRST_PORT + place), listener.to_be_bytes()),
+        provider_ports: join(port(1 + group), port(FIRST_PORT + place)),
+        ..*flow
+    }
 }

@@ -5,6 +5,7 @@ mod access;
 mod bad_disk;
 mod clients;
 mod control;
+mod cut;
 mod discovery;
 mod dns;
 mod endings;
