@@ -173,8 +173,7 @@ reasons! {
         notice: HostUnreachable,
         meaning: "The flow table has no room for the tuple, or only for endpoints with less than their shares",
         advice: "Compare the flows in `privatelink status` with `max_flows`, and raise that. It \
-            takes effect at the next start and replaces the flow table, which ends the flows. A \
-            shorter `idle_timeout` of listeners frees slots sooner",
+            takes effect with `privatelink reload --grow`, which keeps the flows. A shorter `idle_timeout` of listeners frees slots sooner",
     }
     PortsExhausted {
         name: "ports_exhausted",

@@ -56,6 +56,44 @@ fn removing_a_target_moves_few_flows_of_the_others() {
     assert!(moved * 100 < others.len() * 6, "{moved} of {}", others.len());
 }
 
+/// A table of another size places flows elsewhere; what they are stays the same.
+#[test]
+fn flows_go_on_in_a_table_of_another_size() {
+    const FLOWS: u32 = 2_000;
+    let sorted = |host: &Host| {
+        let mut all: Vec<_> = host.flows().iter().map(|flow| format!("{flow:?}")).collect();
+        all.sort();
+        all
+    };
+    for family in [Family::V4, Family::V6] {
+        let mut world = World::new(&INTERFACES);
+        world.share(family, &pool(&[100, 100], None).unwrap());
+        let host_of = |max_flows| {
+            let mut host = Host::new(max_flows);
+            host.load(&world.tables).unwrap();
+            host
+        };
+        let mut host = host_of(FLOWS * 2);
+        spread(&mut host, &INTERFACES, talks(family, FLOWS)).unwrap();
+        let flows = host.flows();
+        assert_eq!(flows.len(), 2 * FLOWS as usize);
+        for max_flows in [FLOWS * 40, FLOWS + FLOWS / 2] {
+            let mut other = host_of(max_flows);
+            // The second time as after a daemon has died in between.
+            for _ in 0..2 {
+                assert!(flows.iter().all(|flow| other.adopt(flow)));
+                assert_eq!(sorted(&other), sorted(&host));
+            }
+            // Their packets find them.
+            spread(&mut other, &INTERFACES, talks(family, FLOWS)).unwrap();
+            assert_eq!(other.flows().len(), flows.len());
+        }
+        let mut small = host_of(FLOWS / 10);
+        let left_out = flows.iter().filter(|flow| !small.adopt(flow)).count();
+        assert_eq!(small.flows().len() + left_out, flows.len());
+    }
+}
+
 #[test]
 fn every_fixture_goes_the_same_way_through_vlans() {
     let mut failures = Vec::new();

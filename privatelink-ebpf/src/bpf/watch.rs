@@ -1,7 +1,8 @@
 //! What goes on while no daemon runs: a timer in the kernel that ends grants and sweeps flows.
 //!
 //! Each sweep of the daemon puts the timer off for [`PATIENCE`], so that it fires only if there is
-//! no daemon, or one that hangs. The timer lives in a pinned map, and keeps its program alive.
+//! no daemon, or one that hangs. Then grants end at their time; flows are swept later, after
+//! [`SWEEP_PATIENCE`]. The timer lives in a pinned map, and keeps its program alive.
 
 use crate::{
     maps::{DEADLINES, ENDPOINTS, Maps, REGION_COUNT, WATCH_NANOS},
@@ -14,10 +15,14 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use core::{ffi::c_void, ptr};
+use privatelink_common::ticks_from_millis;
 use privatelink_ebpf::{Tables as _, Walk};
 
 /// How long after the last sweep of a daemon the timer fires.
 const PATIENCE: u64 = 600_000_000;
+/// How long after it flows are swept, too: a daemon that is only slow reports the end of each, and
+/// without it only as many are kept as fit into the ring.
+const SWEEP_PATIENCE: u32 = ticks_from_millis(10_000);
 /// Regions that are swept at a time, while packets on this CPU wait.
 const STRIDE: u32 = 16;
 /// The clock that goes on while the machine sleeps.
@@ -36,6 +41,9 @@ pub struct Watch {
     turns: u32,
     /// How many admissions it has changed.
     changes: u32,
+    /// When it was last put off: a tick.
+    put_off: u32,
+    reserved: u32,
 }
 
 #[btf_map]
@@ -49,6 +57,7 @@ pub fn put_off(endpoints: u32, step: u32) -> Option<()> {
     let timer = unsafe {
         (*watch).endpoints = endpoints;
         (*watch).step = step;
+        (*watch).put_off = Maps.now();
         &raw mut (*watch).timer
     };
     let fire = fire as extern "C" fn(*mut c_void, *mut u32, *mut Watch) -> i64;
@@ -66,15 +75,19 @@ extern "C" fn fire(_map: *mut c_void, _key: *mut u32, watch: *mut Watch) -> i64 
     // A sweep that was interrupted on this CPU uses the same notes.
     let busy = Maps.scratch().is_none_or(|scratch| scratch.sweeping.load() != 0);
     // SAFETY: the kernel passes the value of the timer's map.
-    let (region, endpoint, endpoints, step) = unsafe {
+    let (region, endpoint, endpoints, step, put_off) = unsafe {
         (*watch).turns = (*watch).turns.wrapping_add(1);
-        ((*watch).region, (*watch).endpoint, (*watch).endpoints, (*watch).step)
+        let Watch { region, endpoint, endpoints, step, put_off, .. } = *watch;
+        (region, endpoint, endpoints, step, put_off)
     };
+    let sweeps = Maps.now().wrapping_sub(put_off) >= SWEEP_PATIENCE;
     if !busy {
-        flow_sweep(region, STRIDE, 0);
+        if sweeps {
+            flow_sweep(region, STRIDE, 0);
+        }
         let mut obey = Obey { first: endpoint };
         Maps.walk(step, &mut obey);
-        let next_region = region.wrapping_add(STRIDE);
+        let next_region = region.wrapping_add(if sweeps { STRIDE } else { 0 });
         let next_endpoint = endpoint.wrapping_add(step);
         // SAFETY: as above.
         unsafe {

@@ -7,14 +7,14 @@ use aya::maps::{Array, Map, MapData};
 use privatelink_common::{flow::Flow, maps};
 
 /// The words of the timer's map: the timer itself, and what `datapath/bpf/watch.rs` knows of it.
-type Words = [u32; 10];
+type Words = [u32; 12];
 
 /// Returns how often the timer has fired that stands in for the daemon.
 ///
 /// # Errors
 /// When the map is not pinned in this directory.
 pub fn timer_turns(pins: &Path) -> Result<u32> {
-    let [.., turns, _] = timer(pins)?;
+    let [.., turns, _, _, _] = timer(pins)?;
     Ok(turns)
 }
 
@@ -23,7 +23,7 @@ pub fn timer_turns(pins: &Path) -> Result<u32> {
 /// # Errors
 /// When the map is not pinned in this directory.
 pub fn timer_changes(pins: &Path) -> Result<u32> {
-    let [.., changes] = timer(pins)?;
+    let [.., changes, _, _] = timer(pins)?;
     Ok(changes)
 }
 

@@ -81,13 +81,17 @@ fn another_capacity_replaces_the_flow_table_alone() {
     let before = settings(&pins.path);
     drop(first);
 
-    let (second, adoption) = Datapath::open(&pins.path, FLOWS * 4).unwrap();
-    assert!(adoption.lost_flows());
+    let (mut second, adoption) = Datapath::open(&pins.path, FLOWS * 4).unwrap();
+    assert!(adoption.carries_flows && !adoption.lost_flows(), "{adoption}");
     let replaced: Vec<_> = adoption.replaced.keys().copied().collect();
     let table = [maps::METERS, maps::OCCUPANCY, maps::PORT_BLOCKS, maps::REGIONS, maps::SLOTS];
     assert_eq!(replaced, table);
     assert_eq!(second.store().unwrap().load().unwrap(), example());
     assert_ne!(settings(&pins.path), before);
+    let aside = pins.path.join("SLOTS_BEFORE");
+    assert!(aside.exists(), "a daemon that dies now finds no flows");
+    second.finish_carrying().unwrap();
+    assert!(!aside.exists());
     drop(second);
 
     let (_third, adoption) = Datapath::open(&pins.path, FLOWS * 4).unwrap();
@@ -323,9 +327,9 @@ fn entries(directory: &Path) -> Vec<String> {
     names
 }
 
-fn settings(pins: &Path) -> [u32; 2 + HashKeys::LEN] {
+fn settings(pins: &Path) -> [u32; 3 + HashKeys::LEN] {
     let map = Map::from_map_data(MapData::from_pin(pins.join("SETTINGS")).unwrap()).unwrap();
-    Array::<_, [u32; 2 + HashKeys::LEN]>::try_from(map).unwrap().get(&0, 0).unwrap()
+    Array::<_, [u32; 3 + HashKeys::LEN]>::try_from(map).unwrap().get(&0, 0).unwrap()
 }
 
 /// A standalone array with values of `value_size` bytes.

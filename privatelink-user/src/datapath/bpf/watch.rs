@@ -28,8 +28,8 @@ pub struct TimerCounts {
     pub changes: u32,
 }
 
-/// The words of the timer's map: the timer itself, which reads as zero, and six more.
-type Words = [u32; 10];
+/// The words of the timer's map: the timer itself, which reads as zero, and eight more.
+type Words = [u32; 12];
 
 /// The time between two turns of the timer, for a flow table of this many regions.
 pub(super) fn turn(regions: u32) -> Duration {
@@ -78,7 +78,7 @@ impl Datapath {
         let map = Map::from_map_data(self.maps.duplicate(maps::WATCH)?);
         let array: Array<MapData, Words> =
             map.and_then(Array::try_from).map_err(Error::load(maps::WATCH))?;
-        let [.., turns, changes] = array.get(&0, 0).map_err(Error::load(maps::WATCH))?;
+        let [.., turns, changes, _, _] = array.get(&0, 0).map_err(Error::load(maps::WATCH))?;
         Ok(TimerCounts { turns, changes })
     }
 
