@@ -111,6 +111,11 @@ fn the_previous_release_and_back_lose_no_flow() {
     daemon.terminate();
     change(&mut daemon, &ours, 200_000);
     witness.check(&daemon, 1);
+    // Somebody who prepares for the way back may change their mind.
+    daemon.terminate();
+    prepare(&daemon).unwrap();
+    change(&mut daemon, &ours, 200_000);
+    witness.check(&daemon, 5);
     go_back(&mut daemon, &previous, 200_000);
     witness.check(&daemon, 2);
     daemon.kill();

@@ -47,6 +47,11 @@ fn the_units_capabilities_are_enough() {
     daemon.run().unwrap();
     client::tcp_exchange(&flow, 10_000, 1).unwrap();
     assert_eq!(named(&lab), "10.1.0.50");
+    daemon.write_config(&config().replacen("= 4096", "= 40960", 1)).unwrap();
+    daemon.ask(&["reload", "--grow", "--json"]).unwrap();
+    assert_eq!(daemon.status().unwrap()["flows"]["capacity"], 40_960);
+    client::tcp_exchange(&flow, 10_000, 2).unwrap();
+    assert_eq!(named(&lab), "10.1.0.50");
     assert_eq!(daemon.status().unwrap()["problems"], serde_json::json!([]));
     assert_eq!(daemon.status().unwrap()["networks"][0]["xdp_mode"], "native");
     daemon.down().unwrap();
