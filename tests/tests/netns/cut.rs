@@ -1,7 +1,5 @@
 //! Many flows that are cut at once: the daemon goes on answering, and tells of each end.
 
-#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
-
 use std::{
     env, fs,
     sync::atomic::{AtomicBool, Ordering},

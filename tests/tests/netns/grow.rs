@@ -1,7 +1,5 @@
 //! Another `max_flows`: a problem until the table is replaced, which keeps all flows.
 
-#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
-
 use std::time::Duration;
 
 use privatelink_tests::lab::{

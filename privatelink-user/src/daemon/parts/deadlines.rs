@@ -95,7 +95,7 @@ fn deadline(ends: Ends, ticks: u32, now: Timestamp) -> Deadline {
     };
     let after = match ends.after {
         Acceptance::Rejected => Admission::Rejected,
-        _ => Admission::Expired,
+        Acceptance::Pending | Acceptance::Available | Acceptance::Expired => Admission::Expired,
     };
     Deadline { grant: at(ends.grant), drain: at(ends.drain), after: after as u32, reserved: 0 }
 }

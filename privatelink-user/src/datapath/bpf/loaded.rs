@@ -35,7 +35,7 @@ use super::{
     read::Reader,
     settings::{Adoption, Settings},
     store::Kernel,
-    watch,
+    turns,
 };
 
 /// The compiled programs.
@@ -127,7 +127,7 @@ impl Datapath {
         with_rules: bool,
         endpoints: u32,
     ) -> Result<Vec<End>, Error> {
-        let step = watch::step(self.regions, endpoints);
+        let step = turns::step(self.regions, endpoints);
         self.run_sweep([first, regions, with_rules.into(), endpoints, step])
     }
 
@@ -218,7 +218,7 @@ impl Datapath {
         let jiffy = flows::jiffy_nanos().map_err(Error::load("clock"))?;
         loader.override_global("JIFFY_NANOS", &jiffy, true);
         loader.override_global("MAX_FLOWS", &max_flows, true);
-        let turn = u64::try_from(watch::turn(settings.regions).as_nanos()).unwrap_or(u64::MAX);
+        let turn = u64::try_from(turns::turn(settings.regions).as_nanos()).unwrap_or(u64::MAX);
         loader.override_global("WATCH_NANOS", &turn, true);
         loader.override_global("REGION_COUNT", &settings.regions, true).override_global(
             "HASH_KEYS",

@@ -25,6 +25,7 @@ mod read;
 mod settings;
 mod store;
 mod sys;
+mod turns;
 mod watch;
 
 pub use attach::Attached;
@@ -36,4 +37,5 @@ pub use read::Reader;
 pub use settings::Adoption;
 pub use store::Kernel;
 pub use sys::quiesce;
-pub use watch::{TimerCounts, tick_after};
+pub use turns::tick_after;
+pub use watch::TimerCounts;

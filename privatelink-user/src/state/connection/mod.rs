@@ -184,7 +184,9 @@ impl Connection {
         let standing = self.standing_at(rules, now);
         let after = match standing {
             Standing::Rejected { .. } => Acceptance::Rejected,
-            _ => Acceptance::Expired,
+            Standing::Pending { .. } | Standing::Available { .. } | Standing::Expired { .. } => {
+                Acceptance::Expired
+            }
         };
         match standing {
             Standing::Available { until: Some(until) } => {
@@ -196,7 +198,10 @@ impl Connection {
             {
                 Some(Ends { grant: None, drain: Some(drain), after })
             }
-            _ => None,
+            Standing::Pending { .. }
+            | Standing::Available { .. }
+            | Standing::Rejected { .. }
+            | Standing::Expired { .. } => None,
         }
     }
 
