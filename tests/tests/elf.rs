@@ -26,6 +26,7 @@ fn the_programs_are_those_that_the_daemon_attaches() {
         ("xdp", maps::PROGRAM),
         ("classifier", maps::CLOCK_PROGRAM),
         ("classifier", maps::SWEEP_PROGRAM),
+        ("classifier", maps::ADOPT_PROGRAM),
     ];
     let wanted = stages.chain(others).map(|(kind, name)| (kind.to_owned(), name.to_owned()));
     assert_eq!(found, wanted.collect());
