@@ -109,6 +109,8 @@ const OWNER_SHIFT: u32 = 48;
 const QUIET: u64 = (ticks_from_millis(120_000) as u64 >> BLOCK_TICK_SHIFT) + 2;
 
 impl Block {
+    /// What one flow more is when it is added.
+    pub const ONE_MORE: u64 = 1 << FLOWS_SHIFT;
     /// What one flow less is when it is added.
     pub const ONE_LESS: u64 = 0_u64.wrapping_sub(1 << FLOWS_SHIFT);
 
@@ -164,6 +166,19 @@ impl Block {
         let flows = if self.owner() == endpoint { self.flows() as u64 } else { 0 } + 1;
         let wanted = if at_home { 0 } else { self.0 & WANTED };
         Self((endpoint as u64) << OWNER_SHIFT | wanted | flows << FLOWS_SHIFT | Self::time(now))
+    }
+
+    /// The block with one more flow, which has a port in it already: it stays its owner's, if that
+    /// has flows here.
+    #[inline(always)]
+    pub const fn with_adopted(self, endpoint: u32, now: u32) -> Self {
+        let flows = self.flows() as u64;
+        if flows == FLOWS {
+            return self;
+        }
+        let owner = if flows == 0 { endpoint } else { self.owner() } as u64;
+        let wanted = self.0 & WANTED;
+        Self(owner << OWNER_SHIFT | wanted | (flows + 1) << FLOWS_SHIFT | Self::time(now))
     }
 
     /// The block with one flow less.
@@ -256,6 +271,19 @@ mod tests {
         assert!(!empty.with_flow(7, true, later).is_wanted());
         let much_later = START + 2 * MINUTES + (6 << BLOCK_TICK_SHIFT);
         assert!(empty.takes(9, 1, false, much_later), "whoever wanted it never came");
+    }
+
+    #[test]
+    fn adopted_flows_of_several_endpoints_leave_a_block_to_the_first() {
+        let block = Block(0).with_adopted(7, START).with_adopted(8, START);
+        assert_eq!((block.owner(), block.flows()), (7, 2));
+        assert!(block.takes(7, 0, true, START) && !block.takes(8, 0, true, START));
+        let one = block.without_flow(START);
+        assert!(!one.takes(8, 0, true, START + 100 * MINUTES), "a flow is left");
+        let empty = one.without_flow(START);
+        assert_eq!(empty.with_adopted(8, START).owner(), 8);
+        let full = Block((FLOWS << FLOWS_SHIFT) | 7 << OWNER_SHIFT);
+        assert_eq!(full.with_adopted(7, START), full);
     }
 
     #[test]

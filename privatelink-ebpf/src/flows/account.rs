@@ -3,7 +3,7 @@
 
 use super::blocks;
 use crate::environment::Tables;
-use privatelink_common::flow::{Slot, word};
+use privatelink_common::flow::{Flow, Slot, word};
 
 /// What is added to count down by one.
 const ONE_LESS: u32 = u32::MAX;
@@ -25,6 +25,40 @@ pub fn cancel<T: Tables>(tables: &T, endpoint: u32) {
         tables.add(&meter.unsettled, ONE_LESS);
     }
     give_back(tables);
+}
+
+/// Counts a direction of a flow that comes from another table, before it is entered.
+#[inline(always)]
+pub fn adopt<T: Tables>(tables: &T, flow: &Flow) {
+    if flow.word & word::REVERSE != 0 {
+        blocks::adopt(tables, flow);
+        return;
+    }
+    count(tables, flow, 1);
+    if let Some(occupancy) = tables.occupancy() {
+        tables.add(&occupancy.flows, 1);
+    }
+}
+
+/// Takes back what [`adopt`] has counted: the direction could not be entered.
+#[inline(always)]
+pub fn disown<T: Tables>(tables: &T, flow: &Flow) {
+    if flow.word & word::REVERSE != 0 {
+        blocks::give_back(tables, u32::from(flow.source), blocks::port(flow.provider_ports));
+        return;
+    }
+    count(tables, flow, ONE_LESS);
+    give_back(tables);
+}
+
+#[inline(always)]
+fn count<T: Tables>(tables: &T, flow: &Flow, by: u32) {
+    if let Some(meter) = tables.meter(flow.endpoint()) {
+        tables.add(&meter.flows, by);
+        if flow.word & word::UNSETTLED != 0 {
+            tables.add(&meter.unsettled, by);
+        }
+    }
 }
 
 /// Gives back the room of a flow.

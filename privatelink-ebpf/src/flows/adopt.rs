@@ -5,6 +5,7 @@
 //! read twice: before the programs that use this table take over, and after.
 
 use super::{
+    account,
     operations::Operations,
     table::{Arrival, Taken},
 };
@@ -29,27 +30,24 @@ pub fn adopt<T: Operations>(tables: &T, flow: &Flow) -> bool {
 fn enter<T: Operations, I: Ip>(tables: &T, flow: &Flow) -> bool {
     // A flow of records that are gone would be found by no packet.
     let Some(arrival) = arrival::<T, I>(tables, flow) else { return true };
-    match tables.insert(&arrival, flow.word & !word::LIFE, &content(flow)) {
+    account::adopt(tables, flow);
+    let taken = match tables.insert(&arrival, flow.word & !word::LIFE, &content(flow)) {
         Ok(index) => {
             if let Some(slot) = tables.slot(index) {
                 slot.restore(flow);
             }
-            if flow.word & word::REVERSE == 0
-                && let Some(meter) = tables.meter(flow.endpoint())
-            {
-                tables.add(&meter.flows, 1);
-            }
-            true
+            return true;
         }
-        Err(Taken::Exists) => {
-            let slot = tables.search(&arrival).and_then(|index| tables.slot(index));
-            if let Some(slot) = slot {
-                update(tables, slot, flow);
-            }
-            true
-        }
-        Err(Taken::Full | Taken::Contended) => false,
+        Err(taken) => taken,
+    };
+    account::disown(tables, flow);
+    if taken != Taken::Exists {
+        return false;
     }
+    if let Some(slot) = tables.search(&arrival).and_then(|index| tables.slot(index)) {
+        update(tables, slot, flow);
+    }
+    true
 }
 
 /// The tuple of the packets of this direction.
@@ -110,6 +108,7 @@ fn update<T: Operations>(tables: &T, slot: &Slot, flow: &Flow) {
     if same && newer && before & word::LIFE == word::LIVE {
         // If a packet changes the word at this moment, it knows better.
         if tables.exchange(slot.word_cell(), before, flow.word) {
+            account::changed(tables, slot, before, flow.word);
             slot.restore(flow);
         }
     }

@@ -3,7 +3,7 @@
 use crate::environment::Tables;
 use privatelink_common::{
     cell::Word64,
-    flow::Slot,
+    flow::{Flow, Slot},
     share::{Block, block_index},
 };
 
@@ -77,9 +77,31 @@ pub fn give_back<T: Tables>(tables: &T, source: u32, port: u32) {
 /// Takes the flow of a slot off its block's count.
 #[inline(always)]
 pub fn release<T: Tables>(tables: &T, slot: &Slot) {
-    let [_, _, high, low] = slot.provider_ports().to_ne_bytes();
-    let port = u32::from(u16::from_be_bytes([high, low]));
-    give_back(tables, u32::from(slot.source()), port);
+    give_back(tables, u32::from(slot.source()), port(slot.provider_ports()));
+}
+
+/// Counts a flow in the block of its port, which it has whoever's that is.
+#[inline(always)]
+pub fn adopt<T: Tables>(tables: &T, flow: &Flow) {
+    let (source, port) = (u32::from(flow.source), port(flow.provider_ports));
+    let place = Place { source, port, number: 0, at_home: true };
+    let Some(cell) = place.cell(tables) else { return };
+    let now = tables.now();
+    for _ in 0..ATTEMPTS {
+        let block = Block(cell.load());
+        if tables.exchange64(cell, block.0, block.with_adopted(flow.endpoint(), now).0) {
+            return;
+        }
+    }
+    // Those that won have noted owner and time.
+    tables.add64(cell, Block::ONE_MORE);
+}
+
+/// The source port among the ports towards a target.
+#[inline(always)]
+pub fn port(provider_ports: u32) -> u32 {
+    let [_, _, high, low] = provider_ports.to_ne_bytes();
+    u32::from(u16::from_be_bytes([high, low]))
 }
 
 #[inline(always)]

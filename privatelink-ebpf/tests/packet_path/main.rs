@@ -3,6 +3,8 @@
 //! Frames are built and judged by etherparse, which shares no code with what is tested here.
 
 #[cfg(test)]
+mod adoption;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod counting;
