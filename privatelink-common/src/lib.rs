@@ -55,13 +55,14 @@ pub use tick::{TICK_SHIFT, ticks_from_millis};
 /// a daemon that finds pins of another version replaces them knowingly.
 pub const LAYOUT_VERSION: u32 = 8;
 
-/// Changes whenever that of the flow table does: of [`maps::SLOTS`], [`maps::REGIONS`] and
-/// [`maps::METERS`], of the hash that places flows, and of what else is counted for each flow. Then
-/// the table is replaced, and its flows are entered into the new one.
-pub const FLOW_LAYOUT_VERSION: u32 = 7;
+/// Changes whenever that of the flow table does: of [`maps::SLOTS`] and [`maps::REGIONS`], of the
+/// hash that places flows, and of what is counted for each flow in [`maps::METERS`],
+/// [`maps::OCCUPANCY`] and [`maps::PORT_BLOCKS`]. Then the table is replaced, and its flows are
+/// entered into the new one.
+pub const FLOW_LAYOUT_VERSION: u32 = 8;
 
 /// The versions whose slots this release reads as they were meant.
-pub const FLOW_LAYOUTS_READ: &[u32] = &[7];
+pub const FLOW_LAYOUTS_READ: &[u32] = &[7, 8];
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;

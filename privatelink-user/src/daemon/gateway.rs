@@ -142,6 +142,7 @@ impl Gateway {
         let unkept = self.reconcile_targets(now);
         let unlogged = self.records.reconcile(self.model.gateway(), &self.datapath);
         self.write_maps(now)?;
+        self.datapath.go_on_carrying()?;
         // Only now, so that no packet meets the program before its maps are filled.
         let mut problems = self.host_guard.reconcile(&self.model, self.host.facts());
         problems.extend(self.reconcile_interfaces().await);

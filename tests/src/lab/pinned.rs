@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, Map, MapData};
-use privatelink_common::{flow::Flow, maps};
+use privatelink_common::{FLOW_LAYOUT_VERSION, flow::Flow, maps, share::Block};
 
 /// The words of the timer's map: the timer itself, and what `datapath/bpf/watch.rs` knows of it.
 type Words = [u32; 12];
@@ -28,11 +28,35 @@ pub fn timer_changes(pins: &Path) -> Result<u32> {
 }
 
 fn timer(pins: &Path) -> Result<Words> {
-    let path = pins.join(maps::WATCH);
-    let map = MapData::from_pin(&path).and_then(Map::from_map_data);
-    let map = map.with_context(|| format!("cannot open {}", path.display()))?;
-    let array: Array<MapData, Words> = Array::try_from(map)?;
+    let array: Array<MapData, Words> = Array::try_from(open(pins, maps::WATCH)?)?;
     Ok(array.get(&0, 0)?)
+}
+
+/// Returns how many slots of the flow table are live: two for each flow.
+///
+/// # Errors
+/// When the map is not pinned in this directory.
+pub fn live_slots(pins: &Path) -> Result<usize> {
+    let slots: Array<MapData, Flow> = Array::try_from(open(pins, maps::SLOTS)?)?;
+    Ok(slots.iter().filter(|slot| slot.as_ref().is_ok_and(Flow::is_live)).count())
+}
+
+/// Returns how many flows are counted, all in all and in blocks of ports. Reads a million blocks.
+///
+/// # Errors
+/// When a map is not pinned in this directory.
+pub fn counted_flows(pins: &Path) -> Result<[u32; 2]> {
+    let occupancy: Array<MapData, [u32; 2]> = Array::try_from(open(pins, maps::OCCUPANCY)?)?;
+    let [all, _displaced] = occupancy.get(&0, 0)?;
+    let blocks: Array<MapData, u64> = Array::try_from(open(pins, maps::PORT_BLOCKS)?)?;
+    let in_blocks = blocks.iter().filter_map(Result::ok).map(|block| Block(block).flows()).sum();
+    Ok([all, in_blocks])
+}
+
+fn open(pins: &Path, name: &str) -> Result<Map> {
+    let path = pins.join(name);
+    let map = MapData::from_pin(&path).and_then(Map::from_map_data);
+    map.with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// The kind of map that is an array, and the flag of those that can be mapped into memory.
@@ -64,7 +88,7 @@ pub fn multiply(pins: &Path, listener: u16, count: u32) -> Result<u32> {
             copies.set(2 * number + direction, copy(flow, number), 0)?;
         }
     }
-    copies.pin(pins.join("SLOTS_BEFORE"))?;
+    copies.pin(pins.join(format!("SLOTS_BEFORE_{FLOW_LAYOUT_VERSION}")))?;
     Ok(count)
 }
 

@@ -88,7 +88,7 @@ fn another_capacity_replaces_the_flow_table_alone() {
     assert_eq!(replaced, table);
     assert_eq!(second.store().unwrap().load().unwrap(), example());
     assert_ne!(settings(&pins.path), before);
-    let aside = pins.path.join("SLOTS_BEFORE");
+    let aside = pins.path.join("SLOTS_BEFORE_8");
     assert!(aside.exists(), "a daemon that dies now finds no flows");
     second.finish_carrying().unwrap();
     assert!(!aside.exists());

@@ -1,13 +1,15 @@
 //! Flows of a flow table that is replaced, on their way into the new one.
 //!
 //! Packets go by the old table until interfaces have the new programs. So its flows are entered
-//! twice: all of them before, and what has changed meanwhile after. Until then the old table stays
-//! pinned, beside the new one: a daemon that dies in between begins again.
+//! before, and what has changed meanwhile after. Until then the old table stays pinned, beside the
+//! new one: a daemon that dies in between begins again. A flow whose records are new, too, waits
+//! until those are written.
 
 use std::path::Path;
 
 use log::{info, warn};
 use privatelink_common::{
+    Source,
     flow::Flow,
     maps::{ADOPT_BATCH, ADOPT_PROGRAM, SWEEP_RANGE},
 };
@@ -15,6 +17,7 @@ use zerocopy::IntoBytes;
 
 use super::{
     error::Error,
+    former::Former,
     loaded::Datapath,
     pins::{self, Pins},
     predecessor::Predecessor,
@@ -28,18 +31,53 @@ struct Carried {
     without_room: u64,
 }
 
-impl Datapath {
-    /// Enters all flows of the table before.
-    pub(super) fn begin_carrying(&mut self) -> Result<(), Error> {
-        let Some(mut before) = self.before.take() else { return Ok(()) };
-        before.records = self.store()?.load()?;
-        let carried = self.carry(&mut before, |_| true)?;
-        info!("{} flows of the flow table before were entered", carried.entered / 2);
-        if carried.without_room != 0 {
-            warn!("the flow table has no room for {} flows", carried.without_room.div_ceil(2));
+impl Carried {
+    fn log(self) {
+        if self.entered != 0 {
+            info!("{} flows of the flow table before were entered", self.entered.div_ceil(2));
         }
+        if self.without_room != 0 {
+            warn!("the flow table has no room for {} flows", self.without_room.div_ceil(2));
+        }
+    }
+}
+
+impl Datapath {
+    /// Enters those flows of the table before of which all records are known.
+    pub(super) fn begin_carrying(&mut self, former: Option<Former>) -> Result<(), Error> {
+        let Some(mut before) = self.before.take() else { return Ok(()) };
+        let records = self.store()?.load()?;
+        let carried = self.carry(&mut before, |flow| are_known(&records, flow))?;
+        carried.log();
+        before.records = records;
+        let sources = former.map(|former| former.sources).unwrap_or_default();
+        let sources = sources.into_iter().map(|(index, address)| (index, Source::at(address, 0)));
+        before.records.sources.extend(sources);
         self.before = Some(before);
         Ok(())
+    }
+
+    /// Enters the flows whose records have been written meanwhile. Does nothing unless there is a
+    /// table before.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program.
+    pub fn go_on_carrying(&mut self) -> Result<(), Error> {
+        let Some(mut before) = self.before.take() else { return Ok(()) };
+        let carried = self.carry_same(&mut before);
+        self.before = Some(before);
+        carried?.log();
+        Ok(())
+    }
+
+    /// Enters the flows of `before` that belong to what they did.
+    fn carry_same(&self, before: &mut Predecessor) -> Result<Carried, Error> {
+        let now = self.store()?.load()?;
+        let then = std::mem::take(&mut before.records);
+        let carried =
+            self.carry(before, |flow| are_known(&now, flow) && means_the_same(&then, &now, flow));
+        before.records = then;
+        carried
     }
 
     /// Once all interfaces have the new programs, enters what has changed, and lets go of the table
@@ -56,12 +94,9 @@ impl Datapath {
             return Ok(());
         }
         let Some(mut before) = self.before.take() else { return Ok(()) };
-        let now = self.store()?.load()?;
-        let then = std::mem::take(&mut before.records);
-        let carried = self.carry(&mut before, |flow| means_the_same(&then, &now, flow))?;
-        info!("{} directions of flows had changed meanwhile", carried.entered);
+        self.carry_same(&mut before)?.log();
         if let Some(held) = &self.pins {
-            pins::remove_file(&held.pins.path(pins::BEFORE))?;
+            pins::remove_file(&held.pins.before_path(before.version()))?;
         }
         Ok(())
     }
@@ -74,15 +109,7 @@ impl Datapath {
     ) -> Result<Carried, Error> {
         let mut carried = Carried::default();
         let mut batch = Vec::with_capacity(ADOPT_BATCH);
-        for (index, flow) in before.table.all_live() {
-            let mark = (flow.word, flow.last_seen);
-            match before.entered.get_mut(index) {
-                Some(entered) if *entered != mark => *entered = mark,
-                _ => continue,
-            }
-            if !is_wanted(&flow) {
-                continue;
-            }
+        for flow in before.next(is_wanted) {
             batch.push(flow);
             if batch.len() == ADOPT_BATCH {
                 carried.without_room += self.enter(&batch)?;
@@ -119,6 +146,13 @@ impl Datapath {
     }
 }
 
+/// Whether there are the records that a flow names.
+fn are_known(tables: &MapTables, flow: &Flow) -> bool {
+    tables.endpoints.contains_key(&flow.endpoint())
+        && tables.targets.contains_key(&flow.target())
+        && tables.sources.contains_key(&u32::from(flow.source))
+}
+
 /// Whether the records that a flow names are still those of the things that they were.
 fn means_the_same(then: &MapTables, now: &MapTables, flow: &Flow) -> bool {
     let endpoint = |tables: &MapTables| {
@@ -142,7 +176,7 @@ fn is_same<T: PartialEq>(then: Option<T>, now: Option<T>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use privatelink_common::{Addr, Endpoint, Source, Target};
+    use privatelink_common::{Addr, Endpoint, Target};
 
     use super::*;
 
@@ -153,6 +187,18 @@ mod tests {
             sources: [(5, Source { address: Addr::v4([10, 0, 0, 1]), ..Source::default() })].into(),
             ..MapTables::default()
         }
+    }
+
+    #[test]
+    fn a_flow_waits_for_each_of_its_records() {
+        let flow = Flow { endpoint: 3, target: 4, source: 5, ..Flow::default() };
+        assert!(are_known(&tables(), &flow));
+        let mut others = [tables(), tables(), tables()];
+        let [endpoint, target, source] = &mut others;
+        endpoint.endpoints.clear();
+        target.targets.clear();
+        source.sources.clear();
+        others.iter().for_each(|others| assert!(!are_known(others, &flow), "{others:?}"));
     }
 
     #[test]

@@ -8,7 +8,12 @@ use std::{io, os::fd::OwnedFd, path::Path};
 
 use aya::{Pod, maps::MapData};
 use aya_obj::generated::bpf_map_type;
-use privatelink_common::{Endpoint, Source, Target, hash::HashKeys, maps};
+use privatelink_common::{
+    Addr, Endpoint, TCP, Target,
+    flow::{Phase, word},
+    hash::HashKeys,
+    maps,
+};
 use zerocopy::FromBytes;
 
 use super::{
@@ -20,6 +25,10 @@ use super::{
 
 /// The version of the layout of records before this one, which had none of its own for flows.
 pub(super) const LAYOUT: u32 = 7;
+/// Layouts of the flow table that it reads: slots of today say more, in bits that it leaves alone.
+pub(super) const FLOW_LAYOUTS_READ: [u32; 2] = [LAYOUT, 8];
+/// The maps that are its flow table together.
+pub(super) const FLOW_TABLE: [&str; 3] = [maps::SLOTS, maps::REGIONS, maps::METERS];
 /// Keys of its hash. Those of today are more, and begin with them.
 const KEYS: usize = 10;
 const WORDS: usize = 2 + KEYS;
@@ -60,12 +69,26 @@ pub(super) fn pin_settings(settings: &Settings, path: &Path) -> Result<(), Error
 
 const _: () = assert!(KEYS <= HashKeys::LEN);
 
+/// A word of its slots as this release would have it. It knew neither doubts nor which flows are not
+/// established, so what it holds of them is from before a downgrade.
+pub(super) const fn word(old: u32) -> u32 {
+    let known = old & !(word::DOUBT | word::ASKED | word::UNSETTLED);
+    let is_tcp = old & word::PROTOCOL == (TCP as u32) << word::PROTOCOL_SHIFT;
+    let is_settled = matches!(Phase::of(old), Phase::Established | Phase::HalfClosed);
+    // All flows of UDP look alike: they pass for answered.
+    if is_tcp && !is_settled { known | word::UNSETTLED } else { known }
+}
+
+/// Words of a record of a source address: its address, and whether it is gone.
+const SOURCE_WORDS: usize = 5;
+
 /// The records of the release before that flows name.
 #[derive(Debug, Default)]
 pub(super) struct Former {
     pub endpoints: Vec<(u32, Endpoint)>,
     pub targets: Vec<(u32, Target)>,
-    pub sources: Vec<(u32, Source)>,
+    /// Their addresses. Today's records say more of them.
+    pub sources: Vec<(u32, Addr)>,
 }
 
 impl Former {
@@ -80,7 +103,11 @@ impl Former {
             former.endpoints.push((index, Endpoint { rules: [0, 0], reserved: 0, ..old }));
         })?;
         each(pins, maps::TARGETS, |index, old| former.targets.push((index, old)))?;
-        each(pins, maps::SOURCES, |index, old| former.sources.push((index, old)))?;
+        each(pins, maps::SOURCES, |index, [a, b, c, d, _]: [u32; SOURCE_WORDS]| {
+            let mut address = Addr::default();
+            address.0.copy_from_slice([a, b, c, d].map(u32::to_ne_bytes).as_flattened());
+            former.sources.push((index, address));
+        })?;
         Ok(Some(former))
     }
 }
@@ -108,4 +135,30 @@ fn each<V: Pod + FromBytes + Default + PartialEq>(
         }
     })
     .map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use privatelink_common::UDP;
+
+    use super::*;
+
+    #[test]
+    fn flows_of_tcp_are_settled_by_their_phase_and_others_are() {
+        let tcp = u32::from(TCP) << word::PROTOCOL_SHIFT | word::LIVE;
+        let stale = word::DOUBT | word::ASKED | word::UNSETTLED;
+        for (phase, marks) in [
+            (Phase::Opening, word::UNSETTLED),
+            (Phase::Answered, word::UNSETTLED),
+            (Phase::Established, 0),
+            (Phase::HalfClosed, 0),
+            (Phase::Closing, word::UNSETTLED),
+        ] {
+            for before in [0, stale] {
+                assert_eq!(super::word(tcp | phase.bits() | before), tcp | phase.bits() | marks);
+            }
+        }
+        let udp = u32::from(UDP) << word::PROTOCOL_SHIFT | Phase::Established.bits();
+        assert_eq!(super::word(udp | stale), udp);
+    }
 }

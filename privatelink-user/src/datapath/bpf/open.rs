@@ -8,7 +8,7 @@ use aya::{
 };
 use privatelink_common::{
     flow::regions_for,
-    maps::{ENDPOINTS, SOURCES, STAGES, TARGETS},
+    maps::{ENDPOINTS, STAGES, TARGETS},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     former::Former,
     loaded::{BPF_OBJECT, Datapath, Held, xdp},
     maps,
-    pins::{self, BEFORE, Pins},
+    pins::{self, Pins},
     predecessor::Predecessor,
     settings::{Adoption, Settings},
     sys,
@@ -40,26 +40,27 @@ impl Datapath {
         let regions = regions_for(max_flows);
         let wanted = maps::shapes(BPF_OBJECT, regions)?;
         let mut adoption = Adoption::decide(&survey.maps, survey.settings.as_ref(), &wanted);
-        adoption.carries_flows |= survey.is_carrying;
+        adoption.carries_flows |= survey.before.is_some();
         let kept = survey.settings.filter(|_| adoption.keeps_flows());
         let settings = match kept {
             Some(settings) => settings.with_our_records(),
             None => Settings::new(regions, None).map_err(Error::load("keys of the hash"))?,
         };
         // A table that was being replaced when a daemon died holds more flows than its successor.
-        let sets_aside = adoption.carries_flows && !survey.is_carrying;
+        let carried = survey.before.or(survey.settings.map(|settings| settings.flow_version));
+        let carried = carried.filter(|_| adoption.carries_flows);
         let former = Former::read(pin_dir, survey.settings.as_ref())?;
         let mut loaded = Self::load(&settings, max_flows, Some((&pins, &adoption)))?;
-        if let Some(former) = former {
-            loaded.seed(&former)?;
+        if let Some(former) = &former {
+            loaded.seed(former)?;
         }
-        if sets_aside {
-            pins.set_flow_table_aside()?;
+        if let Some(version) = carried.filter(|_| survey.before.is_none()) {
+            pins.set_flow_table_aside(version)?;
         }
         loaded.pin(&pins, &adoption, &settings, survey.settings == Some(settings))?;
-        if adoption.carries_flows {
-            loaded.before = Some(Predecessor::open(&pins.path(BEFORE))?);
-            loaded.begin_carrying()?;
+        if let Some(version) = carried {
+            loaded.before = Some(Predecessor::open(&pins.before_path(version), version)?);
+            loaded.begin_carrying(former)?;
         }
         pins.remove_dead_links()?;
         pins.retire_stages(Some(loaded.program_id))?;
@@ -67,11 +68,11 @@ impl Datapath {
         Ok((loaded, adoption))
     }
 
-    /// Puts the records of the release before into maps that are new.
+    /// Puts the records of the release before into maps that are new. It did not say which blocks
+    /// of ports a source address has, so those are left out.
     fn seed(&self, former: &Former) -> Result<(), Error> {
         self.put(ENDPOINTS, &former.endpoints)?;
-        self.put(TARGETS, &former.targets)?;
-        self.put(SOURCES, &former.sources)
+        self.put(TARGETS, &former.targets)
     }
 
     fn put<V: Pod>(&self, name: &'static str, records: &[(u32, V)]) -> Result<(), Error> {

@@ -23,7 +23,7 @@ use nix::{
     fcntl::{Flock, FlockArg},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
-use privatelink_common::{Stage, maps};
+use privatelink_common::{FLOW_LAYOUTS_READ, Stage, maps};
 
 use super::{
     error::Error,
@@ -38,14 +38,21 @@ use super::{
 const LINKS: &str = "links";
 /// The directory of the later stages.
 const STAGES: &str = "stages";
-/// The flow table that is being replaced, until its flows are in the new one.
-pub(super) const BEFORE: &str = "SLOTS_BEFORE";
+/// The flow table that is being replaced, until its flows are in the new one; the version of its
+/// layout follows.
+const BEFORE: &str = "SLOTS_BEFORE_";
 /// The kernel truncates a map's name to this length.
 const NAME_LENGTH: usize = 15;
 
 /// The programs, by the names of their pins.
 pub(super) fn programs() -> impl Iterator<Item = &'static str> {
     iter::once(maps::PROGRAM).chain(Stage::ALL.iter().map(|stage| stage.program()))
+}
+
+/// The version of the layout of a flow table that is being replaced, by the name of its pin.
+fn before(name: &str) -> Option<u32> {
+    let version = name.strip_prefix(BEFORE)?.parse().ok()?;
+    FLOW_LAYOUTS_READ.contains(&version).then_some(version)
 }
 
 /// A pin directory.
@@ -61,8 +68,8 @@ pub(super) struct Survey {
     pub maps: BTreeMap<&'static str, Shape>,
     /// What the flow table was made with.
     pub settings: Option<Settings>,
-    /// Whether there is a table that is being replaced.
-    pub is_carrying: bool,
+    /// The version of the layout of the table that is being replaced, if there is one.
+    pub before: Option<u32>,
     /// Objects of other programs, and what they are.
     pub foreign: Vec<(PathBuf, &'static str)>,
 }
@@ -120,8 +127,10 @@ impl Pins {
                         former::settings(fd, &shape)
                     };
                 }
-                (Some((fd, Object::Map(_))), _) if name == BEFORE && is_named(&fd, maps::SLOTS) => {
-                    survey.is_carrying = true;
+                (Some((fd, Object::Map(_))), _)
+                    if before(name).is_some() && is_named(&fd, maps::SLOTS) =>
+                {
+                    survey.before = before(name);
                 }
                 (Some((fd, Object::Map(shape))), Some(map)) if is_named(&fd, map) => {
                     survey.maps.insert(map, shape);
@@ -192,8 +201,9 @@ impl Pins {
             link.remove()?;
         }
         self.retire_stages(None)?;
-        for name in adoptable().chain(programs()).chain([settings::NAME, BEFORE]) {
-            let path = self.path(name);
+        let befores = FLOW_LAYOUTS_READ.iter().map(|version| self.before_path(*version));
+        let names = adoptable().chain(programs()).chain([settings::NAME]);
+        for path in names.map(|name| self.path(name)).chain(befores) {
             if !survey.foreign.iter().any(|(foreign, _)| *foreign == path) {
                 remove_file(&path)?;
             }
@@ -226,10 +236,16 @@ impl Pins {
         fs::rename(&beside, &path).map_err(Error::path("replace", &path))
     }
 
-    /// Keeps the table of flows under the name of one that is being replaced.
-    pub(super) fn set_flow_table_aside(&self) -> Result<(), Error> {
-        let (slots, before) = (self.path(maps::SLOTS), self.path(BEFORE));
+    /// Keeps the table of flows, whose layout has this version, under the name of one that is being
+    /// replaced.
+    pub(super) fn set_flow_table_aside(&self, version: u32) -> Result<(), Error> {
+        let (slots, before) = (self.path(maps::SLOTS), self.before_path(version));
         fs::rename(&slots, &before).map_err(Error::path("rename", &slots))
+    }
+
+    /// Where a flow table that is being replaced is pinned.
+    pub(super) fn before_path(&self, version: u32) -> PathBuf {
+        self.path(&format!("{BEFORE}{version}"))
     }
 
     /// Leaves only what the release before understands.
@@ -238,9 +254,10 @@ impl Pins {
         if let Some((path, what)) = survey.foreign.into_iter().next() {
             return Err(Error::Foreign { path, what });
         }
+        let is_read = |version| former::FLOW_LAYOUTS_READ.contains(&version);
         let settings = survey
             .settings
-            .filter(|settings| settings.flow_version == former::LAYOUT && !survey.is_carrying);
+            .filter(|settings| is_read(settings.flow_version) && survey.before.is_none());
         let Some(settings) = settings else {
             return Err(Error::NoDowngrade { path: self.root.clone() });
         };
@@ -248,7 +265,7 @@ impl Pins {
             return Ok(());
         }
         self.replace_settings(|path| former::pin_settings(&settings, path))?;
-        let flow_table = |map: &&str| settings::FLOW_TABLE.contains(map);
+        let flow_table = |map: &&str| former::FLOW_TABLE.contains(map);
         let others = adoptable().filter(|map| !flow_table(map)).chain(programs());
         others.map(|name| self.path(name)).try_for_each(|path| remove_file(&path))
     }
