@@ -11,6 +11,7 @@ use std::fmt;
 use anyhow::{Result, bail, ensure};
 
 use self::outcome::Outcome;
+use self::privilege::Privilege;
 use self::suites::{SUITES, Suite};
 use crate::machine;
 use crate::setup;
@@ -28,7 +29,7 @@ pub struct Selection {
     kernel: Option<String>,
     /// The name of a suite, or part of the names of the tests to run; `machine` tries the packages
     /// on an emulated machine, `upgrade` builds the previous release and changes between it and
-    /// this one
+    /// this one, `hour` forwards for an hour without a daemon
     filter: Option<String>,
 }
 
@@ -82,6 +83,11 @@ pub fn summarise(selection: &Selection) -> Result<Summary> {
     build_daemon()?;
     for suite in SUITES {
         if one_suite.is_some_and(|one| one.name != suite.name) {
+            continue;
+        }
+        if suite.privilege == Privilege::Hour && one_suite.is_none() {
+            let name = suite.name;
+            summary.left_out.push(format!("suite {name}: `cargo xtask test {name}`"));
             continue;
         }
         summary.add_suite(suite, filter)?;

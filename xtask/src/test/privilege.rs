@@ -22,6 +22,8 @@ pub enum Privilege {
     Prometheus,
     /// All of [`Privilege::Root`], and the daemon of the previous release.
     Previous,
+    /// All of [`Privilege::Root`], and an hour: it is run only where it is named.
+    Hour,
     /// Loading programs and maps.
     Bpf,
     /// Network namespaces, and programs on their interfaces.
@@ -82,7 +84,7 @@ impl Privilege {
         match self {
             Self::None | Self::FlowReader | Self::Scapy | Self::Systemd => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
-            Self::Root | Self::Previous | Self::Prometheus | Self::Schemathesis => {
+            Self::Root | Self::Previous | Self::Hour | Self::Prometheus | Self::Schemathesis => {
                 &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN"), (SYS_ADMIN, "CAP_SYS_ADMIN")]
             }
         }
