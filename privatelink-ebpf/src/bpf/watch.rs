@@ -15,7 +15,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use core::{ffi::c_void, ptr};
-use privatelink_common::ticks_from_millis;
+use privatelink_common::{cell::Word32, ticks_from_millis};
 use privatelink_ebpf::{Tables as _, Walk};
 
 /// How long after the last sweep of a daemon the timer fires.
@@ -32,18 +32,24 @@ const CLOCK_BOOTTIME: u64 = 7;
 #[repr(C)]
 pub struct Watch {
     timer: bpf_timer,
-    region: u32,
-    endpoint: u32,
+    notes: Notes,
+}
+
+/// Where the timer goes on, and what it was told.
+#[repr(C)]
+struct Notes {
+    region: Word32,
+    endpoint: Word32,
     /// How many endpoints to look at, all in all and each time.
-    endpoints: u32,
-    step: u32,
+    endpoints: Word32,
+    step: Word32,
     /// How often it has fired.
-    turns: u32,
+    turns: Word32,
     /// How many admissions it has changed.
-    changes: u32,
+    changes: Word32,
     /// When it was last put off: a tick.
-    put_off: u32,
-    reserved: u32,
+    put_off: Word32,
+    reserved: Word32,
 }
 
 #[btf_map]
@@ -53,20 +59,21 @@ static WATCH: Array<Watch, 1> = Array::new();
 #[inline(always)]
 pub fn put_off(endpoints: u32, step: u32) -> Option<()> {
     let watch = WATCH.get_ptr_mut(0)?;
-    // SAFETY: the value of an array that lives as long as the program.
-    let timer = unsafe {
-        (*watch).endpoints = endpoints;
-        (*watch).step = step;
-        (*watch).put_off = Maps.now();
-        &raw mut (*watch).timer
-    };
+    // SAFETY: the value of an array that lives as long as the program; notes are cells.
+    let notes = unsafe { &(*watch).notes };
+    notes.endpoints.store(endpoints);
+    notes.step.store(step);
+    notes.put_off.store(Maps.now());
+    // SAFETY: as above.
+    let timer = unsafe { &raw mut (*watch).timer };
+    let map = ptr::from_ref(&WATCH).cast_mut().cast();
+    // SAFETY: a timer of this map; if it has been initialised before, the helper changes nothing.
+    unsafe { bpf_timer_init(timer, map, CLOCK_BOOTTIME) };
     let fire = fire as extern "C" fn(*mut c_void, *mut u32, *mut Watch) -> i64;
-    // SAFETY: a timer of this map; it may have been initialised before, which the helper says.
-    unsafe {
-        bpf_timer_init(timer, ptr::from_ref(&WATCH).cast_mut().cast(), CLOCK_BOOTTIME);
-        bpf_timer_set_callback(timer, fire as *mut c_void);
-        bpf_timer_start(timer, PATIENCE, 0);
-    }
+    // SAFETY: it has been initialised, and the function is what the helper takes.
+    unsafe { bpf_timer_set_callback(timer, fire as *mut c_void) };
+    // SAFETY: it has been initialised.
+    unsafe { bpf_timer_start(timer, PATIENCE, 0) };
     Some(())
 }
 
@@ -74,30 +81,36 @@ pub fn put_off(endpoints: u32, step: u32) -> Option<()> {
 extern "C" fn fire(_map: *mut c_void, _key: *mut u32, watch: *mut Watch) -> i64 {
     // A sweep that was interrupted on this CPU uses the same notes.
     let busy = Maps.scratch().is_none_or(|scratch| scratch.sweeping.load() != 0);
-    // SAFETY: the kernel passes the value of the timer's map.
-    let (region, endpoint, endpoints, step, put_off) = unsafe {
-        (*watch).turns = (*watch).turns.wrapping_add(1);
-        let Watch { region, endpoint, endpoints, step, put_off, .. } = *watch;
-        (region, endpoint, endpoints, step, put_off)
-    };
-    let sweeps = Maps.now().wrapping_sub(put_off) >= SWEEP_PATIENCE;
+    // SAFETY: the kernel passes the value of the timer's map; notes are cells.
+    let notes = unsafe { &(*watch).notes };
+    notes.turns.store(notes.turns.load().wrapping_add(1));
     if !busy {
-        if sweeps {
-            flow_sweep(region, STRIDE, 0);
-        }
-        let mut obey = Obey { first: endpoint };
-        Maps.walk(step, &mut obey);
-        let next_region = region.wrapping_add(if sweeps { STRIDE } else { 0 });
-        let next_endpoint = endpoint.wrapping_add(step);
-        // SAFETY: as above.
-        unsafe {
-            (*watch).region = if next_region < REGION_COUNT.load() { next_region } else { 0 };
-            (*watch).endpoint = if next_endpoint < endpoints { next_endpoint } else { 0 };
-        }
+        take_turn(notes);
     }
+    // SAFETY: as above.
+    let timer = unsafe { &raw mut (*watch).timer };
     // SAFETY: a timer of this map that has been initialised.
-    unsafe { bpf_timer_start(&raw mut (*watch).timer, WATCH_NANOS.load(), 0) };
+    unsafe { bpf_timer_start(timer, WATCH_NANOS.load(), 0) };
     0
+}
+
+/// Sweeps the next regions, if no daemon has for long, and has the next endpoints obey the clock.
+#[inline(always)]
+fn take_turn(notes: &Notes) {
+    let (region, endpoint) = (notes.region.load(), notes.endpoint.load());
+    let sweeps = Maps.now().wrapping_sub(notes.put_off.load()) >= SWEEP_PATIENCE;
+    if sweeps {
+        flow_sweep(region, STRIDE, 0);
+    }
+    let step = notes.step.load();
+    let mut obey = Obey { first: endpoint };
+    Maps.walk(step, &mut obey);
+    let next = |at: u32, step: u32, end: u32| {
+        let next = at.wrapping_add(step);
+        if next < end { next } else { 0 }
+    };
+    notes.region.store(next(region, if sweeps { STRIDE } else { 0 }, REGION_COUNT.load()));
+    notes.endpoint.store(next(endpoint, step, notes.endpoints.load()));
 }
 
 /// Makes endpoints obey the clock.
@@ -119,8 +132,10 @@ impl Walk<Maps> for Obey {
             // SAFETY: as above.
             unsafe { admission.write_volatile(next) };
             if let Some(watch) = WATCH.get_ptr_mut(0) {
-                // SAFETY: only the timer writes it, and that runs on one CPU at a time.
-                unsafe { (*watch).changes = (*watch).changes.wrapping_add(1) };
+                // SAFETY: the value of an array that lives as long as the program.
+                let changes = unsafe { &(*watch).notes.changes };
+                // Only the timer writes it, and that runs on one CPU at a time.
+                changes.store(changes.load().wrapping_add(1));
             }
         }
         false
