@@ -183,9 +183,14 @@ impl Caller {
 impl Rights {
     /// Whether they include what belongs to a principal.
     pub fn include(&self, principal: &Name) -> bool {
+        self.see_principal(principal.as_str())
+    }
+
+    /// Whether what a principal has caused may be seen.
+    pub fn see_principal(&self, principal: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Of(principals) => principals.contains(principal),
+            Self::Of(names) => names.contains(principal),
         }
     }
 

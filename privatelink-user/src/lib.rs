@@ -39,6 +39,8 @@ pub mod chain;
 
 pub mod supervision;
 
+pub mod token_bucket;
+
 pub mod model;
 
 pub mod interface;

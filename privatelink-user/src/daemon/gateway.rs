@@ -102,6 +102,7 @@ impl Gateway {
         let dns = Feeder::start(socket, events.clone());
         let host_guard = HostGuard::open(&model.gateway().state_dir);
         let (reader, totals) = (datapath.reader().clone(), records.totals().clone());
+        let publisher = Publisher::new(reader, totals, events.clone(), dns.latest().clone());
         let gateway = Self {
             config: config.to_owned(),
             socket: socket.to_owned(),
@@ -127,7 +128,7 @@ impl Gateway {
             keeping: Keeping::default(),
             deadlines: Deadlines::default(),
             records,
-            publisher: Publisher::new(reader, totals, dns.latest().clone()),
+            publisher,
             dns,
             readiness: Readiness::new(Instant::now()),
         };

@@ -127,6 +127,7 @@ impl Hold<'_> {
             drops: BTreeMap::new(),
             flow_log: None,
             subscribers: Vec::new(),
+            left_out: Vec::new(),
             recent_drops: Vec::new(),
             waiting: Vec::new(),
             problems: problem.into_iter().collect(),

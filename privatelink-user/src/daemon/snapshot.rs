@@ -140,10 +140,18 @@ impl Snapshot<'_> {
             waiting,
             flow_log: if all { self.records.status() } else { None },
             subscribers: if all { self.events.subscribers() } else { Vec::new() },
+            left_out: self.left_out(&caller.rights),
             recent_drops,
             drops: status::drops(drops),
             problems: if all { self.problems(active, capacity) } else { Vec::new() },
         })
+    }
+
+    /// What the principals that the caller acts for have caused beyond their budgets.
+    fn left_out(&self, rights: &Rights) -> Vec<types::LeftOut> {
+        let mut all = self.publisher.source().left_out();
+        all.retain(|one| rights.see_principal(&one.principal));
+        all
     }
 
     fn problems(&self, active: u64, capacity: u64) -> Vec<String> {

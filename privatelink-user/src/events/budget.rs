@@ -7,59 +7,36 @@ use std::{
 };
 
 use super::kind::Kind;
-use crate::model::Name;
+use crate::{
+    model::Name,
+    token_bucket::{Rate, TokenBucket},
+};
 
-/// Events of one kind that a principal may cause at once.
-const BURST: u32 = 256;
-/// The time after which it may cause one more.
-const REFILL: Duration = Duration::from_secs(1);
+/// How many events of one kind a principal may cause.
+const RATE: Rate = Rate { burst: 256, refill: Duration::from_secs(1) };
 /// The time between two reports of what was left out.
 const REPORT: Duration = Duration::from_secs(60);
 
 /// The budgets of all principals.
 #[derive(Debug, Default)]
 pub(super) struct Budgets {
-    buckets: BTreeMap<(Name, &'static str), Bucket>,
+    buckets: BTreeMap<(Name, &'static str), TokenBucket>,
     /// What was left out since the last report.
     left_out: BTreeMap<Name, u64>,
     /// What was left out since the daemon was started.
-    total: u64,
+    totals: BTreeMap<Name, u64>,
     reported: Option<Instant>,
-}
-
-/// A token bucket.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    spent: u32,
-    /// Since when tokens have been added.
-    since: Instant,
-}
-
-impl Bucket {
-    fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.since);
-        let periods = u32::try_from(elapsed.as_nanos() / REFILL.as_nanos()).unwrap_or(u32::MAX);
-        self.spent = self.spent.saturating_sub(periods);
-        self.since = if self.spent == 0 { now } else { self.since + REFILL * periods };
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        let takes = self.spent < BURST;
-        self.spent += u32::from(takes);
-        takes
-    }
 }
 
 impl Budgets {
     /// Whether a principal may cause one more event of a kind; counts it either way.
     pub fn admits(&mut self, principal: &Name, kind: Kind, now: Instant) -> bool {
         let key = (principal.clone(), kind.word());
-        let bucket = self.buckets.entry(key).or_insert(Bucket { spent: 0, since: now });
-        let takes = bucket.take(now);
+        let bucket = self.buckets.entry(key).or_insert_with(|| TokenBucket::full(now));
+        let takes = bucket.take(RATE, now);
         if !takes {
             *self.left_out.entry(principal.clone()).or_default() += 1;
-            self.total += 1;
+            *self.totals.entry(principal.clone()).or_default() += 1;
         }
         takes
     }
@@ -72,22 +49,21 @@ impl Budgets {
         }
         self.reported = Some(now);
         // Principals that are gone leave nothing behind.
-        self.buckets.retain(|_, bucket| {
-            bucket.refill(now);
-            bucket.spent > 0
-        });
+        self.buckets.retain(|_, bucket| !bucket.is_full(RATE, now));
         std::mem::take(&mut self.left_out)
     }
 
-    /// How many events were left out since the daemon was started.
-    pub fn total(&self) -> u64 {
-        self.total
+    /// How many events of each principal were left out since the daemon was started.
+    pub fn totals(&self) -> &BTreeMap<Name, u64> {
+        &self.totals
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BURST: u32 = RATE.burst;
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()
@@ -123,6 +99,8 @@ mod tests {
         assert_eq!(budgets.report(at(60)), BTreeMap::new(), "so soon after");
         assert_eq!(budgets.report(at(61)), BTreeMap::from([(name("acme"), u64::from(BURST) + 4)]));
         assert_eq!(budgets.report(at(200)), BTreeMap::new());
-        assert_eq!(budgets.total(), u64::from(BURST) + 9);
+        budgets.admits(&name("globex"), Kind::NextHopLost, at(200));
+        let totals = BTreeMap::from([(name("acme"), u64::from(BURST) + 9)]);
+        assert_eq!(*budgets.totals(), totals);
     }
 }

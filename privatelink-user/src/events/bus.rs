@@ -1,7 +1,7 @@
 //! Publishes and stores events, and wakes followers.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     access::Rights,
     interface::types::{self, About},
-    model::Subscriptions,
+    model::{Name, Subscriptions},
     timestamp::Timestamp,
 };
 
@@ -145,9 +145,9 @@ impl Bus {
         }));
     }
 
-    /// How many events were left out since the daemon was started.
-    pub fn left_out(&self) -> u64 {
-        self.ring().budgets.total()
+    /// How many events of each principal were left out since the daemon was started.
+    pub fn left_out(&self) -> BTreeMap<Name, u64> {
+        self.ring().budgets.totals().clone()
     }
 
     /// The events that match the filter and that the caller may see.
@@ -212,7 +212,6 @@ fn has_budget(kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Name;
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()
@@ -306,15 +305,15 @@ mod tests {
         assert_eq!(all[..3], ["decided", "lost", "ready"]);
         // 300 seconds' worth, and what it may cause at once.
         assert!((550..=560).contains(&(all.len() - 3)), "{}", all.len());
-        assert_eq!(bus.left_out() as usize, 3 * CAPACITY - (all.len() - 3));
+        let left_out = 3 * CAPACITY as u64 - (all.len() as u64 - 3);
+        assert_eq!(bus.left_out(), BTreeMap::from([(noisy.clone(), left_out)]));
 
         let rights = Rights::Of([noisy].into());
         bus.report_left_out(begin);
         let kind = Some("events-left-out".to_owned());
         let told = texts(&bus, &EventFilter { kind, ..filter.clone() }, &rights);
-        let count = bus.left_out();
         let expected =
-            format!("{count} events of principal noisy were left out: too many of one kind");
+            format!("{left_out} events of principal noisy were left out: too many of one kind");
         assert_eq!(told, [expected]);
         bus.report_left_out(begin);
         drop(bus);

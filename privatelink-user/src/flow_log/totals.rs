@@ -1,12 +1,19 @@
 //! Counts of records, readable while the thread writes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// Counts since the start of the daemon, across changes of the flow log's settings.
 #[derive(Debug, Default)]
 pub struct Totals {
     written: AtomicU64,
     lost: AtomicU64,
+    left_out: Mutex<BTreeMap<String, u64>>,
 }
 
 /// Numbers of records.
@@ -24,6 +31,19 @@ impl Totals {
         RecordCounts {
             written: self.written.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many refused flows of each principal were left out because of its budget.
+    pub fn left_out(&self) -> BTreeMap<String, u64> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds refused flows that were left out, by principal.
+    pub(crate) fn add_left_out(&self, more: &BTreeMap<String, u64>) {
+        let mut all = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        for (principal, count) in more {
+            *all.entry(principal.clone()).or_default() += count;
         }
     }
 

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
-pub use event::{About, Event, EventQuery, Subscriber};
+pub use event::{About, Event, EventQuery, LeftOut, Subscriber};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
 pub use names::{NamesRecord, NamesZone, NetworkNames};
 
@@ -46,6 +46,9 @@ pub struct Status {
     /// The programs and hosts that events are delivered to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscribers: Vec<Subscriber>,
+    /// The principals that have caused more than their budgets allow, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Packets not forwarded in the last minutes, by reason, the most first.
     #[serde(default)]
     pub recent_drops: Vec<RecentDrops>,

@@ -145,6 +145,13 @@ families! {
            wait.";
     NETWORK_ATTACHED: Gauge "privatelink_network_attached" ["network", "interface", "mode"]
         = "Whether the network's packets are forwarded; mode is native, generic or none.";
+    EVENTS_LEFT_OUT: Counter "privatelink_events_left_out_total" ["principal"]
+        = "Events of the principal beyond its budget: counted, not logged, stored or delivered."
+        + "See [noise](events.md#noise). Counted from the start of the daemon.";
+    REFUSED_FLOWS_UNLOGGED: Counter "privatelink_refused_flows_unlogged_total" ["principal"]
+        = "Refused flows of the principal beyond its budget in the flow log."
+        + "See [the flow log](flow-log.md#destinations). Counted from the start of the daemon; they \
+           are among the lost records.";
     SERVICE_ENDPOINTS: Gauge "privatelink_service_endpoints" ["service", "state"]
         = "Endpoints of the service, by the state of their connection."
         as "`EndpointsCount`";

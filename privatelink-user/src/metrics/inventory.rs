@@ -4,7 +4,11 @@
 //! The daemon publishes one after each convergence. A scrape takes the last, so it neither waits
 //! for the daemon's loop nor keeps it from its work, and still answers when that is stuck.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use super::text::labels;
 use crate::{
@@ -76,6 +80,8 @@ pub struct Inventory {
     pub progress: Progress,
     /// The networks.
     pub networks: Vec<Network>,
+    /// The principals.
+    pub principals: BTreeSet<String>,
     /// The services.
     pub services: Vec<Service>,
     /// The targets of all services.
@@ -155,6 +161,7 @@ impl Inventory {
             capacity: gateway.max_flows.get().into(),
             progress,
             networks: overview.networks().iter().map(Network::of).collect(),
+            principals: overview.principals().into_iter().map(ToString::to_string).collect(),
             services: Vec::new(),
             targets: Vec::new(),
             endpoints: Vec::new(),

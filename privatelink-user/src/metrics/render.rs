@@ -16,6 +16,7 @@ use crate::{
     datapath::bpf::{self, Reader},
     dns,
     flow_log::RecordCounts,
+    interface::types::LeftOut,
     timestamp::Timestamp,
 };
 
@@ -45,6 +46,8 @@ pub struct Readings {
     pub flows: u64,
     /// Records that the flow log has written and lost.
     pub records: RecordCounts,
+    /// What principals have caused beyond their budgets.
+    pub left_out: Vec<LeftOut>,
     /// What the name server counts; absent if there are no names to serve.
     pub names: Option<dns::ServerStatus>,
 }
@@ -68,6 +71,7 @@ impl Readings {
             errors_left_out: reader.errors_left_out()?,
             flows: reader.flow_count()?,
             records: RecordCounts::default(),
+            left_out: Vec::new(),
             names: None,
         })
     }
@@ -94,6 +98,7 @@ pub fn page(
         for network in &inventory.networks {
             attached.add(&[&network.labels], u8::from(network.attached));
         }
+        left_out(&mut page, inventory, &readings.left_out);
         services(&mut page, inventory, census);
         targets(&mut page, inventory, readings, census);
         endpoints(&mut page, inventory, readings);
@@ -134,6 +139,18 @@ fn progress(page: &mut Page, progress: &Progress) {
 
 fn seconds(moment: Timestamp) -> f64 {
     moment.since(Timestamp::from_millis(0)).as_secs_f64()
+}
+
+fn left_out(page: &mut Page, inventory: &Inventory, all: &[LeftOut]) {
+    let mut counts = |family, count: fn(&LeftOut) -> u64| {
+        let mut samples = page.family(family);
+        for principal in &inventory.principals {
+            let known = all.iter().find(|one| one.principal == *principal);
+            samples.add(&[&labels(&[("principal", principal)])], known.map_or(0, count));
+        }
+    };
+    counts(&family::EVENTS_LEFT_OUT, |one| one.events);
+    counts(&family::REFUSED_FLOWS_UNLOGGED, |one| one.refused_flows);
 }
 
 fn services(page: &mut Page, inventory: &Inventory, census: &Census) {
@@ -261,6 +278,7 @@ mod tests {
             endpoint_drops: [(index, [(Reason::NotAllowed, 4)].into())].into(),
             flows: 5,
             records: RecordCounts { written: 8, lost: 2 },
+            left_out: vec![LeftOut { principal: "acme".into(), events: 12, refused_flows: 13 }],
             names: Some(status()),
             ..Readings::default()
         }
@@ -297,6 +315,9 @@ mod tests {
             "privatelink_dns_ignored_total{network=\"acme\",transport=\"tcp\"} 6",
             "privatelink_dns_forwarded_total{network=\"acme\",result=\"failed\"} 7",
             "privatelink_network_attached{network=\"acme\",interface=\"acme0\",mode=\"none\"} 0",
+            "privatelink_events_left_out_total{principal=\"acme\"} 12",
+            "privatelink_events_left_out_total{principal=\"vendor\"} 0",
+            "privatelink_refused_flows_unlogged_total{principal=\"acme\"} 13",
             "privatelink_service_endpoints{service=\"a\",state=\"pending-acceptance\"} 1",
             "privatelink_service_targets{service=\"b\",health=\"healthy\"} 1",
             "privatelink_service_source_ports_used_ratio{service=\"b\"} 0",
@@ -342,9 +363,11 @@ mod tests {
         }
         assert!(tenants.contains("privatelink_endpoint_active_flows{"), "{tenants}");
         assert!(tenants.contains("privatelink_dns_queries_total{network=\"acme\""), "{tenants}");
-        let strange = Inventory { networks: Vec::new(), ..inventory.clone() };
+        let (networks, principals) = (Vec::new(), ["vendor".to_owned()].into());
+        let strange = Inventory { networks, principals, ..inventory.clone() };
         let census = Census::default();
         let tenants = super::page(Format::Plain, &strange, &readings, &census, Detail::Tenants);
         assert!(!tenants.contains("privatelink_dns_queries_total{"), "{tenants}");
+        assert!(!tenants.contains("principal=\"acme\""), "{tenants}");
     }
 }

@@ -1,6 +1,7 @@
 //! Answers scrapes from the maps and from what the daemon has published.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +18,9 @@ use super::{
 use crate::{
     datapath::bpf::{self, Reader},
     dns,
+    events::Bus,
     flow_log::Totals,
+    interface::types::LeftOut,
     supervision::pass_on,
     view::usage::Usage,
 };
@@ -33,6 +36,7 @@ const CENSUS_SHARE: u32 = 50;
 pub struct Source {
     reader: Arc<Reader>,
     records: Arc<Totals>,
+    events: Bus,
     names: dns::LatestStatus,
     inventory: watch::Sender<Option<Arc<Inventory>>>,
     census: watch::Sender<Arc<Census>>,
@@ -51,9 +55,14 @@ pub enum Error {
 
 impl Source {
     /// A source whose inventory is yet to be published.
-    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::LatestStatus) -> Self {
+    pub fn new(
+        reader: Arc<Reader>,
+        records: Arc<Totals>,
+        events: Bus,
+        names: dns::LatestStatus,
+    ) -> Self {
         let (inventory, census) = (watch::Sender::default(), watch::Sender::default());
-        Self { reader, records, names, inventory, census }
+        Self { reader, records, events, names, inventory, census }
     }
 
     /// Publishes an inventory in place of the last one.
@@ -83,8 +92,21 @@ impl Source {
         let census = self.census.borrow().clone();
         let mut readings = Readings::take(&self.reader, inventory)?;
         readings.records = self.records.counts();
+        readings.left_out = self.left_out();
         readings.names = self.names.status();
         Ok(page(format, inventory, &readings, &census, detail))
+    }
+
+    /// What each principal has caused beyond its budgets, by name.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let mut all = BTreeMap::<String, LeftOut>::new();
+        for (principal, events) in self.events.left_out() {
+            all.entry(principal.to_string()).or_default().events = events;
+        }
+        for (principal, refused_flows) in self.records.left_out() {
+            all.entry(principal).or_default().refused_flows = refused_flows;
+        }
+        all.into_iter().map(|(principal, one)| LeftOut { principal, ..one }).collect()
     }
 
     /// The fullest part of each service's source ports, by the service's name.

@@ -5,7 +5,7 @@ mod recent;
 mod shortage;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use privatelink_common::{EndpointCounters, Reason};
 
@@ -95,6 +95,14 @@ impl Overview<'_> {
     /// The targets of all services.
     pub fn all_targets(&self) -> Vec<types::Target> {
         self.seen_services().flat_map(|service| self.targets(service)).collect()
+    }
+
+    /// The principals that own something and may be seen.
+    pub fn principals(&self) -> BTreeSet<&model::Name> {
+        let networks = self.model.networks().values().map(|network| &network.principal);
+        let services = self.model.services().values().map(|service| &service.principal);
+        let all = networks.chain(services);
+        all.filter(|principal| self.rights.include(principal)).collect()
     }
 
     fn seen_services(&self) -> impl Iterator<Item = &model::Service> {

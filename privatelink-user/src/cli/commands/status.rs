@@ -13,7 +13,7 @@ use crate::{
     cli::{client, globals::Globals, print::print},
     interface::{
         path,
-        types::{FlowLog, Service, Status, Subscriber, Target},
+        types::{FlowLog, LeftOut, Service, Status, Subscriber, Target},
     },
 };
 
@@ -54,6 +54,12 @@ fn screen(status: &Status) -> String {
     for Subscriber { name, delivered, failed, dropped } in &status.subscribers {
         let counts = format!("{delivered} events delivered, {failed} failed, {dropped} dropped");
         let _ = writeln!(text, "events to {name}: {counts}");
+    }
+    for LeftOut { principal, events, refused_flows } in &status.left_out {
+        let _ = writeln!(
+            text,
+            "left out of principal {principal}: {events} events, {refused_flows} refused flows"
+        );
     }
     section(&mut text, "networks", networks(status));
     section(&mut text, "services", services(status));
@@ -195,6 +201,7 @@ mod tests {
             flows: FlowTable { active: 5, capacity: 100 },
             subscribers: Vec::new(),
             flow_log: Some(FlowLog { to: "/f".into(), written: 7, lost: 1 }),
+            left_out: vec![LeftOut { principal: "globex".into(), events: 12, refused_flows: 3 }],
             drops: [("malformed".to_owned(), 0), ("no_flow".to_owned(), 3)].into(),
             recent_drops: vec![RecentDrops {
                 reason: "no_flow".into(),
@@ -230,6 +237,7 @@ mod tests {
                 "not forwarded in the last 1m 30s",
                 "flows: 5 of 100",
                 "flow log: /f: 7 records written, 1 lost",
+                "left out of principal globex: 12 events, 3 refused flows",
                 "networks",
                 "services",
                 "endpoints",

@@ -14,6 +14,7 @@ use crate::{
     chain::Chain,
     datapath::bpf::Reader,
     dns,
+    events::Bus,
     flow_log::Totals,
     interface::types,
     metrics::{self, Inventory, Progress, Server, Source, Token},
@@ -39,8 +40,13 @@ pub(in crate::daemon) struct Publisher {
 
 impl Publisher {
     /// Serves nothing yet.
-    pub fn new(reader: Arc<Reader>, records: Arc<Totals>, names: dns::LatestStatus) -> Self {
-        let source = Arc::new(Source::new(reader, records, names));
+    pub fn new(
+        reader: Arc<Reader>,
+        records: Arc<Totals>,
+        events: Bus,
+        names: dns::LatestStatus,
+    ) -> Self {
+        let source = Arc::new(Source::new(reader, records, events, names));
         let counted = Arc::clone(&source);
         let census = tokio::spawn(async move {
             let begin = || metrics::keep_counting_ports(Arc::clone(&counted));

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use crate::{
     datapath::{bpf::Datapath, flow_records::FlowRecords, tables::MapTables},
     events::{Event, Kind},
-    flow_log::{Batch, Clock, FlowSource, IndexNames, IntervalTick, Log, RecordCounts, Totals},
+    flow_log::{
+        Batch, Clock, FlowSource, IndexNames, IntervalTick, Log, RecordCounts, Samples, Totals,
+    },
     interface::types,
     model::{FlowLog, Gateway, Model},
     state::ids::Ids,
@@ -25,6 +27,8 @@ pub(in crate::daemon) struct Records {
     log: Option<Log>,
     names: Arc<IndexNames>,
     totals: Arc<Totals>,
+    /// How many refused flows of each principal may be logged.
+    samples: Samples,
     /// How many flows the kernel had left out at the last batch.
     left_out: u64,
     /// When live flows are logged next.
@@ -111,9 +115,15 @@ impl Records {
     /// Logs flows that have ended, and flows that were refused meanwhile.
     pub fn log_ended(&mut self, datapath: &Datapath, ends: Vec<End>) {
         let Some(log) = &self.log else { return };
-        let refused = datapath.refusals();
+        let mut refused = datapath.refusals();
         let all = left_out(datapath);
-        let left_out = all.wrapping_sub(std::mem::replace(&mut self.left_out, all));
+        let mut left_out = all.wrapping_sub(std::mem::replace(&mut self.left_out, all));
+        if log.settings().refusals {
+            let now = std::time::Instant::now();
+            let beyond = self.samples.limit(&mut refused, &self.names, now);
+            left_out = left_out.wrapping_add(beyond.values().sum());
+            self.totals.add_left_out(&beyond);
+        }
         if ends.is_empty() && refused.is_empty() && left_out == 0 {
             return;
         }

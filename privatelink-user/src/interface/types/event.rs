@@ -85,3 +85,15 @@ impl EventQuery {
     /// The most that one answer has.
     pub const MAX_LIMIT: u32 = 10_000;
 }
+
+/// What a principal has caused beyond its budgets since the daemon was started; it was counted, and
+/// neither logged nor delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeftOut {
+    /// The principal.
+    pub principal: String,
+    /// Events left out.
+    pub events: u64,
+    /// Refused flows without a record in the flow log.
+    pub refused_flows: u64,
+}

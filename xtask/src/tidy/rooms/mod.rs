@@ -42,6 +42,7 @@ const CRATES: [Rules; 3] = [
             "timestamp",
             "chain",
             "supervision",
+            "token_bucket",
             "model",
             "interface",
             "host",
