@@ -142,6 +142,34 @@ mod tests {
     }
 
     #[test]
+    fn no_record_ends_before_it_begins_when_the_clock_is_set() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = Arc::new(Mutex::new(Vec::new()));
+        let shown = Arc::clone(&table);
+        let source = FlowSource::new(move |visit| {
+            shown.lock().unwrap().iter().for_each(&mut *visit);
+        });
+        let mut tables = MapTables::default();
+        tables.endpoints.insert(0, Endpoint::default());
+        tables.targets.insert(0, Target::default());
+        tables.sources.insert(0, Source::default());
+        let mut marks = Marks::open(directory.path());
+        let year = 365 * 86_400_000;
+        let mut packets = Vec::new();
+        for (round, millis) in (1..).zip([56 * year, 66 * year, 56 * year, 46 * year, 56 * year]) {
+            *table.lock().unwrap() = slots(10, round).to_vec();
+            let clock = Clock { ticks: 10 + round, now: Timestamp::from_millis(millis) };
+            let interval =
+                IntervalTick { parts: FlowRecords::of(&tables), names: Arc::default(), clock };
+            records(&source, &interval, &mut marks, |record| {
+                assert!(record.start <= record.end && record.end <= clock.now, "{record:?}");
+                packets.push(record.packets_in);
+            });
+        }
+        assert_eq!(packets, [1; 5]);
+    }
+
+    #[test]
     fn each_packet_is_recorded_once_across_restarts() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Mutex::new(Vec::new()));

@@ -161,7 +161,7 @@ impl ResolvedFlow<'_> {
         };
         let [client_port, listener_port] = flow.consumer_port_pair();
         let [target_port, source_port] = flow.provider_port_pair();
-        let opened = clock.at(flow.opened);
+        let (opened, end) = (clock.at(flow.opened), clock.at(self.last_seen));
         let named = named(names, flow.endpoint());
         Record {
             client: SocketAddr::new(client, client_port),
@@ -177,8 +177,9 @@ impl ResolvedFlow<'_> {
             tcp_flags_in: flow.tcp_flags(),
             tcp_flags_out: self.flags_out,
             opened,
-            start: start.unwrap_or(opened),
-            end: clock.at(self.last_seen),
+            // The clock may have been set back since the previous record.
+            start: start.unwrap_or(opened).min(end),
+            end,
             ..named
         }
     }

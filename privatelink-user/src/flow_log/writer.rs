@@ -124,7 +124,8 @@ impl Writer {
 
     /// Adds a line that reports the lost records, if any.
     fn report_gap(&mut self, now: Timestamp) {
-        let start = std::mem::replace(&mut self.complete, now);
+        // The clock may have been set back since.
+        let start = std::mem::replace(&mut self.complete, now).min(now);
         let missing = self.shared.unreported.swap(0, Ordering::Relaxed);
         if missing == 0 {
             return;
