@@ -84,6 +84,48 @@ impl TryFrom<String> for Timestamp {
     }
 }
 
+/// How far the wall clock is ahead of the gateway's own time, in seconds.
+///
+/// The two differ once the wall clock was set. Parts of a second are left out, so that the same
+/// moment is always shown alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockOffset(i64);
+
+impl ClockOffset {
+    /// The offset between two readings of the same moment.
+    pub fn between(own: Timestamp, wall: Timestamp) -> Self {
+        // Milliseconds of the year 9999 fit.
+        let millis = wall.0.cast_signed() - own.0.cast_signed();
+        Self((millis + 500).div_euclid(1_000))
+    }
+
+    /// What the wall clock shows at a time of the gateway's own.
+    pub fn shown(self, own: Timestamp) -> Timestamp {
+        let distance = Duration::from_secs(self.0.unsigned_abs());
+        if self.0 < 0 { own.before(distance) } else { own.after(distance) }
+    }
+}
+
+impl fmt::Display for ClockOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("as");
+        }
+        let distance = humantime::format_duration(Duration::from_secs(self.0.unsigned_abs()));
+        let word = if self.0 < 0 { "behind" } else { "ahead of" };
+        write!(f, "{distance} {word}")
+    }
+}
+
+/// A moment by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The gateway's own time, by which everything ends that time ends.
+    pub now: Timestamp,
+    /// How far the wall clock is ahead of it.
+    pub ahead: ClockOffset,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +146,19 @@ mod tests {
         let last = Timestamp::from_millis(u64::MAX);
         assert_eq!(last.after(Duration::MAX), last);
         assert_eq!(Timestamp::from_millis(5).since(last), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_time_is_shown_as_the_wall_clock_has_it() {
+        let at = |seconds: u64| Timestamp::from_millis(seconds * 1_000);
+        for (wall, text) in [(1_000, "as"), (4_600, "1h ahead of"), (400, "10m behind")] {
+            let ahead = ClockOffset::between(at(1_000), at(wall));
+            assert_eq!((ahead.shown(at(1_000)), ahead.to_string()), (at(wall), text.to_owned()));
+        }
+        let slewed = ClockOffset::between(at(7), Timestamp::from_millis(7_300));
+        assert_eq!(slewed, ClockOffset::default());
+        let last = Timestamp::from_millis(u64::MAX);
+        assert_eq!(ClockOffset::between(at(0), last).shown(at(0)), last);
+        assert_eq!(ClockOffset::between(last, at(0)).shown(at(7)), at(0));
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn prepare(now: &Snapshot<'_>, loaded: Loaded) -> Result<Prepared, Er
     own_targets::review(&loaded, |network, ip| facts.is_gateway_itself(model, network, ip))?;
     let model = loaded.model;
     let mut state = now.state.clone();
-    state.follow(&model, now.facts, now.inputs, now.now)?;
+    state.follow(&model, now.facts, now.inputs, now.at.now)?;
     let pools = now.targets.rearranged(&model, &state, now.tables)?;
     Ok(Prepared { model, state, pools, warnings })
 }
@@ -55,10 +55,10 @@ pub(super) fn compare(now: &Snapshot<'_>, next: &Prepared) -> Difference {
     let mut difference = Difference::default();
     // Most reloads change nothing, and large configurations take a while to compare.
     if *model != next.model || *state != next.state {
-        let tables = desired(model, state, facts, inputs, now.targets.pools(), now.now);
+        let tables = desired(model, state, facts, inputs, now.targets.pools(), now.at.now);
         let before = Side { model, state, inputs, tables: &tables };
         let (model, state, inputs) = (&next.model, &next.state, &next.state.inputs);
-        let tables = desired(model, state, facts, inputs, &next.pools, now.now);
+        let tables = desired(model, state, facts, inputs, &next.pools, now.at.now);
         let after = Side { model, state, inputs, tables: &tables };
         difference = difference::between(before, after, now.datapath.reader().flows());
     }

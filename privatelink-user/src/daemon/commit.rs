@@ -5,6 +5,7 @@ use crate::{
     datapath::bpf::Datapath,
     events::{Event, of_connections},
     state::{State, Store},
+    timestamp::ClockOffset,
 };
 
 /// Commits a state that was computed from the one in `store`; returns what changed about
@@ -16,12 +17,13 @@ pub(super) fn commit(
     store: &mut dyn Store,
     datapath: &Datapath,
     next: &State,
+    ahead: ClockOffset,
 ) -> Result<Vec<Event>, Error> {
     let before = &store.state().ids;
     let ids = &next.ids;
     datapath.forget_counts(&ids.reused_endpoints(before), &ids.reused_targets(before))?;
     let changes = store.state().changes_to(next);
-    let events = of_connections(&store.state().connections, &next.connections);
+    let events = of_connections(&store.state().connections, &next.connections, ahead);
     store.commit(changes)?;
     Ok(events)
 }

@@ -23,7 +23,6 @@ use crate::{
     chain::Chain,
     datapath::bpf,
     host,
-    timestamp::Timestamp,
     watch::{discovery::Finding, health::HealthReport},
 };
 
@@ -98,9 +97,9 @@ impl<'a> EventLoop<'a> {
         if self.server.is_finished() {
             return Wakeup::ServerEnded;
         }
-        // Computed anew each time, because the clock may have been set.
-        let until = |moment: Timestamp| Instant::now() + moment.since(Timestamp::now());
-        self.schedule.set_deadline(self.gateway.deadline().map(until));
+        // Computed anew each time: soon after the host's boot, its clock may be set.
+        let deadline = self.gateway.next_deadline().map(|left| Instant::now() + left);
+        self.schedule.set_deadline(deadline);
         self.schedule.set_busy(self.gateway.is_sweeping());
         let next = self.schedule.next(Instant::now());
         tokio::select! {

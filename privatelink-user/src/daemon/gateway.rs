@@ -4,7 +4,10 @@
 //! published, reported or passed on here. A new concern is a new part, a field, and one line in
 //! [`converge`](Gateway::converge).
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use log::{error, info, warn};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -15,6 +18,7 @@ use tokio::{
 
 use super::{
     adoption::{self, Prepared},
+    clock::Clock,
     commit::commit,
     error::Error,
     inbox::Inbox,
@@ -42,7 +46,7 @@ use crate::{
     model::Model,
     state::{Journal, Store, connection::Decision, targets::Inputs},
     supervision,
-    timestamp::Timestamp,
+    timestamp::{Moment, Timestamp},
     view::flows::FlowCounts,
     watch::{discovery::Finding, health},
 };
@@ -57,6 +61,7 @@ pub(super) struct Gateway {
     model: Model,
     store: Box<dyn Store>,
     host: Host,
+    clock: Clock,
     inputs: Inputs,
     datapath: Datapath,
     events: Bus,
@@ -92,8 +97,8 @@ impl Gateway {
         register: watch::Sender<Register>,
         journal: Journal,
     ) -> Result<(Self, Inbox), Error> {
-        let now = Timestamp::now();
-        let opened = opening::open(&model, journal, socket, now).await?;
+        let clock = Clock::open(&model.gateway().state_dir);
+        let opened = opening::open(&model, journal, socket, clock.moment()).await?;
         let Opened { store, state, host, host_events, datapath, events } = opened;
         let (checks, reports) = health::Checks::start().map_err(Error::Checks)?;
         let (found, findings) = mpsc::unbounded_channel();
@@ -116,7 +121,8 @@ impl Gateway {
             panics: 0,
             maps: Maps::new(datapath.store()?),
             datapath,
-            targets: Targets::new(now),
+            targets: Targets::new(clock.moment().now),
+            clock,
             health: TargetHealth::new(checks),
             discovery: TargetDiscovery::new(found),
             host_guard,
@@ -137,10 +143,12 @@ impl Gateway {
 
     /// Reconciles maps, interfaces and parts with configuration, state, host and clock.
     pub async fn converge(&mut self) -> Result<(), Error> {
-        let now = Timestamp::now();
-        self.retry_keeping();
-        self.settle_connections(now);
-        let unkept = self.reconcile_targets(now);
+        self.clock.follow();
+        let at = self.clock.moment();
+        let now = at.now;
+        self.retry_keeping(at);
+        self.settle_connections(at);
+        let unkept = self.reconcile_targets(at);
         let unlogged = self.records.reconcile(self.model.gateway(), &self.datapath);
         self.write_maps(now)?;
         self.datapath.go_on_carrying()?;
@@ -163,16 +171,16 @@ impl Gateway {
         problems.extend(resolved.await);
         self.update_readiness();
         self.report(problems);
-        self.publisher.converged(now);
+        self.publisher.converged(Timestamp::now());
         self.publish_metrics();
         Ok(())
     }
 
     /// Tries again to keep what the disk has refused.
-    fn retry_keeping(&mut self) {
+    fn retry_keeping(&mut self, at: Moment) {
         let (model, facts, inputs) = (&self.model, self.host.facts(), &mut self.inputs);
         let store = self.store.as_mut();
-        let attempt = self.keeping.reconcile(model, facts, inputs, store, &self.datapath);
+        let attempt = self.keeping.reconcile(model, facts, inputs, store, &self.datapath, at);
         self.events.publish_all(attempt.events);
         if attempt.recovered {
             info!("the state directory can be written again");
@@ -181,8 +189,8 @@ impl Gateway {
     }
 
     /// Applies rules and time to connections.
-    fn settle_connections(&mut self, now: Timestamp) {
-        match acceptance::settle(&self.model, self.store.as_mut(), now) {
+    fn settle_connections(&mut self, at: Moment) {
+        match acceptance::settle(&self.model, self.store.as_mut(), at) {
             Ok(events) => self.events.publish_all(events),
             // The maps obey the clock even where the disk refuses.
             Err(error) => error!("cannot keep what rules and time decided: {}", Chain(&error)),
@@ -191,11 +199,11 @@ impl Gateway {
 
     /// Brings up to date what is known of targets, and which of them are checked. Returns a problem
     /// if the disk refuses to keep it: health decides about new flows even so.
-    fn reconcile_targets(&mut self, now: Timestamp) -> Option<String> {
+    fn reconcile_targets(&mut self, at: Moment) -> Option<String> {
         let (model, facts, inputs) = (&self.model, self.host.facts(), &mut self.inputs);
         self.discovery.reconcile(model, &self.store.state().addresses, facts, inputs);
         let (store, datapath) = (self.store.as_mut(), &self.datapath);
-        let (events, problem) = self.targets.reconcile(model, facts, inputs, store, datapath, now);
+        let (events, problem) = self.targets.reconcile(model, facts, inputs, store, datapath, at);
         self.events.publish_all(events);
         self.health.reconcile(model, &self.store.state().ids, facts, inputs);
         problem
@@ -347,7 +355,8 @@ impl Gateway {
 
     /// Applies reports of health checks; says whether the health of a target has changed.
     pub fn accept_reports(&mut self, reports: impl Iterator<Item = health::HealthReport>) -> bool {
-        let events = self.health.accept(reports, &self.model, &mut self.inputs);
+        let events =
+            self.health.accept(reports, &self.model, &mut self.inputs, self.clock.moment().now);
         let changed = events.is_some();
         self.events.publish_all(events.unwrap_or_default());
         changed
@@ -358,9 +367,9 @@ impl Gateway {
         self.discovery.accept(finding);
     }
 
-    /// When time alone next changes what packets meet.
-    pub fn deadline(&self) -> Option<Timestamp> {
-        self.deadline
+    /// In how long time alone next changes what packets meet.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.deadline.map(|moment| moment.since(self.clock.moment().now))
     }
 
     /// Whether packets can flow.
@@ -394,7 +403,7 @@ impl Gateway {
             events: &self.events,
             publisher: &self.publisher,
             readiness: &self.readiness,
-            now: Timestamp::now(),
+            at: self.clock.moment(),
         }
     }
 
@@ -406,11 +415,11 @@ impl Gateway {
         decision: Decision,
         reason: String,
     ) -> Result<Connection, Refused> {
-        let (now, store) = (Timestamp::now(), self.store.as_mut());
+        let (at, store) = (self.clock.moment(), self.store.as_mut());
         let what = (decision, reason);
-        let events = acceptance::decide(&self.model, store, caller, endpoint, what, now)?;
+        let events = acceptance::decide(&self.model, store, caller, endpoint, what, at)?;
         self.events.publish_all(events);
-        self.write_maps(now).map_err(|error| {
+        self.write_maps(at.now).map_err(|error| {
             let error = Chain(&error);
             Refused::Failed(format!("decided, but not yet in force; retrying: {error}"))
         })?;
@@ -453,13 +462,14 @@ impl Gateway {
     fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
         let drains = self.store.state().drains.clone();
-        let events = commit(self.store.as_mut(), &self.datapath, &next.state)?;
+        let at = self.clock.moment();
+        let events = commit(self.store.as_mut(), &self.datapath, &next.state, at.ahead)?;
         next.log_warnings(self.model.gateway());
         next.open_door(&self.socket);
         (self.model, self.inputs) = (next.model, next.state.inputs);
         self.register.send_modify(|register| register.follow(&self.model));
         let (model, state) = (&self.model, self.store.state());
-        self.events.publish_all(of_drains(model, &drains, &state.drains, Timestamp::now()));
+        self.events.publish_all(of_drains(model, &drains, &state.drains, at));
         self.records.name(model, &state.ids);
         self.events.subscribe(&model.gateway().subscriptions, &self.socket);
         self.events.publish_all(events);

@@ -5,6 +5,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `error`, `lock`, `signals`, `service_manager` | why a daemon ends; what it needs of the system |
+//! | `clock` | the time by which grants and drains end |
 //! | `commit` | makes a computed state the one that is kept |
 //! | `parts/` | one concern each; none knows the gateway |
 //! | `snapshot`, `adoption`, `opening`, `inbox` | what is read, adopted, begun with, and heard |
@@ -15,6 +16,7 @@
 
 mod adoption;
 mod answers;
+mod clock;
 mod commit;
 mod error;
 mod event_loop;

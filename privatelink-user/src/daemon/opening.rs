@@ -12,7 +12,7 @@ use crate::{
     host::{Events, Host},
     model::Model,
     state::{Journal, State, Store as _},
-    timestamp::Timestamp,
+    timestamp::Moment,
 };
 
 /// What a gateway begins with.
@@ -36,19 +36,19 @@ pub(super) async fn open(
     model: &Model,
     mut store: Journal,
     socket: &Path,
-    now: Timestamp,
+    at: Moment,
 ) -> Result<Opened, Error> {
     let gateway = model.gateway();
     let (host, host_events) = Host::open().await?;
     let mut state = store.state().clone();
     let known = state.inputs.clone();
-    state.follow(model, host.facts(), &known, now)?;
+    state.follow(model, host.facts(), &known, at.now)?;
     let datapath = open_datapath(model, store.state().ids.is_empty())?;
     let events = Bus::open(&gateway.state_dir);
     let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
     events.subscribe(&gateway.subscriptions, socket);
     events.publish(Event::new(Kind::GatewayStarted, text));
-    match commit(&mut store, &datapath, &state) {
+    match commit(&mut store, &datapath, &state, at.ahead) {
         Ok(changes) => events.publish_all(changes),
         Err(Error::State(error)) => {
             error!("starting from what can be read: {}", Chain(&error));

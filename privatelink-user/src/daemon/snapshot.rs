@@ -21,7 +21,7 @@ use crate::{
     interface::types::{self, FlowQuery},
     model::{Destination, FlowLog, LogFormat, Model},
     state::{State, connection::Acceptance, targets::Inputs},
-    timestamp::Timestamp,
+    timestamp::{Moment, Timestamp},
     view::{
         flows::{self, Filter, FlowCounts, Listing},
         status::{self, shortages},
@@ -60,19 +60,19 @@ pub(super) struct Snapshot<'a> {
     /// Whether packets can flow, and what does not work.
     pub readiness: &'a Readiness,
     /// The time.
-    pub now: Timestamp,
+    pub at: Moment,
 }
 
 impl Snapshot<'_> {
     /// What these rights show of configuration and host, with these counts of flows.
     pub fn view<'b>(&'b self, rights: &'b Rights, flows: &'b FlowCounts) -> status::Overview<'b> {
-        let Self { model, state, facts, inputs, attached, now, .. } = *self;
-        status::Overview { model, state, rights, facts, inputs, now, attached, flows }
+        let Self { model, state, facts, inputs, attached, at, .. } = *self;
+        status::Overview { model, state, rights, facts, inputs, at, attached, flows }
     }
 
     /// The connections.
     pub fn connections(&self) -> Connections<'_> {
-        Connections { model: self.model, all: &self.state.connections, now: self.now }
+        Connections { model: self.model, all: &self.state.connections, at: self.at }
     }
 
     /// How many flows each endpoint and each target has.

@@ -89,10 +89,10 @@ impl Bus {
     ///
     /// Those beyond their principal's budget are only counted.
     pub fn publish_all(&self, events: impl IntoIterator<Item = Event>) {
-        self.publish_at(events, Instant::now());
+        self.publish_at(events, Instant::now(), Timestamp::now());
     }
 
-    fn publish_at(&self, events: impl IntoIterator<Item = Event>, now: Instant) {
+    fn publish_at(&self, events: impl IntoIterator<Item = Event>, now: Instant, wall: Timestamp) {
         let mut events: Vec<Event> = events.into_iter().collect();
         if events.is_empty() {
             return;
@@ -110,7 +110,7 @@ impl Bus {
         } else {
             info!("{} events, list them with `privatelink events`", events.len());
         }
-        let time = Timestamp::now().to_string();
+        let time = wall.to_string();
         let mut number = *self.0.latest.borrow();
         let new: Vec<StoredEvent> = events
             .into_iter()
@@ -298,7 +298,7 @@ mod tests {
         let begin = Instant::now();
         for number in 0..3 * CAPACITY as u64 {
             let now = begin + std::time::Duration::from_millis(10 * number);
-            bus.publish_at([event("noise").seen_by(&noisy)], now);
+            bus.publish_at([event("noise").seen_by(&noisy)], now, Timestamp::now());
         }
         let filter = EventFilter { after: Some(0), kind: None, limit: usize::MAX };
         let all = texts(&bus, &filter, &Rights::All);
@@ -319,6 +319,26 @@ mod tests {
         drop(bus);
         let bus = Bus::open(directory.path());
         assert_eq!(texts(&bus, &filter, &Rights::All).len(), all.len() + 1);
+    }
+
+    #[test]
+    fn events_keep_their_order_when_the_clock_is_set() {
+        let directory = tempfile::tempdir().unwrap();
+        let bus = Bus::open(directory.path());
+        let years = |count: u64| Timestamp::from_millis(count * 365 * 86_400_000);
+        let walls = [years(56), years(66), years(46), years(56)];
+        for (number, wall) in walls.iter().enumerate() {
+            bus.publish_at([event(&number.to_string())], Instant::now(), *wall);
+        }
+        let filter = EventFilter { after: Some(1), kind: None, limit: 2 };
+        for bus in [bus, Bus::open(directory.path())] {
+            let page = bus.find(&filter, &Rights::All);
+            let found: Vec<_> =
+                page.events.into_iter().map(|event| (event.text, event.time)).collect();
+            let expected = [("1", walls[1]), ("2", walls[2])];
+            assert_eq!(found, expected.map(|(text, wall)| (text.to_owned(), wall.to_string())));
+            assert_eq!(page.complete_to, 3);
+        }
     }
 
     #[test]

@@ -5,10 +5,11 @@ use crate::{
     interface::types::About,
     model::Name,
     state::connection::{Acceptance, Author, Connection, Connections, Transition},
+    timestamp::ClockOffset,
 };
 
-/// The events for every step between two states of all connections.
-pub fn of_connections(before: &Connections, after: &Connections) -> Vec<Event> {
+/// The events for every step between two states of all connections. `ahead` is the wall clock.
+pub fn of_connections(before: &Connections, after: &Connections, ahead: ClockOffset) -> Vec<Event> {
     let mut events = Vec::new();
     for (name, connection) in after {
         let known = before.get(name);
@@ -17,7 +18,7 @@ pub fn of_connections(before: &Connections, after: &Connections) -> Vec<Event> {
         }
         let known = known.and_then(|known| known.history.last());
         let new = connection.history.iter().rev().take_while(|step| Some(*step) != known);
-        let mut new: Vec<Event> = new.map(|step| stepped(name, connection, step)).collect();
+        let mut new: Vec<Event> = new.map(|step| stepped(name, connection, step, ahead)).collect();
         new.reverse();
         events.extend(new);
     }
@@ -28,14 +29,20 @@ pub fn of_connections(before: &Connections, after: &Connections) -> Vec<Event> {
     events
 }
 
-fn stepped(endpoint: &Name, connection: &Connection, step: &Transition) -> Event {
+fn stepped(
+    endpoint: &Name,
+    connection: &Connection,
+    step: &Transition,
+    ahead: ClockOffset,
+) -> Event {
     let kind = match step.to {
         Acceptance::Pending => Kind::ConnectionRequested,
         Acceptance::Available => Kind::ConnectionAvailable,
         Acceptance::Rejected => Kind::ConnectionRejected,
         Acceptance::Expired => Kind::ConnectionExpired,
     };
-    let until = step.until.map(|until| format!(" until {until}")).unwrap_or_default();
+    let until =
+        step.until.map(|until| format!(" until {}", ahead.shown(until))).unwrap_or_default();
     let text = format!("connection {endpoint}: {}{until} by {}: {}", step.to, step.by, step.reason);
     let mut event = event(kind, text, endpoint, connection);
     if step.to != Acceptance::Pending && step.by != Author::Rule {
@@ -61,6 +68,8 @@ fn event(kind: Kind, text: String, endpoint: &Name, connection: &Connection) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         config,
@@ -81,7 +90,7 @@ mod tests {
         let mut before = Connections::new();
         connection::follow(&mut before, &model, now);
         let words = |before: &Connections, after: &Connections| {
-            let events = of_connections(before, after);
+            let events = of_connections(before, after, ClockOffset::default());
             events.iter().map(|event| event.kind.word()).collect::<Vec<_>>()
         };
         assert_eq!(
@@ -94,11 +103,13 @@ mod tests {
         assert_eq!(name.as_str(), "acme-web");
         let rules = rules_of(&model, &model.endpoints()[name]).unwrap().1;
         let by = Author::User { uid: 7, name: Some("ops".into()) };
-        let decision = Decision::Accept { period: None };
+        let decision = Decision::Accept { period: Some(Duration::from_secs(60)) };
         connection.decide(decision, by, "fine".into(), &rules, now).unwrap();
-        let events = of_connections(&before, &after);
+        let hour_ahead = ClockOffset::between(now, now.after(Duration::from_secs(3_600)));
+        let events = of_connections(&before, &after, hour_ahead);
         let [event] = events.as_slice() else { panic!("{events:?}") };
-        assert_eq!(event.text, "connection acme-web: available by ops: fine");
+        let text = "connection acme-web: available until 1970-01-01T01:01:01.000Z by ops: fine";
+        assert_eq!(event.text, text);
         assert_eq!(event.about.by.as_deref(), Some("ops"));
         assert_eq!(event.about.principal.as_deref(), Some("acme"));
         let audience: Vec<&str> = event.audience.iter().map(Name::as_str).collect();

@@ -266,6 +266,7 @@ impl Network {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::timestamp::{ClockOffset, Moment};
     use crate::{
         access::Rights,
         config,
@@ -325,7 +326,7 @@ pub(super) mod tests {
             attached: &BTreeMap::from([(3, Mode::Native)]),
             flows: &FlowCounts::default(),
             inputs: &Inputs::default(),
-            now: Timestamp::now(),
+            at: Moment { now: Timestamp::now(), ahead: ClockOffset::default() },
         };
         Inventory::of(&overview, Progress::begin())
     }

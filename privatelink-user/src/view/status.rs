@@ -17,7 +17,7 @@ use crate::{
     interface::types,
     model::{self, Model, naming},
     state::{State, connection::Acceptance, targets::Inputs},
-    timestamp::Timestamp,
+    timestamp::Moment,
     view::flows::FlowCounts,
 };
 
@@ -40,7 +40,7 @@ pub struct Overview<'a> {
     /// The interfaces on which packets are forwarded, by index.
     pub attached: &'a BTreeMap<u32, Mode>,
     /// The present time.
-    pub now: Timestamp,
+    pub at: Moment,
     /// The number of live flows.
     pub flows: &'a FlowCounts,
 }
@@ -292,6 +292,7 @@ fn mac(mac: privatelink_common::Mac) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timestamp::{ClockOffset, Timestamp};
     use crate::{config, host::Link};
 
     #[test]
@@ -322,7 +323,7 @@ mod tests {
             rights: &Rights::All,
             facts: &facts,
             inputs: &inputs,
-            now: Timestamp::now(),
+            at: Moment { now: Timestamp::now(), ahead: ClockOffset::default() },
             attached: &attached,
             flows: &flows,
         };

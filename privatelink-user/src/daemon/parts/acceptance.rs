@@ -11,15 +11,16 @@ use crate::{
         self, Change, State, Store,
         connection::{self, Acceptance, Connection, Decision, Impossible, Parties, rules_of},
     },
-    timestamp::Timestamp,
+    timestamp::{ClockOffset, Moment, Timestamp},
 };
 
 /// Applies rules and time to every connection, and keeps the outcome.
 pub(in crate::daemon) fn settle(
     model: &Model,
     store: &mut dyn Store,
-    now: Timestamp,
+    at: Moment,
 ) -> Result<Vec<Event>, state::Error> {
+    let now = at.now;
     let mut changed = Vec::new();
     for (name, connection) in &store.state().connections {
         let rules = model.endpoints().get(name).and_then(|endpoint| rules_of(model, endpoint));
@@ -30,7 +31,7 @@ pub(in crate::daemon) fn settle(
             changed.push((name.clone(), settled));
         }
     }
-    keep(store, changed)
+    keep(store, changed, at.ahead)
 }
 
 /// Applies a caller's decision about a connection, for a reason, and keeps the outcome.
@@ -40,9 +41,10 @@ pub(in crate::daemon) fn decide(
     caller: &Caller,
     endpoint: &str,
     (decision, reason): (Decision, String),
-    now: Timestamp,
+    at: Moment,
 ) -> Result<Vec<Event>, Refused> {
-    let connections = Connections { model, all: &store.state().connections, now };
+    let Moment { now, ahead } = at;
+    let connections = Connections { model, all: &store.state().connections, at };
     let (name, connection) = connections.find(&caller.rights, endpoint)?;
     match decision {
         Decision::Accept { .. } | Decision::Reject => caller.decides(&connection.parties)?,
@@ -53,7 +55,7 @@ pub(in crate::daemon) fn decide(
     connection
         .decide(decision, caller.author.clone(), reason, &rules, now)
         .map_err(|impossible| Refused::Failed(explain(&name, &connection, impossible)))?;
-    let kept = keep(store, vec![(name, connection)]);
+    let kept = keep(store, vec![(name, connection)], ahead);
     kept.map_err(|error| Refused::Failed(Chain(&error).to_string()))
 }
 
@@ -71,6 +73,7 @@ pub(in crate::daemon) fn deadline(
 fn keep(
     store: &mut dyn Store,
     changed: Vec<(Name, Connection)>,
+    ahead: ClockOffset,
 ) -> Result<Vec<Event>, state::Error> {
     if changed.is_empty() {
         return Ok(Vec::new());
@@ -83,7 +86,7 @@ fn keep(
         .into_iter()
         .map(|(name, connection)| Change::Connection(name, Some(Box::new(connection))));
     store.commit(changes.collect())?;
-    Ok(of_connections(&before, &after))
+    Ok(of_connections(&before, &after, ahead))
 }
 
 fn explain(endpoint: &Name, connection: &Connection, impossible: Impossible) -> String {
@@ -143,9 +146,10 @@ mod tests {
     fn a_decision_is_kept_before_it_is_reported() {
         let (model, accept) = (manual(), Decision::Accept { period: None });
         let mut store = store(&model);
+        let at = Moment { now: NOW, ahead: ClockOffset::default() };
         let mut decide = |who: &str| {
             let what = (accept, "fine".to_owned());
-            decide(&model, &mut store, &caller(who), "acme-web", what, NOW)
+            decide(&model, &mut store, &caller(who), "acme-web", what, at)
         };
         assert!(matches!(decide("acme"), Err(Refused::Forbidden(_))), "only the provider may");
         assert!(matches!(decide("globex"), Err(Refused::Unknown(_))), "it is not theirs to see");
@@ -153,6 +157,6 @@ mod tests {
         assert_eq!(events.len(), 1, "{events:?}");
         let kept = store.state().connections.get("acme-web").unwrap();
         assert_eq!(kept.standing.acceptance(), Acceptance::Available);
-        assert_eq!(settle(&model, &mut store, NOW).unwrap(), []);
+        assert_eq!(settle(&model, &mut store, at).unwrap(), []);
     }
 }

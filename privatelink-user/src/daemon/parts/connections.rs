@@ -9,7 +9,7 @@ use crate::{
     interface::types,
     model::{Model, Name},
     state::connection::{self, Author, Connection, Rules, Transition, rules_of},
-    timestamp::Timestamp,
+    timestamp::{ClockOffset, Moment},
 };
 
 /// All connections, and what the configuration says about them.
@@ -20,7 +20,7 @@ pub(in crate::daemon) struct Connections<'a> {
     /// The connections.
     pub all: &'a connection::Connections,
     /// The time.
-    pub now: Timestamp,
+    pub at: Moment,
 }
 
 impl<'a> Connections<'a> {
@@ -33,7 +33,7 @@ impl<'a> Connections<'a> {
     /// One connection, with its history.
     pub fn describe(&self, rights: &Rights, endpoint: &str) -> Result<types::Connection, Refused> {
         let (name, connection) = self.find(rights, endpoint)?;
-        let history = connection.history.iter().map(step).collect();
+        let history = connection.history.iter().map(|one| step(one, self.at.ahead)).collect();
         Ok(types::Connection { history, ..self.summary(name, connection) })
     }
 
@@ -58,19 +58,21 @@ impl<'a> Connections<'a> {
 
     fn summary(&self, name: &Name, connection: &Connection) -> types::Connection {
         let rules = self.rules(name);
-        let admission = rules.map(|rules| connection.admission(&rules, self.now));
+        let Moment { now, ahead } = self.at;
+        let until = rules.and_then(|rules| connection.standing.end(&rules));
+        let admission = rules.map(|rules| connection.admission(&rules, now));
         let last = connection.history.last();
         types::Connection {
             endpoint: name.to_string(),
             service: connection.parties.service.to_string(),
             principal: connection.parties.consumer.to_string(),
             state: connection.standing.acceptance().word().to_owned(),
-            since: connection.since.to_string(),
+            since: ahead.shown(connection.since).to_string(),
             reason: connection.reason().to_owned(),
             provider: connection.parties.provider.to_string(),
             network: connection.parties.network.to_string(),
             by: last.map(|last| last.by.to_string()).unwrap_or_default(),
-            until: rules.and_then(|rules| connection.standing.end(&rules)).map(|u| u.to_string()),
+            until: until.map(|until| ahead.shown(until).to_string()),
             draining: admission == Some(Admission::Draining),
             history: Vec::new(),
         }
@@ -84,18 +86,18 @@ pub(in crate::daemon) fn unknown(endpoint: &str, suggestion: Option<String>) -> 
     Refused::Unknown(format!("there is no endpoint `{endpoint}`; {help}"))
 }
 
-fn step(step: &Transition) -> types::Step {
+fn step(step: &Transition, ahead: ClockOffset) -> types::Step {
     let uid = match step.by {
         Author::User { uid, .. } => Some(uid),
         Author::Rule => None,
     };
     types::Step {
-        at: step.at.to_string(),
+        at: ahead.shown(step.at).to_string(),
         by: step.by.to_string(),
         uid,
         from: step.from.map(|from| from.word().to_owned()),
         to: step.to.word().to_owned(),
-        until: step.until.map(|until| until.to_string()),
+        until: step.until.map(|until| ahead.shown(until).to_string()),
         reason: step.reason.clone(),
     }
 }

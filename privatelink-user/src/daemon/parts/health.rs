@@ -16,6 +16,7 @@ use crate::{
         ids::Ids,
         targets::{Condition, Health, Inputs, TargetKey},
     },
+    timestamp::Timestamp,
     watch::health::{self, Check, Checks, HealthReport, Inquiry, Obstacle, Symptoms},
 };
 
@@ -127,13 +128,17 @@ impl TargetHealth {
         reports: impl Iterator<Item = HealthReport>,
         model: &Model,
         inputs: &mut Inputs,
+        now: Timestamp,
     ) -> Option<Vec<Event>> {
         let mut changed = Vec::new();
         // A report may have been under way while its target was removed.
-        for HealthReport { key, condition } in
+        for HealthReport { key, mut condition } in
             reports.filter(|one| self.wanted.contains_key(&one.key))
         {
             let known = inputs.health.get(&key);
+            // The checks know the wall clock, and the state is kept by the gateway's own time.
+            condition.since =
+                known.filter(|known| known.health == condition.health).map_or(now, |one| one.since);
             if known.map_or(Health::Initial, |known| known.health) != condition.health {
                 changed.push((key.clone(), condition.clone()));
             }

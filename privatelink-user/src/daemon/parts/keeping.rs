@@ -12,7 +12,7 @@ use crate::{
     host::HostFacts,
     model::Model,
     state::{Store, targets::Inputs},
-    timestamp::Timestamp,
+    timestamp::Moment,
 };
 
 /// The least time between two attempts to write what the disk has refused.
@@ -48,6 +48,7 @@ impl Keeping {
         inputs: &mut Inputs,
         store: &mut dyn Store,
         datapath: &Datapath,
+        at: Moment,
     ) -> Attempt {
         if !store.is_behind() {
             *self = Self::default();
@@ -58,7 +59,7 @@ impl Keeping {
             return Attempt::default();
         }
         self.tried = Some(now);
-        match keep(model, facts, inputs, store, datapath) {
+        match keep(model, facts, inputs, store, datapath, at) {
             Ok(events) => {
                 *self = Self::default();
                 Attempt { events, recovered: true }
@@ -85,10 +86,11 @@ fn keep(
     inputs: &mut Inputs,
     store: &mut dyn Store,
     datapath: &Datapath,
+    at: Moment,
 ) -> Result<Vec<Event>, Error> {
     let mut next = store.state().clone();
-    next.follow(model, facts, inputs, Timestamp::now())?;
-    let events = commit(store, datapath, &next)?;
+    next.follow(model, facts, inputs, at.now)?;
+    let events = commit(store, datapath, &next, at.ahead)?;
     *inputs = next.inputs;
     Ok(events)
 }

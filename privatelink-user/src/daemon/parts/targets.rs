@@ -15,7 +15,7 @@ use crate::{
         ids::Ids,
         targets::{Inputs, NoRoom},
     },
-    timestamp::Timestamp,
+    timestamp::{Moment, Timestamp},
 };
 
 /// Which targets take the new flows of which listener.
@@ -50,11 +50,12 @@ impl Targets {
         inputs: &mut Inputs,
         store: &mut dyn Store,
         datapath: &Datapath,
-        now: Timestamp,
+        at: Moment,
     ) -> (Vec<Event>, Option<String>) {
+        let now = at.now;
         let from = std::mem::replace(&mut self.drains_reported_until, now);
         let mut events = of_drained(model, &store.state().drains, from, now);
-        match keep(model, facts, inputs, store, datapath, now) {
+        match keep(model, facts, inputs, store, datapath, at) {
             Ok(changes) => {
                 events.extend(changes);
                 (events, None)
@@ -99,8 +100,9 @@ fn keep(
     inputs: &mut Inputs,
     store: &mut dyn Store,
     datapath: &Datapath,
-    now: Timestamp,
+    at: Moment,
 ) -> Result<Vec<Event>, Error> {
+    let now = at.now;
     let state = store.state();
     let known = &state.inputs;
     let moved = (&known.resolved, &known.listed) != (&inputs.resolved, &inputs.listed);
@@ -108,9 +110,9 @@ fn keep(
         let before = state.drains.clone();
         let mut next = state.clone();
         next.follow(model, facts, inputs, now)?;
-        let mut events = commit(store, datapath, &next)?;
+        let mut events = commit(store, datapath, &next, at.ahead)?;
         *inputs = next.inputs;
-        events.extend(of_drains(model, &before, &store.state().drains, now));
+        events.extend(of_drains(model, &before, &store.state().drains, at));
         return Ok(events);
     }
     if known.health != inputs.health {

@@ -61,8 +61,8 @@ impl Overview<'_> {
             weight: weight.unwrap_or(0),
             health: life.word.to_owned(),
             reason: life.reason,
-            since: life.since.map(|since| since.to_string()),
-            until: life.until.map(|until| until.to_string()),
+            since: life.since.map(|since| self.at.ahead.shown(since).to_string()),
+            until: life.until.map(|until| self.at.ahead.shown(until).to_string()),
             active_flows: index.map_or(0, |index| self.flows_to(index, ports)),
             next_hop: hop.map(|hop| hop.to_string()),
             mac: neighbour.map(|neighbour| mac(neighbour.mac)),
@@ -78,7 +78,7 @@ impl Overview<'_> {
     ) -> Life {
         if let Some(drain) = self.state.drains.of(service, address) {
             let why = weight.map_or("it was removed from the service", |_| "its weight is 0");
-            let over = drain.until <= self.now;
+            let over = drain.until <= self.at.now;
             return Life {
                 word: if over { "unused" } else { "draining" },
                 reason: why.to_owned(),
