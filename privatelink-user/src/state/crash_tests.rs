@@ -37,6 +37,9 @@ struct Inner {
     files: BTreeMap<u64, Content>,
     /// Operations until the daemon dies.
     life: Option<u32>,
+    /// Operations so far, and which of them fails, how.
+    operations: u32,
+    fault: Option<(u32, i32)>,
     /// Of 100 operations, how many fail.
     faults: u32,
     /// How many bytes the disk has room for.
@@ -64,6 +67,10 @@ impl Inner {
 
     /// One operation: the daemon is dead by then, or the disk fails, or it is done.
     fn operate(&mut self, writes: bool) -> io::Result<()> {
+        self.operations += 1;
+        if let Some((_, errno)) = self.fault.filter(|(which, _)| *which == self.operations) {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         if let Some(life) = &mut self.life {
             *life = life.saturating_sub(1);
             if *life == 0 {
@@ -280,6 +287,68 @@ fn survive(seed: u64, misbehave: impl Fn(&mut Inner)) -> (u32, u32) {
     journal.commit(vec![decision(number + 1)]).unwrap();
     assert_eq!(decided(open(&disk).unwrap().state()), number + 1);
     (kept, refused)
+}
+
+/// Makes decisions until some are kept in a file that was rewritten; the disk may fail, or the daemon
+/// die. Returns the last decision that was made, and the last that was acknowledged.
+fn decide_on(disk: &Unreliable) -> (u64, u64) {
+    let open = |disk: &Unreliable| {
+        Journal::open_on(Box::new(disk.clone()), Path::new("/state"))
+            .map(|journal| journal.compacting_from(3_000))
+    };
+    let (mut number, mut acknowledged) = (0, 0);
+    for _ in 0..2 {
+        let mut journal = match open(disk) {
+            Ok(journal) => journal,
+            // The daemon tries again.
+            Err(Error::Read { .. }) if disk.inner().life != Some(0) => open(disk).unwrap(),
+            Err(Error::Read { .. }) => return (number, acknowledged),
+            Err(error) => panic!("{error}"),
+        };
+        // As at each start. What is refused here is made up for by the next commit.
+        let fresh = journal.state().ids.is_empty();
+        let changes = if fresh { State::default().changes_to(&configured()) } else { Vec::new() };
+        let _ = journal.commit(changes);
+        for _ in 0..20 {
+            number += 1;
+            match journal.commit(vec![decision(number)]) {
+                Ok(()) => acknowledged = number,
+                Err(Error::Write { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    (number, acknowledged)
+}
+
+#[test]
+fn each_operation_can_fail_or_be_the_last_and_no_decision_is_lost() {
+    let sound = Unreliable::default();
+    sound.inner().room = usize::MAX;
+    assert_eq!(decide_on(&sound), (40, 40));
+    let all = sound.inner().operations;
+    assert!(all > 80, "{all}");
+    let faults = [libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT, libc::ENOMEM];
+    let runs = (1..=all).flat_map(|which| {
+        faults.map(|errno| (which, Some(errno))).into_iter().chain([(which, None)])
+    });
+    for (which, errno) in runs {
+        let disk = Unreliable::default();
+        {
+            let mut inner = disk.inner();
+            (inner.room, inner.seed) = (usize::MAX, which.into());
+            inner.fault = errno.map(|errno| (which, errno));
+            inner.life = if errno.is_none() { Some(which) } else { None };
+        }
+        let (number, acknowledged) = decide_on(&disk);
+        // One fault costs one decision at most, and dying the rest.
+        assert!(errno.is_none() || number == 40, "{which} {errno:?}");
+        disk.crash();
+        (disk.inner().fault, disk.inner().life) = (None, None);
+        let journal = Journal::open_on(Box::new(disk.clone()), Path::new("/state")).unwrap();
+        let found = decided(journal.state());
+        assert!((acknowledged..=number).contains(&found), "{which} {errno:?}: {found}");
+    }
 }
 
 #[test]
