@@ -92,6 +92,19 @@ impl Daemon {
         self.wait_until_ready()
     }
 
+    /// Starts the process again on a host that has been up for longer than it has, by this time:
+    /// compared with that, the wall clock has been set back.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn run_with_more_uptime(&mut self, more: Duration) -> Result<()> {
+        let words = ["unshare", "--time", "--boottime", &more.as_secs().to_string(), "--"];
+        let before = std::mem::replace(&mut self.wrapper, words.map(str::to_owned).to_vec());
+        let result = self.run();
+        self.wrapper = before;
+        result
+    }
+
     /// Starts the process again, and waits for nothing.
     ///
     /// # Errors

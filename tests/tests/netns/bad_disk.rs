@@ -6,9 +6,16 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
 };
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
 use privatelink_tests::lab::wait_until;
 use serde_json::Value;
 
@@ -59,6 +66,22 @@ impl Disk {
 
     fn empty(&self) {
         fs::remove_file(self.0.join("filler")).unwrap();
+    }
+
+    fn begin(&self, mood: Mood) {
+        match mood {
+            Mood::Sound => {}
+            Mood::Full => self.fill(),
+            Mood::ReadOnly => self.read_only(true),
+        }
+    }
+
+    fn end(&self, mood: Mood) {
+        match mood {
+            Mood::Sound => {}
+            Mood::Full => self.empty(),
+            Mood::ReadOnly => self.read_only(false),
+        }
     }
 }
 
@@ -151,6 +174,77 @@ fn a_full_or_read_only_state_directory_stops_no_start() {
     disk.read_only(false);
     recovers(&scene);
     assert_eq!(state(&scene, "globex-other"), "pending-acceptance");
+    scene.daemon.kill();
+    drop(disk);
+}
+
+/// What the disk does while the daemon is started, decides and dies.
+#[derive(Clone, Copy, Debug)]
+enum Mood {
+    Sound,
+    Full,
+    ReadOnly,
+}
+
+/// The number that the last decision about `acme-web` has as its reason.
+fn decided(scene: &Scene) -> u32 {
+    let connection = scene.daemon.ask(&["connections", "acme-web", "--json"]).unwrap();
+    connection["reason"].as_str().unwrap().parse().unwrap()
+}
+
+/// `PRIVATELINK_KILLS=1000 cargo xtask test random_kills` is the long run.
+#[test]
+fn random_kills_on_a_bad_disk_lose_no_acknowledged_decision() {
+    let mut scene = Scene::with(&manual()).unwrap();
+    decide(&scene, &["accept", "acme-web", "--reason", "0"]).unwrap();
+    scene.daemon.kill();
+    let disk = Disk::in_place_of(&scene.daemon.state_dir());
+    let seed = u64::from(std::process::id());
+    println!("seed {seed}");
+    let mut random = seed | 1;
+    let mut below = move |limit: u64| {
+        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (random >> 33) % limit
+    };
+    let (mut tried, mut acknowledged, mut refused) = (0, 0, 0);
+    let mut made = 0;
+    for kill in 1..=2 * kills() {
+        let mood = match below(4) {
+            0 => Mood::Full,
+            1 => Mood::ReadOnly,
+            _ => Mood::Sound,
+        };
+        disk.begin(mood);
+        scene.daemon.run().unwrap_or_else(|error| panic!("start {kill} {mood:?}: {error:#}"));
+        let found = decided(&scene);
+        assert!((acknowledged..=tried).contains(&found), "kill {kill}: {found} {acknowledged}");
+        // What was found is in force, and on the disk, though nobody was told.
+        acknowledged = found;
+        let moment = Duration::from_millis(below(600));
+        let id = Pid::from_raw(scene.daemon.id().unwrap().cast_signed());
+        let deciding = AtomicBool::new(true);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Any moment will do: none is waited for.
+                thread::sleep(moment);
+                signal::kill(id, Signal::SIGKILL).unwrap();
+                deciding.store(false, Ordering::Relaxed);
+            });
+            while deciding.load(Ordering::Relaxed) {
+                tried += 1;
+                let word = if tried % 2 == 0 { "accept" } else { "reject" };
+                match decide(&scene, &[word, "acme-web", "--reason", &tried.to_string()]) {
+                    Ok(_) => (acknowledged, made) = (tried, made + 1),
+                    Err(_) => refused += 1,
+                }
+            }
+        });
+        scene.daemon.kill();
+        disk.end(mood);
+    }
+    println!("{} kills: {made} decisions kept, {refused} refused, none lost", 2 * kills());
+    scene.daemon.run().unwrap();
+    assert!((acknowledged..=tried).contains(&decided(&scene)));
     scene.daemon.kill();
     drop(disk);
 }
