@@ -1,12 +1,13 @@
-//! What the tests, the demonstration and the benchmarks share.
+//! What the tests and the benchmarks share.
 //!
-//! [`lab`] lays real networks out of network namespaces and runs a gateway between them.
+//! [`lab`] lays real networks out of network namespaces and runs a gateway between them. It is a
+//! crate of its own, because the demonstration needs it and nothing else from here.
 //! [`fixtures`] is the table of what the datapath does with which frames.
 
 pub mod bench;
-pub mod demo;
 pub mod fixtures;
-pub mod lab;
 pub mod packet;
 pub mod pages;
 pub mod torture;
+
+pub use privatelink_lab as lab;

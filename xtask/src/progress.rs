@@ -10,15 +10,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::step::Step;
 use crate::workspace;
 
-/// Arguments that build the daemon and a program of the tests' crate. In two builds
-/// some crates, the daemon's library among them, would be compiled twice: with the features that
-/// either asks for.
-pub const fn daemon_and(program: &str) -> [&str; 8] {
+/// Arguments that build the daemon and a program of `package`. In two builds some crates, the
+/// daemon's library among them, would be compiled twice: with the features that either asks for.
+pub const fn daemon_and<'a>(package: &'a str, program: &'a str) -> [&'a str; 8] {
     [
         "--package",
         "privatelink-user",
         "--package",
-        "privatelink-tests",
+        package,
         "--bin",
         "privatelink",
         "--bin",

@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     setup::demonstration(arguments.keep)?;
     // Not optimised, since it shows a few packets: that takes half the time to build.
-    progress::build(&progress::daemon_and("demo"))?;
+    progress::build(&progress::daemon_and("privatelink-lab", "demo"))?;
     let programs = workspace::target_dir().join("debug");
     Step::new(programs.join("demo"))
         .args(arguments.keep.then_some("--keep"))

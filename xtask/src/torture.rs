@@ -7,12 +7,13 @@ use anyhow::Result;
 use crate::progress;
 use crate::setup;
 use crate::step::Step;
+use crate::test::suites::PACKAGE;
 use crate::workspace;
 
 /// # Errors
 /// When the machine cannot be set up or something does not compile.
 pub fn run(arguments: &[OsString]) -> Result<()> {
     setup::tools()?;
-    progress::build(&progress::daemon_and("torture"))?;
+    progress::build(&progress::daemon_and(PACKAGE, "torture"))?;
     Step::new(workspace::target_dir().join("release/torture")).args(arguments).exec()
 }

@@ -9,11 +9,15 @@ use super::finding::Finding;
 
 /// Each crate of ours, with those of ours that it may depend on. The datapath knows nothing of
 /// the daemon, the daemon gets the datapath as bytes only, and only the tests see both.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("privatelink-common", &[]),
     ("privatelink-ebpf", &["privatelink-common"]),
     ("privatelink-user", &["privatelink-common"]),
-    ("privatelink-tests", &["privatelink-common", "privatelink-ebpf", "privatelink-user"]),
+    ("privatelink-lab", &[]),
+    (
+        "privatelink-tests",
+        &["privatelink-common", "privatelink-ebpf", "privatelink-lab", "privatelink-user"],
+    ),
     ("privatelink-fuzz", &["privatelink-common", "privatelink-tests", "privatelink-user"]),
     ("xtask", &[]),
 ];

@@ -15,7 +15,7 @@ mod screen;
 
 pub use self::interrupts::Interrupts;
 use self::{scenario::Scenario, screen::Screen};
-use crate::lab::{
+use crate::{
     Daemon, Lab, Provider, client, daemon,
     provider::{GREETING, HTTP_PORT, Kind, Seen},
     tool,

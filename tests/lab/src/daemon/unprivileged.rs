@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::{Daemon, find_binary};
-use crate::lab::{bpffs, namespace::Namespace};
+use crate::{bpffs, namespace::Namespace};
 
 /// A user and a group that own nothing.
 const NOBODY: u32 = 65_534;

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_quickstart_fits() {
-        let config = include_str!("../../../examples/quickstart.toml");
+        let config = include_str!("../../../../examples/quickstart.toml");
         let scenario = Scenario::read(config).unwrap();
         assert_eq!(scenario.url(), "http://web.internal/");
         assert_eq!((scenario.endpoint.as_str(), scenario.udp_port), ("acme-web", Some(7)));

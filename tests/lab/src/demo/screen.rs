@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{Interrupts, NAME_SERVER, scenario::Scenario};
-use crate::lab::{
+use crate::{
     Daemon, Lab,
     provider::{GREETING, Seen},
 };

@@ -6,7 +6,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use privatelink_tests::demo;
+use privatelink_lab::demo;
 
 /// Carries a web page from a provider's network to a consumer's, and shows how.
 #[derive(Debug, Parser)]

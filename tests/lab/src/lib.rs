@@ -23,6 +23,7 @@ pub mod client;
 pub mod counter;
 pub mod crowd;
 pub mod daemon;
+pub mod demo;
 pub mod load;
 pub mod many;
 pub mod nameserver;
