@@ -14,6 +14,7 @@ use crate::workspace;
 /// When the machine cannot be set up or something does not compile.
 pub fn run(arguments: &[OsString]) -> Result<()> {
     setup::tools()?;
-    progress::build(&progress::daemon_and(PACKAGE, "torture"))?;
+    let release = [&["--release"], &progress::daemon_and(PACKAGE, "torture")[..]].concat();
+    progress::build(&release)?;
     Step::new(workspace::target_dir().join("release/torture")).args(arguments).exec()
 }
