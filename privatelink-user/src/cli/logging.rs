@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    io::{self, Write as _},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use env_logger::Logger;
+use env_logger::{Logger, fmt::Formatter};
 use log::{Level, Log, Metadata, Record};
 
 /// A warning or error that is repeated is logged again after this time.
@@ -17,10 +18,19 @@ const REMEMBERED: usize = 1_000;
 /// Logs to standard error what `RUST_LOG` asks for, by default from level `info` on.
 pub fn start() {
     let filter = env_logger::Env::default().default_filter_or("info");
-    let inner = env_logger::Builder::from_env(filter).build();
+    let inner = env_logger::Builder::from_env(filter).format(write).build();
     log::set_max_level(inner.filter());
     // It fails only if a logger has been set, which is as good.
     let _ = log::set_boxed_logger(Box::new(Quiet { inner, said: Mutex::default() }));
+}
+
+/// Writes a record as env_logger does by default, which needs a library of time zones for it.
+fn write(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now());
+    let (level, target) = (record.level(), record.target());
+    let style = out.default_level_style(level);
+    let text = record.args().to_string().replace('\n', "\n    ");
+    writeln!(out, "[{time} {style}{level:<5}{style:#} {target}] {text}")
 }
 
 /// Logs each warning and each error once a minute, however often its cause strikes.
@@ -83,7 +93,47 @@ impl Said {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use env_logger::{Builder, Target, WriteStyle};
+    use log::LevelFilter;
+
     use super::*;
+
+    /// What a logger has written.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A warning of two lines, without its time.
+    fn logged(style: WriteStyle) -> String {
+        let written = Written::default();
+        let target = Target::Pipe(Box::new(written.clone()));
+        let mut builder = Builder::new();
+        let logger = builder.format(write).filter_level(LevelFilter::Info).write_style(style);
+        let arguments = format_args!("no room\nin the journal");
+        let record = Record::builder().level(Level::Warn).target("room").args(arguments).build();
+        logger.target(target).build().log(&record);
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let (time, rest) = text.strip_prefix('[').and_then(|text| text.split_once(' ')).unwrap();
+        humantime::parse_rfc3339(time).unwrap();
+        rest.to_owned()
+    }
+
+    #[test]
+    fn a_line_has_time_level_and_origin() {
+        assert_eq!(logged(WriteStyle::Never), "WARN  room] no room\n    in the journal\n");
+        assert!(logged(WriteStyle::Always).starts_with("\u{1b}[33mWARN "));
+    }
 
     #[test]
     fn one_cause_is_logged_once_a_minute() {
