@@ -28,6 +28,9 @@ pub fn install(compiler: &Compiler, folder: &Path) -> Result<()> {
         .env("LLVM_PREFIX", &prefix)
         .env("RUSTFLAGS", format!("-Clink-arg=-Wl,-rpath,{}", runtime.display()))
         .env("CARGO_TARGET_DIR", &build)
+        // The work is done by LLVM, which is compiled already; what is compiled here only calls it.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
         .env("RUSTC", &compiler.rustc)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WRAPPER")
