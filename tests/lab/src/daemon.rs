@@ -1,15 +1,14 @@
 //! The gateway's daemon, run as users run it: the binary, a configuration file, the command line.
 
+mod binary;
 mod unprivileged;
 
 use std::{
-    env,
     ffi::OsStr,
     fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
     time::Duration,
 };
 
@@ -26,9 +25,7 @@ use super::{
     tool, wait_until,
 };
 
-/// The variable that names the `privatelink` binary to test; by default the one beside the test's
-/// build.
-pub const BINARY: &str = "PRIVATELINK_BIN";
+pub use self::binary::{BINARY, find_binary};
 
 /// Verifying the programs takes seconds on a busy machine.
 const READY: Duration = Duration::from_secs(60);
@@ -370,46 +367,4 @@ fn control(gateway: &Namespace, binary: &Path, files: &TempDir) -> Control {
 fn ask(control: &Control, words: &[&str]) -> Result<Value> {
     let text = tool::run(control.command().args(words))?;
     serde_json::from_str(&text).with_context(|| format!("{words:?} printed no JSON: {text}"))
-}
-
-/// Finds the `privatelink` binary, and builds it when there is none yet.
-///
-/// # Errors
-/// When it is nowhere and cannot be built.
-pub fn find_binary() -> Result<PathBuf> {
-    static ONE_BUILD: Mutex<()> = Mutex::new(());
-    if let Some(path) = env::var_os(BINARY) {
-        return Ok(path.into());
-    }
-    let own = env::current_exe().context("cannot find this program's own path")?;
-    // Tests live in PROFILE/deps, binaries in PROFILE.
-    let profile = own
-        .ancestors()
-        .skip(1)
-        .find(|directory| directory.file_name().is_some_and(|name| name != "deps"))
-        .context("this program is not in a build directory")?;
-    let binary = profile.join("privatelink");
-    let _one_build = ONE_BUILD.lock();
-    if !binary.exists() {
-        build(profile)?;
-    }
-    if !binary.exists() {
-        bail!("no {}: run `cargo xtask build`, or set {BINARY}", binary.display());
-    }
-    Ok(binary)
-}
-
-fn build(profile: &Path) -> Result<()> {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--package", "privatelink-user", "--bin", "privatelink"]);
-    if profile.ends_with("release") {
-        command.arg("--release");
-    }
-    if let Some(target) = profile.parent() {
-        command.arg("--target-dir").arg(target);
-    }
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    eprintln!("lab: no privatelink binary yet: {}", tool::line(&command));
-    tool::run(&mut command)?;
-    Ok(())
 }

@@ -2,8 +2,11 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::{Generator, OWN, SERVER, address};
-use crate::packet::{Given, Packet, neighbour};
+use super::{Generator, addresses::address};
+use crate::{
+    packet::{Given, Packet, neighbour},
+    torture::scene::{OWN, SERVER},
+};
 
 /// Prefix option: on-link, for addresses, for ever.
 const PREFIX: [u8; 16] =
