@@ -28,7 +28,7 @@ macro_rules! word {
                 return Self(core::sync::atomic::$atomic::new(value));
             }
 
-            /// The value.
+            /// Loads the value, without ordering other accesses.
             #[inline(always)]
             pub fn load(&self) -> $value {
                 // SAFETY: the cell is a live, aligned word.

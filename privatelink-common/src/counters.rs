@@ -16,7 +16,7 @@ pub struct EndpointCounters {
     pub packets_out: u64,
     /// Their IP bytes.
     pub bytes_out: u64,
-    /// Flows opened.
+    /// Flows opened from consumers.
     pub new_flows: u64,
     /// TCP resets from consumers, forwarded.
     pub resets_in: u64,
@@ -65,7 +65,7 @@ pub struct TargetCounters {
 pub struct DropKey {
     /// Index of the endpoint.
     pub endpoint: u32,
-    /// A [`Reason`](crate::Reason).
+    /// Number of the [`Reason`](crate::Reason).
     pub reason: u32,
 }
 

@@ -113,7 +113,7 @@ impl Flow {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Content {
-    /// The time.
+    /// Time of entry, in ticks.
     pub now: u32,
     /// The client's address in machine words.
     pub client: [u32; 4],
@@ -135,7 +135,7 @@ pub struct Content {
     pub l3_delta: u16,
     /// What the transport checksum gains.
     pub l4_delta: u16,
-    /// Zero.
+    /// Padding, zero.
     pub reserved: u16,
 }
 

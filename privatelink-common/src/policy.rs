@@ -21,7 +21,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
     KnownLayout,
 )]
 pub struct RuleKey {
-    /// The set.
+    /// Identity of the rule set.
     pub set: [u32; 2],
     /// Number of the node in it.
     pub number: u32,
@@ -112,7 +112,7 @@ pub struct Limits {
     pub byte_nanos: u64,
     /// Flows at a time.
     pub flows: u32,
-    /// Zero.
+    /// Padding, zero.
     pub reserved: u32,
 }
 

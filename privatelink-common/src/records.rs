@@ -22,7 +22,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct LocalKey {
     /// Index of the network.
     pub network: u32,
-    /// The address.
+    /// An address that the gateway answers for in that network.
     pub address: Addr,
 }
 
@@ -43,9 +43,9 @@ pub struct LocalKey {
     KnownLayout,
 )]
 pub struct TagKey {
-    /// The interface.
+    /// Interface index that the packet came through.
     pub ifindex: u32,
-    /// The VLAN.
+    /// VLAN identifier of the packet's tag.
     pub vlan: u32,
 }
 
@@ -58,13 +58,13 @@ pub const TAGGED_ONLY: u32 = u32::MAX - 1;
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Local {
-    /// A [`LocalKind`].
+    /// Number of the [`LocalKind`].
     pub kind: u32,
     /// Index of the endpoint or of the source address.
     pub index: u32,
     /// The address of the interface, which answers for it.
     pub mac: Mac,
-    /// Zero.
+    /// Padding, zero.
     pub reserved: u16,
 }
 
@@ -117,7 +117,7 @@ pub struct Endpoint {
     pub mac: Mac,
     /// Its set of security rules. Without one no client may use the endpoint.
     pub rules: [u32; 2],
-    /// Zero.
+    /// Padding, zero.
     pub reserved: u16,
     /// Bits of [`limited`](crate::policy::limited).
     pub limits: u16,
@@ -168,7 +168,7 @@ impl Admission {
 pub enum Refusal {
     /// A TCP reset, or an ICMP message.
     Reset = 0,
-    /// Nothing.
+    /// No answer.
     Drop = 1,
 }
 
@@ -178,9 +178,9 @@ pub enum Refusal {
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Pool {
-    /// First index.
+    /// Index of the first member.
     pub first: u32,
-    /// How many.
+    /// Number of members, which follow each other.
     pub count: u32,
 }
 
@@ -250,7 +250,7 @@ impl Listener {
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Target {
-    /// Its address.
+    /// Address that flows are sent to.
     pub address: Addr,
     /// A [`TargetState`]; zero for an unused index.
     pub state: u32,
@@ -269,9 +269,9 @@ pub struct Target {
     pub mac: Mac,
     /// Largest IP packet that interface carries with that VLAN's tag; zero if it is untagged.
     pub tagged_mtu: u16,
-    /// Zero.
+    /// Padding, zero.
     pub reserved: u16,
-    /// Zero.
+    /// Padding, zero.
     pub reserved_end: [u32; 4],
 }
 
@@ -308,7 +308,7 @@ pub enum TargetState {
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Source {
-    /// The address.
+    /// Address that targets see as the client.
     pub address: Addr,
     /// 1 if it is no longer used, and flows from it are about to end.
     pub gone: u32,

@@ -19,7 +19,7 @@ pub struct RefusedFlow {
     pub protocol: u32,
     /// Index of the endpoint.
     pub endpoint: u32,
-    /// A [`Reason`](crate::Reason).
+    /// Number of the [`Reason`](crate::Reason).
     pub reason: u32,
     /// Bytes of the IP packet.
     pub length: u32,
@@ -35,7 +35,7 @@ pub struct RefusedFlow {
 pub struct Sampling {
     /// The tick that `told` belongs to.
     pub tick: u32,
-    /// How many.
+    /// Samples that were reported in that tick.
     pub told: u32,
     /// How many were left out, because there were too many or no room.
     pub left_out: u64,

@@ -72,7 +72,7 @@ pub struct OccupancyCell {
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Occupancy {
-    /// Flows.
+    /// Flows in the table, those among them that are being entered.
     pub flows: u32,
     /// Flows that had to give way to others.
     pub displaced: u32,

@@ -8,7 +8,7 @@ pub const FREE: u32 = 0;
 pub const TOMB: u32 = 1;
 /// Claimed and being written.
 pub const BUSY: u32 = 2;
-/// In use.
+/// Holds a flow.
 pub const LIVE: u32 = 3;
 /// Target to client; else client to target.
 pub const REVERSE: u32 = 1 << 2;
@@ -28,7 +28,7 @@ pub const PROTOCOL_SHIFT: u32 = 8;
 pub const PROTOCOL: u32 = 0xff << PROTOCOL_SHIFT;
 /// Where the phase stands.
 pub const PHASE_SHIFT: u32 = 16;
-/// The [`Phase`](super::Phase).
+/// Bits of the [`Phase`](super::Phase).
 pub const PHASE: u32 = 0xf << PHASE_SHIFT;
 /// The client has said RST, and neither end anything else since.
 pub const RESET_IN: u32 = 1 << 20;

@@ -53,21 +53,21 @@ const LOST: Duration = Duration::from_secs(1);
 const FLOODER: usize = 0;
 const VICTIM: usize = 1;
 
-/// All floods.
+/// The victim during each flood.
 #[derive(Debug, Serialize)]
 pub struct Fairness {
     /// Repeats the floods.
     pub seed: u64,
     /// Frames per second that were asked for.
     pub rate: u32,
-    /// One by one.
+    /// One figure for each flood.
     pub floods: Vec<Figure>,
 }
 
 /// The victim during one flood.
 #[derive(Debug, Serialize)]
 pub struct Figure {
-    /// The flood.
+    /// Name of the flood.
     pub flood: &'static str,
     /// With as many frames of an open flow.
     pub equal: Sample,
@@ -84,13 +84,13 @@ pub struct Figure {
 pub struct Sample {
     /// Frames of the other tenant.
     pub frames: u64,
-    /// Connections begun.
+    /// Connections that the victim tried to open.
     pub begun: u64,
     /// Connections that exchanged their bytes.
     pub served: u64,
-    /// Of those, in microseconds.
+    /// Median duration of the served connections, in microseconds.
     pub p50_us: u64,
-    /// Of those, in microseconds.
+    /// 99th percentile of the same.
     pub p99_us: u64,
 }
 

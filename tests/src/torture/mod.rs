@@ -37,14 +37,14 @@ const LAST: Duration = Duration::from_millis(400);
 /// How long it takes at most until a flow that a reset has ended is gone.
 const ENDED: Duration = Duration::from_secs(20);
 
-/// What to do.
+/// What to attack, how much and where.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Repeats a run.
     pub seed: u64,
     /// Frames of all attacks together.
     pub frames: u64,
-    /// The attacks.
+    /// The attacks, in the order in which they run.
     pub attacks: Vec<Attack>,
     /// The settings of the gateway's host.
     pub settings: Vec<Setting>,

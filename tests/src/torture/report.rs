@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Violations of a round that are listed one by one.
 pub const SHOWN: usize = 5;
 
-/// All rounds.
+/// The outcomes of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Repeats the run.
@@ -19,11 +19,11 @@ pub struct Report {
 /// One attack under one setting.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// The attack.
+    /// Name of the attack.
     pub attack: &'static str,
-    /// The gateway's host.
+    /// Name of the setting of the gateway's host.
     pub setting: &'static str,
-    /// Frames sent.
+    /// Frames that the attack has sent.
     pub frames: u64,
     /// Frames that the gateway delivered to a tenant.
     pub arrivals: u64,
@@ -31,9 +31,9 @@ pub struct Outcome {
     pub explained: u64,
     /// Frames that the captures lost: none may be.
     pub lost_by_captures: u64,
-    /// Everything else.
+    /// Arrivals that nothing explains.
     pub violations_total: u64,
-    /// The first of them.
+    /// The first of them, as text.
     pub violations: Vec<String>,
     /// The capture of the violations.
     pub kept: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Outcome {
 }
 
 impl Report {
-    /// An empty one.
+    /// Begins the report of the run with this seed.
     pub fn new(seed: u64) -> Self {
         Self { seed, outcomes: Vec::new() }
     }

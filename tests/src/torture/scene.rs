@@ -50,7 +50,7 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// Its name.
+    /// Its name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -85,7 +85,7 @@ impl Setting {
 /// One side of the gateway.
 #[derive(Debug)]
 pub struct Tenant {
-    /// Its host.
+    /// The namespace that attacks are sent from and captured in.
     pub host: Host,
     /// The index of its device.
     pub ifindex: u32,
@@ -115,7 +115,7 @@ pub enum Role {
 /// An honest connection, and its ends on both sides of the gateway.
 #[derive(Debug)]
 pub struct Held {
-    /// The client's.
+    /// Index of the tenant that has the client.
     pub tenant: usize,
     /// Client and endpoint.
     pub ends: [SocketAddr; 2],
@@ -144,9 +144,9 @@ pub struct Scene {
     daemon: Daemon,
     _host_server: Provider,
     provider: Provider,
-    /// The sides.
+    /// The consumers, the outsider and the provider, in this order.
     pub tenants: Vec<Tenant>,
-    /// What was set.
+    /// Settings of the gateway's host.
     pub setting: Setting,
     lab: Lab,
 }

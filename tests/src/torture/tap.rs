@@ -36,7 +36,7 @@ pub struct Seen<'a> {
 /// The capture of one tenant's device.
 #[derive(Debug)]
 pub struct Tap {
-    /// Whose.
+    /// Index of the tenant in the scene.
     pub tenant: usize,
     ifindex: usize,
     socket: OwnedFd,
