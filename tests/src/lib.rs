@@ -8,6 +8,7 @@ pub mod bench;
 pub mod fixtures;
 pub mod packet;
 pub mod pages;
+pub mod pinned;
 pub mod torture;
 
 pub use privatelink_lab as lab;

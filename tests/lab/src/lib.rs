@@ -29,7 +29,6 @@ pub mod many;
 pub mod nameserver;
 pub mod namespace;
 pub mod network;
-pub mod pinned;
 pub mod process;
 pub mod provider;
 pub mod resolver;

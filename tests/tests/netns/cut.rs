@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use privatelink_tests::lab::{client, pinned, wait_until};
+use privatelink_tests::{
+    lab::{client, wait_until},
+    pinned,
+};
 
 use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at};
 

@@ -11,7 +11,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use privatelink_tests::lab::{Load, client, pinned, wait_until};
+use privatelink_tests::{
+    lab::{Load, client, wait_until},
+    pinned,
+};
 use serde_json::Value;
 
 use crate::fixture::{CONFIG, ENDPOINT, NEVER, SOON, Scene, at};
