@@ -13,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use privatelink_tests::lab::{
-    Daemon, Lab, Load, Network, Provider, client, crowd::Crowd, pinned, wait_until,
+use privatelink_tests::{
+    lab::{Daemon, Lab, Load, Network, Provider, client, crowd::Crowd, wait_until},
+    pinned,
 };
 
 /// The variable that says how long it lasts.

@@ -177,7 +177,7 @@ impl Snapshot<'_> {
             let dropped = drops.get(&index).map_or(0, |reasons| reasons.values().sum());
             (counters.get(&index).copied().unwrap_or_default(), dropped)
         };
-        Ok(view.endpoints(counted))
+        Ok(view.endpoints(counted, &self.datapath.reader().source_ports()))
     }
 
     /// What a listing of flows is made from. The listing itself takes long, and is not done here.

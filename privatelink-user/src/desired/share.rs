@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use privatelink_common::Share;
+use privatelink_common::{
+    Share,
+    share::{BLOCK_PORTS, BLOCKS},
+};
 
-use crate::{model::Model, state::ids::Ids};
+use crate::{
+    model::{Endpoint, Model},
+    state::ids::{Family, Ids},
+};
 
 /// A number that tells the network apart from others: it keeps equal source addresses of different
 /// networks from sharing blocks of ports, most often. It depends on nothing but the name, because
@@ -29,10 +35,24 @@ pub struct Sharer {
 pub fn of_endpoints(model: &Model, ids: &Ids) -> BTreeMap<u32, Share> {
     let sharers = model.endpoints().values().filter_map(|endpoint| {
         let service = model.services().get(&endpoint.service)?;
-        let (endpoint, service) = (ids.endpoint(endpoint)?, ids.service(service)?);
-        Some(Sharer { endpoint, service, weight: 1 })
+        let (index, service) = (ids.endpoint(endpoint)?, ids.service(service)?);
+        Some(Sharer { endpoint: index, service, weight: endpoint.weight.get() })
     });
     shares(&sharers.collect::<Vec<_>>(), model.gateway().max_flows.get())
+}
+
+/// How many source ports each endpoint may count on, by index, given the [shares](of_endpoints).
+pub fn source_ports(model: &Model, ids: &Ids, shares: &BTreeMap<u32, Share>) -> BTreeMap<u32, u64> {
+    let of = |endpoint: &Endpoint| {
+        let service = model.services().get(&endpoint.service)?;
+        let index = ids.endpoint(endpoint)?;
+        let share = shares.get(&index)?;
+        let pools = Family::BOTH.map(|family| ids.source_pool(service, family).count);
+        let pools = pools.into_iter().filter(|addresses| *addresses != 0);
+        let blocks: u32 = pools.map(|addresses| share.blocks(addresses * BLOCKS).1).sum();
+        Some((index, u64::from(blocks) * u64::from(BLOCK_PORTS)))
+    };
+    model.endpoints().values().filter_map(of).collect()
 }
 
 /// The shares of all endpoints: of the flow table for each in proportion to its weight, and of the
@@ -73,7 +93,6 @@ fn part(of: u64, whole: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use privatelink_common::share::BLOCKS;
     use proptest::prelude::*;
 
     use super::*;

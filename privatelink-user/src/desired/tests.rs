@@ -372,3 +372,19 @@ fn ten_thousand_endpoints_are_computed_quickly() {
     eprintln!("first {first:?}, again {again:?}");
     assert!(again.as_secs() < 5 && first.as_secs() < 5, "{first:?}, then {again:?}");
 }
+
+#[test]
+fn an_endpoint_of_three_times_the_weight_may_count_on_three_times_the_flows() {
+    let model = model(&PARTS.replace("name = \"acme-web\"", "name = \"acme-web\"\nweight = 3"));
+    let ids = state(&model).ids;
+    let shares = share::of_endpoints(&model, &ids);
+    let index = |name: &str| ids.endpoint(&model.endpoints()[name]).unwrap();
+    let flows = |name| shares[&index(name)].flows;
+    assert_eq!(flows("acme-web") / flows("globex-mail"), 3);
+    // Each is the only endpoint of its service, and has all ports of each of its source addresses.
+    let ports = share::source_ports(&model, &ids, &shares);
+    for name in ["acme-web", "globex-mail"] {
+        let of_one = u64::from(privatelink_common::share::PORTS);
+        assert!(ports[&index(name)] >= of_one && ports[&index(name)].is_multiple_of(of_one));
+    }
+}

@@ -171,8 +171,14 @@ pub struct Endpoint {
     pub active_flows: u64,
     /// Flows that it may count on when the flow table is short of room.
     pub flow_share: u64,
-    /// Live flows beyond that: they give way to flows of endpoints within their shares.
+    /// Live flows beyond that: those of endpoints within their shares may displace them.
     pub borrowed_flows: u64,
+    /// Source ports that it has now, those of one block together.
+    pub source_ports: u64,
+    /// Source ports that it may count on when they are short.
+    pub source_port_share: u64,
+    /// Source ports beyond that: they come back to the endpoints whose share they are.
+    pub borrowed_source_ports: u64,
     /// Flows opened through it since the maps were made.
     pub new_flows: u64,
     /// Packets forwarded from consumers.

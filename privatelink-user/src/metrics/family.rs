@@ -221,7 +221,16 @@ families! {
         + "Compare `privatelink_endpoint_active_flows`.";
     ENDPOINT_BORROWED_FLOWS: Gauge "privatelink_endpoint_borrowed_flows" ["endpoint", "service", "network"]
         = "Flows now beyond the endpoint's share."
-        + "They give way when other endpoints need their own shares.";
+        + "When other endpoints need their own shares, these are displaced.";
+    ENDPOINT_SOURCE_PORTS: Gauge "privatelink_endpoint_source_ports" ["endpoint", "service", "network"]
+        = "Source ports that the endpoint has now."
+        + "They are given out in blocks of 16; a block counts while it has a flow.";
+    ENDPOINT_SOURCE_PORT_SHARE: Gauge "privatelink_endpoint_source_port_share" ["endpoint", "service", "network"]
+        = "Source ports that the endpoint may count on when they are short."
+        + "Compare `privatelink_endpoint_source_ports`.";
+    ENDPOINT_BORROWED_SOURCE_PORTS: Gauge "privatelink_endpoint_borrowed_source_ports" ["endpoint", "service", "network"]
+        = "Source ports that the endpoint has beyond its share."
+        + "Two minutes after their last flow they can go back to the endpoints whose share they are.";
     ENDPOINT_DROPS: Counter "privatelink_endpoint_drops_total" ["endpoint", "service", "network", "reason"]
         = "Packets not forwarded, by reason; only reasons that there were."
         + "The [reasons](drop-reasons.md); only packets whose endpoint is known."

@@ -146,6 +146,8 @@ pub struct Endpoint {
     pub state: Acceptance,
     /// Flows that it may count on.
     pub flow_share: u64,
+    /// Source ports that it may count on.
+    pub source_port_share: u64,
 }
 
 /// The healths that have a sample even if no target has them, so that alerts see a 0.
@@ -184,6 +186,7 @@ impl Inventory {
     ) -> BTreeMap<String, BTreeMap<Acceptance, u64>> {
         let mut counts: BTreeMap<String, BTreeMap<Acceptance, u64>> = BTreeMap::new();
         let shares = share::of_endpoints(overview.model, &overview.state.ids);
+        let ports = share::source_ports(overview.model, &overview.state.ids, &shares);
         for endpoint in overview.seen_endpoints() {
             let Some(index) = overview.state.ids.endpoint(endpoint) else { continue };
             let state = overview.acceptance(endpoint);
@@ -201,7 +204,8 @@ impl Inventory {
                 *count += 1;
             }
             let flow_share = shares.get(&index).map_or(0, |share| share.flows.into());
-            self.endpoints.push(Endpoint { index, labels, state, flow_share });
+            let source_port_share = ports.get(&index).copied().unwrap_or(0);
+            self.endpoints.push(Endpoint { index, labels, state, flow_share, source_port_share });
         }
         counts
     }

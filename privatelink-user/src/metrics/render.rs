@@ -8,7 +8,7 @@ use super::{
     census::Census,
     detail::Detail,
     family::{self, Family},
-    inventory::{Inventory, Progress},
+    inventory::{Endpoint, Inventory, Progress},
     names,
     text::{Format, Page, labels},
 };
@@ -30,6 +30,8 @@ pub struct Readings {
     pub endpoints: Vec<EndpointCounters>,
     /// The flows of endpoints, in the order of the inventory.
     pub active: Vec<u64>,
+    /// Source ports that endpoints have, by index.
+    pub source_ports: BTreeMap<u32, u64>,
     /// The counters of targets, in the order of the inventory.
     pub targets: Vec<TargetCounters>,
     /// Packets not forwarded, by reason.
@@ -63,6 +65,7 @@ impl Readings {
         Ok(Self {
             endpoints: reader.counters(&endpoints)?,
             active: reader.active_flows(&endpoints),
+            source_ports: reader.source_ports(),
             targets: reader.target_counters(&targets)?,
             drops: reader.drops()?,
             endpoint_drops: reader.endpoint_drops()?,
@@ -230,22 +233,41 @@ fn endpoints(page: &mut Page, inventory: &Inventory, readings: &Readings) {
             }
         }
     }
-    let mut active = page.family(&family::ENDPOINT_ACTIVE_FLOWS);
-    for (endpoint, flows) in inventory.endpoints.iter().zip(&readings.active) {
-        active.add(&[&endpoint.labels], flows);
-    }
-    let mut shares = page.family(&family::ENDPOINT_FLOW_SHARE);
-    for endpoint in &inventory.endpoints {
-        shares.add(&[&endpoint.labels], endpoint.flow_share);
-    }
-    let mut borrowed = page.family(&family::ENDPOINT_BORROWED_FLOWS);
-    for (endpoint, flows) in inventory.endpoints.iter().zip(&readings.active) {
-        borrowed.add(&[&endpoint.labels], flows.saturating_sub(endpoint.flow_share));
-    }
+    shares(page, inventory, readings);
     let mut drops = page.family(&family::ENDPOINT_DROPS);
     for endpoint in &inventory.endpoints {
         for (reason, count) in readings.endpoint_drops.get(&endpoint.index).into_iter().flatten() {
             drops.add(&[&endpoint.labels, &labels(&[("reason", reason.name())])], count);
+        }
+    }
+}
+
+/// What endpoints use of the gateway, what they may count on, and what they borrow.
+fn shares(page: &mut Page, inventory: &Inventory, readings: &Readings) {
+    let flows = inventory.endpoints.iter().zip(readings.active.iter().copied());
+    let uses: Vec<(&Endpoint, u64, u64)> = flows
+        .map(|(endpoint, flows)| {
+            let ports = readings.source_ports.get(&endpoint.index).copied().unwrap_or(0);
+            (endpoint, flows, ports)
+        })
+        .collect();
+    type Value = fn(&Endpoint, u64, u64) -> u64;
+    let families: [(&Family, Value); 6] = [
+        (&family::ENDPOINT_ACTIVE_FLOWS, |_, flows, _| flows),
+        (&family::ENDPOINT_FLOW_SHARE, |endpoint, _, _| endpoint.flow_share),
+        (&family::ENDPOINT_BORROWED_FLOWS, |endpoint, flows, _| {
+            flows.saturating_sub(endpoint.flow_share)
+        }),
+        (&family::ENDPOINT_SOURCE_PORTS, |_, _, ports| ports),
+        (&family::ENDPOINT_SOURCE_PORT_SHARE, |endpoint, _, _| endpoint.source_port_share),
+        (&family::ENDPOINT_BORROWED_SOURCE_PORTS, |endpoint, _, ports| {
+            ports.saturating_sub(endpoint.source_port_share)
+        }),
+    ];
+    for (family, value) in families {
+        let mut samples = page.family(family);
+        for (endpoint, flows, ports) in &uses {
+            samples.add(&[&endpoint.labels], value(endpoint, *flows, *ports));
         }
     }
 }
@@ -273,6 +295,7 @@ mod tests {
         Readings {
             endpoints: vec![counters],
             active: vec![6],
+            source_ports: [(index, 96)].into(),
             targets: vec![TargetCounters { refused: 3, ..Default::default() }; 2],
             drops: vec![(Reason::NoFlow, 3)],
             endpoint_drops: [(index, [(Reason::NotAllowed, 4)].into())].into(),
@@ -329,6 +352,8 @@ mod tests {
              network=\"acme\",reason=\"not_allowed\"} 4",
             "privatelink_endpoint_active_flows{endpoint=\"acme-a\",service=\"a\",\
              network=\"acme\"} 6",
+            "privatelink_endpoint_source_ports{endpoint=\"acme-a\",service=\"a\",\
+             network=\"acme\"} 96",
             "privatelink_target_refused_flows_total{service=\"a\",target=\"10.0.0.10\"} 3",
         ] {
             assert!(page.lines().any(|found| found == line), "{line:?} is not in\n{page}");

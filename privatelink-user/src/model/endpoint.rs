@@ -4,7 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::{name::Name, number::Quantity, port::PortRange};
+use super::{
+    name::Name,
+    number::{Number, Quantity},
+    port::PortRange,
+};
+
+/// How an endpoint's share relates to others'.
+pub type ShareWeight = Number<1, 1_000>;
 
 /// A consumer's private way to one service.
 #[non_exhaustive]
@@ -22,8 +29,15 @@ pub struct Endpoint {
     pub allow: Vec<SecurityRule>,
     /// Limits on what it may use of the gateway.
     pub limits: Limits,
+    /// How its share of the flow table and of source ports relates to others'.
+    pub weight: ShareWeight,
     /// Whether the service's own names lead to it.
     pub private_dns: bool,
+}
+
+impl Endpoint {
+    /// The weight when the configuration gives none.
+    pub const DEFAULT_WEIGHT: ShareWeight = ShareWeight::constant::<1>();
 }
 
 /// How an endpoint gets its addresses.

@@ -24,7 +24,7 @@ mod word;
 
 pub use configuration::Model;
 pub use dns::{DnsPattern, DnsTtl, DnsUnhealthy, seconds};
-pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule};
+pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule, ShareWeight};
 pub use flow_log::{Destination, FlowLog, LogField, LogFiles, LogFormat, LogInterval};
 pub use gateway::{Gateway, MaxFlows};
 pub use health_check::{

@@ -120,18 +120,24 @@ impl Overview<'_> {
         index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
     }
 
-    /// The endpoints; `counters` returns what was counted under an index, and the drops.
+    /// The endpoints; `counters` returns what was counted under an index, and the drops. `ports` says
+    /// by index how many source ports they have.
     pub fn endpoints(
         &self,
         counters: impl Fn(u32) -> (EndpointCounters, u64),
+        ports: &BTreeMap<u32, u64>,
     ) -> Vec<types::Endpoint> {
         let shares = share::of_endpoints(self.model, &self.state.ids);
+        let port_shares = share::source_ports(self.model, &self.state.ids, &shares);
         let one = |endpoint: &model::Endpoint| {
             let index = self.state.ids.endpoint(endpoint);
             let (counted, drops) = index.map(&counters).unwrap_or_default();
             let share = index.and_then(|index| shares.get(&index));
             let flow_share = share.map_or(0, |share| share.flows.into());
             let active_flows = self.flows_through(endpoint);
+            let of = |all: &BTreeMap<u32, u64>| index.and_then(|index| all.get(&index).copied());
+            let source_ports = of(ports).unwrap_or(0);
+            let source_port_share = of(&port_shares).unwrap_or(0);
             types::Endpoint {
                 name: endpoint.name.to_string(),
                 service: endpoint.service.to_string(),
@@ -147,6 +153,9 @@ impl Overview<'_> {
                 active_flows,
                 flow_share,
                 borrowed_flows: active_flows.saturating_sub(flow_share),
+                source_ports,
+                source_port_share,
+                borrowed_source_ports: source_ports.saturating_sub(source_port_share),
                 new_flows: counted.new_flows,
                 packets_in: counted.packets_in,
                 bytes_in: counted.bytes_in,
@@ -334,7 +343,7 @@ mod tests {
         assert!(problems[0].contains("there is no interface veth-acme"), "{problems:?}");
         assert!(problems[1].contains("veth-vendor is down"), "{problems:?}");
         assert!(problems[3].contains("no answer from fd00::10"), "{problems:?}");
-        let endpoint = view.endpoints(|_| Default::default());
+        let endpoint = view.endpoints(|_| Default::default(), &BTreeMap::new());
         assert_eq!((endpoint[0].state.as_str(), endpoint[0].active_flows), ("available", 7));
     }
 }

@@ -81,5 +81,11 @@ fn whoever_takes_all_source_ports_leaves_others_theirs() {
     flood(&scene, 90_000).unwrap();
     let status = scene.daemon.status().unwrap();
     assert!(status["drops"]["ports_exhausted"].as_u64().unwrap() > 30_000, "{status}");
+    // 4,032 blocks of 16 ports, for two endpoints; of the other's half it borrows every second one.
+    let endpoint = scene.daemon.ask(&["endpoints", "acme-web", "--json"]).unwrap();
+    let of = |key: &str| endpoint[key].as_u64().unwrap();
+    assert_eq!(of("source_port_share"), 32_256, "{endpoint}");
+    assert!(of("source_ports") > 47_000, "{endpoint}");
+    assert_eq!(of("borrowed_source_ports"), of("source_ports") - 32_256, "{endpoint}");
     the_other_is_served(&scene).unwrap();
 }

@@ -52,6 +52,10 @@ pub(super) fn endpoint(endpoint: &Endpoint) -> String {
     lines.add("flows", &format!("{} now, {} opened", endpoint.active_flows, endpoint.new_flows));
     let (share, borrowed) = (endpoint.flow_share, endpoint.borrowed_flows);
     lines.add("share of flows", &format!("{share}, {borrowed} more are borrowed"));
+    let (ports, share) = (endpoint.source_ports, endpoint.source_port_share);
+    let borrowed = endpoint.borrowed_source_ports;
+    lines.add("source ports", &format!("{ports} now, {borrowed} of them borrowed"));
+    lines.add("share of ports", &share.to_string());
     let carried = |packets: u64, bytes| format!("{packets} packets, {}", amount(bytes));
     lines.add("in", &carried(endpoint.packets_in, endpoint.bytes_in));
     lines.add("out", &carried(endpoint.packets_out, endpoint.bytes_out));

@@ -10,7 +10,7 @@ use crate::{
         toml_value::TomlValue,
         written::Written,
     },
-    model::{Name, PortRange, Quantity},
+    model::{self, Name, PortRange, Quantity, ShareWeight},
 };
 
 section! {
@@ -29,6 +29,9 @@ section! {
         allow: OneOrMore<SecurityRule> as "list of rules" = optional "the network's `subnets` and `reachable_from`",
         /// Limits on what it may use of the gateway, see below.
         limits: Limits = optional "no limits",
+        /// How its share of the flow table and of source ports relates to other endpoints'. The
+        /// gateway's operator alone sets it.
+        weight: ShareWeight = default model::Endpoint::DEFAULT_WEIGHT,
         /// Whether the service's own names lead here.
         private_dns: bool = default true,
     }

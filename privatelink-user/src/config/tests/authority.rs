@@ -46,6 +46,8 @@ fn what_is_another_principals_is_refused() {
                    [[service.listener]]\nprotocol = \"tcp\"\nport = 80\n\
                    [[service.target]]\naddress = \"10.1.0.2\"\n";
     let endpoint = "[[endpoint]]\nname = \"evil\"\nservice = \"web\"\nnetwork = \"acme\"\n";
+    let weighted = "[[endpoint]]\nname = \"evil\"\nservice = \"web\"\nnetwork = \"vendor\"\n\
+                    weight = 2\n";
     let network = "[[network]]\nname = \"evil\"\nprincipal = \"acme\"\ninterface = \"eth9\"\n\
                    subnets = [\"10.9.0.0/24\"]\n";
     let member = "[[principal]]\nname = \"acme\"\nusers = [\"vendor-ops\"]\n";
@@ -58,6 +60,7 @@ fn what_is_another_principals_is_refused() {
         (member, "this is the principal `acme`, but this file speaks for `vendor`"),
         (unbinding, "the principal `vendor` is defined twice"),
         (binding_others, "the operator says for whom files speak, but this file"),
+        (weighted, "the operator says how endpoints share the gateway, but this file speaks for"),
         ("[gateway]\nname = \"mine\"\n", "the gateway's settings are the operator's, but this"),
         ("authority = \"acme\"\n", "the file `20-vendor.toml` speaks for both `acme` and `vendor`"),
     ] {

@@ -11,7 +11,7 @@ use crate::{
         raw::Document,
         source::{Located, Location, Sources},
     },
-    model::Name,
+    model::{Endpoint, Name},
 };
 
 /// Who each file speaks for; `None` is everyone.
@@ -135,10 +135,16 @@ fn confine(
         }
     }
     for endpoint in document.endpoint.iter().flat_map(|list| &list.value) {
-        let Some(network) = &endpoint.value.network else { continue };
-        if let Some(owner) = owners.get(&network.value).filter(|name| ***name != authority.value) {
+        if let Some(network) = &endpoint.value.network
+            && let Some(owner) =
+                owners.get(&network.value).filter(|name| ***name != authority.value)
+        {
             let what = format!("the endpoint is in the network `{}` of `{owner}`", network.value);
             refuse(what, network.at);
+        }
+        let weight = &endpoint.value.weight;
+        if weight.value != Endpoint::DEFAULT_WEIGHT {
+            refuse("the operator says how endpoints share the gateway".to_owned(), weight.at);
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn validate(
         addresses: addresses?,
         allow,
         limits: raw.limits.map_or_else(Limits::default, |limits| self::limits(limits.value)),
+        weight: raw.weight.value,
         private_dns: raw.private_dns.value,
     })
 }

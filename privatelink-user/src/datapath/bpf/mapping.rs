@@ -65,6 +65,12 @@ impl Mapping {
         (index < self.count).then(|| self.copy(index))
     }
 
+    /// Copies of all values.
+    pub(super) fn iter<V: Pod + FromBytes>(&self) -> impl Iterator<Item = V> {
+        const { assert!(align_of::<V>() <= ALIGNMENT) };
+        (0..self.count).map(|index| self.copy(index))
+    }
+
     /// A copy of one value.
     fn copy<V: Pod + FromBytes>(&self, index: usize) -> V {
         assert!(index < self.count && size_of::<V>() <= self.stride);

@@ -7,6 +7,7 @@ use privatelink_common::{
     DropKey, EndpointCounters, Meter, Reason, Sampling, TargetCounters,
     flow::{Flow, Region},
     maps,
+    share::{BLOCK_PORTS, Block},
 };
 
 use super::{batch, error::Error, flows::FlowTable, mapping::Mapping, maps::Maps};
@@ -23,6 +24,7 @@ pub struct Reader {
     errors: MapData,
     regions: MapData,
     meters: Mapping,
+    port_blocks: Mapping,
     flow_table: FlowTable,
 }
 
@@ -38,6 +40,8 @@ impl Reader {
             errors: opened.duplicate(maps::ERRORS)?,
             regions: opened.duplicate(maps::REGIONS)?,
             meters: Mapping::of::<Meter>(opened.get(maps::METERS)?).map_err(failed(COUNTERS))?,
+            port_blocks: Mapping::of::<u64>(opened.get(maps::PORT_BLOCKS)?)
+                .map_err(failed(COUNTERS))?,
             flow_table: FlowTable::map(opened.get(maps::SLOTS)?).map_err(failed(FLOW_TABLE))?,
         })
     }
@@ -54,6 +58,19 @@ impl Reader {
     pub fn active_flows(&self, endpoints: &[u32]) -> Vec<u64> {
         let meters = endpoints.iter().map(|endpoint| self.meters.value(*endpoint));
         meters.map(|meter: Option<Meter>| meter.map_or(0, |meter| meter.flows.into())).collect()
+    }
+
+    /// How many source ports endpoints have now, by endpoint index: all ports of the blocks in which
+    /// they have flows.
+    pub fn source_ports(&self) -> BTreeMap<u32, u64> {
+        let mut ports = BTreeMap::<u32, u64>::new();
+        for word in self.port_blocks.iter::<u64>().filter(|word| *word != 0) {
+            let block = Block(word);
+            if block.flows() != 0 {
+                *ports.entry(block.owner()).or_default() += u64::from(BLOCK_PORTS);
+            }
+        }
+        ports
     }
 
     /// The counters of targets, summed over all CPUs, in the order of `targets`.

@@ -233,6 +233,8 @@ pub(super) fn endpoint(before: Option<&Endpoint>, after: &Endpoint) -> Words {
         let (old, new) = of(value);
         words.key(key, old, new);
     }
+    let (old, new) = of(|one| one.weight.to_string());
+    words.detail("weight", old, new);
     let (old, new) = of(|one| one.private_dns.to_string());
     words.detail("private_dns", old, new);
     words
