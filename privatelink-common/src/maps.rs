@@ -146,7 +146,7 @@ pub const MAX_TARGETS: u32 = 65_536;
 pub const MAX_SOURCES: u32 = 65_536;
 /// Nodes of all sets of security rules together.
 pub const MAX_RULE_NODES: u32 = 262_144;
-/// Blocks of ports of all source addresses that are told apart.
+/// Blocks of ports of all source addresses that have separate ones.
 pub const MAX_PORT_BLOCKS: u32 = crate::share::BLOCK_TABLES * crate::share::BLOCKS;
 /// Endpoint and source addresses together.
 pub const MAX_LOCALS: u32 = 262_144;

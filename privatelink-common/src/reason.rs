@@ -307,8 +307,8 @@ reasons! {
         meaning: "A sender that cannot be: one outside the network's `subnets` that speaks to the \
             host; or, to an endpoint, an unspecified, loopback, group or broadcast address, an \
             address of the gateway's own, or such an Ethernet address",
-        advice: "Somebody forges senders, or `subnets` does not list all of the network's \
-            addresses. Capture at the interface to see whose Ethernet address they come from",
+        advice: "A host forges its sender address, or `subnets` does not list all of the network's \
+            addresses. Capture at the interface to see the Ethernet address that they come from",
     }
     PathMtu {
         name: "path_mtu",

@@ -78,7 +78,7 @@ pub enum LocalKind {
     Source = 2,
     /// An address of the gateway's own host.
     Host = 3,
-    /// Nobody's: the address of all hosts of a subnet. It is here because no packet comes from it.
+    /// The address of all hosts of a subnet, from which no packet can come.
     Broadcast = 4,
 }
 
@@ -135,7 +135,7 @@ pub enum Admission {
     Absent = 0,
     /// Accepted: packets pass.
     Available = 1,
-    /// Nobody has decided yet.
+    /// It has not been decided yet.
     Pending = 2,
     /// Refused by the provider.
     Rejected = 3,

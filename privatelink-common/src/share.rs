@@ -1,28 +1,28 @@
-//! What of the gateway an endpoint may count on: a part of the flow table, and of the source ports.
+//! The share of an endpoint: its guaranteed part of the flow table, and of the source ports.
 //!
-//! Ports are handed out in blocks. A block is one endpoint's while it has flows there and for two
-//! minutes more, whatever the target: no datagram that is late by less reaches another endpoint.
+//! Ports are allocated in blocks. A block belongs to one endpoint while it has flows there and for two
+//! minutes more, whatever the target: a datagram that is late by less reaches no other endpoint.
 
 use crate::{cell::Word32, ticks_from_millis};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What is kept for an endpoint, by its index. What others leave idle it may borrow.
+/// What is reserved for an endpoint, by its index. It may borrow what others leave idle.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Share {
-    /// Flows; zero is as many as the table takes.
+    /// Flows; zero stands for as many as the table takes.
     pub flows: u32,
-    /// Where its blocks of each pool of source addresses begin, in parts of 2^32.
+    /// Start of its blocks in each pool of source addresses, in parts of 2^32.
     pub first: u32,
-    /// How many there are, in parts of 2^32; zero is all.
+    /// Number of these blocks, in parts of 2^32; zero stands for all.
     pub length: u32,
 }
 
 impl Share {
-    /// What the endpoint may have of flows that are not established, so that they cannot take the
-    /// place of those that are.
+    /// The part of a share that flows may use which are not established, so that they cannot displace
+    /// those that are.
     pub const fn unsettled(flows: u32) -> u32 {
         let quarter = flows / 4;
         if quarter > LEAST_UNSETTLED {
@@ -34,9 +34,9 @@ impl Share {
         }
     }
 
-    /// Flows of the table beyond which nobody borrows: the last eighth is for those within their
-    /// shares.
-    pub const fn lent(max_flows: u32) -> u32 {
+    /// Number of flows in the table from which on no endpoint may borrow: the last eighth is for
+    /// endpoints within their shares.
+    pub const fn borrow_limit(max_flows: u32) -> u32 {
         max_flows - max_flows / 8
     }
 
@@ -53,7 +53,7 @@ impl Share {
     }
 }
 
-/// Flows that are not established, at least, before they count as too many.
+/// An endpoint within its share may have this many flows that are not established.
 const LEAST_UNSETTLED: u32 = 64;
 
 /// How much of the table is in use.
@@ -62,7 +62,7 @@ const LEAST_UNSETTLED: u32 = 64;
 pub struct OccupancyCell {
     /// Flows, those among them that are just being entered.
     pub flows: Word32,
-    /// Flows that had to give way to others.
+    /// Flows that were displaced by others.
     pub displaced: Word32,
 }
 
@@ -74,7 +74,7 @@ pub struct OccupancyCell {
 pub struct Occupancy {
     /// Flows in the table, those among them that are being entered.
     pub flows: u32,
-    /// Flows that had to give way to others.
+    /// Flows that were displaced by others.
     pub displaced: u32,
 }
 
@@ -86,14 +86,14 @@ pub const PORTS: u32 = 65_536 - FIRST_PORT;
 pub const BLOCK_PORTS: u32 = 16;
 /// Blocks of one source address.
 pub const BLOCKS: u32 = PORTS / BLOCK_PORTS;
-/// Source addresses whose blocks are told apart; beyond, two share the same.
+/// Number of source addresses with separate blocks; beyond it, two addresses share the same blocks.
 pub const BLOCK_TABLES: u32 = 256;
 
-/// A block: whose it is. One word, so that it changes in one exchange.
+/// A block and its owner. One word, so that it changes in one exchange.
 ///
 /// From the lowest bit: 24 bits of the time of the last use in units of [`BLOCK_TICK_SHIFT`] ticks,
-/// 23 of the number of flows, one that its home endpoint wants it, 16 of the owner's index. A
-/// block that was never used is zero.
+/// 23 of the number of flows, one that is set when its home endpoint wants it, 16 of the owner's
+/// index. A block that was never used is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block(pub u64);
 
@@ -105,16 +105,16 @@ const FLOWS_SHIFT: u32 = TIME_BITS;
 const FLOWS: u64 = (1 << 23) - 1;
 const WANTED: u64 = 1 << 47;
 const OWNER_SHIFT: u32 = 48;
-/// How long a block without flows stays its owner's: two minutes, and what the units leave out.
+/// Time for which a block without flows keeps its owner: two minutes, rounded up to whole units.
 const QUIET: u64 = (ticks_from_millis(120_000) as u64 >> BLOCK_TICK_SHIFT) + 2;
 
 impl Block {
-    /// What one flow more is when it is added.
+    /// Addend that counts one flow more.
     pub const ONE_MORE: u64 = 1 << FLOWS_SHIFT;
-    /// What one flow less is when it is added.
+    /// Addend that counts one flow less.
     pub const ONE_LESS: u64 = 0_u64.wrapping_sub(1 << FLOWS_SHIFT);
 
-    /// Index of the endpoint that owns it, or did last.
+    /// Index of the endpoint that owns it, or owned it last.
     #[inline(always)]
     pub const fn owner(self) -> u32 {
         (self.0 >> OWNER_SHIFT) as u32
@@ -132,20 +132,20 @@ impl Block {
         self.0 & WANTED != 0
     }
 
-    /// How long ago it was used, in units.
+    /// Time since its last use, in units.
     #[inline(always)]
     const fn age(self, now: u32) -> u64 {
         ((now >> BLOCK_TICK_SHIFT) as u64).wrapping_sub(self.0) & TIME
     }
 
-    /// Whether it is nobody's.
+    /// Whether it has no owner.
     #[inline(always)]
     pub const fn is_free(self, now: u32) -> bool {
         self.0 == 0 || self.flows() == 0 && self.age(now) >= QUIET
     }
 
-    /// Whether an endpoint may open a flow there. At home it may in all that are free; of the
-    /// others' it borrows every second one, unless its home endpoint wants it.
+    /// Whether an endpoint may open a flow there. It may use every free block of its own; of the
+    /// blocks of others it may borrow every second one, unless the home endpoint wants it.
     #[inline(always)]
     pub const fn takes(self, endpoint: u32, number: u32, at_home: bool, now: u32) -> bool {
         if self.flows() as u64 == FLOWS {
@@ -155,9 +155,9 @@ impl Block {
         if !free && self.owner() != endpoint {
             return false;
         }
-        // Who wanted it, and has not come in the meantime, has found another.
+        // A home endpoint that has not used it in the meantime has found another.
         let wanted = self.is_wanted() && !(free && self.age(now) >= 2 * QUIET);
-        at_home || is_lent(number) && !wanted
+        at_home || is_borrowable(number) && !wanted
     }
 
     /// The block with one more flow, of this endpoint.
@@ -188,7 +188,7 @@ impl Block {
         Self(less & !TIME | Self::time(now))
     }
 
-    /// The block as its home endpoint leaves it when it wants it.
+    /// The block, marked as wanted by its home endpoint.
     #[inline(always)]
     pub const fn wanted(self) -> Self {
         Self(self.0 | WANTED)
@@ -200,10 +200,10 @@ impl Block {
     }
 }
 
-/// Whether others than its home endpoint may take a block while it is free. What has been lent
-/// comes back after two minutes at the soonest, so one half is not.
+/// Whether other endpoints than the home endpoint may use a block while it is free. A borrowed block
+/// is returned after two minutes at the earliest, so half of them are never borrowed.
 #[inline(always)]
-pub const fn is_lent(number: u32) -> bool {
+pub const fn is_borrowable(number: u32) -> bool {
     number & 1 != 0
 }
 
@@ -260,17 +260,17 @@ mod tests {
     }
 
     #[test]
-    fn every_second_block_is_lent_and_comes_back_when_wanted() {
+    fn every_second_block_is_borrowed_and_returned_when_wanted() {
         let free = Block(0);
         assert!(free.takes(8, 1, false, START) && !free.takes(8, 2, false, START));
-        let lent = free.with_flow(8, false, START).wanted();
-        assert!(!lent.takes(8, 1, false, START), "the home endpoint wants it");
-        let empty = lent.without_flow(START);
+        let borrowed = free.with_flow(8, false, START).wanted();
+        assert!(!borrowed.takes(8, 1, false, START), "the home endpoint wants it");
+        let empty = borrowed.without_flow(START);
         let later = START + MINUTES + (3 << BLOCK_TICK_SHIFT);
         assert!(!empty.takes(9, 1, false, later) && empty.takes(7, 1, true, later));
         assert!(!empty.with_flow(7, true, later).is_wanted());
         let much_later = START + 2 * MINUTES + (6 << BLOCK_TICK_SHIFT);
-        assert!(empty.takes(9, 1, false, much_later), "whoever wanted it never came");
+        assert!(empty.takes(9, 1, false, much_later), "the home endpoint never used it");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! How many flows there are, and how many an endpoint has. A flow is counted before it is entered,
-//! and until the direction from its client is removed.
+//! Counts of flows, in total and per endpoint. A flow counts from before it is entered until the
+//! direction from its client is removed.
 
 use super::blocks;
 use crate::environment::Tables;
 use privatelink_common::flow::{Flow, Slot, word};
 
-/// What is added to count down by one.
+/// Addend that counts down by one.
 const ONE_LESS: u32 = u32::MAX;
 
 /// Counts a flow of an endpoint that the table has room for.
@@ -17,7 +17,7 @@ pub fn begin<T: Tables>(tables: &T, endpoint: u32) {
     }
 }
 
-/// Takes back that a flow was counted, and its room: it could not be entered.
+/// Undoes [`begin`] and the reservation of a flow that could not be entered.
 #[inline(always)]
 pub fn cancel<T: Tables>(tables: &T, endpoint: u32) {
     if let Some(meter) = tables.meter(endpoint) {
@@ -61,7 +61,7 @@ fn count<T: Tables>(tables: &T, flow: &Flow, by: u32) {
     }
 }
 
-/// Gives back the room of a flow.
+/// Releases the reservation of a flow.
 #[inline(always)]
 pub fn give_back<T: Tables>(tables: &T) {
     if let Some(occupancy) = tables.occupancy() {
@@ -69,7 +69,7 @@ pub fn give_back<T: Tables>(tables: &T) {
     }
 }
 
-/// Counts that a slot's word has changed from one to another.
+/// Updates the counts after a slot's word has changed.
 #[inline(always)]
 pub fn changed<T: Tables>(tables: &T, slot: &Slot, before: u32, after: u32) {
     if before & word::REVERSE != 0 || (before ^ after) & word::UNSETTLED == 0 {
@@ -80,8 +80,8 @@ pub fn changed<T: Tables>(tables: &T, slot: &Slot, before: u32, after: u32) {
     }
 }
 
-/// Counts that a slot with this word was removed: the client's direction is the flow, the other
-/// one has its port.
+/// Updates the counts after a slot with this word was removed: the direction from the client counts
+/// as the flow, the other one as its port.
 #[inline(always)]
 pub fn removed<T: Tables>(tables: &T, slot: &Slot, word: u32) {
     if word & word::REVERSE != 0 {

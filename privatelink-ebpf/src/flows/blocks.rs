@@ -1,4 +1,4 @@
-//! Blocks of source ports: which endpoint has which.
+//! Ownership of blocks of source ports.
 
 use crate::environment::Tables;
 use privatelink_common::{
@@ -7,7 +7,7 @@ use privatelink_common::{
     share::{Block, block_index},
 };
 
-/// Times that other CPUs may change a block at the same moment.
+/// Attempts to change a block that other CPUs change at the same time.
 const ATTEMPTS: u32 = 4;
 
 /// A port of a source address, and the block that it is in.
@@ -19,7 +19,7 @@ pub struct Place {
     pub port: u32,
     /// Number of the block within its pool.
     pub number: u32,
-    /// Whether it is one of the endpoint's own share.
+    /// Whether the block is in the endpoint's own share.
     pub at_home: bool,
 }
 
@@ -30,7 +30,8 @@ impl Place {
         tables.port_block(block_index(source.blocks, self.port))
     }
 
-    /// Whether an endpoint may open a flow there. If another is in its home, that one will leave.
+    /// Whether an endpoint may open a flow there. If another endpoint has borrowed a block of its
+    /// share, the block is marked as wanted.
     #[inline(always)]
     pub fn is_open_to<T: Tables>(&self, tables: &T, endpoint: u32) -> bool {
         let Some(cell) = self.cell(tables) else { return false };
@@ -39,14 +40,14 @@ impl Place {
             return true;
         }
         if self.at_home && block.owner() != endpoint && !block.is_wanted() {
-            // Whoever comes first says it; a lost race is said at the next search.
-            let _said = tables.exchange64(cell, block.0, block.wanted().0);
+            // After a lost race, the next search marks it.
+            let _marked = tables.exchange64(cell, block.0, block.wanted().0);
         }
         false
     }
 
-    /// Counts a flow of the endpoint in the block, and makes the block its own; returns whether it
-    /// may have it.
+    /// Counts a flow of the endpoint in the block and makes the endpoint its owner; returns whether
+    /// the endpoint may use the block.
     #[inline(always)]
     pub fn take<T: Tables>(&self, tables: &T, endpoint: u32) -> bool {
         let Some(cell) = self.cell(tables) else { return false };
@@ -65,7 +66,7 @@ impl Place {
     }
 }
 
-/// Takes a flow at a port of a source address off the count of its block.
+/// Subtracts a flow at a port of a source address from the count of its block.
 #[inline(always)]
 pub fn give_back<T: Tables>(tables: &T, source: u32, port: u32) {
     let place = Place { source, port, number: 0, at_home: true };
@@ -74,7 +75,7 @@ pub fn give_back<T: Tables>(tables: &T, source: u32, port: u32) {
     }
 }
 
-/// Takes the flow of a slot off its block's count.
+/// Subtracts the flow of a slot from the count of its block.
 #[inline(always)]
 pub fn release<T: Tables>(tables: &T, slot: &Slot) {
     give_back(tables, u32::from(slot.source()), port(slot.provider_ports()));
@@ -113,6 +114,6 @@ fn count_down<T: Tables>(tables: &T, cell: &Word64) {
             return;
         }
     }
-    // Those that won have noted the time.
+    // The CPUs that won the races have stored the time.
     tables.add64(cell, Block::ONE_LESS);
 }

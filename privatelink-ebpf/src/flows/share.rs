@@ -1,11 +1,11 @@
-//! Room in the flow table: who gets it when it is short, and who gives way.
+//! Admission to the flow table by shares, and displacement when the table is full.
 //!
 //! Every endpoint has a share of the table, and a smaller one for flows that are not established.
-//! While not much of the table is in use, whoever comes has what it asks for. The last eighth is
-//! for endpoints with less than their shares; once that is used too, such a one gets room in place
-//! of a flow of an endpoint with more. If it is within its smaller share as well, it also gets room
-//! in place of a flow that is not established, of an endpoint that has too many of those. Whoever
-//! has more than a share gets room only in place of another flow of its own that is not established.
+//! Until seven eighths of the table are in use, every flow is admitted. The last eighth is for
+//! endpoints below their shares. Once it is used too, a flow of such an endpoint displaces one of an
+//! endpoint above its share. If the endpoint is below its smaller share as well, it may also displace
+//! a flow that is not established, of an endpoint that has too many of those. A flow of an endpoint
+//! that has its share displaces only another flow of the same endpoint that is not established.
 
 use super::{account, operations::Operations, table::NOWHERE};
 use crate::environment::{Tables, Walk};
@@ -15,13 +15,13 @@ use privatelink_common::{
     ticks_from_millis,
 };
 
-/// Slots that are looked at before the best flow among them gives way.
+/// Number of slots among which the best flow to displace is chosen.
 const WINDOW: u32 = 128;
-/// How long a flow is kept in place of a new one of the same endpoint. Slots rest after their flows:
-/// a flood that displaced its own flows as fast as it comes would have all slots rest, and nobody
-/// could open any.
+/// Age below which a flow is not displaced by a new one of the same endpoint. A slot cannot be used
+/// for a while after its flow: a flood that displaced its own flows at once would leave no usable
+/// slot, and no endpoint could open a flow.
 const OWN_AGE: u32 = ticks_from_millis(4_000);
-/// Slots that are looked at while none of them may.
+/// Most slots that are searched while none can be displaced.
 const MOST_LOOKS: u32 = 4 * WINDOW;
 
 /// Counts a flow of an endpoint if there is room for it. `made` is whether another flow was displaced
@@ -31,7 +31,7 @@ pub fn reserve<T: Operations>(tables: &T, endpoint: u32, made: bool) -> bool {
     let Some(occupancy) = tables.occupancy() else { return false };
     let max_flows = tables.max_flows();
     let before = tables.count_up(&occupancy.flows);
-    if before >= Share::lent(max_flows) {
+    if before >= Share::borrow_limit(max_flows) {
         let Standing { flows, share, .. } = Standing::of(tables, endpoint);
         if !(made || flows < share) || before >= max_flows {
             account::give_back(tables);
@@ -49,7 +49,7 @@ pub fn make_room<T: Operations>(tables: &T, endpoint: u32, place: u32) -> bool {
     let Some(occupancy) = tables.occupancy() else { return false };
     let Standing { flows, unsettled, share } = Standing::of(tables, endpoint);
     let has_less = flows < share;
-    let limit = if has_less { tables.max_flows() } else { Share::lent(tables.max_flows()) };
+    let limit = if has_less { tables.max_flows() } else { Share::borrow_limit(tables.max_flows()) };
     if occupancy.flows.load() < limit {
         return false;
     }
@@ -61,15 +61,14 @@ pub fn make_room<T: Operations>(tables: &T, endpoint: u32, place: u32) -> bool {
     displace(tables, endpoint, claim, place)
 }
 
-/// Whether so much of the table is in use that the sweep has to hurry, so that less is refused: from
-/// three quarters on.
+/// Whether so much of the table is in use, three quarters or more, that the sweep has to hurry.
 #[inline(always)]
 pub fn is_pressed<T: Tables>(tables: &T) -> bool {
     let mark = tables.max_flows() / 4 * 3;
     tables.occupancy().is_some_and(|occupancy| occupancy.flows.load() >= mark)
 }
 
-/// What an endpoint has and may have.
+/// Flows of an endpoint, and its share.
 struct Standing {
     flows: u32,
     unsettled: u32,
@@ -95,27 +94,28 @@ pub fn is_crowded<T: Tables>(tables: &T, endpoint: u32) -> bool {
     unsettled > Share::unsettled(share)
 }
 
-/// Which flows give way to one of an endpoint.
+/// Which flows a new one of an endpoint may displace.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Claim(u32);
 
 impl Claim {
-    /// It has its share: its own that are not established, after a while.
+    /// It has its share: its own that are not established, from [`OWN_AGE`] on.
     const OWN: Self = Self(0);
-    /// It has less than its share: those of endpoints with more than theirs.
+    /// It is below its share: those of endpoints above theirs.
     const SHARE: Self = Self(1);
-    /// It has less than its smaller share, too: also those beyond the smaller share of others.
+    /// It is below its smaller share, too: also those of endpoints above their smaller shares that are
+    /// not established.
     const BOTH: Self = Self(2);
 }
 
-/// Ends a flow in whose place another of this endpoint may come; returns whether there was one.
+/// Ends a flow that one of this endpoint may displace; returns whether there was one.
 #[inline(always)]
 fn displace<T: Operations>(tables: &T, endpoint: u32, claim: Claim, place: u32) -> bool {
     let slots = tables.regions().wrapping_mul(REGION_SLOTS);
     let first = ((u64::from(place) * u64::from(slots)) >> 32) as u32;
     let now = tables.now();
     let mut search = Search { first, slots, endpoint, claim, now, rank: 0, found: NOWHERE };
-    // An endpoint that has its share pays for what it asks for beyond: one window of its own.
+    // An endpoint that has its share searches one window only: its flood must not cost much.
     let looks = if claim == Claim::OWN { WINDOW } else { MOST_LOOKS };
     tables.walk(if slots < looks { slots } else { looks }, &mut search);
     if search.found == NOWHERE || !tables.end_flow(search.found, EndCause::Displaced as u32) {
@@ -127,8 +127,7 @@ fn displace<T: Operations>(tables: &T, endpoint: u32, claim: Claim, place: u32) 
     true
 }
 
-/// The search for the flow that gives way: not established before established, silent for long
-/// before others.
+/// The search for the flow to displace: not established before established, longest idle first.
 struct Search {
     first: u32,
     slots: u32,
@@ -155,7 +154,7 @@ impl<T: Tables> Walk<T> for Search {
 }
 
 impl Search {
-    /// How gladly a flow is ended; zero is not at all.
+    /// Preference for displacing this flow; zero if it must not be displaced.
     #[inline(always)]
     fn rank<T: Tables>(&self, tables: &T, slot: &Slot) -> u64 {
         let word = slot.word();
@@ -164,14 +163,14 @@ impl Search {
         }
         let endpoint = slot.endpoint();
         let is_settled = word & word::UNSETTLED == 0;
-        let gives_way = if self.claim == Claim::OWN {
+        let may_displace = if self.claim == Claim::OWN {
             endpoint == self.endpoint && !is_settled
         } else {
             let Standing { flows, unsettled, share } = Standing::of(tables, endpoint);
             let crowds = !is_settled && unsettled > Share::unsettled(share);
             flows > share || self.claim == Claim::BOTH && crowds
         };
-        if !gives_way {
+        if !may_displace {
             return 0;
         }
         let age = self.now.wrapping_sub(slot.last_seen()).cast_signed();

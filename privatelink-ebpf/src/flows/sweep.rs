@@ -242,8 +242,8 @@ impl<T: Tables> Walk<T> for Ends {
     }
 }
 
-/// Whether a flow may be alive although one of its ends has said RST, and nobody has asked the
-/// other.
+/// Whether a flow may be alive although one of its ends has sent RST, and the other has not been
+/// asked.
 #[inline(always)]
 fn must_ask(word: u32) -> bool {
     word & word::DOUBT != 0
@@ -272,7 +272,7 @@ fn ask<T: Tables>(tables: &T, forward: u32, reverse: u32) {
 const NO_SLOT: u32 = u32::MAX;
 
 /// Ends a flow before the sweep finds it: a closed one whose client opens another with the same
-/// tuple, or one that gives way. `index` is that of the direction from the client.
+/// tuple, or one that is displaced. `index` is that of the direction from the client.
 pub fn end_flow<T: Operations>(tables: &T, index: u32, cause: u32) -> Option<()> {
     let leg = Leg::at(tables, index)?;
     let other = other_slot(tables, &leg).unwrap_or(NO_SLOT);

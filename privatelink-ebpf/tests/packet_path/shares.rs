@@ -81,7 +81,7 @@ fn a_table_takes_no_more_flows_than_it_was_made_for() {
         send(&gateway, ACME, &clients.first_packet(number));
         assert!(gateway.tables.occupancy().unwrap().flows.load() <= 10_000);
     }
-    // The last eighth is not lent.
+    // The last eighth cannot be borrowed.
     assert_eq!(of(&gateway, ENDPOINT).len(), 8_750);
     check_counts(&gateway);
     for number in 0..5_000 {
@@ -103,7 +103,7 @@ fn established_flows_within_the_share_outlive_a_flood() {
     for number in 0..2_000 {
         establish(&gateway, &clients.first_packet(number));
     }
-    // Half-open connections from forged senders, and datagrams that nobody answers.
+    // Half-open connections from forged senders, and datagrams that no target answers.
     for number in 0..30_000 {
         let from = SocketAddr::new(IpAddr::from([10, 9, (number >> 8) as u8, number as u8]), 5_000);
         let syn = Packet { from, ..gateway.client_packet(Transport::Tcp(SYN, 5)) };
@@ -226,17 +226,20 @@ fn a_consumer_that_takes_all_ports_leaves_the_other_its_own() {
     }
     let ports = PORTS as usize;
     let taken = 52_000 - refused;
-    assert!(taken > ports * 7 / 10 && taken <= ports * 3 / 4, "{taken}: half of the rest is lent");
+    assert!(
+        taken > ports * 7 / 10 && taken <= ports * 3 / 4,
+        "{taken}: half of the rest can be borrowed"
+    );
     let own = ports / 4;
     for number in 0..(own * 95 / 100) as u32 {
         let (verdict, _) = gateway.run(GLOBEX, &clients.first_packet(number));
-        assert_eq!(verdict, SEND_TO_TARGET, "flow {number} of {own} ports that are not lent");
+        assert_eq!(verdict, SEND_TO_TARGET, "flow {number} of {own} ports that cannot be borrowed");
     }
     check_counts(&gateway);
 }
 
 #[test]
-fn what_was_lent_comes_back() {
+fn borrowed_ports_are_returned() {
     let gateway = two(200_000);
     let clients = Clients::of(&gateway);
     let end_all = || {
@@ -255,7 +258,7 @@ fn what_was_lent_comes_back() {
     assert!(wants(0) < PORTS as usize / 4 + 1);
     assert!(end_all() > 55_000);
     gateway.tables.wait(ticks_from_millis(120_000) + (3 << BLOCK_TICK_SHIFT));
-    // The first one comes back sooner, but what is wanted is no longer lent to it.
+    // The first one comes back sooner, but may no longer borrow blocks that are wanted.
     for number in 0..50_000 {
         send(&gateway, ACME, &clients.first_packet(number));
     }
@@ -294,7 +297,7 @@ fn a_port_is_not_given_to_another_endpoint_for_two_minutes() {
 }
 
 #[test]
-fn a_datagram_that_is_late_reaches_nobody() {
+fn a_late_datagram_reaches_no_client() {
     let gateway = two(200_000);
     let clients = Clients::of(&gateway);
     let (_, out) = gateway.run(ACME, &clients.first_packet(0));

@@ -1,4 +1,4 @@
-//! What each endpoint may count on: its part of the flow table, and of its service's source ports.
+//! The share of each endpoint: its part of the flow table, and of its service's source ports.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,22 @@ use crate::{
     state::ids::{Family, Ids},
 };
 
-/// A number that tells the network apart from others: it keeps equal source addresses of different
-/// networks from sharing blocks of ports, most often. It depends on nothing but the name, because
-/// it must not change while there are flows.
+/// A number for the network. It usually keeps equal source addresses of different networks from
+/// sharing blocks of ports. It depends on the name only, because it must not change while there are
+/// flows.
 pub(super) fn network_number(name: &str) -> u32 {
-    // FNV-1a: the library's own hash may be another one in its next version.
+    // FNV-1a: the standard library's hash may change with its version.
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// An endpoint that has a share.
 #[derive(Clone, Copy, Debug)]
 pub struct Sharer {
-    /// Its index.
+    /// Index of the endpoint.
     pub endpoint: u32,
-    /// The index of its service.
+    /// Index of its service.
     pub service: u32,
-    /// How its share relates to others'.
+    /// Its share, relative to the weights of others.
     pub weight: u32,
 }
 
@@ -73,7 +73,7 @@ pub fn shares(sharers: &[Sharer], max_flows: u32) -> BTreeMap<u32, Share> {
             let first = part(before, whole);
             before += weight(sharer);
             let share = Share {
-                // Zero would be all of it.
+                // Zero would stand for the whole table.
                 flows: u32::try_from(flows).unwrap_or(u32::MAX).max(1),
                 first: first as u32,
                 // The whole is 2^32, which is written as zero.
@@ -113,7 +113,7 @@ mod tests {
             let shares = shares(&sharers, max_flows);
             prop_assert_eq!(shares.len(), sharers.len());
             let sum: u64 = shares.values().map(|share| u64::from(share.flows)).sum();
-            // Whoever would have less than one has one.
+            // An endpoint has at least one.
             prop_assert!(sum <= u64::from(max_flows) + sharers.len() as u64);
         }
 
@@ -140,7 +140,7 @@ mod tests {
                 let mut any = false;
                 for (first, count) in blocks {
                     any = true;
-                    // With less than one block each, two have the same.
+                    // With fewer blocks than endpoints, two share one.
                     prop_assert!(first == next || first + 1 == next, "{} {}", first, next);
                     next = first + count;
                 }

@@ -171,7 +171,7 @@ pub struct Endpoint {
     pub active_flows: u64,
     /// Flows that it may count on when the flow table is short of room.
     pub flow_share: u64,
-    /// Live flows beyond that: those of endpoints within their shares may displace them.
+    /// Live flows beyond that: flows of endpoints within their shares displace them.
     pub borrowed_flows: u64,
     /// Source ports that it has now, those of one block together.
     pub source_ports: u64,

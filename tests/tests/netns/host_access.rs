@@ -175,7 +175,7 @@ fn connected(socket: UdpSocket, to: SocketAddr) -> Result<UdpSocket> {
 
 /// The host's answers to forged senders went, payload and all, to whom they claimed to be.
 #[test]
-fn answers_to_forged_senders_reach_nobody() {
+fn answers_to_forged_senders_reach_no_network() {
     for rp_filter in ["0", "2"] {
         let lab = lay().unwrap();
         for interface in ["all", "veth-acme", "veth-vendor"] {

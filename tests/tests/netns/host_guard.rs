@@ -1,4 +1,4 @@
-//! The gateway's host in the networks: it listens to no tenant, nobody is locked out of it, and it
+//! The gateway's host in the networks: it listens to no tenant, its operator keeps access, and it
 //! is afterwards as it was before.
 
 use anyhow::Result;
@@ -90,7 +90,7 @@ fn a_router_advertisement_changes_nothing() {
         let mut daemon = Daemon::start(lab.gateway(), &with_host(CONFIG, host)).unwrap();
         assert_eq!(settings(&lab), ["0"; 4]);
         attack();
-        // The kernel has had time for it once it has answered whoever came after.
+        // The kernel has had time for it once it has answered a later packet.
         everything_works(lab.host("acme")).unwrap();
         assert!(!has_listened(&lab), "host = {host:?}");
         // Something else sets it again.
@@ -110,7 +110,7 @@ fn a_router_advertisement_changes_nothing() {
 
 /// The default route, or a login, through the interface of a network.
 #[test]
-fn nobody_is_locked_out_without_a_word() -> Result<()> {
+fn a_configuration_that_locks_the_operator_out_is_refused() -> Result<()> {
     let lab = lay()?;
     let daemon = Daemon::start(lab.gateway(), CONFIG)?;
     let check = |config: &str| -> Result<String, String> {
@@ -144,7 +144,7 @@ fn nobody_is_locked_out_without_a_word() -> Result<()> {
     let refused = check(CONFIG).unwrap_err();
     assert!(refused.contains("is connected to the host's 10.1.0.1:22"), "{refused}");
     check(&with_host(CONFIG, "services")).unwrap();
-    // Whoever is logged in stays; there are no new ones.
+    // The open session stays; new ones are refused.
     client::tcp_exchange(&session, 1_000, 2)?;
     lab.host("acme").run(|| client::connect(at("10.1.0.1", 22), NEVER)).unwrap_err();
     Ok(())

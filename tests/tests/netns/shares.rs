@@ -57,7 +57,7 @@ fn the_other_is_served(scene: &Scene) -> Result<()> {
 }
 
 #[test]
-fn whoever_fills_the_flow_table_leaves_others_their_share() {
+fn a_client_that_fills_the_flow_table_leaves_others_their_share() {
     let scene = Scene::start().unwrap();
     flood(&scene, 40_000).unwrap();
     let status = scene.daemon.status().unwrap();
@@ -73,7 +73,7 @@ fn whoever_fills_the_flow_table_leaves_others_their_share() {
 }
 
 #[test]
-fn whoever_takes_all_source_ports_leaves_others_theirs() {
+fn a_client_that_takes_all_source_ports_leaves_others_theirs() {
     let config = CONFIG
         .replace("max_flows = 4096", "max_flows = 262144")
         .replace("10.0.0.240/29", "10.0.0.240/32");

@@ -1,9 +1,9 @@
-//! Who vouches for symptoms of a target: the parties whose flows to it are not answered.
+//! Confirms symptoms of a target from the flow table: whose flows to it are not answered.
 //!
 //! Counters of a target do not say who opened the flows, and one client can leave any number of them
-//! unanswered (a SYN with TCP's MD5 option is ignored by Linux). So counters only raise the
-//! question. It is answered from the flow table: a target is suspect if several parties fare badly
-//! there, or if nobody else has a flow that could be lost.
+//! unanswered (Linux ignores a SYN with TCP's MD5 option). So counters only cause a look at the flow
+//! table: a target is suspect if the flows of several parties are unanswered there, or if no other
+//! party has a live flow to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use privatelink_common::{
     ticks_from_millis,
 };
 
-/// Endpoints, and hosts, with unanswered flows that make a target suspect.
+/// Number of endpoints, and of hosts, with unanswered flows that makes a target suspect.
 const ENDPOINTS: usize = 2;
-/// Clients with unanswered flows that make a target suspect, even of one endpoint.
+/// Number of clients with unanswered flows that makes a target suspect, even at one endpoint.
 const CLIENTS: usize = 3;
-/// A younger flow has had no time to be answered.
+/// A flow younger than this may still be answered.
 const TIME_TO_ANSWER: u32 = ticks_from_millis(200);
 /// The number of TCP, and the flags of a flow as [`Flow::tcp_flags`] has them.
 const TCP: u8 = 6;
@@ -26,7 +26,7 @@ const RST: u8 = 0x04;
 /// A client at an endpoint.
 type Party = (u16, [u8; 16]);
 
-/// How the parties of one target fare.
+/// Parties of one target, by whether it answers them.
 #[derive(Debug, Default)]
 struct Parties {
     unanswered: BTreeSet<Party>,
@@ -34,7 +34,7 @@ struct Parties {
 }
 
 impl Parties {
-    /// Whether they suffice to suspect the target.
+    /// Whether the unanswered ones suffice to suspect the target.
     fn suffice(&self) -> bool {
         let endpoints: BTreeSet<u16> = self.unanswered.iter().map(|(at, _)| *at).collect();
         // One host may be the client of two endpoints of its network.
@@ -45,7 +45,7 @@ impl Parties {
     }
 }
 
-/// Those of some targets, by index, that enough parties vouch for. `flows` are all slots of the flow
+/// Returns those of `targets`, by index, whose symptoms enough parties confirm. `flows` are all slots of the flow
 /// table, `now` is the datapath's time in ticks.
 pub fn vouched_for(
     targets: &BTreeSet<u32>,
@@ -53,11 +53,11 @@ pub fn vouched_for(
     now: u32,
 ) -> BTreeSet<u32> {
     let mut parties = BTreeMap::<u32, Parties>::new();
-    // The slot of the target's direction says what the target has answered.
+    // The slot of the direction from the target shows what the target has answered.
     for flow in flows.filter(|flow| flow.is_reverse() && targets.contains(&flow.target())) {
         let of_target = parties.entry(flow.target()).or_default();
         let party = (flow.endpoint, flow.client.0);
-        match fares(&flow, now) {
+        match is_answered(&flow, now) {
             Some(true) => of_target.served.insert(party),
             Some(false) => of_target.unanswered.insert(party),
             None => false,
@@ -66,8 +66,8 @@ pub fn vouched_for(
     parties.into_iter().filter(|(_, one)| one.suffice()).map(|(target, _)| target).collect()
 }
 
-/// Whether the target has answered a flow; `None` if that cannot be said, or no longer matters.
-fn fares(flow: &Flow, now: u32) -> Option<bool> {
+/// Whether the target has answered a flow; `None` if that is not known yet, or no longer matters.
+fn is_answered(flow: &Flow, now: u32) -> Option<bool> {
     let had_time = now.wrapping_sub(flow.opened) >= TIME_TO_ANSWER;
     let (answered, refused) = if flow.protocol() == TCP {
         (flow.tcp_flags() & SYN != 0, flow.tcp_flags() & RST != 0)
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn several_clients_or_two_endpoints_do() {
+    fn several_clients_or_two_endpoints_make_a_target_suspect() {
         let served = flow(3, 9, SYN);
         assert!(is_vouched_for(&[flow(1, 1, 0), flow(2, 2, 0), served]));
         assert!(!is_vouched_for(&[flow(1, 1, 0), flow(2, 1, 0), served]), "it may be one host");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_alone_at_a_target_suffices() {
+    fn the_only_party_of_a_target_makes_it_suspect() {
         assert!(!is_vouched_for(&[]));
         assert!(is_vouched_for(&[flow(1, 1, 0)]));
         assert!(is_vouched_for(&[flow(1, 1, SYN), flow(1, 1, RST)]));
