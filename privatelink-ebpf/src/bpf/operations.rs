@@ -99,42 +99,42 @@ pub extern "C" fn flow_reserve(endpoint: u32, made: u32) -> u64 {
     u64::from(share::reserve(&Maps, endpoint, made != 0))
 }
 
-/// Whether a flow has given way to one of an endpoint.
+/// Whether a flow was displaced by one of an endpoint.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn flow_make_room(endpoint: u32, place: u32) -> u64 {
     u64::from(share::make_room(&Maps, endpoint, place))
 }
 
-/// Whether an endpoint may open a flow at a port.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn port_is_open(
-    source: u32,
-    port: u32,
-    number: u32,
-    at_home: u32,
-    endpoint: u32,
-) -> u64 {
-    let place = Place { source, port, number, at_home: at_home != 0 };
-    u64::from(place.is_open_to(&Maps, endpoint))
+/// An operation of an endpoint on a [`Place`], which comes as its fields.
+macro_rules! place_operation {
+    ($(#[$documentation:meta])* $name:ident, $operation:ident) => {
+        $(#[$documentation])*
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $name(
+            source: u32,
+            port: u32,
+            number: u32,
+            at_home: u32,
+            endpoint: u32,
+        ) -> u64 {
+            let place = Place { source, port, number, at_home: at_home != 0 };
+            u64::from(place.$operation(&Maps, endpoint))
+        }
+    };
 }
 
-/// Counts a flow of an endpoint at a port; whether it may have it.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn port_take(
-    source: u32,
-    port: u32,
-    number: u32,
-    at_home: u32,
-    endpoint: u32,
-) -> u64 {
-    let place = Place { source, port, number, at_home: at_home != 0 };
-    u64::from(place.take(&Maps, endpoint))
+place_operation! {
+    /// Whether an endpoint may open a flow at a port.
+    port_is_open, is_open_to
+}
+place_operation! {
+    /// Counts a flow of an endpoint at a port; whether the endpoint may use the port.
+    port_take, take
 }
 
-/// Takes a flow at a port off the count. Returns zero, as above.
+/// Subtracts a flow at a port from the count of its block. Returns zero, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn port_give_back(source: u32, port: u32) -> u64 {

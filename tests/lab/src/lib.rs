@@ -45,7 +45,7 @@ pub use self::{
     load::Load,
     nameserver::NameServer,
     namespace::Namespace,
-    network::{DEVICE, Host, Network},
+    network::{DEVICE, Host, Network, ethernet_address},
     process::Process,
     provider::Provider,
     scrape::{Scrape, TOKEN},

@@ -10,6 +10,17 @@ use super::{namespace::Namespace, tool};
 /// The device of every host in the lab.
 pub const DEVICE: &str = "eth0";
 
+/// Parses an Ethernet address as `ip` prints it.
+///
+/// # Errors
+/// When it is none.
+pub fn ethernet_address(text: &str) -> Result<[u8; 6]> {
+    let bytes: Result<Vec<u8>, _> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
+    let bytes = bytes.ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.with_context(|| format!("`{text}` is no Ethernet address"))
+}
+
 /// One network: hosts on one segment, and the gateway's interface `veth-NAME` in it.
 ///
 /// With one host the segment is a cable; with several it is a switch.
@@ -181,4 +192,19 @@ pub fn address(namespace: &Namespace, device: &str, addresses: &[String]) -> Res
         given.push(address);
     }
     Ok(given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ethernet_address_has_six_bytes() {
+        let address = ethernet_address("02:00:00:00:aa:ff").unwrap();
+        assert_eq!(address, [2, 0, 0, 0, 0xaa, 0xff]);
+        for wrong in ["", "02:00:00:00:aa", "02:00:00:00:aa:ff:00", "02:00:00:00:aa:fff"] {
+            let error = ethernet_address(wrong).unwrap_err().to_string();
+            assert_eq!(error, format!("`{wrong}` is no Ethernet address"));
+        }
+    }
 }

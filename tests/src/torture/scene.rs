@@ -14,7 +14,7 @@ use privatelink_common::Mac;
 
 use super::tap::Tap;
 use crate::lab::{
-    DEVICE, Daemon, Host, Lab, Network, Provider, client,
+    DEVICE, Daemon, Host, Lab, Network, Provider, client, ethernet_address,
     provider::{ECHO_PORT, HTTP_PORT, Kind},
 };
 
@@ -321,20 +321,14 @@ impl Tenant {
         let own = own.map(|number| OWN[number]).into_iter().flatten();
         Ok(Self {
             ifindex: host.run(|| Ok(if_nametoindex(DEVICE)?))?,
-            mac: mac(own_mac)?,
-            gateway_mac: mac(lab.gateway_mac(name))?,
+            mac: ethernet_address(own_mac)?,
+            gateway_mac: ethernet_address(lab.gateway_mac(name))?,
             subnets: subnets.iter().map(|one| one.parse()).collect::<Result<_, _>>()?,
             own: own.map(str::parse).collect::<Result<_, _>>()?,
             host,
             role,
         })
     }
-}
-
-fn mac(text: &str) -> Result<Mac> {
-    let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16));
-    let bytes: Vec<u8> = bytes.collect::<Result<_, _>>()?;
-    bytes.try_into().ok().with_context(|| format!("`{text}` is no Ethernet address"))
 }
 
 /// The ports of the provider's servers.

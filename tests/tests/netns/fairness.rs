@@ -20,7 +20,7 @@ use nix::{
     unistd::Pid,
 };
 use privatelink_tests::{
-    lab::{DEVICE, Daemon, Host, Lab, client, provider::ECHO_PORT, wait_until},
+    lab::{DEVICE, Daemon, Host, Lab, client, ethernet_address, provider::ECHO_PORT, wait_until},
     packet::{Given, Packet, flags},
 };
 use privatelink_user::datapath::bpf::FrameSender;
@@ -60,13 +60,7 @@ fn stay_on(last: bool) -> Result<()> {
 fn mac_of(host: &Host) -> Result<[u8; 6]> {
     let links: serde_json::Value =
         serde_json::from_str(&host.namespace().ip(&format!("-json link show dev {DEVICE}"))?)?;
-    mac(links[0]["address"].as_str().context("no address")?)
-}
-
-fn mac(text: &str) -> Result<[u8; 6]> {
-    let bytes: Result<Vec<u8>, _> =
-        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
-    bytes?.try_into().ok().with_context(|| format!("`{text}` is no Ethernet address"))
+    ethernet_address(links[0]["address"].as_str().context("no address")?)
 }
 
 /// Sends SYNs from changing tuples while it is on, as fast as one CPU can.
@@ -82,7 +76,7 @@ struct Flood {
 impl Flood {
     fn from(lab: &Lab, name: &str) -> Result<Self> {
         let host = lab.host(name);
-        let (own, gateway) = (mac_of(host)?, mac(lab.gateway_mac(name))?);
+        let (own, gateway) = (mac_of(host)?, ethernet_address(lab.gateway_mac(name))?);
         let frames = (1..=TUPLES).map(|number| {
             let [high, low] = number.to_be_bytes();
             let client = IpAddr::V4(Ipv4Addr::new(10, 1, high, low));

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use privatelink_tests::lab::{
-    Capture, DEVICE, Daemon, Host, Lab, Namespace, Provider, client,
+    Capture, DEVICE, Daemon, Host, Lab, Namespace, Provider, client, ethernet_address,
     provider::{ECHO_PORT, HTTP_PORT, Kind},
     tool, wait_until,
 };
@@ -117,7 +117,8 @@ fn host_drops(daemon: &Daemon, reason: &str) -> u64 {
 /// Frames of acme whose sender is a host of the vendor: a ping, a SYN and a datagram to closed
 /// ports, each of which the host would answer.
 fn forgeries(lab: &Lab) -> Vec<Vec<u8>> {
-    let gateway = mac(lab.gateway_mac("acme"));
+    let gateway =
+        ethernet_address(lab.gateway_mac("acme")).unwrap_or_else(|error| panic!("{error}"));
     let own_mac = [2, 0, 0, 0, 0, 0x77];
     let mut frames = Vec::new();
     for (victim, own) in SERVER.into_iter().zip(OWN) {
@@ -131,14 +132,6 @@ fn forgeries(lab: &Lab) -> Vec<Vec<u8>> {
         }
     }
     frames
-}
-
-fn mac(text: &str) -> [u8; 6] {
-    let mut bytes = [0; 6];
-    for (byte, digits) in bytes.iter_mut().zip(text.split(':')) {
-        *byte = u8::from_str_radix(digits, 16).unwrap_or_else(|error| panic!("{error}"));
-    }
-    bytes
 }
 
 /// Counts what arrives at the vendor from the gateway's address in acme's network.

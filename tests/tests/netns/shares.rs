@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use nix::net::if_::if_nametoindex;
 use privatelink_tests::{
-    lab::{client, wait_until},
+    lab::{client, ethernet_address, wait_until},
     packet::{Given, Packet},
 };
 use privatelink_user::datapath::bpf::FrameSender;
@@ -15,17 +15,11 @@ use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at};
 /// Connections of the other consumer.
 const CONNECTIONS: u32 = 100;
 
-fn mac(text: &str) -> Result<[u8; 6]> {
-    let bytes: Result<Vec<u8>, _> =
-        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
-    bytes?.try_into().ok().with_context(|| format!("`{text}` is no Ethernet address"))
-}
-
 /// Has acme's network send a datagram each from this many clients, and waits until the gateway has
 /// decided about all.
 fn flood(scene: &Scene, datagrams: u32) -> Result<()> {
     let own = [2, 0, 0, 0, 0, 0x77];
-    let gateway = mac(scene.lab.gateway_mac("acme"))?;
+    let gateway = ethernet_address(scene.lab.gateway_mac("acme"))?;
     let (sender, interface) =
         scene.acme().run(|| Ok((FrameSender::open()?, if_nametoindex("eth0")?)))?;
     for number in 0..datagrams {
