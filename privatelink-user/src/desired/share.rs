@@ -1,10 +1,10 @@
 //! The share of each endpoint: its part of the flow table, and of its service's source ports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use privatelink_common::{
-    Share,
-    share::{BLOCK_PORTS, BLOCKS},
+    Share, Source,
+    share::{BLOCK_PORTS, BLOCK_TABLES, BLOCKS},
 };
 
 use crate::{
@@ -41,16 +41,71 @@ pub fn of_endpoints(model: &Model, ids: &Ids) -> BTreeMap<u32, Share> {
     shares(&sharers.collect::<Vec<_>>(), model.gateway().max_flows.get())
 }
 
-/// How many source ports each endpoint may count on, by index, given the [shares](of_endpoints).
-pub fn source_ports(model: &Model, ids: &Ids, shares: &BTreeMap<u32, Share>) -> BTreeMap<u32, u64> {
+/// The source addresses of one family that an endpoint's flows leave from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortPool {
+    /// Source ports that the endpoint may count on.
+    share: u64,
+    /// The tables of the addresses' blocks.
+    tables: BTreeSet<u32>,
+}
+
+/// What an endpoint has of its service's source ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourcePorts {
+    /// What it may count on.
+    pub share: u64,
+    /// What it has.
+    pub used: u64,
+    /// What it has beyond its share of either family's.
+    pub borrowed: u64,
+}
+
+impl SourcePorts {
+    /// Sums up an endpoint's pools; `used` is what [`Reader::source_ports`] returns.
+    ///
+    /// [`Reader::source_ports`]: crate::datapath::bpf::Reader::source_ports
+    pub fn of(endpoint: u32, pools: &[PortPool], used: &BTreeMap<(u32, u32), u64>) -> Self {
+        pools.iter().fold(Self::default(), |sum, pool| {
+            let tables = pool.tables.iter().filter_map(|table| used.get(&(endpoint, *table)));
+            let used: u64 = tables.sum();
+            Self {
+                share: sum.share + pool.share,
+                used: sum.used + used,
+                borrowed: sum.borrowed + used.saturating_sub(pool.share),
+            }
+        })
+    }
+}
+
+/// The source addresses of each endpoint, by index, given the [shares](of_endpoints).
+pub fn port_pools(
+    model: &Model,
+    ids: &Ids,
+    shares: &BTreeMap<u32, Share>,
+) -> BTreeMap<u32, Vec<PortPool>> {
+    let tables: BTreeMap<u32, u32> = ids
+        .sources()
+        .map(|(index, network, address)| {
+            (index, Source::at(address.into(), network_number(network)).blocks % BLOCK_TABLES)
+        })
+        .collect();
     let of = |endpoint: &Endpoint| {
         let service = model.services().get(&endpoint.service)?;
         let index = ids.endpoint(endpoint)?;
         let share = shares.get(&index)?;
-        let pools = Family::BOTH.map(|family| ids.source_pool(service, family).count);
-        let pools = pools.into_iter().filter(|addresses| *addresses != 0);
-        let blocks: u32 = pools.map(|addresses| share.blocks(addresses * BLOCKS).1).sum();
-        Some((index, u64::from(blocks) * u64::from(BLOCK_PORTS)))
+        let pools = Family::BOTH.map(|family| ids.source_pool(service, family));
+        // Two addresses may have the same table: what is in use there is counted once.
+        let mut counted = BTreeSet::new();
+        let pools = pools.into_iter().filter(|pool| pool.count != 0).map(|pool| PortPool {
+            share: u64::from(share.blocks(pool.count * BLOCKS).1) * u64::from(BLOCK_PORTS),
+            tables: tables
+                .range(pool.first..pool.first + pool.count)
+                .map(|(_, table)| *table)
+                .filter(|table| counted.insert(*table))
+                .collect(),
+        });
+        Some((index, pools.collect()))
     };
     model.endpoints().values().filter_map(of).collect()
 }

@@ -12,7 +12,10 @@ use std::{
 
 use super::text::labels;
 use crate::{
-    desired::share, interface::types, state::connection::Acceptance, timestamp::Timestamp,
+    desired::share::{self, PortPool},
+    interface::types,
+    state::connection::Acceptance,
+    timestamp::Timestamp,
     view::status::Overview,
 };
 
@@ -146,8 +149,8 @@ pub struct Endpoint {
     pub state: Acceptance,
     /// Flows that it may count on.
     pub flow_share: u64,
-    /// Source ports that it may count on.
-    pub source_port_share: u64,
+    /// The source addresses of its flows.
+    pub port_pools: Vec<PortPool>,
 }
 
 /// The healths that have a sample even if no target has them, so that alerts see a 0.
@@ -186,7 +189,7 @@ impl Inventory {
     ) -> BTreeMap<String, BTreeMap<Acceptance, u64>> {
         let mut counts: BTreeMap<String, BTreeMap<Acceptance, u64>> = BTreeMap::new();
         let shares = share::of_endpoints(overview.model, &overview.state.ids);
-        let ports = share::source_ports(overview.model, &overview.state.ids, &shares);
+        let mut pools = share::port_pools(overview.model, &overview.state.ids, &shares);
         for endpoint in overview.seen_endpoints() {
             let Some(index) = overview.state.ids.endpoint(endpoint) else { continue };
             let state = overview.acceptance(endpoint);
@@ -204,8 +207,8 @@ impl Inventory {
                 *count += 1;
             }
             let flow_share = shares.get(&index).map_or(0, |share| share.flows.into());
-            let source_port_share = ports.get(&index).copied().unwrap_or(0);
-            self.endpoints.push(Endpoint { index, labels, state, flow_share, source_port_share });
+            let port_pools = pools.remove(&index).unwrap_or_default();
+            self.endpoints.push(Endpoint { index, labels, state, flow_share, port_pools });
         }
         counts
     }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     datapath::bpf::{self, Reader},
+    desired::share::SourcePorts,
     dns,
     flow_log::RecordCounts,
     interface::types::LeftOut,
@@ -30,8 +31,8 @@ pub struct Readings {
     pub endpoints: Vec<EndpointCounters>,
     /// The flows of endpoints, in the order of the inventory.
     pub active: Vec<u64>,
-    /// Source ports that endpoints have, by index.
-    pub source_ports: BTreeMap<u32, u64>,
+    /// Source ports that endpoints have, by index and table of blocks.
+    pub source_ports: BTreeMap<(u32, u32), u64>,
     /// The counters of targets, in the order of the inventory.
     pub targets: Vec<TargetCounters>,
     /// Packets not forwarded, by reason.
@@ -245,24 +246,23 @@ fn endpoints(page: &mut Page, inventory: &Inventory, readings: &Readings) {
 /// What endpoints use of the gateway, what they may count on, and what they borrow.
 fn shares(page: &mut Page, inventory: &Inventory, readings: &Readings) {
     let flows = inventory.endpoints.iter().zip(readings.active.iter().copied());
-    let uses: Vec<(&Endpoint, u64, u64)> = flows
+    let uses: Vec<(&Endpoint, u64, SourcePorts)> = flows
         .map(|(endpoint, flows)| {
-            let ports = readings.source_ports.get(&endpoint.index).copied().unwrap_or(0);
+            let ports =
+                SourcePorts::of(endpoint.index, &endpoint.port_pools, &readings.source_ports);
             (endpoint, flows, ports)
         })
         .collect();
-    type Value = fn(&Endpoint, u64, u64) -> u64;
+    type Value = fn(&Endpoint, u64, SourcePorts) -> u64;
     let families: [(&Family, Value); 6] = [
         (&family::ENDPOINT_ACTIVE_FLOWS, |_, flows, _| flows),
         (&family::ENDPOINT_FLOW_SHARE, |endpoint, _, _| endpoint.flow_share),
         (&family::ENDPOINT_BORROWED_FLOWS, |endpoint, flows, _| {
             flows.saturating_sub(endpoint.flow_share)
         }),
-        (&family::ENDPOINT_SOURCE_PORTS, |_, _, ports| ports),
-        (&family::ENDPOINT_SOURCE_PORT_SHARE, |endpoint, _, _| endpoint.source_port_share),
-        (&family::ENDPOINT_BORROWED_SOURCE_PORTS, |endpoint, _, ports| {
-            ports.saturating_sub(endpoint.source_port_share)
-        }),
+        (&family::ENDPOINT_SOURCE_PORTS, |_, _, ports| ports.used),
+        (&family::ENDPOINT_SOURCE_PORT_SHARE, |_, _, ports| ports.share),
+        (&family::ENDPOINT_BORROWED_SOURCE_PORTS, |_, _, ports| ports.borrowed),
     ];
     for (family, value) in families {
         let mut samples = page.family(family);
@@ -295,7 +295,6 @@ mod tests {
         Readings {
             endpoints: vec![counters],
             active: vec![6],
-            source_ports: [(index, 96)].into(),
             targets: vec![TargetCounters { refused: 3, ..Default::default() }; 2],
             drops: vec![(Reason::NoFlow, 3)],
             endpoint_drops: [(index, [(Reason::NotAllowed, 4)].into())].into(),
@@ -352,8 +351,8 @@ mod tests {
              network=\"acme\",reason=\"not_allowed\"} 4",
             "privatelink_endpoint_active_flows{endpoint=\"acme-a\",service=\"a\",\
              network=\"acme\"} 6",
-            "privatelink_endpoint_source_ports{endpoint=\"acme-a\",service=\"a\",\
-             network=\"acme\"} 96",
+            "privatelink_endpoint_borrowed_source_ports{endpoint=\"acme-a\",service=\"a\",\
+             network=\"acme\"} 0",
             "privatelink_target_refused_flows_total{service=\"a\",target=\"10.0.0.10\"} 3",
         ] {
             assert!(page.lines().any(|found| found == line), "{line:?} is not in\n{page}");

@@ -12,7 +12,7 @@ use privatelink_common::{EndpointCounters, Reason};
 use crate::{
     access::Rights,
     datapath::bpf::Mode,
-    desired::share,
+    desired::share::{self, SourcePorts},
     host::{HostFacts, is_link_local},
     interface::types,
     model::{self, Model, naming},
@@ -120,24 +120,24 @@ impl Overview<'_> {
         index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
     }
 
-    /// The endpoints; `counters` returns what was counted under an index, and the drops. `ports` says
-    /// by index how many source ports they have.
+    /// The endpoints; `counters` returns what was counted under an index, and the drops. `ports` are the
+    /// source ports that they have, by index and table of blocks.
     pub fn endpoints(
         &self,
         counters: impl Fn(u32) -> (EndpointCounters, u64),
-        ports: &BTreeMap<u32, u64>,
+        ports: &BTreeMap<(u32, u32), u64>,
     ) -> Vec<types::Endpoint> {
         let shares = share::of_endpoints(self.model, &self.state.ids);
-        let port_shares = share::source_ports(self.model, &self.state.ids, &shares);
+        let pools = share::port_pools(self.model, &self.state.ids, &shares);
         let one = |endpoint: &model::Endpoint| {
             let index = self.state.ids.endpoint(endpoint);
             let (counted, drops) = index.map(&counters).unwrap_or_default();
             let share = index.and_then(|index| shares.get(&index));
             let flow_share = share.map_or(0, |share| share.flows.into());
             let active_flows = self.flows_through(endpoint);
-            let of = |all: &BTreeMap<u32, u64>| index.and_then(|index| all.get(&index).copied());
-            let source_ports = of(ports).unwrap_or(0);
-            let source_port_share = of(&port_shares).unwrap_or(0);
+            let ports = index.map_or_else(SourcePorts::default, |index| {
+                SourcePorts::of(index, pools.get(&index).map_or(&[], Vec::as_slice), ports)
+            });
             types::Endpoint {
                 name: endpoint.name.to_string(),
                 service: endpoint.service.to_string(),
@@ -153,9 +153,9 @@ impl Overview<'_> {
                 active_flows,
                 flow_share,
                 borrowed_flows: active_flows.saturating_sub(flow_share),
-                source_ports,
-                source_port_share,
-                borrowed_source_ports: source_ports.saturating_sub(source_port_share),
+                source_ports: ports.used,
+                source_port_share: ports.share,
+                borrowed_source_ports: ports.borrowed,
                 new_flows: counted.new_flows,
                 packets_in: counted.packets_in,
                 bytes_in: counted.bytes_in,

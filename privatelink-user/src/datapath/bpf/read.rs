@@ -7,7 +7,7 @@ use privatelink_common::{
     DropKey, EndpointCounters, Meter, Reason, Sampling, TargetCounters,
     flow::{Flow, Region},
     maps,
-    share::{BLOCK_PORTS, Block},
+    share::{BLOCK_PORTS, BLOCKS, Block},
 };
 
 use super::{batch, error::Error, flows::FlowTable, mapping::Mapping, maps::Maps};
@@ -60,14 +60,16 @@ impl Reader {
         meters.map(|meter: Option<Meter>| meter.map_or(0, |meter| meter.flows.into())).collect()
     }
 
-    /// How many source ports endpoints have now, by endpoint index: all ports of the blocks in which
-    /// they have flows.
-    pub fn source_ports(&self) -> BTreeMap<u32, u64> {
-        let mut ports = BTreeMap::<u32, u64>::new();
-        for word in self.port_blocks.iter::<u64>().filter(|word| *word != 0) {
+    /// How many source ports endpoints have now, by endpoint index and table of blocks: all ports of
+    /// the blocks in which they have flows.
+    pub fn source_ports(&self) -> BTreeMap<(u32, u32), u64> {
+        let mut ports = BTreeMap::<(u32, u32), u64>::new();
+        let used = (0..).zip(self.port_blocks.iter::<u64>()).filter(|(_, word)| *word != 0);
+        for (number, word) in used {
             let block = Block(word);
             if block.flows() != 0 {
-                *ports.entry(block.owner()).or_default() += u64::from(BLOCK_PORTS);
+                let table: u32 = number / BLOCKS;
+                *ports.entry((block.owner(), table)).or_default() += u64::from(BLOCK_PORTS);
             }
         }
         ports
