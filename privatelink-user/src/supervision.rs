@@ -50,7 +50,7 @@ pub fn note_panics() {
     }));
 }
 
-/// How many panics there have been: whoever shows problems looks again when it has changed.
+/// How many panics there have been: problems are shown again when it has changed.
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
@@ -79,7 +79,7 @@ pub async fn keep_polling<F: Future<Output = ()>>(name: &str, mut begin: impl Fn
     }
 }
 
-/// Panics as a blocking part of a task has, so that whoever supervises the task learns of it.
+/// Panics as a blocking part of a task has, so that its supervisor learns of it.
 /// Returns if that part was only cancelled.
 pub fn pass_on(error: tokio::task::JoinError) {
     if let Ok(payload) = error.try_into_panic() {

@@ -97,7 +97,7 @@ fn copy(flow: &Flow, number: u32) -> Flow {
     let port = |number: u32| u16::try_from(number).unwrap_or_default().to_be_bytes();
     let [_, listener] = flow.consumer_port_pair();
     let mut client = flow.client;
-    // 10.1.100.0 and on: nobody else has them.
+    // 10.1.100.0 and on: no other test has them.
     let [.., third, fourth] = &mut client.0;
     (*third, *fourth) = (100, group as u8);
     let join = |[a, b]: [u8; 2], [c, d]: [u8; 2]| u32::from_ne_bytes([a, b, c, d]);

@@ -81,7 +81,7 @@ pub fn release<T: Tables>(tables: &T, slot: &Slot) {
     give_back(tables, u32::from(slot.source()), port(slot.provider_ports()));
 }
 
-/// Counts a flow in the block of its port, which it has whoever's that is.
+/// Counts a flow in the block of its port, also when the block is another endpoint's.
 #[inline(always)]
 pub fn adopt<T: Tables>(tables: &T, flow: &Flow) {
     let (source, port) = (u32::from(flow.source), port(flow.provider_ports));

@@ -218,7 +218,7 @@ fn random_kills_on_a_bad_disk_lose_no_acknowledged_decision() {
         scene.daemon.run().unwrap_or_else(|error| panic!("start {kill} {mood:?}: {error:#}"));
         let found = decided(&scene);
         assert!((acknowledged..=tried).contains(&found), "kill {kill}: {found} {acknowledged}");
-        // What was found is in force, and on the disk, though nobody was told.
+        // What was found is in force, and on the disk, though the caller was not told.
         acknowledged = found;
         let moment = Duration::from_millis(below(600));
         let id = Pid::from_raw(scene.daemon.id().unwrap().cast_signed());

@@ -1,6 +1,6 @@
 //! A host whose clock is set while grants run.
 //!
-//! Nobody sets the clock of the machine that runs the tests. A time namespace has the other half: in
+//! The clock of the machine that runs the tests must not be set. A time namespace has the other half: in
 //! it, more time has passed since the boot than the wall clock knows, as if that had been set back.
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]

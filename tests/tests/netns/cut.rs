@@ -21,7 +21,7 @@ const FEW: u32 = 50_000;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[test]
-fn many_flows_that_are_cut_keep_nobody_waiting_and_each_end_is_logged() {
+fn many_flows_are_cut_while_requests_are_answered_and_each_end_is_logged() {
     let count = env::var(FLOWS).map_or(FEW, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("flows.log");

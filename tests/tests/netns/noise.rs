@@ -75,7 +75,7 @@ fn left_out(scene: &Scene) -> u64 {
 }
 
 #[test]
-fn one_hosts_announcements_erase_nobodys_events() {
+fn announcements_of_one_host_erase_no_events_of_others() {
     let scene = Scene::with(&config()).unwrap();
     believe_all(scene.lab.gateway(), "veth-vendor");
     scene.daemon.ask(&["accept", "acme-web", "--reason", "before the flood", "--json"]).unwrap();
@@ -107,7 +107,7 @@ fn one_hosts_announcements_erase_nobodys_events() {
     assert!(page.contains("privatelink_events_left_out_total{principal=\"acme\"} 0"), "{page}");
     let sample = format!("privatelink_events_left_out_total{{principal=\"vendor\"}} {count}");
     assert!(page.contains(&sample), "{sample} is not in\n{page}");
-    // Nobody else has lost anything.
+    // No other client has lost anything.
     assert!(down());
     let decided = events(&scene.daemon, "connection-available");
     assert!(decided.iter().any(|event| event["reason"] == "before the flood"), "{decided:?}");
@@ -136,7 +136,7 @@ fn cpu_share(daemon: &Daemon, act: impl FnOnce()) -> f64 {
 }
 
 #[test]
-fn changes_of_hosts_that_nobody_watches_cost_nothing() {
+fn changes_of_hosts_that_are_not_watched_cost_nothing() {
     let lab = lay().unwrap();
     let (gateway, acme) = (lab.gateway(), lab.host("acme"));
     let host = |number: u8| format!("10.1.200.{number}");
