@@ -29,8 +29,8 @@ pub(super) fn put(
         // An endpoint's or a source address replaces it.
         tables.locals.insert(key, Local { kind: kind as u32, mac, ..Local::default() });
     };
-    for address in network.subnets.iter().filter_map(|subnet| broadcast(*subnet)) {
-        put(address.into(), LocalKind::Broadcast, [0; 6]);
+    for address in network.subnets.iter().flat_map(|subnet| of_no_host(*subnet)) {
+        put(address, LocalKind::Broadcast, [0; 6]);
     }
     // The interface's own Ethernet address, whatever addresses it has.
     put(Ipv4Addr::UNSPECIFIED.into(), LocalKind::Host, interface);
@@ -39,12 +39,13 @@ pub(super) fn put(
     }
 }
 
-/// The address of all hosts of a subnet, where there is one (RFC 3021).
-fn broadcast(subnet: IpNet) -> Option<Ipv4Addr> {
-    match subnet {
-        IpNet::V4(subnet) if subnet.prefix_len() < 31 => Some(subnet.broadcast()),
-        IpNet::V4(_) | IpNet::V6(_) => None,
-    }
+/// The addresses of a subnet that no host has: the first one, which is the network's own or that of
+/// any of its routers, and in IPv4 the last one, which is that of all hosts. Where a subnet has only
+/// two addresses, both are hosts' (RFC 3021, RFC 6164).
+fn of_no_host(subnet: IpNet) -> impl Iterator<Item = IpAddr> {
+    let has_any = subnet.prefix_len() + 1 < subnet.max_prefix_len();
+    let last = subnet.addr().is_ipv4().then(|| subnet.broadcast());
+    [Some(subnet.network()), last].into_iter().flatten().filter(move |_| has_any)
 }
 
 fn sender(network: u32, range: IpNet) -> SenderKey {

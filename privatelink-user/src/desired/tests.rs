@@ -120,7 +120,10 @@ fn a_network_says_what_the_host_takes_and_of_whom() {
     for address in ["10.1.0.1", "fe80::1"] {
         assert_eq!(own(address), Some((LocalKind::Host as u32, mac)));
     }
-    assert_eq!(own("10.1.255.255"), Some((LocalKind::Broadcast as u32, [0; 6])));
+    for of_no_host in ["10.1.0.0", "10.1.255.255", "fd00:1::"] {
+        assert_eq!(own(of_no_host), Some((LocalKind::Broadcast as u32, [0; 6])), "{of_no_host}");
+    }
+    assert_eq!(own("fd00:1::ffff:ffff:ffff:ffff"), None);
     assert_eq!(own("10.1.0.50"), Some((LocalKind::Endpoint as u32, mac)));
     let sends = |network, address: &str| {
         tables.senders.keys().any(|prefix| prefix.covers(network, ip(address).into()))
