@@ -91,7 +91,8 @@ impl Generator {
         };
         let mut ends = ends.map(|(address, port)| SocketAddr::new(address, port));
         let own: Vec<_> = self.held.iter().filter(|(sender, _)| *sender == tenant).collect();
-        if !own.is_empty() && self.noise.below(4) > 0 {
+        let spared = self.spared.contains(&(tenant, ends));
+        if !own.is_empty() && (spared || self.noise.below(4) > 0) {
             ends = own[self.noise.below(own.len() as u64) as usize].1;
         }
         let [from, to] = ends;

@@ -106,8 +106,10 @@ pub struct Generator {
     flow: (usize, Option<[SocketAddr; 2]>),
     /// The only attacker, if there is one.
     only: Option<usize>,
-    /// Both ways into connections that are to be cut: the sender, and the ends.
+    /// One way into each connection that is to be cut: the sender, and the ends.
     held: Vec<(usize, [SocketAddr; 2])>,
+    /// The other ways, which no frame takes.
+    spared: Vec<(usize, [SocketAddr; 2])>,
 }
 
 impl Generator {
@@ -123,14 +125,22 @@ impl Generator {
             flow: (ACME, None),
             only: None,
             held: Vec::new(),
+            spared: Vec::new(),
         }
     }
 
-    /// Lets it attack these connections.
+    /// Lets it attack these connections, each from one end: in each family one at the client's end
+    /// and one at the target's. A reset that both ends confirm ends a connection rightly.
     #[must_use]
     pub fn against(mut self, held: &[Held]) -> Self {
-        let ways = |one: &Held| [(one.tenant, one.ends), (PROVIDER, one.beyond)];
-        self.held = held.iter().flat_map(ways).collect();
+        for (number, one) in held.iter().enumerate() {
+            let mut ways = [(one.tenant, one.ends), (PROVIDER, one.beyond)];
+            if (number + number / 2) % 2 == 1 {
+                ways.reverse();
+            }
+            self.held.push(ways[0]);
+            self.spared.push(ways[1]);
+        }
         self
     }
 

@@ -159,7 +159,7 @@ impl<'a> Judge<'a> {
             return self.explain_error(tenant, number, &view);
         }
         if tenant.role == Role::Provider && is_one(&SOURCES, view.source) {
-            return self.explain_crossing(frame, &view);
+            return self.explain_crossing(number, frame, &view);
         }
         let ping = matches!(view.message, Some((0 | 129, _)));
         if ping && self.answerers(tenant).contains(&view.source) {
@@ -211,7 +211,12 @@ impl<'a> Judge<'a> {
     }
 
     /// A packet from the gateway to the provider.
-    fn explain_crossing(&mut self, frame: &[u8], view: &View) -> Result<(), &'static str> {
+    fn explain_crossing(
+        &mut self,
+        number: usize,
+        frame: &[u8],
+        view: &View,
+    ) -> Result<(), &'static str> {
         if !is_one(&SERVER, view.destination) {
             return Err("to an address that is no target");
         }
@@ -220,7 +225,10 @@ impl<'a> Judge<'a> {
         }
         let is_flow = matches!(view.protocol, TCP | UDP) && TARGET_PORTS.contains(&view.ports[1]);
         if !is_flow {
-            return Err("to a port that is no target's");
+            // The gateway answers for its source addresses itself.
+            let answers = view.resets || matches!(view.message, Some((0 | 129, _)));
+            let asked = answers && self.tuples[number].contains(&view.reverse());
+            return if asked { Ok(()) } else { Err("to a port that is no target's") };
         }
         let marker = Marker::find(frame, self.seed).into_iter().next();
         let Some(Marker { tenant, .. }) = marker else { return Ok(()) };

@@ -16,6 +16,8 @@ pub struct View {
     pub protocol: u8,
     /// Ports of TCP and UDP; zero in later fragments and otherwise.
     pub ports: [u16; 2],
+    /// Whether a TCP segment resets its connection.
+    pub resets: bool,
     /// Offset of a fragment.
     pub offset: u16,
     /// Options that record where a packet was: their numbers.
@@ -103,7 +105,8 @@ impl View {
     fn new(source: IpAddr, destination: IpAddr, protocol: u8) -> Self {
         let (ports, offset, recorded) = ([0; 2], 0, Vec::new());
         let (message, mtu, quote) = (None, None, None);
-        Self { source, destination, protocol, ports, offset, recorded, message, mtu, quote }
+        let resets = false;
+        Self { source, destination, protocol, ports, resets, offset, recorded, message, mtu, quote }
     }
 
     fn content(&mut self, bytes: &[u8], quotes: bool) {
@@ -113,6 +116,7 @@ impl View {
         match self.protocol {
             TCP | UDP => {
                 self.ports = [0, 2].map(|at| word(bytes, at).unwrap_or_default());
+                self.resets = self.protocol == TCP && bytes.get(13).is_some_and(|set| set & 4 != 0);
             }
             ICMP | ICMPV6 => {
                 let Some([kind, code]) = bytes.first_chunk::<2>() else { return };
