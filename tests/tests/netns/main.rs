@@ -6,6 +6,7 @@ mod bad_disk;
 mod clients;
 mod clock;
 mod control;
+mod crossing;
 mod cut;
 mod discovery;
 mod dns;
