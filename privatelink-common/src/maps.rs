@@ -20,6 +20,8 @@ pub const RULES: &str = "RULES";
 pub const LIMITS: &str = "LIMITS";
 /// [`Meter`](crate::Meter) by endpoint index.
 pub const METERS: &str = "METERS";
+/// [`Path`](crate::path::Path) by endpoint index.
+pub const PATHS: &str = "PATHS";
 /// [`Deadline`](crate::Deadline) by endpoint index.
 pub const DEADLINES: &str = "DEADLINES";
 /// The timer that stands in for a daemon that does not run, and where it goes on.
@@ -98,6 +100,7 @@ pub const ALL: &[&str] = &[
     METERS,
     SHARES,
     OCCUPANCY,
+    PATHS,
     PORT_BLOCKS,
     DEADLINES,
     WATCH,

@@ -316,9 +316,10 @@ reasons! {
         meaning: "An ICMP error that says that a path carries less than 1,280 bytes (576 towards an \
             IPv4 client), or one about a packet of a target that has not answered yet",
         advice: "A target believes such an error for all clients that share a source address, so \
-            none is forwarded. If a path to clients does carry less, lower the MTU of the network, \
-            or of the clients' interfaces: the gateway then lowers the largest segment. Otherwise \
-            a host forges errors: find out who the sender is",
+            none is forwarded. Of a path to clients over IPv4 that carries 576 bytes or more, the \
+            gateway takes note for ten minutes, and lowers the largest segment of the endpoint's \
+            next connections. Better, lower the MTU of the network, or of the clients' interfaces. \
+            Otherwise a host forges errors: find out who the sender is",
     }
 }
 

@@ -74,6 +74,7 @@ pub struct MemoryTables {
     /// Records of ended flows, in the order of reporting.
     pub ends: Mutex<Vec<End>>,
     meters: Vec<MeterCell>,
+    paths: Vec<Word64>,
     occupancy: OccupancyCell,
     max_flows: u32,
     /// One table for each source address, allocated when it is first needed.
@@ -116,6 +117,7 @@ impl MemoryTables {
             errors_per_tick: u32::MAX,
             ends: Mutex::new(Vec::new()),
             meters: (0..METERS).map(|_| MeterCell::default()).collect(),
+            paths: (0..METERS).map(|_| Word64::default()).collect(),
             fragments: OnceLock::new(),
             keys,
             regions: (0..regions).map(|_| RegionCell::default()).collect(),
@@ -186,6 +188,10 @@ impl Tables for MemoryTables {
 
     fn share(&self, endpoint: u32) -> Option<&Share> {
         self.shares.get(&endpoint)
+    }
+
+    fn path(&self, endpoint: u32) -> Option<&Word64> {
+        self.paths.get(endpoint as usize)
     }
 
     fn occupancy(&self) -> Option<&OccupancyCell> {

@@ -40,6 +40,8 @@ pub trait Tables: Sized {
     fn limits(&self, endpoint: u32) -> Option<&Limits>;
     /// The consumption that is counted against an endpoint's limits.
     fn meter(&self, endpoint: u32) -> Option<&MeterCell>;
+    /// The [`Path`](privatelink_common::path::Path) of an endpoint.
+    fn path(&self, endpoint: u32) -> Option<&Word64>;
     /// What is kept for an endpoint.
     fn share(&self, endpoint: u32) -> Option<&Share>;
     /// How much of the flow table is in use.

@@ -6,7 +6,7 @@
 use crate::{
     environment::{Frame, Tables, Walk},
     flows::table::Leg,
-    stages::{chain, verdict::Verdict},
+    stages::{chain, path_mtu, verdict::Verdict},
     wire::{Ip, Ipv4, Ipv6, Tcp, checksum, option},
 };
 use privatelink_common::{Scratch, flow::word};
@@ -32,10 +32,15 @@ fn most<T: Tables>(tables: &T, slot: u32) -> Option<u32> {
     let header = |mask| if leg.word & mask != 0 { Ipv6::LEN } else { Ipv4::LEN } as u32;
     let (arrives, leaves) = (header(word::ARRIVES_V6), header(word::LEAVES_V6));
     let (consumer, provider) = if leg.is_reverse() { (leaves, arrives) } else { (arrives, leaves) };
-    let consumer = leg.endpoint.largest().saturating_sub(consumer);
+    let least = |a, b| if a < b { a } else { b };
+    let path = if consumer == Ipv4::LEN as u32 {
+        least(leg.endpoint.largest(), path_mtu::known(tables, leg.slot.endpoint()))
+    } else {
+        leg.endpoint.largest()
+    };
+    let consumer = path.saturating_sub(consumer);
     let provider = leg.target.largest().saturating_sub(provider);
-    let least = if consumer < provider { consumer } else { provider };
-    least.checked_sub(size_of::<Tcp>() as u32)
+    least(consumer, provider).checked_sub(size_of::<Tcp>() as u32)
 }
 
 /// Lowers the largest segment in the options of a TCP header, if it is there.

@@ -40,7 +40,7 @@ pub fn icmp_error<F: Frame, T: Tables, I: Fresh>(
         Ok(length) => *length,
         Err(reason) => return Verdict::drop_at(*reason, endpoint),
     };
-    if path_mtu::is_refused::<F, I>(frame, &leg) {
+    if path_mtu::is_refused::<F, T, I>(frame, tables, &leg) {
         return Verdict::drop_at(Reason::PathMtu, endpoint);
     }
     let shown = (ETHERNET_LEN as u32 + length).wrapping_sub(at);

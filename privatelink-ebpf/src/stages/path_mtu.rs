@@ -3,15 +3,15 @@
 //! A host keeps the MTU of a path by the address at its far end. For a target that is the source
 //! address, which all consumers of the service share: what one of them reports, or forges, the
 //! target believes of all. So no report crosses that would take much from the others. Below
-//! [`LEAST`] there is hardly a path; its clients announce a small segment, or their network's MTU
-//! is configured.
+//! [`LEAST`] no target is told; the gateway notes what it hears of IPv4, and lowers the largest
+//! segment of the endpoint's next connections.
 
 use crate::{
-    environment::Frame,
+    environment::{Frame, Tables},
     flows::table::Leg,
     wire::{ETHERNET_LEN, Fresh, Icmp, Ip as _, Ipv4, Tcp, Transport as _},
 };
-use privatelink_common::flow::Phase;
+use privatelink_common::{flow::Phase, path::Path};
 
 /// The least MTU that a target is told of, and anyone over IPv6: every link has it there.
 const LEAST: u32 = 1280;
@@ -19,9 +19,9 @@ const LEAST: u32 = 1280;
 const LEAST_V4: u32 = 576;
 
 /// Whether a message is a report of an MTU that must not go on; `leg` is that of packets in answer
-/// to the one that it quotes.
+/// to the one that it quotes. What it says of a path to clients is noted: [`known`].
 #[inline(never)]
-pub fn is_refused<F: Frame, I: Fresh>(frame: &mut F, leg: &Leg<'_>) -> bool {
+pub fn is_refused<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, leg: &Leg<'_>) -> bool {
     let Some(message) = frame.view::<Icmp>(ETHERNET_LEN + I::LEN) else { return true };
     if (message.kind, message.code) != I::TOO_BIG {
         return false;
@@ -35,5 +35,26 @@ pub fn is_refused<F: Frame, I: Fresh>(frame: &mut F, leg: &Leg<'_>) -> bool {
     let is_early = leg.protocol() == Tcp::PROTOCOL
         && !leg.is_reverse()
         && Phase::of(leg.word) == Phase::Opening;
+    if is_v4 && !leg.is_reverse() && !is_early && (LEAST_V4..LEAST).contains(&mtu) {
+        note(tables, leg.slot.endpoint(), mtu);
+    }
     mtu < least || is_early
+}
+
+/// Notes an MTU of which targets are not told.
+#[inline(always)]
+fn note<T: Tables>(tables: &T, endpoint: u32, mtu: u32) {
+    if let Some(cell) = tables.path(endpoint) {
+        // Of two reports at the same time one is lost; it comes again.
+        cell.store(Path(cell.load()).reported(mtu, tables.now()).0);
+    }
+}
+
+/// The largest packet that the paths to an endpoint's clients carry, as far as it is known from
+/// them, for packets that leave there as IPv4. What one consumer's hosts report, or forge, concerns
+/// that consumer's new connections only.
+#[inline(always)]
+pub fn known<T: Tables>(tables: &T, endpoint: u32) -> u32 {
+    let path = tables.path(endpoint).and_then(|cell| Path(cell.load()).mtu(tables.now()));
+    path.unwrap_or(u32::MAX)
 }

@@ -42,7 +42,7 @@ pub fn translate_error<F: Frame, T: Tables, I: Fresh>(
     if !is_sound::<F, T, I>(frame, tables, length) {
         return refuse(Reason::BadChecksum);
     }
-    if path_mtu::is_refused::<F, I>(frame, &leg) {
+    if path_mtu::is_refused::<F, T, I>(frame, tables, &leg) {
         return refuse(Reason::PathMtu);
     }
     if !note_message::<F, I>(frame, scratch) {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
+use nix::sys::socket::{getsockopt, sockopt};
 use privatelink_tests::lab::{Host, client, tool, wait_until};
 
 use crate::fixture::{CLIENT, ENDPOINT, SOON, Scene, at};
@@ -47,6 +48,29 @@ fn a_forged_report_of_a_small_path_does_not_reach_the_target() {
         assert!(!route.contains("mtu"), "{route}");
         client::udp_exchange(&client, &[0x5a; 1_400], SOON).unwrap();
     }
+}
+
+/// Targets are not told, so the gateway itself keeps the segments of the next connections small.
+#[test]
+fn what_one_consumer_says_of_its_path_concerns_its_own_connections() {
+    let scene = Scene::start().unwrap();
+    let segment = |network: &str| {
+        let host = scene.lab.host(network);
+        let stream = host.run(|| client::connect(at(ENDPOINT[0], 7), SOON)).unwrap();
+        client::tcp_exchange(&stream, 100_000, 1).unwrap();
+        getsockopt(&stream, sockopt::TcpMaxSeg).unwrap()
+    };
+    assert!(segment("acme") > 1_300 && segment("globex") > 1_300);
+    let client = scene.acme().run(|| Ok(UdpSocket::bind(at(CLIENT[0], 20_777))?)).unwrap();
+    client.connect(at(ENDPOINT[0], 7)).unwrap();
+    client::udp_exchange(&client, b"ping", SOON).unwrap();
+    forge(&scene, "acme", "narrow", at(ENDPOINT[0], 7), at(CLIENT[0], 20_777)).unwrap();
+    wait_until(SOON, "the report is counted", || {
+        scene.daemon.status().is_ok_and(|status| status["drops"]["path_mtu"] == 1)
+    })
+    .unwrap();
+    assert!(segment("acme") <= 960, "1,000 bytes less two headers of 20");
+    assert!(segment("globex") > 1_300);
 }
 
 /// Each end ignores a reset outside of its window, so the gateway must not believe it either.

@@ -3,8 +3,8 @@
 use super::{
     ATTACHMENTS, BACKENDS, ENDPOINT_COUNTERS, ENDPOINTS, ENDS, ENDS_LOST, ERRORS, ERRORS_PER_TICK,
     FRAGMENTS, HASH_KEYS, JIFFY_NANOS, LIMITS, LISTENERS, LOCALS, MAX_FLOWS, METERS, Maps,
-    NETWORKS, OCCUPANCY, PORT_BLOCKS, REFUSALS, REGION_COUNT, REGIONS, RULES, SAMPLING, SCRATCH,
-    SENDERS, SERVICES, SHARES, SLOTS, SOURCES, SUSPECTS, TAGGED, TARGET_COUNTERS, TARGETS,
+    NETWORKS, OCCUPANCY, PATHS, PORT_BLOCKS, REFUSALS, REGION_COUNT, REGIONS, RULES, SAMPLING,
+    SCRATCH, SENDERS, SERVICES, SHARES, SLOTS, SOURCES, SUSPECTS, TAGGED, TARGET_COUNTERS, TARGETS,
 };
 use crate::operations::{
     EXISTS, FULL, flow_allowed, flow_choice_v4, flow_choice_v6, flow_end, flow_follow,
@@ -99,6 +99,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn meter(&self, endpoint: u32) -> Option<&MeterCell> {
         METERS.get(endpoint)
+    }
+
+    #[inline(always)]
+    fn path(&self, endpoint: u32) -> Option<&Word64> {
+        PATHS.get(endpoint)
     }
 
     #[inline(always)]

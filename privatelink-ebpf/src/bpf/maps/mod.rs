@@ -74,6 +74,8 @@ static OCCUPANCY: Array<OccupancyCell, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static PORT_BLOCKS: Array<Word64, { MAX_PORT_BLOCKS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
+static PATHS: Array<Word64, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
 pub static DEADLINES: Array<Deadline, { MAX_ENDPOINTS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static SERVICES: Array<Service, { MAX_SERVICES as usize }, MMAPABLE> = Array::new();

@@ -51,6 +51,7 @@ impl Datapath {
         clear_per_cpu(&self.maps, maps::ENDPOINT_COUNTERS, all(), zero)?;
         let zero = TargetCounters::default();
         clear_per_cpu(&self.maps, maps::TARGET_COUNTERS, targets.iter().copied(), zero)?;
+        clear::<[u8; size_of::<u64>()]>(&self.maps, maps::PATHS, all())?;
         if !endpoints.is_empty() {
             self.forget_drops(&all().collect())?;
         }
