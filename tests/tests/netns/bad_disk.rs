@@ -192,7 +192,7 @@ fn decided(scene: &Scene) -> u32 {
     connection["reason"].as_str().unwrap().parse().unwrap()
 }
 
-/// `PRIVATELINK_KILLS=1000 cargo xtask test random_kills` is the long run.
+/// `PRIVATELINK_KILLS=500 cargo xtask test random_kills` is the long run: a thousand kills.
 #[test]
 fn random_kills_on_a_bad_disk_lose_no_acknowledged_decision() {
     let mut scene = Scene::with(&manual()).unwrap();
