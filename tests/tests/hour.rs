@@ -14,7 +14,7 @@ use std::{
 };
 
 use privatelink_tests::{
-    lab::{Daemon, Lab, Load, Network, Provider, client, crowd::Crowd, wait_until},
+    lab::{Daemon, Lab, Load, Provider, client, crowd::Crowd, wait_until},
     pinned,
 };
 
@@ -56,16 +56,6 @@ fn config(idle: u64) -> String {
     config
 }
 
-fn lay() -> Lab {
-    Lab::builder()
-        .network(Network::consumer("acme").gateway(&["10.1.0.1/16", "fd00:1::1/64"]))
-        .network(Network::consumer("globex"))
-        .network(Network::consumer("initech"))
-        .network(Network::provider("vendor").gateway(&["10.0.0.1/16", "fd00::1/64"]))
-        .build()
-        .unwrap()
-}
-
 /// When the last datagram came back.
 fn last_answer(socket: &UdpSocket) -> Instant {
     let mut last = Instant::now();
@@ -85,7 +75,7 @@ fn an_hour_without_a_daemon() {
     let seconds: u64 = env::var(SECONDS).map_or(3_600, |text| text.parse().unwrap());
     // The shortest that can be configured is a minute.
     let idle = (seconds / 6).max(60);
-    let lab = lay();
+    let lab = Lab::tenants().unwrap();
     let _provider = Provider::start(lab.host("vendor")).unwrap();
     let mut daemon = Daemon::start(lab.gateway(), &config(idle)).unwrap();
     let [v4, v6] = ["10.1.0.50:7", "[fd00:1::50]:7"].map(|text| text.parse().unwrap());

@@ -13,7 +13,7 @@ use std::{
 };
 
 use privatelink_tests::lab::{
-    Daemon, Lab, Load, Network, Provider, client,
+    Daemon, Lab, Load, Provider, client,
     crowd::{Crowd, flows},
     daemon::find_binary,
     tool, wait_until,
@@ -33,16 +33,6 @@ fn config(max_flows: u32) -> String {
     let port = "protocol = \"udp\"\nport = 7\n";
     let config = CONFIG.replacen(port, &format!("{port}idle_timeout = \"12h\"\n"), 1);
     config.replacen("max_flows = 4096", &format!("max_flows = {max_flows}"), 1)
-}
-
-fn lay() -> Lab {
-    Lab::builder()
-        .network(Network::consumer("acme").gateway(&["10.1.0.1/16", "fd00:1::1/64"]))
-        .network(Network::consumer("globex"))
-        .network(Network::consumer("initech"))
-        .network(Network::provider("vendor").gateway(&["10.0.0.1/16", "fd00::1/64"]))
-        .build()
-        .unwrap()
 }
 
 /// What must not be lost.
@@ -99,7 +89,7 @@ fn change(daemon: &mut Daemon, binary: &Path, max_flows: u32) {
 fn the_previous_release_and_back_lose_no_flow() {
     let previous = PathBuf::from(env::var_os(PREVIOUS).expect("run `cargo xtask test upgrade`"));
     let ours = find_binary().unwrap();
-    let lab = lay();
+    let lab = Lab::tenants().unwrap();
     let _provider = Provider::start(lab.host("vendor")).unwrap();
     let mut daemon = Daemon::start_binary(&previous, lab.gateway(), &config(200_000)).unwrap();
     let echoes = ["10.1.0.50:7", "[fd00:1::50]:7"].map(|text| text.parse().unwrap());

@@ -81,6 +81,19 @@ impl Lab {
             .build()
     }
 
+    /// Lays the networks of three consumers, which have the same addresses, and of a provider.
+    ///
+    /// # Errors
+    /// As [`LabBuilder::build`].
+    pub fn tenants() -> Result<Self> {
+        Self::builder()
+            .network(Network::consumer("acme").gateway(&["10.1.0.1/16", "fd00:1::1/64"]))
+            .network(Network::consumer("globex"))
+            .network(Network::consumer("initech"))
+            .network(Network::provider("vendor").gateway(&["10.0.0.1/16", "fd00::1/64"]))
+            .build()
+    }
+
     /// Returns the gateway's namespace.
     pub fn gateway(&self) -> &Namespace {
         &self.gateway

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
-use privatelink_tests::lab::{Captures, Daemon, Host, Lab, Network, Provider, client, tool};
+use privatelink_tests::lab::{Captures, Daemon, Host, Lab, Provider, client, tool};
 
 /// Long enough for everything that should work, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -69,12 +69,7 @@ pub fn reload(daemon: &Daemon, config: &str) -> Result<()> {
 
 /// Lays the networks of `gateway.toml`.
 pub fn lay() -> Result<Lab> {
-    Lab::builder()
-        .network(Network::consumer("acme").gateway(&["10.1.0.1/16", "fd00:1::1/64"]))
-        .network(Network::consumer("globex"))
-        .network(Network::consumer("initech"))
-        .network(Network::provider("vendor").gateway(&["10.0.0.1/16", "fd00::1/64"]))
-        .build()
+    Lab::tenants()
 }
 
 /// Returns the configuration without one of its targets: its clients use that of the other family.
