@@ -141,9 +141,8 @@ mod tests {
         [forward, Flow { word: word::LIVE | word::REVERSE, bytes: forward.bytes * 2, ..forward }]
     }
 
-    #[test]
-    fn no_record_ends_before_it_begins_when_the_clock_is_set() {
-        let directory = tempfile::tempdir().unwrap();
+    /// A flow table whose flows are replaced by the test, and records for the index 0.
+    fn scene() -> (Arc<Mutex<Vec<Flow>>>, FlowSource, MapTables) {
         let table = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&table);
         let source = FlowSource::new(move |visit| {
@@ -153,6 +152,13 @@ mod tests {
         tables.endpoints.insert(0, Endpoint::default());
         tables.targets.insert(0, Target::default());
         tables.sources.insert(0, Source::default());
+        (table, source, tables)
+    }
+
+    #[test]
+    fn no_record_ends_before_it_begins_when_the_clock_is_set() {
+        let directory = tempfile::tempdir().unwrap();
+        let (table, source, tables) = scene();
         let mut marks = Marks::open(directory.path());
         let year = 365 * 86_400_000;
         let mut packets = Vec::new();
@@ -172,15 +178,7 @@ mod tests {
     #[test]
     fn each_packet_is_recorded_once_across_restarts() {
         let directory = tempfile::tempdir().unwrap();
-        let table = Arc::new(Mutex::new(Vec::new()));
-        let shown = Arc::clone(&table);
-        let source = FlowSource::new(move |visit| {
-            shown.lock().unwrap().iter().for_each(&mut *visit);
-        });
-        let mut tables = MapTables::default();
-        tables.endpoints.insert(0, Endpoint::default());
-        tables.targets.insert(0, Target::default());
-        tables.sources.insert(0, Source::default());
+        let (table, source, tables) = scene();
         let mut told = BTreeMap::<Timestamp, (u64, u64)>::new();
         let mut marks = Marks::open(directory.path());
         for (round, flows) in [
