@@ -188,6 +188,15 @@ impl Block {
         Self(less & !TIME | Self::time(now))
     }
 
+    /// The block without its flows, which are counted anew: it has been used until now if it had any.
+    #[inline(always)]
+    pub const fn without_flows(self, now: u32) -> Self {
+        if self.flows() == 0 {
+            return self;
+        }
+        Self(self.0 & !(FLOWS << FLOWS_SHIFT) & !TIME | Self::time(now))
+    }
+
     /// The block, marked as wanted by its home endpoint.
     #[inline(always)]
     pub const fn wanted(self) -> Self {
@@ -284,6 +293,18 @@ mod tests {
         assert_eq!(empty.with_adopted(8, START).owner(), 8);
         let full = Block((FLOWS << FLOWS_SHIFT) | 7 << OWNER_SHIFT);
         assert_eq!(full.with_adopted(7, START), full);
+    }
+
+    #[test]
+    fn a_block_whose_flows_are_counted_anew_rests_like_any_other() {
+        let later = START + 100 * MINUTES;
+        let used = Block(0).with_flow(7, false, START).with_flow(7, false, START).wanted();
+        let moved = used.without_flows(later);
+        assert_eq!((moved.owner(), moved.flows(), moved.is_wanted()), (7, 0, true));
+        assert!(!moved.takes(8, 1, true, later + MINUTES));
+        let quiet = used.without_flow(later).without_flow(later);
+        assert_eq!(quiet.without_flows(later + MINUTES), quiet, "it has begun to rest");
+        assert_eq!(moved.with_adopted(7, later).flows(), 1);
     }
 
     #[test]

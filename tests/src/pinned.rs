@@ -1,6 +1,6 @@
 //! What a test does with pinned maps itself, because no daemon runs that would.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, Map, MapData};
@@ -51,6 +51,18 @@ pub fn counted_flows(pins: &Path) -> Result<[u32; 2]> {
     let blocks: Array<MapData, u64> = Array::try_from(open(pins, maps::PORT_BLOCKS)?)?;
     let in_blocks = blocks.iter().filter_map(Result::ok).map(|block| Block(block).flows()).sum();
     Ok([all, in_blocks])
+}
+
+/// Returns the blocks of source ports that have no flows and are still somebody's, by their index: the
+/// owner, and the word as it is.
+///
+/// # Errors
+/// When the map is not pinned in this directory.
+pub fn resting_blocks(pins: &Path) -> Result<BTreeMap<usize, (u32, u64)>> {
+    let blocks: Array<MapData, u64> = Array::try_from(open(pins, maps::PORT_BLOCKS)?)?;
+    let known = blocks.iter().enumerate().filter_map(|(index, word)| Some((index, word.ok()?)));
+    let resting = known.filter(|(_, word)| *word != 0 && Block(*word).flows() == 0);
+    Ok(resting.map(|(index, word)| (index, (Block(word).owner(), word))).collect())
 }
 
 fn open(pins: &Path, name: &str) -> Result<Map> {

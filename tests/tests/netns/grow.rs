@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use privatelink_tests::lab::{
-    Load, client,
-    crowd::{Crowd, flows},
-    wait_until,
+use privatelink_tests::{
+    lab::{
+        Load, client,
+        crowd::{Crowd, flows},
+        wait_until,
+    },
+    pinned,
 };
 use serde_json::Value;
 
-use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at};
+use crate::fixture::{CONFIG, ENDPOINT, SOON, Scene, at, reload};
 
 /// Silent flows, besides those with traffic.
 const CROWD: u16 = 1_000;
@@ -65,6 +68,32 @@ fn a_table_grows_and_shrinks_under_load_and_keeps_all_flows() {
     let tally = load.finish().unwrap();
     println!("{tally:?}");
     assert_eq!((tally.lost, tally.strange), (0, 0), "{tally:?}");
+}
+
+/// Source ports that were one endpoint's rest for two minutes, also in a new table.
+#[test]
+fn blocks_of_ports_rest_when_the_table_is_replaced() {
+    let scene = Scene::with(&config(4_096)).unwrap();
+    let echo = at(ENDPOINT[0], 7);
+    Crowd::new(scene.acme(), echo, 20_000..20_000 + CROWD).speak(SOON).unwrap();
+    Crowd::new(scene.lab.host("globex"), echo, 20_000..20_010).speak(SOON).unwrap();
+    let without_acme = |max_flows| {
+        let allow = "allow = [\"acme\", \"globex\"]";
+        config(max_flows).replacen(allow, "allow = [\"globex\"]", 1)
+    };
+    reload(&scene.daemon, &without_acme(4_096)).unwrap();
+    let pins = scene.daemon.pin_dir();
+    let ended = || pinned::counted_flows(pins).unwrap() == [10, 10];
+    wait_until(SOON, "the flows of acme have ended", ended).unwrap();
+    let before = pinned::resting_blocks(pins).unwrap();
+    assert!(before.len() > usize::from(CROWD) / 32, "{} blocks", before.len());
+    for capacity in [300_000, 8_192] {
+        scene.daemon.write_config(&without_acme(capacity)).unwrap();
+        scene.daemon.ask(&["reload", "--grow", "--json"]).unwrap();
+        let after = pinned::resting_blocks(pins).unwrap();
+        assert_eq!(after, before, "with a table for {capacity} flows");
+        assert_eq!(pinned::counted_flows(pins).unwrap(), [10, 10]);
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod mode;
 mod netlink;
 mod open;
 mod pins;
+mod port_blocks;
 mod predecessor;
 mod read;
 mod settings;

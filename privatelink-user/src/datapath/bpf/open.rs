@@ -8,7 +8,7 @@ use aya::{
 };
 use privatelink_common::{
     flow::regions_for,
-    maps::{ENDPOINTS, STAGES, TARGETS},
+    maps::{ENDPOINTS, PORT_BLOCKS, STAGES, TARGETS},
 };
 
 use super::{
@@ -53,6 +53,9 @@ impl Datapath {
         let mut loaded = Self::load(&settings, max_flows, Some((&pins, &adoption)))?;
         if let Some(former) = &former {
             loaded.seed(former)?;
+        }
+        if adoption.replaced.contains_key(PORT_BLOCKS) && adoption.carries_flows {
+            loaded.inherit_blocks(&pins.path(PORT_BLOCKS), survey.settings.as_ref())?;
         }
         if let Some(version) = carried.filter(|_| survey.before.is_none()) {
             pins.set_flow_table_aside(version)?;
