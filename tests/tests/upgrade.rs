@@ -130,6 +130,11 @@ fn the_previous_release_and_back_lose_no_flow() {
     let of_globex = |flow: &&String| flow.starts_with("globex-web");
     let left = || flows(&daemon).unwrap();
     wait_until(SOON, "its flows have ended", || !left().iter().any(|one| of_globex(&one))).unwrap();
+    let told = daemon.ask(&["events", "--json", "--kind", "flows-left-behind"]).unwrap();
+    let text = told[0]["text"].as_str().unwrap_or_else(|| panic!("nothing is reported: {told}"));
+    println!("{text}");
+    let number: usize = text.split(' ').next().unwrap().parse().unwrap();
+    assert!(number >= witness.before.iter().filter(|one| of_globex(one)).count(), "{text}");
     let kept: BTreeSet<_> = witness.before.iter().filter(|one| !of_globex(one)).cloned().collect();
     assert_eq!(kept.difference(&left()).count(), 0);
 }

@@ -155,7 +155,8 @@ impl Gateway {
         // Only now, so that no packet meets the program before its maps are filled.
         let mut problems = self.host_guard.reconcile(&self.model, self.host.facts());
         problems.extend(self.reconcile_interfaces().await);
-        self.datapath.finish_carrying()?;
+        let left_behind = self.datapath.finish_carrying()?;
+        self.events.publish_all(capacity::left_behind(left_behind));
         problems.extend(supervision::problems());
         problems.extend(capacity::problem(self.model.gateway(), self.datapath.regions()));
         problems.extend(self.health.problems());

@@ -109,6 +109,8 @@ kinds! {
         "A principal has caused too many events of a kind; reported at most once a minute, with their number.", Principal;
     FlowLogLost = "flow-log-lost",
         "Records are missing in the flow log ([flow-log.md](flow-log.md)); reported at most once a minute.", Administrators;
+    FlowsLeftBehind = "flows-left-behind",
+        "A new flow table has begun without some flows of the one before ([operation.md](operation.md#restarts-and-upgrades)).", Administrators;
     DnsServerUp = "dns-server-up",
         "The name server is running and has its names ([dns.md](dns.md)).", Administrators;
     DnsServerDown = "dns-server-down",

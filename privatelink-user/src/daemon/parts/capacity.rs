@@ -2,7 +2,10 @@
 
 use privatelink_common::flow::{REGION_SLOTS, regions_for};
 
-use crate::model::Gateway;
+use crate::{
+    events::{Event, Kind},
+    model::Gateway,
+};
 
 /// The problem that `max_flows` has changed since the table was made, if it has.
 pub(in crate::daemon) fn problem(gateway: &Gateway, regions: u32) -> Option<String> {
@@ -13,6 +16,17 @@ pub(in crate::daemon) fn problem(gateway: &Gateway, regions: u32) -> Option<Stri
              `privatelink reload --grow`, which replaces it and keeps the flows, or restart the \
              daemon"
         )
+    })
+}
+
+/// The event that a new flow table has begun without some flows of the one before, if there are any.
+pub(in crate::daemon) fn left_behind(flows: usize) -> Option<Event> {
+    (flows != 0).then(|| {
+        let text = format!(
+            "{flows} flows of the flow table before have ended: their endpoint, target or source \
+             address is gone or another one"
+        );
+        Event::new(Kind::FlowsLeftBehind, text)
     })
 }
 

@@ -81,24 +81,26 @@ impl Datapath {
     }
 
     /// Once all interfaces have the new programs, enters what has changed, and lets go of the table
-    /// before. Does nothing otherwise.
+    /// before. Does nothing otherwise. Returns how many flows were left behind: what they are of is
+    /// gone, or another thing.
     ///
     /// # Errors
     /// When the kernel does not run the program, or the pins cannot be read.
-    pub fn finish_carrying(&mut self) -> Result<(), Error> {
+    pub fn finish_carrying(&mut self) -> Result<usize, Error> {
         let Some(held) = self.pins.as_ref().filter(|_| self.before.is_some()) else {
-            return Ok(());
+            return Ok(0);
         };
         let old = |link: &pins::PinnedLink| link.ifindex != 0 && link.program != self.program_id;
         if held.pins.links()?.iter().any(old) {
-            return Ok(());
+            return Ok(0);
         }
-        let Some(mut before) = self.before.take() else { return Ok(()) };
+        let Some(mut before) = self.before.take() else { return Ok(0) };
         self.carry_same(&mut before)?.log();
+        let left_behind = before.left_behind();
         if let Some(held) = &self.pins {
             pins::remove_file(&held.pins.before_path(before.version()))?;
         }
-        Ok(())
+        Ok(left_behind)
     }
 
     /// Enters the flows of `before` that were not, or have changed since.

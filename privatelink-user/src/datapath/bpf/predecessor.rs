@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aya::maps::MapData;
-use privatelink_common::flow::Flow;
+use privatelink_common::flow::{Flow, word};
 
 use super::{error::Error, flows::FlowTable, former};
 use crate::datapath::tables::MapTables;
@@ -43,6 +43,13 @@ impl Predecessor {
             *entered = mark;
             Some(if is_former { Flow { word: former::word(flow.word), ..flow } } else { flow })
         })
+    }
+
+    /// How many of its flows were never returned.
+    pub(super) fn left_behind(&self) -> usize {
+        let never = |index: usize| self.entered.get(index).is_none_or(|mark| *mark == (0, 0));
+        let live = self.table.all_live().filter(|(_, flow)| flow.word & word::REVERSE == 0);
+        live.filter(|(index, _)| never(*index)).count()
     }
 
     /// The version of its layout.
