@@ -23,6 +23,7 @@ use super::{
     error::Error,
     inbox::Inbox,
     opening::{self, Opened},
+    paced_count::PacedCount,
     parts::{
         Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping, Maps,
         Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN, TargetDiscovery,
@@ -69,6 +70,8 @@ pub(super) struct Gateway {
     deadline: Option<Timestamp>,
     /// How many panics are among the problems that are reported.
     panics: u64,
+    /// Changed entries of the maps, for the log.
+    changed: PacedCount,
     // The parts.
     maps: Maps<Kernel>,
     targets: Targets,
@@ -119,6 +122,7 @@ impl Gateway {
             events,
             deadline: None,
             panics: 0,
+            changed: PacedCount::default(),
             maps: Maps::new(datapath.store()?),
             datapath,
             targets: Targets::new(clock.moment().now),
@@ -224,7 +228,7 @@ impl Gateway {
             let reach = SweepScope { datapath, frames, endpoints, records };
             Ok(self.sweep.take_turn(FIRST_TURN, passes, reach).map(drop)?)
         })?;
-        if changed != 0 {
+        if let Some(changed) = self.changed.add(changed, std::time::Instant::now()) {
             info!("{changed} map entries changed");
         }
         self.dns.want(dns::wanted_names(model, state, facts, &self.inputs, now));
@@ -347,7 +351,7 @@ impl Gateway {
                 Ok(self.host.apply(&message) || link)
             }
             host::Event::Lost => {
-                info!("netlink messages were lost; listing interfaces and neighbours again");
+                warn!("netlink messages were lost; listing interfaces and neighbours again");
                 Ok(self.host.learn().await?)
             }
             host::Event::Closed => Err(Error::EventsEnded),

@@ -5,7 +5,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `error`, `lock`, `signals`, `service_manager` | why a daemon ends; what it needs of the system |
-//! | `clock` | the time by which grants and drains end |
+//! | `clock`, `paced_count` | the time by which grants and drains end; a count that is logged now and then |
 //! | `commit` | makes a computed state the one that is kept |
 //! | `parts/` | one concern each; none knows the gateway |
 //! | `snapshot`, `adoption`, `opening`, `inbox` | what is read, adopted, begun with, and heard |
@@ -25,6 +25,7 @@ mod hold;
 mod inbox;
 mod lock;
 mod opening;
+mod paced_count;
 mod parts;
 mod run;
 mod schedule;

@@ -11,10 +11,11 @@ use log::info;
 use tokio::sync::watch;
 
 use super::{
-    budget::Budgets,
+    budget::{Budgets, EVENTS, LINES},
     event::Event,
     file::EventFile,
     kind::{CONNECTION, Kind, is_of},
+    log_lines::lines,
     retention,
     stored::StoredEvent,
     subscribers::Subscribers,
@@ -28,8 +29,6 @@ use crate::{
 
 /// Maximum number of stored events of connections, and of others.
 const CAPACITY: usize = 10_000;
-/// A larger batch of events is logged as one line.
-const MANY: usize = 100;
 
 /// The latest events. Clones are the same bus.
 #[derive(Clone, Debug)]
@@ -48,6 +47,8 @@ struct Ring {
     file: EventFile,
     subscribers: Subscribers,
     budgets: Budgets,
+    /// How many lines of the log each principal's events may take.
+    lines: Budgets,
 }
 
 /// Selects events.
@@ -75,8 +76,9 @@ impl Bus {
     pub fn open(directory: &Path) -> Self {
         let (file, entries) = EventFile::open(directory, CAPACITY);
         let last = entries.back().map_or(0, |entry| entry.event.number);
-        let (subscribers, budgets) = (Subscribers::default(), Budgets::default());
-        let ring = Mutex::new(Ring { entries, file, subscribers, budgets });
+        let (budgets, lines) = (Budgets::new(EVENTS), Budgets::new(LINES));
+        let subscribers = Subscribers::default();
+        let ring = Mutex::new(Ring { entries, file, subscribers, budgets, lines });
         Self(Arc::new(Inner { ring, latest: watch::Sender::new(last) }))
     }
 
@@ -99,17 +101,15 @@ impl Bus {
         }
         let mut ring = self.ring();
         events.retain(|event| match &event.maker {
-            Some(maker) if has_budget(event.kind) => ring.budgets.admits(maker, event.kind, now),
+            Some(maker) if has_budget(event.kind) => {
+                ring.budgets.admits(maker, event.kind.word(), now)
+            }
             Some(_) | None => true,
         });
         if events.is_empty() {
             return;
         }
-        if events.len() <= MANY {
-            events.iter().for_each(|event| info!("{}", event.text));
-        } else {
-            info!("{} events, list them with `privatelink events`", events.len());
-        }
+        lines(&events, &mut ring.lines, now).iter().for_each(|line| info!("{line}"));
         let time = wall.to_string();
         let mut number = *self.0.latest.borrow();
         let new: Vec<StoredEvent> = events
@@ -132,9 +132,19 @@ impl Bus {
         self.0.latest.send_replace(number);
     }
 
-    /// Publishes how many events of each principal were left out, at most once a minute.
+    /// Publishes how many events of each principal were left out, and logs how many were not logged,
+    /// at most once a minute.
     pub fn report_left_out(&self, now: Instant) {
-        let left_out = self.ring().budgets.report(now);
+        let (left_out, unlogged) = {
+            let mut ring = self.ring();
+            (ring.budgets.report(now), ring.lines.report(now))
+        };
+        for (principal, count) in unlogged {
+            info!(
+                "{count} events of principal {principal} are not in this log: too many; list them \
+                 with `privatelink events`"
+            );
+        }
         self.publish_all(left_out.into_iter().map(|(principal, count)| {
             let text = format!(
                 "{count} events of principal {principal} were left out: too many of one kind"
@@ -148,6 +158,16 @@ impl Bus {
     /// How many events of each principal were left out since the daemon was started.
     pub fn left_out(&self) -> BTreeMap<Name, u64> {
         self.ring().budgets.totals().clone()
+    }
+
+    /// How many events of each principal were not logged since the daemon was started.
+    pub fn unlogged(&self) -> BTreeMap<Name, u64> {
+        self.ring().lines.totals().clone()
+    }
+
+    /// How many events of each principal were dropped by subscribers since the daemon was started.
+    pub fn undelivered(&self) -> BTreeMap<Name, u64> {
+        self.ring().subscribers.dropped().clone()
     }
 
     /// The events that match the filter and that the caller may see.

@@ -12,6 +12,7 @@ mod event;
 mod file;
 mod flapping;
 mod kind;
+mod log_lines;
 mod observation;
 mod retention;
 mod stored;

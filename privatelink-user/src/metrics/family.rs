@@ -148,6 +148,12 @@ families! {
     EVENTS_LEFT_OUT: Counter "privatelink_events_left_out_total" ["principal"]
         = "Events of the principal beyond its budget: counted, not logged, stored or delivered."
         + "See [noise](events.md#noise). Counted from the start of the daemon.";
+    EVENTS_UNLOGGED: Counter "privatelink_events_unlogged_total" ["principal"]
+        = "Events of the principal without a line in the daemon's log."
+        + "See [noise](events.md#noise). Counted from the start of the daemon.";
+    EVENTS_UNDELIVERED: Counter "privatelink_events_undelivered_total" ["principal"]
+        = "Events of the principal that a hook or the webhook did not get: too many were waiting."
+        + "See [noise](events.md#noise). Counted from the start of the daemon.";
     REFUSED_FLOWS_UNLOGGED: Counter "privatelink_refused_flows_unlogged_total" ["principal"]
         = "Refused flows of the principal beyond its budget in the flow log."
         + "See [the flow log](flow-log.md#destinations). Counted from the start of the daemon; they \

@@ -154,6 +154,8 @@ fn left_out(page: &mut Page, inventory: &Inventory, all: &[LeftOut]) {
         }
     };
     counts(&family::EVENTS_LEFT_OUT, |one| one.events);
+    counts(&family::EVENTS_UNLOGGED, |one| one.unlogged_events);
+    counts(&family::EVENTS_UNDELIVERED, |one| one.undelivered_events);
     counts(&family::REFUSED_FLOWS_UNLOGGED, |one| one.refused_flows);
 }
 
@@ -300,9 +302,30 @@ mod tests {
             endpoint_drops: [(index, [(Reason::NotAllowed, 4)].into())].into(),
             flows: 5,
             records: RecordCounts { written: 8, lost: 2 },
-            left_out: vec![LeftOut { principal: "acme".into(), events: 12, refused_flows: 13 }],
+            left_out: vec![LeftOut {
+                principal: "acme".into(),
+                events: 12,
+                refused_flows: 13,
+                unlogged_events: 14,
+                undelivered_events: 15,
+            }],
             names: Some(status()),
             ..Readings::default()
+        }
+    }
+
+    #[test]
+    fn what_principals_caused_beyond_their_budgets_is_counted() {
+        let inventory = inventory();
+        let readings = readings(inventory.endpoints[0].index);
+        let page =
+            page(Format::Plain, &inventory, &readings, &Census::default(), Detail::Everything);
+        for line in [
+            "privatelink_events_unlogged_total{principal=\"acme\"} 14",
+            "privatelink_events_undelivered_total{principal=\"acme\"} 15",
+            "privatelink_events_undelivered_total{principal=\"vendor\"} 0",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
         }
     }
 

@@ -106,6 +106,12 @@ impl Source {
         for (principal, refused_flows) in self.records.left_out() {
             all.entry(principal).or_default().refused_flows = refused_flows;
         }
+        for (principal, unlogged) in self.events.unlogged() {
+            all.entry(principal.to_string()).or_default().unlogged_events = unlogged;
+        }
+        for (principal, undelivered) in self.events.undelivered() {
+            all.entry(principal.to_string()).or_default().undelivered_events = undelivered;
+        }
         all.into_iter().map(|(principal, one)| LeftOut { principal, ..one }).collect()
     }
 

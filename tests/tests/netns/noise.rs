@@ -77,6 +77,7 @@ fn left_out(scene: &Scene) -> u64 {
 #[test]
 fn announcements_of_one_host_erase_no_events_of_others() {
     let scene = Scene::with(&config()).unwrap();
+    let begin = Instant::now();
     believe_all(scene.lab.gateway(), "veth-vendor");
     scene.daemon.ask(&["accept", "acme-web", "--reason", "before the flood", "--json"]).unwrap();
     scene.lab.gateway().ip("link set veth-initech down").unwrap();
@@ -107,6 +108,15 @@ fn announcements_of_one_host_erase_no_events_of_others() {
     assert!(page.contains("privatelink_events_left_out_total{principal=\"acme\"} 0"), "{page}");
     let sample = format!("privatelink_events_left_out_total{{principal=\"vendor\"}} {count}");
     assert!(page.contains(&sample), "{sample} is not in\n{page}");
+    // The log is not filled either: 30 lines, and one every two seconds; sums every ten.
+    let output = scene.daemon.output();
+    let seconds = usize::try_from(begin.elapsed().as_secs()).unwrap() + 2;
+    let count = |text: &str| output.lines().filter(|line| line.contains(text)).count();
+    let lines = count("next hop 10.0.3.");
+    assert!((30..=30 + seconds / 2).contains(&lines), "{lines} lines in {seconds} s");
+    assert!(count("map entries changed") <= 2 + seconds / 10, "{output}");
+    let unlogged = || scene.daemon.output().contains("of principal vendor are not in this log");
+    wait_until(SOON, "how many have no line is logged", unlogged).unwrap();
     // No other client has lost anything.
     assert!(down());
     let decided = events(&scene.daemon, "connection-available");

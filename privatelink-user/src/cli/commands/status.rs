@@ -55,10 +55,12 @@ fn screen(status: &Status) -> String {
         let counts = format!("{delivered} events delivered, {failed} failed, {dropped} dropped");
         let _ = writeln!(text, "events to {name}: {counts}");
     }
-    for LeftOut { principal, events, refused_flows } in &status.left_out {
+    for one in &status.left_out {
+        let LeftOut { principal, events, refused_flows, unlogged_events, undelivered_events } = one;
         let _ = writeln!(
             text,
-            "left out of principal {principal}: {events} events, {refused_flows} refused flows"
+            "left out of principal {principal}: {events} events, {refused_flows} refused flows; \
+             {unlogged_events} events were not logged, {undelivered_events} not delivered"
         );
     }
     section(&mut text, "networks", networks(status));
@@ -201,7 +203,13 @@ mod tests {
             flows: FlowTable { active: 5, capacity: 100 },
             subscribers: Vec::new(),
             flow_log: Some(FlowLog { to: "/f".into(), written: 7, lost: 1 }),
-            left_out: vec![LeftOut { principal: "globex".into(), events: 12, refused_flows: 3 }],
+            left_out: vec![LeftOut {
+                principal: "globex".into(),
+                events: 12,
+                refused_flows: 3,
+                unlogged_events: 4,
+                undelivered_events: 5,
+            }],
             drops: [("malformed".to_owned(), 0), ("no_flow".to_owned(), 3)].into(),
             recent_drops: vec![RecentDrops {
                 reason: "no_flow".into(),
@@ -237,7 +245,8 @@ mod tests {
                 "not forwarded in the last 1m 30s",
                 "flows: 5 of 100",
                 "flow log: /f: 7 records written, 1 lost",
-                "left out of principal globex: 12 events, 3 refused flows",
+                "left out of principal globex: 12 events, 3 refused flows; 4 events were not logged, \
+                 5 not delivered",
                 "networks",
                 "services",
                 "endpoints",

@@ -5,10 +5,18 @@ use std::time::Duration;
 use log::warn;
 use tokio::time::Instant;
 
-use crate::{daemon::service_manager, model::Model};
+use crate::{
+    daemon::{paced_count::PacedCount, service_manager},
+    model::Model,
+    token_bucket::{Rate, TokenBucket},
+};
 
 /// How long the daemon waits for next hops, checks and names before it declares itself ready.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// How many problems have a line of the log each: at most 60 in any minute. There may be thousands,
+/// and hosts that flap make and end them.
+const LINES: Rate = Rate { burst: 30, refill: Duration::from_secs(2) };
 
 /// Whether the gateway is ready, since when the daemon runs, and its problems.
 #[derive(Debug)]
@@ -18,12 +26,17 @@ pub(in crate::daemon) struct Readiness {
     problems: Vec<String>,
     /// The problems that have been logged, so that each is logged once.
     logged: Vec<String>,
+    lines: TokenBucket,
+    /// The new problems that had no line.
+    unlogged: PacedCount,
 }
 
 impl Readiness {
     /// Not ready yet.
     pub fn new(started: Instant) -> Self {
-        Self { started, ready: false, problems: Vec::new(), logged: Vec::new() }
+        let (lines, unlogged) = (TokenBucket::full(started.into_std()), PacedCount::default());
+        let (problems, logged) = (Vec::new(), Vec::new());
+        Self { started, ready: false, problems, logged, lines, unlogged }
     }
 
     /// Whether packets can flow.
@@ -54,13 +67,31 @@ impl Readiness {
     pub fn report(&mut self, problems: Vec<String>, model: &Model, attached: usize) {
         // Next hops that do not answer at once are no reason to warn.
         if self.ready {
-            for problem in problems.iter().filter(|problem| !self.logged.contains(problem)) {
-                warn!("{problem}");
-            }
-            self.logged.clone_from(&problems);
+            let lines = self.lines(&problems, std::time::Instant::now());
+            lines.iter().for_each(|line| warn!("{line}"));
             service_manager::status(&summary(model, attached, problems.len()));
         }
         self.problems = problems;
+    }
+}
+
+impl Readiness {
+    /// What is logged of these problems: those that are new, as far as there is room.
+    fn lines(&mut self, problems: &[String], now: std::time::Instant) -> Vec<String> {
+        let new = problems.iter().filter(|problem| !self.logged.contains(problem));
+        let (mut lines, mut unlogged) = (Vec::new(), 0);
+        for problem in new {
+            if self.lines.take(LINES, now) {
+                lines.push(problem.clone());
+            } else {
+                unlogged += 1;
+            }
+        }
+        if let Some(count) = self.unlogged.add(unlogged, now) {
+            lines.push(format!("{count} more problems: see `privatelink status`"));
+        }
+        self.logged = problems.to_vec();
+        lines
     }
 }
 
@@ -81,6 +112,28 @@ fn summary(model: &Model, attached: usize, problems: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_that_come_and_go_do_not_fill_the_log() {
+        let start = Instant::now();
+        let mut readiness = Readiness::new(start);
+        let problem = |number: u32| format!("service noisy: target {number} does not answer");
+        let mut logged = 0;
+        for tenth in 0..600 {
+            let now = start.into_std() + Duration::from_millis(100 * tenth);
+            let problems: Vec<_> =
+                if tenth % 2 == 0 { (0..500).map(problem).collect() } else { Vec::new() };
+            let lines = readiness.lines(&problems, now);
+            assert!(tenth > 0 || lines.len() == 31 && lines[30].starts_with("470 more problems"));
+            logged += lines.len();
+        }
+        // A minute's worth of single ones, and six sums.
+        assert!((55..=67).contains(&logged), "{logged}");
+        let known = vec![problem(1)];
+        readiness.lines(&known, start.into_std() + Duration::from_secs(200));
+        let again = readiness.lines(&known, start.into_std() + Duration::from_secs(300));
+        assert!(again.is_empty(), "it is logged once: {again:?}");
+    }
 
     #[test]
     fn a_gateway_is_ready_once_settled_or_after_a_while() {

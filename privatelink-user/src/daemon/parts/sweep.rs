@@ -6,7 +6,10 @@ use log::info;
 use privatelink_common::End;
 
 use super::{frames::Frames, passes::Passes, records::Records};
-use crate::datapath::bpf::{self, Datapath};
+use crate::{
+    daemon::paced_count::PacedCount,
+    datapath::bpf::{self, Datapath},
+};
 
 /// The flow table is swept in this many parts, so that a whole sweep takes five seconds.
 const PARTS: u32 = 20;
@@ -26,6 +29,8 @@ pub(in crate::daemon) struct Sweep {
     due: u32,
     /// How many flows the running passes have ended.
     ended: usize,
+    /// The same of passes that are over, for the log.
+    logged: PacedCount,
     /// Whether to do nothing until the next part is due.
     paused: bool,
 }
@@ -82,8 +87,11 @@ impl Sweep {
                 self.due = 0;
                 self.ended += ended;
                 completed |= end == regions;
-                if end == regions && self.ended != 0 {
-                    info!("{} flows ended", std::mem::take(&mut self.ended));
+                if end == regions
+                    && let Some(ended) =
+                        self.logged.add(std::mem::take(&mut self.ended), Instant::now())
+                {
+                    info!("{ended} flows ended");
                 }
             } else if self.due != 0 {
                 let (end, _) = to.stride(self.next, regions, false)?;

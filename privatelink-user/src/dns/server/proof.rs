@@ -17,7 +17,7 @@ use hickory_proto::{
     op::{Edns, Message, MessageType, Query, ResponseCode},
     rr::{Name, RData, RecordType},
 };
-use log::info;
+use log::debug;
 
 use super::{answer::UDP_MOST, random::unpredictable};
 use crate::dns::{channel::NOT_ASKED, record::NameClaim, sockets::PORT};
@@ -114,7 +114,8 @@ impl Proofs {
             let after = verdict.proven;
             drop(known);
             if before != after {
-                info!("{claim}: {}", if after { "proven" } else { "no longer proven" });
+                // The daemon publishes it as an event, within its principal's budget.
+                debug!("{claim}: {}", if after { "proven" } else { "no longer proven" });
                 changed();
             }
         }

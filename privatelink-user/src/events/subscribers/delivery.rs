@@ -4,11 +4,11 @@
 //! never waits: an event that does not fit into the queue is dropped and counted.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -16,13 +16,14 @@ use std::{
 
 use log::warn;
 
-use super::{hook::Hook, shares::Shares, webhook::Webhook};
+use super::{hook::Hook, queue::Queue, webhook::Webhook};
 use crate::{
-    events::stored::StoredEvent, interface::types, model::Subscriptions, supervision::keep_working,
+    events::stored::StoredEvent,
+    interface::types,
+    model::{Name, Subscriptions},
+    supervision::keep_working,
 };
 
-/// Maximum number of events that wait for one subscriber.
-const QUEUE: usize = 1_024;
 /// The least time between two log lines about failures of one subscriber.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -31,14 +32,21 @@ const QUIET: Duration = Duration::from_secs(60);
 pub(in crate::events) struct Subscribers {
     settings: Subscriptions,
     all: Vec<Delivery>,
+    /// How many events of each principal were dropped since the daemon was started.
+    dropped: BTreeMap<Name, u64>,
 }
 
 #[derive(Debug)]
 struct Delivery {
     name: String,
-    queue: SyncSender<Arc<StoredEvent>>,
-    shares: Arc<Shares>,
+    queue: Arc<Queue>,
     counts: Arc<DeliveryCounts>,
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -74,37 +82,36 @@ impl Subscribers {
         name: String,
         deliver: impl Fn(&types::Event) -> Result<(), String> + Send + 'static,
     ) {
-        let (queue, events) = sync_channel(QUEUE);
+        let queue = Arc::new(Queue::default());
         let counts = Arc::new(DeliveryCounts::default());
-        let shares = Arc::new(Shares::default());
-        let (counted, called, shared) = (Arc::clone(&counts), name.clone(), Arc::clone(&shares));
+        let (counted, called, events) = (Arc::clone(&counts), name.clone(), Arc::clone(&queue));
         let started = thread::Builder::new().name("subscriber".into()).spawn(move || {
-            keep_working(&called, || attend(&called, &events, (&counted, &shared), &deliver));
+            keep_working(&called, || attend(&called, &events, &counted, &deliver));
         });
         match started {
-            Ok(_) => self.all.push(Delivery { name, queue, shares, counts }),
+            Ok(_) => self.all.push(Delivery { name, queue, counts }),
             Err(error) => warn!("{name} gets no events: cannot start a thread: {error}"),
         }
     }
 
     /// Queues an event for every subscriber.
-    pub fn notify(&self, event: &StoredEvent) {
+    pub fn notify(&mut self, event: &StoredEvent) {
         if self.all.is_empty() {
             return;
         }
         let event = Arc::new(event.clone());
         for one in &self.all {
-            let queued = one.shares.enter(&event) && {
-                let sent = one.queue.try_send(Arc::clone(&event)).is_ok();
-                if !sent {
-                    one.shares.leave(&event);
-                }
-                sent
-            };
-            if !queued {
-                one.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            let Some(displaced) = one.queue.push(Arc::clone(&event)) else { continue };
+            one.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            if let Some(maker) = displaced.maker() {
+                *self.dropped.entry(maker.clone()).or_default() += 1;
             }
         }
+    }
+
+    /// How many events of each principal were dropped since the daemon was started.
+    pub fn dropped(&self) -> &BTreeMap<Name, u64> {
+        &self.dropped
     }
 
     /// The delivery counts of each subscriber.
@@ -122,13 +129,12 @@ impl Subscribers {
 /// Delivers events one at a time until the queue is closed.
 fn attend(
     name: &str,
-    events: &Receiver<Arc<StoredEvent>>,
-    (counts, shares): (&DeliveryCounts, &Shares),
+    events: &Queue,
+    counts: &DeliveryCounts,
     deliver: impl Fn(&types::Event) -> Result<(), String>,
 ) {
     let mut warned: Option<Instant> = None;
-    for entry in events {
-        shares.leave(&entry);
+    while let Some(entry) = events.take() {
         let event = &entry.event;
         let Err(error) = deliver(event) else {
             counts.delivered.fetch_add(1, Ordering::Relaxed);
@@ -148,6 +154,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::events::subscribers::queue::ROOM;
 
     #[test]
     fn a_slow_subscriber_never_blocks_and_its_dropped_events_are_counted() {
@@ -158,7 +165,7 @@ mod tests {
             let _ = gate.lock().unwrap().recv();
             if event.number == 0 { Err("no".into()) } else { Ok(()) }
         });
-        let total = QUEUE as u64 + 100;
+        let total = ROOM as u64 + 100;
         for number in 0..total {
             let event = types::Event {
                 number,

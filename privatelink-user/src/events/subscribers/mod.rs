@@ -3,7 +3,7 @@
 mod confine;
 mod delivery;
 mod hook;
-mod shares;
+mod queue;
 mod webhook;
 
 pub use confine::run as run_hook;

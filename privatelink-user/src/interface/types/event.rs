@@ -86,14 +86,19 @@ impl EventQuery {
     pub const MAX_LIMIT: u32 = 10_000;
 }
 
-/// What a principal has caused beyond its budgets since the daemon was started; it was counted, and
-/// neither logged nor delivered.
+/// What a principal has caused beyond its budgets since the daemon was started: it was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeftOut {
     /// The principal.
     pub principal: String,
-    /// Events left out.
+    /// Events that were neither stored nor delivered.
     pub events: u64,
     /// Refused flows without a record in the flow log.
     pub refused_flows: u64,
+    /// Events without a line in the daemon's log.
+    #[serde(default)]
+    pub unlogged_events: u64,
+    /// Events that a hook or the webhook did not get because too many were waiting.
+    #[serde(default)]
+    pub undelivered_events: u64,
 }
