@@ -9,13 +9,13 @@ use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use super::{
     refusal::Refusal,
-    request::{Call, Reply, Request},
+    request::{Call, Reply, Request, TargetCounts},
 };
-use crate::access::Peer;
+use crate::{access::Peer, view::flows::by_target};
 
 /// How long a request waits for the daemon's loop: longer than that is ever busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,6 +43,18 @@ impl Client {
             Ok(None) => Err(Refusal::ending()),
             Err(_) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy")),
         }
+    }
+
+    /// Asks as [`ask`](Self::ask) does, with how many flows each target has. They are counted here: a
+    /// walk through a large flow table would hold up the daemon's loop.
+    pub async fn ask_with_counts<T>(
+        &self,
+        request: impl FnOnce(TargetCounts, Reply<T>) -> Request,
+    ) -> Result<T, Refusal> {
+        let reader = self.ask(Request::Reader).await?;
+        let count = move || reader.map(|reader| by_target(reader.flows())).unwrap_or_default();
+        let counts = spawn_blocking(count).await.map_err(|_| Refusal::ending())?;
+        self.ask(|reply| request(counts, reply)).await
     }
 
     /// Waits until the daemon's loop has ended.

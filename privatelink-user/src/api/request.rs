@@ -1,6 +1,6 @@
 //! What handlers ask of the daemon's loop, and how it answers.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::{oneshot, watch};
 
@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// How many flows there are, by target index and port.
+pub type TargetCounts = BTreeMap<(u32, u16), u64>;
+
 /// A request, and who makes it.
 #[derive(Debug)]
 pub struct Call {
@@ -31,18 +34,21 @@ pub struct Call {
 /// What the daemon is asked to do, and where its answer goes.
 #[derive(Debug)]
 pub enum Request {
+    /// Hand out what reads the flow table, if there is one: who counts flows does so besides the
+    /// daemon's loop.
+    Reader(Reply<Option<Arc<Reader>>>),
     /// Describe the gateway and what it is doing.
-    Status(Reply<Status>),
+    Status(TargetCounts, Reply<Status>),
     /// List the networks.
     Networks(Reply<Vec<Network>>),
     /// List the names that this network is served.
     Names(String, Reply<NetworkNames>),
     /// List the services.
-    Services(Reply<Vec<Service>>),
+    Services(TargetCounts, Reply<Vec<Service>>),
     /// List the endpoints.
     Endpoints(Reply<Vec<Endpoint>>),
     /// List the targets of all services.
-    Targets(Reply<Vec<Target>>),
+    Targets(TargetCounts, Reply<Vec<Target>>),
     /// Prepare a list of flows.
     Flows(FlowQuery, Filter, Reply<Flows>),
     /// Prepare a search for the client behind a source address.
@@ -73,12 +79,13 @@ impl Request {
     /// Refuses it, whatever it is.
     pub fn refuse(self, why: Refused) {
         match self {
-            Self::Status(to) => to.send(Err(why)),
+            Self::Reader(to) => to.send(Err(why)),
+            Self::Status(_, to) => to.send(Err(why)),
             Self::Networks(to) => to.send(Err(why)),
             Self::Names(_, to) => to.send(Err(why)),
-            Self::Services(to) => to.send(Err(why)),
+            Self::Services(_, to) => to.send(Err(why)),
             Self::Endpoints(to) => to.send(Err(why)),
-            Self::Targets(to) => to.send(Err(why)),
+            Self::Targets(_, to) => to.send(Err(why)),
             Self::Flows(_, _, to) => to.send(Err(why)),
             Self::Whois(_, to) => to.send(Err(why)),
             Self::Connections(to) => to.send(Err(why)),

@@ -38,22 +38,27 @@ pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
     let caller = gateway.caller(&call.from).map_err(Refused::from);
     let now = gateway.snapshot();
     match call.request {
-        Request::Status(to) => to.send(caller.and_then(|caller| now.status(&caller))),
+        Request::Reader(to) => to.send(caller.map(|_| Some(now.reader()))),
+        Request::Status(counts, to) => {
+            to.send(caller.and_then(|caller| now.status(&caller, counts)));
+        }
         Request::Networks(to) => {
             to.send(caller.map(|one| now.view(&one.rights, &FlowCounts::default()).networks()));
         }
         Request::Names(network, to) => {
             to.send(caller.and_then(|caller| now.names(&caller.rights, &network)));
         }
-        Request::Services(to) => {
-            to.send(caller.map(|caller| now.view(&caller.rights, &now.counts()).services()));
+        Request::Services(counts, to) => {
+            let counts = now.counts(counts);
+            to.send(caller.map(|caller| now.view(&caller.rights, &counts).services()));
         }
         Request::Endpoints(to) => {
             let counts = || now.endpoint_counts();
             to.send(caller.and_then(|caller| now.endpoints(&caller.rights, &counts())));
         }
-        Request::Targets(to) => {
-            to.send(caller.map(|caller| now.view(&caller.rights, &now.counts()).all_targets()));
+        Request::Targets(counts, to) => {
+            let counts = now.counts(counts);
+            to.send(caller.map(|caller| now.view(&caller.rights, &counts).all_targets()));
         }
         Request::Flows(query, filter, to) => {
             to.send(administrator(caller).and_then(|()| now.flows(&query, filter)));

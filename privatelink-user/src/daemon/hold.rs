@@ -94,7 +94,9 @@ impl Hold<'_> {
     /// Answers a request; `false` if it makes the daemon end.
     fn answer(&self, call: Call, problem: &str, started: Instant) -> bool {
         let caller = self.register.borrow().caller(&call.from).map_err(Refused::from);
-        if let Request::Status(to) = call.request {
+        if let Request::Reader(to) = call.request {
+            to.send(caller.map(|_| None));
+        } else if let Request::Status(_, to) = call.request {
             to.send(caller.map(|caller| {
                 let all = caller.administrates().is_ok();
                 self.status(all.then(|| problem.to_owned()), started)

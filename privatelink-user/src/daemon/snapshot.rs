@@ -7,7 +7,7 @@ use privatelink_common::EndpointCounters;
 use super::parts::{Connections, Publisher, Readiness, Records, Targets, capacity};
 use crate::{
     access::{Caller, Rights},
-    api::request::{Flows, Refused},
+    api::request::{Flows, Refused, TargetCounts},
     chain::Chain,
     datapath::{
         bpf::{Datapath, Mode, Reader},
@@ -23,7 +23,7 @@ use crate::{
     state::{State, connection::Acceptance, targets::Inputs},
     timestamp::{Moment, Timestamp},
     view::{
-        flows::{self, Filter, FlowCounts, Listing},
+        flows::{Filter, FlowCounts, Listing},
         status::{self, shortages},
         usage::Usage,
         whois::{Criteria, When, WhoisLookup},
@@ -75,9 +75,13 @@ impl Snapshot<'_> {
         Connections { model: self.model, all: &self.state.connections, at: self.at }
     }
 
-    /// How many flows each endpoint and each target has.
-    pub fn counts(&self) -> FlowCounts {
-        let targets = flows::by_target(self.datapath.reader().flows());
+    /// What reads the flow table.
+    pub fn reader(&self) -> Arc<Reader> {
+        Arc::clone(self.datapath.reader())
+    }
+
+    /// How many flows each endpoint has, and each target by these counts.
+    pub fn counts(&self, targets: TargetCounts) -> FlowCounts {
         FlowCounts { targets, ..self.endpoint_counts() }
     }
 
@@ -114,9 +118,9 @@ impl Snapshot<'_> {
     }
 
     /// The whole status, as far as the caller may see it.
-    pub fn status(&self, caller: &Caller) -> Result<types::Status, Refused> {
+    pub fn status(&self, caller: &Caller, counts: TargetCounts) -> Result<types::Status, Refused> {
         let gateway = self.model.gateway();
-        let counts = self.counts();
+        let counts = self.counts(counts);
         let view = self.view(&caller.rights, &counts);
         // Flow log, subscribers, drops and problems concern everyone's things.
         let all = caller.administrates().is_ok();

@@ -32,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Calls> {
 /// Principals see what is theirs.
 #[utoipa::path(get, path = path::STATUS, responses((status = OK, body = Status), Conflict))]
 async fn status(client: Client) -> Answer<Status> {
-    Ok(Json(client.ask(Request::Status).await?))
+    Ok(Json(client.ask_with_counts(Request::Status).await?))
 }
 
 /// What a configuration would change; nothing is applied

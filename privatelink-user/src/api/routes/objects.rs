@@ -60,7 +60,7 @@ async fn names(client: Client, PathName(name): PathName) -> Answer<NetworkNames>
 /// Principals see their own.
 #[utoipa::path(get, path = path::SERVICES, responses((status = OK, body = Vec<Service>)))]
 async fn services(client: Client) -> Answer<Vec<Service>> {
-    Ok(Json(client.ask(Request::Services).await?))
+    Ok(Json(client.ask_with_counts(Request::Services).await?))
 }
 
 /// One service
@@ -69,7 +69,7 @@ async fn services(client: Client) -> Answer<Vec<Service>> {
 #[utoipa::path(get, path = path::SERVICE, params(("name" = String, Path)),
     responses((status = OK, body = Service)))]
 async fn service(client: Client, PathName(name): PathName) -> Answer<Service> {
-    one("service", &name, client.ask(Request::Services).await?, |service| &service.name)
+    one("service", &name, client.ask_with_counts(Request::Services).await?, |service| &service.name)
 }
 
 /// The endpoints, by name
@@ -100,9 +100,9 @@ async fn targets(
     QueryString(query): QueryString<TargetQuery>,
 ) -> Answer<Vec<Target>> {
     let Some(name) = query.service else {
-        return Ok(Json(client.ask(Request::Targets).await?));
+        return Ok(Json(client.ask_with_counts(Request::Targets).await?));
     };
-    let services = client.ask(Request::Services).await?;
+    let services = client.ask_with_counts(Request::Services).await?;
     let Json(service) = one("service", &name, services, |service| &service.name)?;
     Ok(Json(service.targets))
 }
