@@ -11,4 +11,5 @@ pub mod pages;
 pub mod pinned;
 pub mod torture;
 
+pub mod wall_clock;
 pub use privatelink_lab as lab;

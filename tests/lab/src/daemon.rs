@@ -95,8 +95,16 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::start`].
     pub fn run_with_more_uptime(&mut self, more: Duration) -> Result<()> {
-        let words = ["unshare", "--time", "--boottime", &more.as_secs().to_string(), "--"];
-        let before = std::mem::replace(&mut self.wrapper, words.map(str::to_owned).to_vec());
+        self.run_under(&["unshare", "--time", "--boottime", &more.as_secs().to_string(), "--"])
+    }
+
+    /// Starts the process again by a command that executes it: these words stand before the binary.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn run_under(&mut self, words: &[&str]) -> Result<()> {
+        let words = words.iter().copied().map(str::to_owned).collect();
+        let before = std::mem::replace(&mut self.wrapper, words);
         let result = self.run();
         self.wrapper = before;
         result

@@ -2,12 +2,20 @@
 //!
 //! The clock of the machine that runs the tests must not be set. A time namespace has the other half: in
 //! it, more time has passed since the boot than the wall clock knows, as if that had been set back.
+//! A daemon that runs meanwhile has a wall clock of its own ([`WallClock`]).
 
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
 
-use privatelink_tests::lab::client;
+use privatelink_tests::{
+    lab::{client, wait_until},
+    wall_clock::WallClock,
+};
 use privatelink_user::timestamp::Timestamp;
 use serde_json::Value;
 
@@ -59,4 +67,59 @@ fn a_clock_that_was_set_back_prolongs_no_grant() {
     // A grant that is given there lasts there.
     scene.daemon.ask(&["accept", "acme-web", "--for", "1h", "--json"]).unwrap();
     fetch(&scene).unwrap();
+}
+
+/// How long the grant lasts while the clock is set.
+const GRANT: Duration = Duration::from_secs(40);
+
+/// The moment of the latest event of a kind.
+fn last_event(scene: &Scene, kind: &str) -> Timestamp {
+    let events = scene.daemon.ask(&["events", "--json", "--kind", kind]).unwrap();
+    let last = events.as_array().unwrap().last().unwrap_or_else(|| panic!("no {kind}"));
+    last["time"].as_str().unwrap().to_owned().try_into().unwrap()
+}
+
+#[test]
+fn a_running_daemon_goes_on_as_before_when_the_clock_is_set() {
+    let manual = "acceptance = \"manual\"";
+    let mut scene = Scene::with(&CONFIG.replacen("acceptance = \"automatic\"", manual, 1)).unwrap();
+    scene.daemon.terminate();
+    let clock = WallClock::new().unwrap();
+    clock.run(&mut scene.daemon).unwrap();
+    let begin = Instant::now();
+    let words = ["accept", "acme-web", "--for", &format!("{}s", GRANT.as_secs()), "--json"];
+    scene.daemon.ask(&words).unwrap();
+    let granted = Instant::now();
+    let socket = scene.acme().run(|| Ok(UdpSocket::bind("0.0.0.0:0")?)).unwrap();
+    socket.connect(at(ENDPOINT[0], 7)).unwrap();
+    client::udp_exchange(&socket, b"first", SOON).unwrap();
+    let first = until(&scene);
+    let (hour, decade) = (HOUR.as_secs().cast_signed(), TEN_YEARS.as_secs().cast_signed());
+    for ahead in [hour, -hour, decade, -decade] {
+        clock.set(ahead).unwrap();
+        // What was open goes on, something new may begin, and commands are answered.
+        client::udp_exchange(&socket, b"again", SOON).unwrap();
+        fetch(&scene).unwrap();
+        assert_eq!(connection(&scene)["state"], "available");
+        // What is shown moves with the wall clock.
+        let shown = until(&scene);
+        let (later, earlier) = (shown.since(first).as_secs(), first.since(shown).as_secs());
+        let moved = later.cast_signed() - earlier.cast_signed();
+        assert!((moved - ahead).abs() <= 2, "{moved} instead of {ahead}");
+        assert!(begin.elapsed() < GRANT, "the steps took {:?}", begin.elapsed());
+    }
+    // It ends after as much time as it was given, ten years back as the clock is.
+    let shut = || client::udp_exchange(&socket, b"late", Duration::from_millis(200)).is_err();
+    wait_until(GRANT * 2, "the grant ends", shut).unwrap();
+    println!("a grant of {GRANT:?} ended after {:?} at most", granted.elapsed());
+    assert!(begin.elapsed() >= GRANT, "after {:?}", begin.elapsed());
+    assert!(granted.elapsed() <= GRANT + Duration::from_secs(3), "{:?}", granted.elapsed());
+    assert_eq!(connection(&scene)["state"], "expired");
+    let expired = last_event(&scene, "connection-expired");
+    assert!(expired < first, "events have the wall clock's time: {expired}");
+    // A second grant, and the clock is set right: it lasts as long as it was given.
+    scene.daemon.ask(&["accept", "acme-web", "--for", "1h", "--json"]).unwrap();
+    clock.set(0).unwrap();
+    fetch(&scene).unwrap();
+    assert_eq!(connection(&scene)["state"], "available");
 }
