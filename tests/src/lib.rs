@@ -5,11 +5,12 @@
 //! [`fixtures`] is the table of what the datapath does with which frames.
 
 pub mod bench;
+pub mod cut;
 pub mod fixtures;
 pub mod packet;
 pub mod pages;
 pub mod pinned;
 pub mod torture;
-
 pub mod wall_clock;
+
 pub use privatelink_lab as lab;

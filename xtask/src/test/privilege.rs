@@ -22,7 +22,7 @@ pub enum Privilege {
     Prometheus,
     /// All of [`Privilege::Root`], and the daemon of the previous release.
     Previous,
-    /// All of [`Privilege::Root`], and an hour: it is run only where it is named.
+    /// All of [`Privilege::Root`], and minutes or an hour: it is run only where it is named.
     Hour,
     /// Loading programs and maps.
     Bpf,

@@ -37,6 +37,7 @@ pub const SUITES: &[Suite] = &[
     suite("netns", Privilege::Root, false),
     suite(super::upgrade::SUITE, Privilege::Previous, false),
     suite("hour", Privilege::Hour, false),
+    suite("cut", Privilege::Hour, false),
     suite("prometheus", Privilege::Prometheus, false),
     suite("api", Privilege::Schemathesis, false),
 ];
