@@ -2,7 +2,7 @@
 
 use std::{
     hash::{DefaultHasher, Hasher},
-    io::{Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
     thread,
     time::Duration,
@@ -11,6 +11,19 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::provider::SEEN_FROM;
+
+/// Repeats what a signal of the test's own process interrupts: with a timeout, the kernel does not.
+///
+/// # Errors
+/// Any other error.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
 
 /// A page as it was fetched.
 #[derive(Clone, Debug)]
@@ -69,8 +82,7 @@ pub fn udp_exchange(socket: &UdpSocket, payload: &[u8], timeout: Duration) -> Re
     socket.set_read_timeout(Some(timeout))?;
     socket.send(payload).with_context(|| format!("cannot send to {server}"))?;
     let mut buffer = vec![0; 65536];
-    let length = socket
-        .recv(&mut buffer)
+    let length = uninterrupted(|| socket.recv(&mut buffer))
         .with_context(|| format!("no datagram from {server} within {timeout:?}"))?;
     ensure!(buffer.get(..length) == Some(payload), "{server} answered with another datagram");
     Ok(())
@@ -105,7 +117,8 @@ pub fn tcp_echo(server: SocketAddr, bytes: u64, seed: u64, timeout: Duration) ->
     let stream = connect(server, timeout)?;
     let echoed = tcp_exchange(&stream, bytes, seed)?;
     stream.shutdown(Shutdown::Write)?;
-    let rest = (&stream).read(&mut [0; 1]).context("the echo did not close its side")?;
+    let rest = uninterrupted(|| (&stream).read(&mut [0; 1]));
+    let rest = rest.context("the echo did not close its side")?;
     ensure!(rest == 0, "{server} sent more than it was sent");
     Ok(echoed)
 }

@@ -53,13 +53,7 @@ impl Conversation {
     fn ends_with_resets(&self, within: Duration) -> Result<()> {
         for (whose, mut end) in [("client", &self.client), ("server", &self.server)] {
             end.set_read_timeout(Some(within))?;
-            // A signal of the test's own process is no answer.
-            let read = loop {
-                match end.read(&mut [0; 1]) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    read => break read,
-                }
-            };
+            let read = client::uninterrupted(|| end.read(&mut [0; 1]));
             let kind = read.as_ref().err().map(std::io::Error::kind);
             ensure!(kind == Some(ErrorKind::ConnectionReset), "the {whose} saw {read:?}");
         }
