@@ -2,9 +2,9 @@
 //!
 //! A host keeps the MTU of a path by the address at its far end. For a target that is the source
 //! address, which all consumers of the service share: what one of them reports, or forges, the
-//! target believes of all. So no report crosses that would take much from the others. Below
-//! [`LEAST`] no target is told; the gateway notes what it hears of IPv4, and lowers the largest
-//! segment of the endpoint's next connections.
+//! target believes of all. So a report of less than [`LEAST`] does not reach a target. The gateway
+//! notes such reports of IPv4 clients itself, and lowers the largest segment of the endpoint's next
+//! connections.
 
 use crate::{
     environment::{Frame, Tables},

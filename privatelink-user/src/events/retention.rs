@@ -57,21 +57,7 @@ fn share(entry: &StoredEvent) -> Share {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-    use crate::interface::types::{About, Event};
-
-    fn entry(number: u64, kind: &str, maker: &str) -> StoredEvent {
-        let event = Event {
-            number,
-            time: String::new(),
-            kind: kind.into(),
-            text: String::new(),
-            about: About::default(),
-        };
-        StoredEvent { event, audience: BTreeSet::new(), maker: maker.parse().ok() }
-    }
 
     fn numbers(entries: &VecDeque<StoredEvent>) -> Vec<u64> {
         entries.iter().map(|entry| entry.event.number).collect()
@@ -80,8 +66,9 @@ mod tests {
     #[test]
     fn who_makes_most_loses_first() {
         let mut entries: VecDeque<_> =
-            (0..3).map(|number| entry(number, "target-healthy", "quiet")).collect();
-        entries.extend((3..100).map(|number| entry(number, "next-hop-found", "noisy")));
+            (0..3).map(|number| StoredEvent::sample(number, "target-healthy", "quiet")).collect();
+        entries
+            .extend((3..100).map(|number| StoredEvent::sample(number, "next-hop-found", "noisy")));
         trim(&mut entries, 10);
         assert_eq!(numbers(&entries), [0, 1, 2, 93, 94, 95, 96, 97, 98, 99]);
     }
@@ -90,7 +77,9 @@ mod tests {
     fn room_is_used_whole_and_split_evenly_where_all_want_more() {
         let makers = ["a", "b", "c"];
         let mut entries: VecDeque<_> = (0..90)
-            .map(|number| entry(number, "target-healthy", makers[number as usize % 3]))
+            .map(|number| {
+                StoredEvent::sample(number, "target-healthy", makers[number as usize % 3])
+            })
             .collect();
         trim(&mut entries, 10);
         assert_eq!(entries.len(), 10);
@@ -102,9 +91,12 @@ mod tests {
 
     #[test]
     fn connections_are_displaced_by_nothing_else() {
-        let mut entries: VecDeque<_> =
-            (0..10).map(|number| entry(number, "connection-available", "acme")).collect();
-        entries.extend((10..1_000).map(|number| entry(number, "next-hop-found", "acme")));
+        let mut entries: VecDeque<_> = (0..10)
+            .map(|number| StoredEvent::sample(number, "connection-available", "acme"))
+            .collect();
+        entries.extend(
+            (10..1_000).map(|number| StoredEvent::sample(number, "next-hop-found", "acme")),
+        );
         trim(&mut entries, 10);
         assert_eq!(numbers(&entries)[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 990]);
         assert_eq!(entries.len(), 20);

@@ -18,6 +18,16 @@ pub(super) struct StoredEvent {
     pub maker: Option<Name>,
 }
 
+#[cfg(test)]
+impl StoredEvent {
+    /// An event of this kind that a principal has caused; without a name, the gateway itself.
+    pub fn sample(number: u64, kind: &str, maker: &str) -> Self {
+        let (time, text, about) = Default::default();
+        let event = Event { number, time, kind: kind.into(), text, about };
+        Self { event, audience: BTreeSet::new(), maker: maker.parse().ok() }
+    }
+}
+
 impl StoredEvent {
     /// The principal whose room it takes; `None` is the gateway itself.
     pub fn maker(&self) -> Option<&Name> {

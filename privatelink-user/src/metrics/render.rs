@@ -314,12 +314,15 @@ mod tests {
         }
     }
 
+    /// The page for somebody who may see all of it.
+    fn everything(inventory: &Inventory) -> String {
+        let readings = readings(inventory.endpoints[0].index);
+        page(Format::Plain, inventory, &readings, &Census::default(), Detail::Everything)
+    }
+
     #[test]
     fn what_principals_caused_beyond_their_budgets_is_counted() {
-        let inventory = inventory();
-        let readings = readings(inventory.endpoints[0].index);
-        let page =
-            page(Format::Plain, &inventory, &readings, &Census::default(), Detail::Everything);
+        let page = everything(&inventory());
         for line in [
             "privatelink_events_unlogged_total{principal=\"acme\"} 14",
             "privatelink_events_undelivered_total{principal=\"acme\"} 15",
@@ -333,9 +336,7 @@ mod tests {
     fn each_family_has_samples_with_its_labels() {
         let mut inventory = inventory();
         inventory.progress.reloaded(false, std::time::Duration::from_millis(1500));
-        let readings = readings(inventory.endpoints[0].index);
-        let page =
-            page(Format::Plain, &inventory, &readings, &Census::default(), Detail::Everything);
+        let page = everything(&inventory);
         for line in [
             "privatelink_build_info{gateway=\"gw-a\",version=\"0.1.0\"} 1",
             "privatelink_ready 0",

@@ -101,7 +101,7 @@ pub(super) fn pin<const N: usize>(shape: Shape, value: [u32; N], path: &Path) ->
     array.pin(path).map_err(Error::load("pin of the settings map"))
 }
 
-/// Unpredictable keys.
+/// Makes keys for the hashes of packets, which no sender can predict.
 pub(super) fn random_keys() -> io::Result<HashKeys> {
     let mut bytes = [0u8; HashKeys::LEN * 4];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

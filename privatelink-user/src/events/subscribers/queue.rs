@@ -94,20 +94,10 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-    use crate::interface::types::{About, Event};
 
     fn entry(kind: &str, maker: &str, number: u64) -> Arc<StoredEvent> {
-        let event = Event {
-            number,
-            time: String::new(),
-            kind: kind.into(),
-            text: String::new(),
-            about: About::default(),
-        };
-        Arc::new(StoredEvent { event, audience: BTreeSet::new(), maker: maker.parse().ok() })
+        Arc::new(StoredEvent::sample(number, kind, maker))
     }
 
     /// How many of a principal's events wait.
