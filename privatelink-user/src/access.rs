@@ -1,14 +1,20 @@
-//! Who may see and do what, among the users who can connect to the control socket.
+//! Who may see and do what: users who connect to the control socket, and holders of access keys and
+//! of client certificates.
 //!
 //! Root, the daemon's own user and the members of one unix group administer the gateway. A
 //! `[[principal]]` may name users and groups who act for it: they see what is the principal's, and
-//! decide about connections to its services. All other users are refused everything.
+//! decide about connections to its services. A key or a certificate acts for one principal, or for
+//! the administrators. All others are refused everything.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
     model::{Endpoint, Model, Name, Network, Principal, Service},
-    state::connection::{Author, Parties},
+    state::{
+        connection::{Author, Parties},
+        keys::{Holder, KeyId, Keys, PresentedKey},
+    },
+    timestamp::Timestamp,
 };
 
 /// The user at the other end of the socket, as the kernel and the user database say.
@@ -20,6 +26,29 @@ pub struct Peer {
     pub user: Option<String>,
     /// The groups that the user belongs to: their numbers, and names where they have some.
     pub groups: Vec<(u32, Option<String>)>,
+}
+
+/// Who makes a request: proven, but not yet anybody with rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A user at the other end of the socket.
+    User(Peer),
+    /// The holder of an access key.
+    Key {
+        /// The key.
+        id: KeyId,
+        /// Where the holder is.
+        address: IpAddr,
+    },
+    /// The holder of a client certificate that an authority has signed.
+    Certificate {
+        /// The certificate's SHA-256.
+        digest: String,
+        /// For whom the authority may sign.
+        holder: Holder,
+        /// Where the holder is.
+        address: IpAddr,
+    },
 }
 
 /// Who administers besides root.
@@ -37,31 +66,87 @@ pub struct Administrators {
 pub struct Register {
     administrators: Administrators,
     principals: Vec<Principal>,
+    keys: Keys,
 }
 
 impl Register {
-    /// Those who administer, and the users and groups of the configuration's principals.
+    /// Those who administer, and the users and groups of the configuration's principals; no keys.
     pub fn of(model: &Model, administrators: Administrators) -> Self {
-        Self { administrators, principals: model.principals().values().cloned().collect() }
+        let principals = model.principals().values().cloned().collect();
+        Self { administrators, principals, keys: Keys::new() }
     }
 
     /// The user of this process administers, and nobody else has rights.
     #[cfg(test)]
     pub fn of_this_user() -> Self {
         let uid = nix::unistd::geteuid().as_raw();
-        Self { administrators: Administrators { uid, gid: u32::MAX }, principals: Vec::new() }
+        let administrators = Administrators { uid, gid: u32::MAX };
+        Self { administrators, principals: Vec::new(), keys: Keys::new() }
     }
 
     /// The same administrators with the principals of another configuration.
     pub fn follow(&mut self, model: &Model) {
-        *self = Self::of(model, self.administrators);
+        let keys = std::mem::take(&mut self.keys);
+        *self = Self { keys, ..Self::of(model, self.administrators) };
+    }
+
+    /// Takes these access keys, instead of those before.
+    pub fn replace_keys(&mut self, keys: &Keys) {
+        self.keys.clone_from(keys);
+    }
+
+    /// Who holds a key that was presented.
+    ///
+    /// # Errors
+    /// When there is no such key.
+    pub fn holder_of(&self, key: &PresentedKey, address: IpAddr) -> Result<Identity, Denied> {
+        match self.keys.get(&key.id) {
+            Some(known) if known.is(key) => Ok(Identity::Key { id: key.id.clone(), address }),
+            Some(_) | None => Err(Denied::WrongKey),
+        }
+    }
+
+    /// Finds the rights of whoever makes a request.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn caller(&self, who: &Identity, now: Timestamp) -> Result<Caller, Denied> {
+        match who {
+            Identity::User(peer) => self.user(peer),
+            Identity::Key { id, .. } => {
+                let key = self.keys.get(id).ok_or_else(|| Denied::Revoked { id: id.clone() })?;
+                if key.has_expired(now) {
+                    return Err(Denied::Expired { id: id.clone() });
+                }
+                let author = Author::Key { id: id.clone(), holder: key.holder.clone() };
+                Ok(Caller { author, rights: Rights::of_holder(&key.holder) })
+            }
+            Identity::Certificate { digest, holder, .. } => {
+                let (digest, holder) = (digest.clone(), holder.clone());
+                let rights = Rights::of_holder(&holder);
+                Ok(Caller { author: Author::Certificate { digest, holder }, rights })
+            }
+        }
+    }
+
+    /// Checks that the caller may write, whatever its rights are.
+    ///
+    /// # Errors
+    /// When it holds a key that only reads.
+    pub fn writes(&self, who: &Identity) -> Result<(), Denied> {
+        match who {
+            Identity::Key { id, .. } if self.keys.get(id).is_none_or(|key| key.read_only) => {
+                Err(Denied::ReadOnly { id: id.clone() })
+            }
+            Identity::Key { .. } | Identity::User(_) | Identity::Certificate { .. } => Ok(()),
+        }
     }
 
     /// Finds the rights of a user.
     ///
     /// # Errors
     /// When the user has none.
-    pub fn caller(&self, peer: &Peer) -> Result<Caller, Denied> {
+    pub fn user(&self, peer: &Peer) -> Result<Caller, Denied> {
         let author = peer.author();
         let trusted = [0, self.administrators.uid].contains(&peer.uid)
             || peer.groups.iter().any(|(gid, _)| *gid == self.administrators.gid);
@@ -113,6 +198,35 @@ pub enum Denied {
         /// The user.
         who: Author,
     },
+    /// A text was brought that is no key of this gateway.
+    #[error("this is no access key of this gateway")]
+    WrongKey,
+    /// The key has been revoked.
+    #[error("the access key {id} has been revoked: ask for another one")]
+    Revoked {
+        /// The key.
+        id: KeyId,
+    },
+    /// The key has ended.
+    #[error("the access key {id} has expired: ask for another one")]
+    Expired {
+        /// The key.
+        id: KeyId,
+    },
+    /// The key only reads.
+    #[error("the access key {id} may only read")]
+    ReadOnly {
+        /// The key.
+        id: KeyId,
+    },
+    /// The principal is another's.
+    #[error("{who} may not make or revoke keys of {holder}")]
+    KeyHolder {
+        /// The user.
+        who: Author,
+        /// Whom the key acts for.
+        holder: Holder,
+    },
     /// The request is for administrators.
     #[error("{who} may not do this: only root and members of the gateway's group may")]
     Administrators {
@@ -140,6 +254,16 @@ pub enum Denied {
 impl Peer {
     fn author(&self) -> Author {
         Author::User { uid: self.uid, name: self.user.clone() }
+    }
+}
+
+impl Identity {
+    /// The address that the request came from; a user of the socket has none.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::User(_) => None,
+            Self::Key { address, .. } | Self::Certificate { address, .. } => Some(*address),
+        }
     }
 }
 
@@ -181,6 +305,22 @@ impl Caller {
 }
 
 impl Rights {
+    /// Those that a key or a certificate gives.
+    pub fn of_holder(holder: &Holder) -> Self {
+        match holder {
+            Holder::Administrators => Self::All,
+            Holder::Principal(name) => Self::Of([name.clone()].into()),
+        }
+    }
+
+    /// Whether they include all that a holder may do.
+    pub fn cover(&self, holder: &Holder) -> bool {
+        match holder {
+            Holder::Administrators => *self == Self::All,
+            Holder::Principal(name) => self.include(name),
+        }
+    }
+
     /// Whether they include what belongs to a principal.
     pub fn include(&self, principal: &Name) -> bool {
         self.see_principal(principal.as_str())
@@ -236,7 +376,7 @@ mod tests {
     }
 
     fn rights(peer: &Peer) -> Option<Rights> {
-        Register::of(&model(), ADMINISTRATORS).caller(peer).ok().map(|caller| caller.rights)
+        Register::of(&model(), ADMINISTRATORS).user(peer).ok().map(|caller| caller.rights)
     }
 
     fn of(names: &[&str]) -> Rights {

@@ -12,7 +12,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | [`timestamp`], [`chain`], [`supervision`] | moments; an error with its causes on one line; what panics, and runs again |
+//! | [`timestamp`], [`chain`], [`supervision`], [`digest`] | moments; an error with its causes on one line; what panics, and runs again; SHA-256 |
 //! | [`model`] | the validated configuration |
 //! | [`interface`] | the contract of the API: types and paths, no behaviour |
 //! | [`host`] | interfaces, addresses and neighbours of this host; its certificates |
@@ -40,6 +40,8 @@ pub mod chain;
 pub mod supervision;
 
 pub mod token_bucket;
+
+pub mod digest;
 
 pub mod model;
 

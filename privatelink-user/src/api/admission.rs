@@ -17,8 +17,9 @@ use tokio::sync::watch;
 
 use super::{doorkeeper::Visitor, peer::Credentials, refusal::Refusal};
 use crate::{
-    access::{Caller, Peer, Register},
+    access::{Caller, Identity, Register},
     interface::path,
+    timestamp::Timestamp,
 };
 
 /// The largest request body of an administrator: the text of a large configuration.
@@ -69,9 +70,11 @@ async fn identify(
 ) -> Result<Caller, Refusal> {
     let credentials = request.extensions().get::<Credentials>().copied();
     let credentials = credentials.ok_or_else(Refusal::unidentified)?;
-    let peer: Peer = credentials.peer().await.ok_or_else(Refusal::ending)?;
-    let caller = register.borrow().caller(&peer).map_err(Refusal::denied)?;
-    request.extensions_mut().insert(peer);
+    let peer = credentials.peer().await.ok_or_else(Refusal::ending)?;
+    let identity = Identity::User(peer);
+    let caller = register.borrow().caller(&identity, Timestamp::now());
+    let caller = caller.map_err(Refusal::denied)?;
+    request.extensions_mut().insert(identity);
     Ok(caller)
 }
 

@@ -15,7 +15,7 @@ use super::{
     refusal::Refusal,
     request::{Call, Reply, Request, TargetCounts},
 };
-use crate::{access::Peer, view::flows::by_target};
+use crate::{access::Identity, view::flows::by_target};
 
 /// How long a request waits for the daemon's loop: longer than that is ever busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ pub(super) type Calls = mpsc::Sender<Call>;
 
 /// The only way to the daemon's loop, and there is none without saying who asks.
 pub(super) struct Client {
-    peer: Peer,
+    identity: Identity,
     calls: Calls,
 }
 
@@ -34,7 +34,7 @@ impl Client {
     pub async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
         let (reply, answer) = Reply::channel();
         let exchange = async {
-            let call = Call { from: self.peer.clone(), request: request(reply) };
+            let call = Call { from: self.identity.clone(), request: request(reply) };
             self.calls.send(call).await.ok()?;
             answer.await.ok()
         };
@@ -67,7 +67,7 @@ impl FromRequestParts<Calls> for Client {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, calls: &Calls) -> Result<Self, Refusal> {
-        let peer = Peer::from_request_parts(parts, calls).await?;
-        Ok(Self { peer, calls: calls.clone() })
+        let identity = Identity::from_request_parts(parts, calls).await?;
+        Ok(Self { identity, calls: calls.clone() })
     }
 }

@@ -132,7 +132,7 @@ impl Doorkeeper {
             return Arc::clone(&self.owners).acquire_owned().await.ok().map(Some);
         }
         let peer = visit.credentials?.peer().await?;
-        let has_rights = self.register.borrow().caller(&peer).is_ok();
+        let has_rights = self.register.borrow().user(&peer).is_ok();
         if has_rights {
             return Some(None);
         }

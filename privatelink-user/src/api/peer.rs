@@ -5,7 +5,10 @@ use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use tokio::{net::unix::UCred, sync::Semaphore};
 
 use super::refusal::Refusal;
-use crate::{access::Peer, model::Model};
+use crate::{
+    access::{Identity, Peer},
+    model::Model,
+};
 
 /// Users that are looked up at a time: each takes a thread, and a thread takes memory.
 static LOOKUPS: Semaphore = Semaphore::const_new(4);
@@ -66,8 +69,8 @@ impl Credentials {
     }
 }
 
-/// The user was looked up when the request was admitted.
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
+/// Who asks was found out when the request was admitted.
+impl<S: Send + Sync> FromRequestParts<S> for Identity {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {

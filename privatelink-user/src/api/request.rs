@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    access::{Denied, Peer},
+    access::{Denied, Identity},
     datapath::bpf::Reader,
     events,
     interface::types::{
-        Configuration, Connection, Difference, Endpoint, FlowQuery, Network, NetworkNames, Problem,
-        Service, Status, Target,
+        AccessKey, Configuration, Connection, Difference, Endpoint, FlowQuery, MadeKey, Network,
+        NetworkNames, NewKey, Problem, Service, Status, Target,
     },
-    state::connection::Decision,
+    state::{connection::Decision, keys::KeyId},
     view::{
         flows::{Filter, Listing},
         whois::{Criteria, WhoisLookup},
@@ -26,7 +26,7 @@ pub type TargetCounts = BTreeMap<(u32, u16), u64>;
 #[derive(Debug)]
 pub struct Call {
     /// Who makes it.
-    pub from: Peer,
+    pub from: Identity,
     /// The request.
     pub request: Request,
 }
@@ -73,9 +73,42 @@ pub enum Request {
     Grow(Reply<()>),
     /// Stop forwarding, and end.
     Down(Reply<()>),
+    /// List the access keys.
+    Keys(Reply<Vec<AccessKey>>),
+    /// Make an access key.
+    MakeKey(NewKey, Reply<MadeKey>),
+    /// Revoke this access key.
+    RevokeKey(KeyId, Reply<AccessKey>),
 }
 
 impl Request {
+    /// Whether it changes anything, so that a key that only reads may not make it.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::Decide(..)
+            | Self::Reload(_)
+            | Self::Grow(_)
+            | Self::Down(_)
+            | Self::MakeKey(..)
+            | Self::RevokeKey(..) => true,
+            Self::Status(_)
+            | Self::Networks(_)
+            | Self::Names(..)
+            | Self::Services(_)
+            | Self::Endpoints(_)
+            | Self::Targets(_)
+            | Self::Flows(..)
+            | Self::Whois(..)
+            | Self::Connections(_)
+            | Self::Connection(..)
+            | Self::Events(..)
+            | Self::Follow(_)
+            | Self::Metrics(..)
+            | Self::Plan(..)
+            | Self::Keys(_) => false,
+        }
+    }
+
     /// Refuses it, whatever it is.
     pub fn refuse(self, why: Refused) {
         match self {
@@ -95,6 +128,9 @@ impl Request {
             Self::Metrics(_, to) => to.send(Err(why)),
             Self::Plan(_, to) | Self::Reload(to) => to.send(Err(why)),
             Self::Grow(to) | Self::Down(to) => to.send(Err(why)),
+            Self::Keys(to) => to.send(Err(why)),
+            Self::MakeKey(_, to) => to.send(Err(why)),
+            Self::RevokeKey(_, to) => to.send(Err(why)),
         }
     }
 }

@@ -4,6 +4,7 @@ mod connections;
 mod events;
 pub(super) mod flows;
 mod gateway;
+mod keys;
 mod metrics;
 mod objects;
 
@@ -60,6 +61,7 @@ fn operations() -> OpenApiRouter<Calls> {
         .merge(connections::routes())
         .merge(events::routes())
         .merge(metrics::routes())
+        .merge(keys::routes())
 }
 
 /// Ends a request that takes too long, be it to read or to answer.

@@ -8,8 +8,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::{
     commands::{
         check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs,
-        downgrade::DowngradeArgs, events::EventsArgs, flows, hook::RunHookArgs, metrics, objects,
-        plan, run::RunArgs, status,
+        downgrade::DowngradeArgs, events::EventsArgs, flows, hook::RunHookArgs, key::KeyArgs,
+        metrics, objects, plan, run::RunArgs, status,
     },
     exit::Exit,
     globals::Globals,
@@ -50,6 +50,8 @@ enum Command {
     Metrics,
     /// Export private names for resolvers
     Dns(DnsArgs),
+    /// Make, list and revoke access keys
+    Key(KeyArgs),
     /// Run a program that events are delivered to, without any rights
     #[command(hide = true)]
     RunHook(RunHookArgs),
@@ -79,6 +81,7 @@ impl Cli {
             Command::Events(args) => args.run(globals, out)?,
             Command::Metrics => metrics::run(globals, out)?,
             Command::Dns(args) => args.run(globals, out)?,
+            Command::Key(args) => args.run(globals, out)?,
             Command::RunHook(args) => args.run()?,
             Command::Down(args) => args.run(globals, out)?,
             Command::PrepareDowngrade(args) => args.run(globals, out)?,

@@ -214,6 +214,14 @@ pub fn send<T: DeserializeOwned>(
     Ok(serde_json::from_slice(&exchange(socket, Method::POST, path, Some(body))?.body)?)
 }
 
+/// Removes what `path` stands for; returns what it was.
+///
+/// # Errors
+/// When there is no daemon, or it refuses.
+pub fn delete<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
+    Ok(serde_json::from_slice(&exchange(socket, Method::DELETE, path, None)?.body)?)
+}
+
 /// A whole answer.
 struct Answer {
     code: StatusCode,

@@ -35,7 +35,8 @@ pub(super) enum Next {
 /// Answers a request, if the caller has the right to make it.
 #[expect(clippy::too_many_lines, reason = "one arm for each request, and nothing else")]
 pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
-    let caller = gateway.caller(&call.from).map_err(Refused::from);
+    let from = call.from;
+    let caller = gateway.caller(&from, call.request.is_write()).map_err(Refused::from);
     let now = gateway.snapshot();
     match call.request {
         Request::Reader(to) => to.send(caller.map(|_| Some(now.reader()))),
@@ -97,6 +98,13 @@ pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
             let restarts = allowed.is_ok() && now.is_of_other_capacity();
             to.send(allowed);
             return if restarts { Next::Restart } else { Next::GoOn };
+        }
+        Request::Keys(to) => to.send(caller.map(|caller| gateway.access_keys(&caller))),
+        Request::MakeKey(wanted, to) => {
+            to.send(caller.and_then(|caller| gateway.make_key(&caller, &from, &wanted)));
+        }
+        Request::RevokeKey(id, to) => {
+            to.send(caller.and_then(|caller| gateway.revoke_key(&caller, &id)));
         }
         Request::Down(to) => {
             let stopped = match administrator(caller) {

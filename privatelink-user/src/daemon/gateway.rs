@@ -25,15 +25,15 @@ use super::{
     opening::{self, Opened},
     paced_count::PacedCount,
     parts::{
-        Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping, Maps,
-        Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN, TargetDiscovery,
-        TargetHealth, Targets, acceptance, capacity,
+        AccessKeys, Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping,
+        Maps, Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN,
+        TargetDiscovery, TargetHealth, Targets, acceptance, capacity, keys,
     },
     service_manager,
     snapshot::Snapshot,
 };
 use crate::{
-    access::{Caller, Denied, Peer, Register, Rights},
+    access::{Caller, Denied, Identity, Register, Rights},
     api::request::Refused,
     chain::Chain,
     config::{self, Loaded},
@@ -42,10 +42,15 @@ use crate::{
     dns::{self, Feeder},
     events::{Bus, Event, Kind, of_drains},
     host::{self, Host},
-    interface::types::{Connection, Difference},
+    interface::types::{AccessKey, Connection, Difference, MadeKey, NewKey},
     metrics::Inventory,
     model::Model,
-    state::{Journal, Store, connection::Decision, targets::Inputs},
+    state::{
+        Change, Journal, Store,
+        connection::{Author, Decision},
+        keys::KeyId,
+        targets::Inputs,
+    },
     supervision,
     timestamp::{Moment, Timestamp},
     view::flows::FlowCounts,
@@ -84,6 +89,7 @@ pub(super) struct Gateway {
     sweep: Sweep,
     frames: Frames,
     keeping: Keeping,
+    keys: AccessKeys,
     deadlines: Deadlines,
     records: Records,
     publisher: Publisher,
@@ -136,12 +142,14 @@ impl Gateway {
             sweep: Sweep::default(),
             frames: Frames::open(),
             keeping: Keeping::default(),
+            keys: AccessKeys::default(),
             deadlines: Deadlines::default(),
             records,
             publisher,
             dns,
             readiness: Readiness::new(Instant::now()),
         };
+        gateway.follow_keys();
         Ok((gateway, Inbox { events: host_events, reports, findings }))
     }
 
@@ -325,6 +333,7 @@ impl Gateway {
         self.events.publish_all(self.records.lost(Instant::now()));
         self.events.publish_all(self.surroundings.flapping());
         self.events.report_left_out(std::time::Instant::now());
+        self.keys.write_uses(self.store.as_mut(), Instant::now());
         let unkept = self.keeping.is_due(self.store.as_ref(), Instant::now());
         let attached =
             self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath);
@@ -387,9 +396,59 @@ impl Gateway {
         self.maps.contents().is_none()
     }
 
-    /// Who is on the other end of the socket.
-    pub fn caller(&self, peer: &Peer) -> Result<Caller, Denied> {
-        self.register.borrow().caller(peer)
+    /// What whoever makes a request may see and do, if it may write at all, should it be a write;
+    /// notes the use of a key.
+    pub fn caller(&mut self, who: &Identity, is_write: bool) -> Result<Caller, Denied> {
+        let now = self.clock.moment().now;
+        let register = self.register.borrow();
+        let caller = register.caller(who, now)?;
+        if is_write {
+            register.writes(who)?;
+        }
+        drop(register);
+        self.keys.note_use(who, now);
+        Ok(caller)
+    }
+
+    /// The access keys that a caller may see.
+    pub fn access_keys(&self, caller: &Caller) -> Vec<AccessKey> {
+        self.keys.list(&self.store.state().keys, &caller.rights, self.clock.moment().ahead)
+    }
+
+    /// Makes an access key.
+    pub fn make_key(
+        &mut self,
+        caller: &Caller,
+        who: &Identity,
+        wanted: &NewKey,
+    ) -> Result<MadeKey, Refused> {
+        let at = self.clock.moment();
+        let (changed, made) =
+            keys::make(&self.model, self.store.state(), (caller, who), wanted, at)?;
+        self.keep_key(changed, Kind::KeyCreated, &caller.author)?;
+        Ok(made)
+    }
+
+    /// Revokes an access key: from when this returns, it opens nothing.
+    pub fn revoke_key(&mut self, caller: &Caller, id: &KeyId) -> Result<AccessKey, Refused> {
+        let ahead = self.clock.moment().ahead;
+        let revoked = self.keys.revoke(&self.store.state().keys, caller, id, ahead)?;
+        self.keep_key(Change::Key(id.clone(), None), Kind::KeyRevoked, &caller.author)?;
+        Ok(revoked)
+    }
+
+    fn keep_key(&mut self, change: Change, kind: Kind, by: &Author) -> Result<(), Refused> {
+        let event = keys::event(&change, self.store.state(), kind, by);
+        let kept = self.store.commit(vec![change]);
+        kept.map_err(|error| Refused::Failed(Chain(&error).to_string()))?;
+        self.follow_keys();
+        self.events.publish_all(event);
+        Ok(())
+    }
+
+    /// Tells the server on the socket which keys there are.
+    fn follow_keys(&self) {
+        self.register.send_modify(|register| register.replace_keys(&self.store.state().keys));
     }
 
     /// The gateway as it is now.

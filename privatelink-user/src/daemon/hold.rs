@@ -21,6 +21,7 @@ use crate::{
     interface::types::{FlowTable, Status},
     model::Model,
     state::{self, Journal},
+    timestamp::Timestamp,
 };
 
 /// The time between two attempts to read the state.
@@ -93,7 +94,8 @@ impl Hold<'_> {
 
     /// Answers a request; `false` if it makes the daemon end.
     fn answer(&self, call: Call, problem: &str, started: Instant) -> bool {
-        let caller = self.register.borrow().caller(&call.from).map_err(Refused::from);
+        let caller = self.register.borrow().caller(&call.from, Timestamp::now());
+        let caller = caller.map_err(Refused::from);
         if let Request::Reader(to) = call.request {
             to.send(caller.map(|_| None));
         } else if let Request::Status(_, to) = call.request {

@@ -117,6 +117,10 @@ kinds! {
         "The name server has exited, cannot be started, or has no names left to serve.", Administrators;
     DnsServerStale = "dns-server-stale",
         "The name server has not accepted an update for ten seconds; it serves the previous names.", Administrators;
+    KeyCreated = "key-created",
+        "An access key was made ([access.md](access.md)).", Principal;
+    KeyRevoked = "key-revoked",
+        "An access key was revoked.", Principal;
     DnsConflict = "dns-conflict",
         "A private name is not served because its owner has not confirmed the provider.", Service;
     DnsConflictEnded = "dns-conflict-ended",

@@ -48,6 +48,10 @@ pub const RELOAD: &str = "/v1/reload";
 pub const GROW: &str = "/v1/grow";
 /// Stop forwarding, and end the daemon.
 pub const DOWN: &str = "/v1/down";
+/// The access keys.
+pub const KEYS: &str = "/v1/keys";
+/// One access key.
+pub const KEY: &str = "/v1/keys/{id}";
 /// The OpenAPI document.
 pub const OPENAPI: &str = "/v1/openapi.json";
 

@@ -6,6 +6,7 @@ mod connection;
 mod difference;
 mod event;
 mod flow;
+mod key;
 mod names;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
 pub use event::{About, Event, EventQuery, LeftOut, Subscriber};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
+pub use key::{AccessKey, MadeKey, NewKey};
 pub use names::{NamesRecord, NamesZone, NetworkNames};
 
 /// The gateway and what it is doing.

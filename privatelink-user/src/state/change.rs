@@ -9,6 +9,7 @@ use super::{
     connection::Connection,
     ids::Ids,
     kept::State,
+    keys::{Key, KeyId},
     targets::{Condition, Drain, Inputs, Listed, ServiceTarget, TargetKey},
 };
 use crate::model::{DnsName, Name};
@@ -33,6 +34,8 @@ pub enum Change {
     Resolved((Name, DnsName), Option<Vec<IpAddr>>),
     /// The content of a service's file of targets.
     Listed(Name, Option<Vec<Listed>>),
+    /// An access key.
+    Key(KeyId, Option<Box<Key>>),
 }
 
 impl State {
@@ -49,6 +52,7 @@ impl State {
             Change::Health(key, condition) => set(&mut self.inputs.health, key, condition),
             Change::Resolved(key, addresses) => set(&mut self.inputs.resolved, key, addresses),
             Change::Listed(name, listed) => set(&mut self.inputs.listed, name, listed),
+            Change::Key(id, key) => set(&mut self.keys, id, key.map(|key| *key)),
         }
     }
 
@@ -66,6 +70,9 @@ impl State {
         }));
         changes.extend(different(&self.drains.0, &next.drains.0, Change::Drain));
         changes.extend(self.inputs_to(&next.inputs));
+        changes.extend(different(&self.keys, &next.keys, |id, key| {
+            Change::Key(id, key.map(Box::new))
+        }));
         changes
     }
 

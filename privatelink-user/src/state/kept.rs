@@ -4,6 +4,7 @@ use super::{
     addresses::{Addresses, NoAddress},
     connection::{self, Connections},
     ids::{Exhausted, Ids},
+    keys::Keys,
     targets::{Drains, Inputs, NoRoom, indexed},
 };
 use crate::{host::HostFacts, model::Model, timestamp::Timestamp};
@@ -22,6 +23,8 @@ pub struct State {
     /// What was known of targets. A daemon that starts continues from there: healthy targets keep
     /// getting new flows, and unhealthy ones get none.
     pub inputs: Inputs,
+    /// The access keys.
+    pub keys: Keys,
 }
 
 /// A configuration asks for more than the gateway has room for.

@@ -1,5 +1,5 @@
-//! What outlives the daemon and reboots of the host: indices, addresses, connections, and what
-//! was known of targets.
+//! What outlives the daemon and reboots of the host: indices, addresses, connections, access keys,
+//! and what was known of targets.
 //!
 //! ```text
 //! State ─changes─► Store: on disk ─► State, and only then maps and answers
@@ -16,6 +16,7 @@ mod error;
 pub mod ids;
 mod journal;
 mod kept;
+pub mod keys;
 mod memory;
 mod record;
 mod store;

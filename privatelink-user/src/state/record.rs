@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::change::Change;
 
-/// Is raised whenever an older daemon would misread the file. Version 2 added targets.
-pub(super) const VERSION: u32 = 2;
+/// Is raised whenever an older daemon would misread the file. Version 2 added targets,
+/// version 3 access keys.
+pub(super) const VERSION: u32 = 3;
 
 /// The oldest version that this daemon reads as it was meant.
 pub(super) const OLDEST: u32 = 1;

@@ -156,7 +156,7 @@ fn files_of_others_and_of_other_releases_are_told_apart() {
     let file = directory.path().join(FILE);
     let line = |json: &str| format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
     for (text, says) in [
-        (line(r#"{"format":"privatelink-state","version":3}"#), "has version 3"),
+        (line(r#"{"format":"privatelink-state","version":4}"#), "has version 4"),
         (line(r#"{"format":"shopping","version":1}"#), "not a state file of privatelink"),
         (String::new(), "damaged in line 1"),
         ("milk\n".to_owned(), "damaged in line 1"),

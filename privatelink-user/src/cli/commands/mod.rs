@@ -10,6 +10,7 @@ pub mod downgrade;
 pub mod events;
 pub mod flows;
 pub mod hook;
+pub mod key;
 mod list;
 pub mod metrics;
 pub mod objects;

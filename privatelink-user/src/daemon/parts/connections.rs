@@ -89,7 +89,7 @@ pub(in crate::daemon) fn unknown(endpoint: &str, suggestion: Option<String>) -> 
 fn step(step: &Transition, ahead: ClockOffset) -> types::Step {
     let uid = match step.by {
         Author::User { uid, .. } => Some(uid),
-        Author::Rule => None,
+        Author::Rule | Author::Key { .. } | Author::Certificate { .. } => None,
     };
     types::Step {
         at: ahead.shown(step.at).to_string(),

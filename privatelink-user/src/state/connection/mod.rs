@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, fmt};
 use privatelink_common::Admission;
 use serde::{Deserialize, Serialize};
 
+use super::keys::{Holder, KeyId};
 use crate::{
     model::{Endpoint, Model, Name},
     timestamp::Timestamp,
@@ -64,6 +65,20 @@ pub enum Author {
         /// The name that the number had then.
         name: Option<String>,
     },
+    /// The holder of an access key.
+    Key {
+        /// The key.
+        id: KeyId,
+        /// Whom it acts for.
+        holder: Holder,
+    },
+    /// The holder of a client certificate.
+    Certificate {
+        /// The certificate's SHA-256.
+        digest: String,
+        /// Whom it acts for.
+        holder: Holder,
+    },
 }
 
 impl fmt::Display for Author {
@@ -72,6 +87,12 @@ impl fmt::Display for Author {
             Self::Rule => f.write_str("rule"),
             Self::User { name: Some(name), .. } => f.write_str(name),
             Self::User { uid, name: None } => write!(f, "uid {uid}"),
+            Self::Key { id, holder } => write!(f, "key {id} of {holder}"),
+            Self::Certificate { digest, holder } => {
+                // A part is enough to tell certificates apart.
+                let part = digest.get(..16).unwrap_or(digest);
+                write!(f, "certificate {part} of {holder}")
+            }
         }
     }
 }

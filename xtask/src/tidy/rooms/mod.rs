@@ -43,6 +43,7 @@ const CRATES: [Rules; 3] = [
             "chain",
             "supervision",
             "token_bucket",
+            "digest",
             "model",
             "interface",
             "host",

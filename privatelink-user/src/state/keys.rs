@@ -1,0 +1,229 @@
+//! Access keys: what their holders may do, and the digest by which a key is recognized.
+//!
+//! The secret of a key is 256 random bits, so a plain digest is enough: nobody finds the secret by
+//! trying, and a slow digest would only make each request cost more.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration};
+
+use ring::rand::{self, SystemRandom};
+use serde::{Deserialize, Serialize};
+
+use super::connection::Author;
+use crate::{
+    digest::{hexadecimal, sha256},
+    model::{Name, Secret},
+    timestamp::Timestamp,
+};
+
+/// Every access key, by its public part.
+pub type Keys = BTreeMap<KeyId, Key>;
+
+/// How the text of a key begins, so that scanners for secrets find keys.
+const PREFIX: &str = "plk";
+/// Bytes of a key's public part, and of its secret.
+const ID: usize = 6;
+const SECRET: usize = 32;
+/// The most keys that one principal, or all administrators together, may have.
+pub const MOST_KEYS: usize = 100;
+
+/// The public part of a key: it names the key, and opens nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyId(String);
+
+/// A text that is the public part of no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the id of an access key has {} digits from 0 to f", 2 * ID)]
+pub struct NoKeyId;
+
+/// Whom a key acts for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holder {
+    /// The gateway's administrators.
+    Administrators,
+    /// A principal.
+    Principal(Name),
+}
+
+/// An access key, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// The digest of its secret.
+    digest: String,
+    /// Whom it acts for.
+    pub holder: Holder,
+    /// Whether it may only read.
+    pub read_only: bool,
+    /// When it was made.
+    pub made: Timestamp,
+    /// Who made it.
+    pub by: Author,
+    /// When it ends; `None` is never.
+    pub expires: Option<Timestamp>,
+    /// Its last use, as far as that has been written: see [`Key::used`].
+    pub used: Option<KeyUse>,
+}
+
+/// A use of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUse {
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    pub from: IpAddr,
+}
+
+/// A key as its holder brings it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedKey {
+    /// Which key.
+    pub id: KeyId,
+    digest: String,
+}
+
+/// The system has no random numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no random numbers")]
+pub struct NoRandomness;
+
+impl Key {
+    /// Makes a key; returns also its public part, and the text that is shown once.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn make(
+        holder: Holder,
+        read_only: bool,
+        by: Author,
+        now: Timestamp,
+        period: Option<Duration>,
+    ) -> Result<(KeyId, Self, String), NoRandomness> {
+        let random = SystemRandom::new();
+        let id = rand::generate::<[u8; ID]>(&random).map_err(|_| NoRandomness)?.expose();
+        let secret = rand::generate::<[u8; SECRET]>(&random).map_err(|_| NoRandomness)?.expose();
+        let (id, secret) = (KeyId(hexadecimal(&id)), hexadecimal(&secret));
+        let text = format!("{PREFIX}_{id}_{secret}");
+        let expires = period.map(|period| now.after(period));
+        let digest = sha256(secret.as_bytes());
+        Ok((id, Self { digest, holder, read_only, made: now, by, expires, used: None }, text))
+    }
+
+    /// Whether this is the key that was presented. Takes the same time wherever the two differ.
+    pub fn is(&self, presented: &PresentedKey) -> bool {
+        Secret::new(&self.digest).is(&presented.digest)
+    }
+
+    /// Whether it has ended.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
+}
+
+impl PresentedKey {
+    /// Reads the text of a key; `None` if it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        let (id, secret) = text.strip_prefix(PREFIX)?.strip_prefix('_')?.split_once('_')?;
+        let fits = secret.len() == 2 * SECRET && secret.bytes().all(is_digit);
+        let id = id.parse().ok().filter(|_| fits)?;
+        Some(Self { id, digest: sha256(secret.as_bytes()) })
+    }
+}
+
+impl Holder {
+    /// The principal, if it is one.
+    pub fn principal(&self) -> Option<&Name> {
+        match self {
+            Self::Administrators => None,
+            Self::Principal(name) => Some(name),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Administrators => f.write_str("administrators"),
+            Self::Principal(name) => name.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = NoKeyId;
+
+    fn from_str(text: &str) -> Result<Self, NoKeyId> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = NoKeyId;
+
+    fn try_from(text: String) -> Result<Self, NoKeyId> {
+        let fits = text.len() == 2 * ID && text.bytes().all(is_digit);
+        if fits { Ok(Self(text)) } else { Err(NoKeyId) }
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.0
+    }
+}
+
+fn is_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make() -> (KeyId, Key, String) {
+        let holder = Holder::Principal("acme".parse().unwrap());
+        let now = Timestamp::from_millis(1_000);
+        Key::make(holder, false, Author::Rule, now, Some(Duration::from_secs(9))).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_recognized_by_its_whole_text_only() {
+        let (id, key, text) = make();
+        let presented = PresentedKey::read(&text).unwrap();
+        assert_eq!(presented.id, id);
+        assert!(key.is(&presented));
+        let (_, other, other_text) = make();
+        assert!(!other.is(&presented) && text != other_text);
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+            let altered = PresentedKey::read(&String::from_utf8(bytes).unwrap());
+            assert!(altered.is_none_or(|one| one.id != id || !key.is(&one)), "{at}");
+        }
+        for wrong in ["", "plk", "plk_", "plk__", &text[1..], &text[..text.len() - 1]] {
+            assert_eq!(PresentedKey::read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_kept_or_shown_has_the_secret() {
+        let (_, key, text) = make();
+        let secret = text.rsplit('_').next().unwrap();
+        let kept = serde_json::to_string(&key).unwrap();
+        let shown = format!("{key:?}{:?}", PresentedKey::read(&text));
+        assert!(!kept.contains(secret) && !shown.contains(secret));
+    }
+
+    #[test]
+    fn a_key_ends_when_its_period_does() {
+        let (_, key, _) = make();
+        assert!(!key.has_expired(Timestamp::from_millis(9_999)));
+        assert!(key.has_expired(Timestamp::from_millis(10_000)));
+    }
+}
