@@ -13,6 +13,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`timestamp`], [`chain`], [`supervision`], [`digest`] | moments; an error with its causes on one line; what panics, and runs again; SHA-256 |
+//! | [`framing`], [`confinement`] | frames to a process of the daemon's own; how that drops its rights |
 //! | [`model`] | the validated configuration |
 //! | [`interface`] | the contract of the API: types and paths, no behaviour |
 //! | [`host`] | interfaces, addresses and neighbours of this host; its certificates |
@@ -42,6 +43,10 @@ pub mod supervision;
 pub mod token_bucket;
 
 pub mod digest;
+
+pub mod framing;
+
+pub mod confinement;
 
 pub mod model;
 

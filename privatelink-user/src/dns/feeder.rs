@@ -24,12 +24,12 @@ use std::{
 use log::{info, warn};
 
 use super::{
-    channel::{self, ListenAddress, Order, ServerReport},
+    channel::{ListenAddress, Order, ServerReport},
     sockets,
     status::{LatestStatus, ServerStatus},
     wanted::WantedNames,
 };
-use crate::{events::Bus, supervision::keep_working};
+use crate::{events::Bus, framing, supervision::keep_working};
 use changes::{ServerChanges, unproven_in_words};
 use launch::ServerConnection;
 
@@ -262,7 +262,7 @@ impl FeederThread {
                 Ok(opened) => {
                     let order = Order::Listen { at: at.clone(), sockets: opened.len() };
                     let opened: Vec<_> = opened.iter().map(|socket| socket.as_fd()).collect();
-                    channel::send(server.stream(), &order, &opened)?;
+                    framing::send(server.stream(), &order, &opened)?;
                     server.listen_addresses.insert(at);
                 }
                 Err(error) => problems.push(explain(&at, &names.interface, &error)),

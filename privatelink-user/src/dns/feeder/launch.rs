@@ -15,9 +15,12 @@ use std::{
 use log::info;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use crate::dns::{
-    channel::{self, FrameReader, Greeting, ListenAddress, MOST_SOCKETS, Order, ServerReport},
-    record::ServedNames,
+use crate::{
+    dns::{
+        channel::{Greeting, ListenAddress, Order, ServerReport},
+        record::ServedNames,
+    },
+    framing::{self, FrameReader, MOST_SOCKETS},
 };
 
 /// Timeout for the server to read a request or send its greeting.
@@ -118,7 +121,7 @@ impl ServerConnection {
     /// # Errors
     /// When the server has exited or does not read.
     pub fn send(&self, order: &Order) -> io::Result<()> {
-        channel::send(self.stream(), order, &[])
+        framing::send(self.stream(), order, &[])
     }
 
     /// Requests a report.

@@ -8,7 +8,6 @@ mod limit;
 mod network;
 mod proof;
 mod random;
-mod sandbox;
 mod serve;
 mod tcp;
 mod udp;

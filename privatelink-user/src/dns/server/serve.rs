@@ -27,14 +27,19 @@ use socket2::SockRef;
 use super::{
     network::Network,
     proof::Proofs,
-    sandbox,
     worker::{Job, Worker},
 };
-use crate::dns::{
-    channel::{self, FrameReader, Greeting, ListenAddress, Order, ServerReport},
-    record::ServedNames,
+use crate::{
+    confinement,
+    dns::{
+        channel::{Greeting, ListenAddress, Order, ServerReport},
+        record::ServedNames,
+    },
+    framing::{self, FrameReader},
 };
 
+/// The user that the packages create for the server.
+const USER: &str = "privatelink-dns";
 /// Maximum number of workers; with more, the kernel's work for datagrams is the limit.
 const MOST_WORKERS: usize = 8;
 /// Interval at which the server checks whether its socket file still exists.
@@ -57,7 +62,7 @@ pub fn serve() -> Result<()> {
     // A terminal's signals are for the daemon. This fails under systemd, where the process leads a
     // session already.
     let _ = nix::unistd::setsid();
-    sandbox::confine()?;
+    confinement::confine(USER)?;
     let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
     let workers = (0..count).map(Worker::start).collect::<Result<Vec<_>>>()?;
     let networks: Arc<Mutex<BTreeMap<String, Arc<Network>>>> = Arc::default();
@@ -66,7 +71,7 @@ pub fn serve() -> Result<()> {
         let (networks, proofs) = (Arc::clone(&networks), Arc::clone(&proofs));
         move || rebuild(&networks, &proofs)
     })?;
-    sandbox::seal()?;
+    confinement::seal()?;
     let mut server = NameServer { workers, networks, proofs, listen_addresses: BTreeSet::new() };
     // `accept` returns after this time, so that the loop can check the socket file.
     SockRef::from(&listener).set_read_timeout(Some(LOOK)).context("cannot set a timeout")?;
@@ -141,7 +146,7 @@ impl NameServer {
             listen_addresses: self.listen_addresses.iter().cloned().collect(),
             networks: lock(&self.networks).keys().cloned().collect(),
         };
-        channel::send(daemon.stream(), &greeting, &[])?;
+        framing::send(daemon.stream(), &greeting, &[])?;
         while let Some(order) = daemon.receive()? {
             match order {
                 Order::Serve { network, names } => self.serve(network, names),
@@ -156,7 +161,7 @@ impl NameServer {
                 }
                 Order::Report => {
                     let report = self.report();
-                    channel::send(daemon.stream(), &report, &[])?;
+                    framing::send(daemon.stream(), &report, &[])?;
                 }
                 Order::Leave => return Ok(true),
             }

@@ -44,6 +44,8 @@ const CRATES: [Rules; 3] = [
             "supervision",
             "token_bucket",
             "digest",
+            "framing",
+            "confinement",
             "model",
             "interface",
             "host",

@@ -1,4 +1,5 @@
-//! Drops the server's privileges: it needs its sockets and CPU time, nothing else.
+//! Drops the privileges of a process that talks to strangers: it needs its sockets and CPU time,
+//! nothing else.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
@@ -12,19 +13,18 @@ use nix::{
     unistd::{Gid, Uid, User, chdir, geteuid, setgid, setgroups, setuid},
 };
 
-/// The user that the packages create for the server.
-const USER: &str = "privatelink-dns";
-/// The uid and gid where that user does not exist.
+/// The uid and gid where the process's own user does not exist.
 const NOBODY: u32 = 65_534;
 
-/// Drops user, groups, capabilities and the ability to gain privileges.
+/// Becomes `user` if this process is root's, and drops groups, capabilities and the ability to gain
+/// privileges.
 ///
 /// # Errors
 /// When a privilege cannot be dropped.
-pub fn confine() -> Result<()> {
+pub fn confine(user: &str) -> Result<()> {
     chdir("/").context("cannot change to /")?;
     if geteuid().is_root() {
-        let user = User::from_name(USER).context("cannot read the user database")?;
+        let user = User::from_name(user).context("cannot read the user database")?;
         let (uid, gid) = match user {
             Some(user) => (user.uid, user.gid),
             None => (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY)),
