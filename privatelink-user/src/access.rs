@@ -198,6 +198,12 @@ pub enum Denied {
         /// The user.
         who: Author,
     },
+    /// A caller on another host has brought nothing.
+    #[error(
+        "bring an access key, as `Authorization: Bearer KEY`, or a client certificate of an \
+         authority of this gateway"
+    )]
+    NoKey,
     /// A text was brought that is no key of this gateway.
     #[error("this is no access key of this gateway")]
     WrongKey,

@@ -13,11 +13,15 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::watch;
 
-use super::{doorkeeper::Visitor, peer::Credentials, refusal::Refusal};
+use super::{
+    doorkeeper::{Doorkeeper, Visitor},
+    peer::Credentials,
+    refusal::Refusal,
+    remote::Remote,
+};
 use crate::{
-    access::{Caller, Identity, Register},
+    access::{Caller, Identity},
     interface::path,
     timestamp::Timestamp,
 };
@@ -29,7 +33,7 @@ const LARGEST_OF_OTHERS: usize = 64 << 10;
 
 /// Lets a request of a user with rights pass, with a body that the user may send.
 pub(super) async fn admit(
-    State(register): State<watch::Receiver<Register>>,
+    State(doorkeeper): State<Doorkeeper>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -37,14 +41,24 @@ pub(super) async fn admit(
     if visitor.as_ref().is_some_and(|visitor| !visitor.may_ask()) {
         return too_many();
     }
-    // The description of the operations is everybody's, and no secret.
-    if request.uri().path() == path::OPENAPI {
+    // The description of the operations is everybody's on this host, and no secret.
+    let is_remote = request.extensions().get::<Remote>().is_some();
+    if request.uri().path() == path::OPENAPI && !is_remote {
         return next.run(request).await;
     }
-    let caller = match identify(&register, &mut request).await {
+    let caller = match identify(&doorkeeper, &mut request).await {
         Ok(caller) => caller,
         Err(refusal) => return farewell(refusal),
     };
+    // Whoever shares an address with others, or has several, has one share as the holder of a key.
+    let holder = match request.extensions().get::<Identity>() {
+        Some(Identity::Key { id, .. }) => Some(doorkeeper.holder(id)),
+        Some(Identity::User(_) | Identity::Certificate { .. }) | None => None,
+    };
+    if holder.as_ref().is_some_and(|holder| !holder.may_ask()) {
+        return too_many();
+    }
+    let visitor = holder.or(visitor);
     let administrates = caller.administrates().is_ok();
     let largest = if administrates { LARGEST } else { LARGEST_OF_OTHERS };
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -64,14 +78,22 @@ pub(super) async fn admit(
 }
 
 /// Finds who asks, and what the user may do.
-async fn identify(
-    register: &watch::Receiver<Register>,
-    request: &mut Request,
-) -> Result<Caller, Refusal> {
-    let credentials = request.extensions().get::<Credentials>().copied();
-    let credentials = credentials.ok_or_else(Refusal::unidentified)?;
-    let peer = credentials.peer().await.ok_or_else(Refusal::ending)?;
-    let identity = Identity::User(peer);
+async fn identify(doorkeeper: &Doorkeeper, request: &mut Request) -> Result<Caller, Refusal> {
+    let register = doorkeeper.register();
+    let identity = if let Some(remote) = request.extensions().get::<Remote>().cloned() {
+        let identity = remote.identify(request.headers(), &register.borrow());
+        match identity {
+            Ok(identity) => identity,
+            Err(denied) => {
+                doorkeeper.slow_down(remote.address()).await;
+                return Err(Refusal::unknown_caller(&denied));
+            }
+        }
+    } else {
+        let credentials = request.extensions().get::<Credentials>().copied();
+        let credentials = credentials.ok_or_else(Refusal::unidentified)?;
+        Identity::User(credentials.peer().await.ok_or_else(Refusal::ending)?)
+    };
     let caller = register.borrow().caller(&identity, Timestamp::now());
     let caller = caller.map_err(Refusal::denied)?;
     request.extensions_mut().insert(identity);
@@ -86,7 +108,7 @@ fn farewell(refusal: Refusal) -> Response {
 }
 
 fn too_many() -> Response {
-    let error = "too many requests of this user: ask again in a second";
+    let error = "too many requests of this caller: ask again in a second";
     let mut response = farewell(Refusal::new(StatusCode::TOO_MANY_REQUESTS, error));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response

@@ -21,7 +21,7 @@ use crate::interface::types::Problem;
 #[openapi(
     info(
         title = "privatelink",
-        description = "The control interface of a gateway, over its unix socket."
+        description = "The control interface of a gateway, over its unix socket or HTTPS."
     ),
     components(schemas(Problem))
 )]
@@ -79,8 +79,12 @@ pub(super) fn complete(document: &mut openapi::OpenApi) {
 
 /// The codes of the refusals that an operation may meet before the daemon looks at it.
 fn refusals(operation: &Operation) -> Vec<StatusCode> {
-    let mut codes =
-        vec![StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
+    let mut codes = vec![
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
     let parameters: Vec<&Parameter> = operation
         .parameters
         .iter()

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,15 +16,20 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch},
 };
 
-use super::peer::Credentials;
-use crate::access::Register;
+use super::{
+    front::{authorities::Authorities, channel::RemoteConnection, prefix},
+    peer::Credentials,
+    remote::Remote,
+    wrong_keys::WrongKeys,
+};
+use crate::{access::Register, state::keys::KeyId};
 
 /// Limits on connections and requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Connections of root and of the daemon's own user; more wait until one of them ends.
     pub of_owners: usize,
-    /// Connections of all others together; more are closed.
+    /// Connections of all others together, and of all callers on other hosts; more are closed.
     pub of_others: usize,
     /// Connections of each of the others; more are closed.
     pub of_one: usize,
@@ -54,14 +60,28 @@ pub(super) struct Doorkeeper {
     owners: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     others: Arc<Mutex<Others>>,
+    /// Callers on other hosts: they take no room of this host's users.
+    remotes: Arc<Mutex<Others>>,
+    wrong: Arc<Mutex<WrongKeys>>,
+}
+
+/// Whose share it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    /// A user of this host.
+    User(u32),
+    /// Everybody at an address.
+    Address(IpAddr),
+    /// The holder of a key.
+    Key(KeyId),
 }
 
 /// The users who are neither root nor the daemon's own.
 #[derive(Default)]
 struct Others {
     connections: usize,
-    /// By the user's number, with how many connections each has.
-    users: BTreeMap<u32, (Visitor, usize)>,
+    /// With how many connections each has.
+    users: BTreeMap<Who, (Visitor, usize)>,
 }
 
 /// A user who is neither root nor the daemon's own.
@@ -86,12 +106,13 @@ const SAVED: Duration = Duration::from_secs(1);
 /// A connection that counts.
 pub(super) struct Visit {
     credentials: Option<Credentials>,
+    remote: Option<Remote>,
     counted: Option<Counted>,
 }
 
 /// Keeps a connection of one of the others counted.
 struct Counted {
-    uid: u32,
+    who: Who,
     visitor: Visitor,
     others: Arc<Mutex<Others>>,
 }
@@ -105,6 +126,8 @@ impl Doorkeeper {
             owners: Arc::new(Semaphore::new(limits.of_owners)),
             strangers: Arc::new(Semaphore::new(limits.of_strangers)),
             others: Arc::default(),
+            remotes: Arc::default(),
+            wrong: Arc::default(),
         }
     }
 
@@ -117,19 +140,48 @@ impl Doorkeeper {
     pub fn note(&self, credentials: Option<UCred>) -> Option<Visit> {
         let credentials = credentials.map(Credentials::from);
         if credentials.is_some_and(Credentials::is_owner) {
-            return Some(Visit { credentials, counted: None });
+            return Some(Visit { credentials, remote: None, counted: None });
         }
         // A client that the kernel does not identify is like a user of its own.
         let uid = credentials.map_or(u32::MAX, Credentials::uid);
-        let visitor = locked(&self.others).count(uid, &self.limits)?;
-        let counted = Counted { uid, visitor, others: Arc::clone(&self.others) };
-        Some(Visit { credentials, counted: Some(counted) })
+        let counted = self.count(&self.others, Who::User(uid))?;
+        Some(Visit { credentials, remote: None, counted: Some(counted) })
+    }
+
+    /// [`Self::note`] for a connection from another host.
+    pub fn note_remote(
+        &self,
+        connection: &RemoteConnection,
+        authorities: &watch::Receiver<Authorities>,
+    ) -> Option<Visit> {
+        let remote = Remote::of(connection, authorities);
+        let counted = self.count(&self.remotes, Who::Address(prefix(remote.address())))?;
+        Some(Visit { credentials: None, remote: Some(remote), counted: Some(counted) })
+    }
+
+    fn count(&self, others: &Arc<Mutex<Others>>, who: Who) -> Option<Counted> {
+        let visitor = locked(others).count(&who, &self.limits)?;
+        Some(Counted { who, visitor, others: Arc::clone(others) })
+    }
+
+    /// The holder of a key, who has a share besides that of the address.
+    pub fn holder(&self, id: &KeyId) -> Visitor {
+        locked(&self.remotes).visitor(&Who::Key(id.clone()), &self.limits)
+    }
+
+    /// Waits, because a caller at this address has brought a wrong key.
+    pub async fn slow_down(&self, address: IpAddr) {
+        let wait = locked(&self.wrong).note(address, Instant::now());
+        tokio::time::sleep(wait).await;
     }
 
     /// Waits for the place of a connection; `None` if there is none for it, or the server ends.
     pub async fn place(&self, visit: &Visit) -> Option<Option<OwnedSemaphorePermit>> {
         if visit.counted.is_none() {
             return Arc::clone(&self.owners).acquire_owned().await.ok().map(Some);
+        }
+        if visit.remote.is_some() {
+            return Some(None);
         }
         let peer = visit.credentials?.peer().await?;
         let has_rights = self.register.borrow().user(&peer).is_ok();
@@ -146,20 +198,31 @@ impl Doorkeeper {
 }
 
 impl Others {
-    fn count(&mut self, uid: u32, limits: &Limits) -> Option<Visitor> {
-        if self.users.len() >= REMEMBERED && !self.users.contains_key(&uid) {
-            self.users.retain(|_, (_, connections)| *connections != 0);
+    /// The entry of one; those without connections are forgotten where there are too many.
+    fn entry(&mut self, who: &Who, limits: &Limits) -> &mut (Visitor, usize) {
+        if self.users.len() >= REMEMBERED && !self.users.contains_key(who) {
+            self.users.retain(|_, (visitor, connections)| *connections != 0 || visitor.is_busy());
         }
-        let user = self.users.entry(uid).or_insert_with(|| (Visitor::new(limits.rate), 0));
+        self.users.entry(who.clone()).or_insert_with(|| (Visitor::new(limits.rate), 0))
+    }
+
+    fn visitor(&mut self, who: &Who, limits: &Limits) -> Visitor {
+        self.entry(who, limits).0.clone()
+    }
+
+    fn count(&mut self, who: &Who, limits: &Limits) -> Option<Visitor> {
+        let full = self.connections >= limits.of_others;
+        let user = self.entry(who, limits);
         let (visitor, connections) = user;
-        let full = self.connections >= limits.of_others || *connections >= limits.of_one;
+        let full = full || *connections >= limits.of_one;
         // Attempts count as well, so that a user who hammers at the door stays outside.
         if !visitor.may_ask() || full {
             return None;
         }
         *connections += 1;
+        let visitor = visitor.clone();
         self.connections += 1;
-        Some(visitor.clone())
+        Some(visitor)
     }
 }
 
@@ -173,6 +236,11 @@ impl Visitor {
     /// Whether the user may connect or ask once more now.
     pub fn may_ask(&self) -> bool {
         locked(&self.budget).spend(Instant::now())
+    }
+
+    /// Whether a request of the user is being worked on.
+    fn is_busy(&self) -> bool {
+        self.turns.available_permits() < TURNS
     }
 
     /// Waits until few enough of the user's other requests are worked on.
@@ -202,13 +270,18 @@ impl Visit {
     pub fn visitor(&self) -> Option<Visitor> {
         self.counted.as_ref().map(|counted| counted.visitor.clone())
     }
+
+    /// The caller, if it is on another host.
+    pub fn remote(&self) -> Option<Remote> {
+        self.remote.clone()
+    }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         let mut others = locked(&self.others);
         others.connections = others.connections.saturating_sub(1);
-        if let Some((_, connections)) = others.users.get_mut(&self.uid) {
+        if let Some((_, connections)) = others.users.get_mut(&self.who) {
             *connections = connections.saturating_sub(1);
         }
     }
@@ -230,7 +303,7 @@ mod tests {
     fn each_user_has_a_share_and_all_have_one_together() {
         let mut others = Others::default();
         for (uid, let_in) in [(1, true), (1, true), (1, false), (2, true), (2, false), (3, false)] {
-            assert_eq!(others.count(uid, &LIMITS).is_some(), let_in, "{uid}");
+            assert_eq!(others.count(&Who::User(uid), &LIMITS).is_some(), let_in, "{uid}");
         }
     }
 
@@ -238,8 +311,8 @@ mod tests {
     fn a_connection_that_ends_gives_its_place_back() {
         let others: Arc<Mutex<Others>> = Arc::default();
         for _ in 0..20 {
-            let visitor = locked(&others).count(1, &LIMITS).unwrap();
-            drop(Counted { uid: 1, visitor, others: Arc::clone(&others) });
+            let visitor = locked(&others).count(&Who::User(1), &LIMITS).unwrap();
+            drop(Counted { who: Who::User(1), visitor, others: Arc::clone(&others) });
         }
         assert_eq!(locked(&others).connections, 0);
     }
@@ -259,13 +332,13 @@ mod tests {
     fn users_who_are_gone_are_forgotten() {
         let mut others = Others::default();
         let limits = Limits { of_others: usize::MAX, ..LIMITS };
-        others.count(0, &limits).unwrap();
+        others.count(&Who::User(0), &limits).unwrap();
         for uid in 1..100_000 {
-            if others.count(uid, &limits).is_some() {
-                others.users.get_mut(&uid).unwrap().1 = 0;
+            if others.count(&Who::User(uid), &limits).is_some() {
+                others.users.get_mut(&Who::User(uid)).unwrap().1 = 0;
             }
             assert!(others.users.len() <= REMEMBERED);
         }
-        assert!(others.users.contains_key(&0), "one who is still there");
+        assert!(others.users.contains_key(&Who::User(0)), "one who is still there");
     }
 }

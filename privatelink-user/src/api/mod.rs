@@ -1,8 +1,9 @@
-//! The daemon's API: HTTP and JSON over a unix socket.
+//! The daemon's API: HTTP and JSON over a unix socket, and over HTTPS.
 //!
 //! ```text
 //! server ──► admission ──► routes/* ──► client ──► request ──► daemon
 //!    │          └─ peer: who asks └─► extract, document, refusal
+//!    │          └─ remote: who asks from another host (front)
 //!    └─ doorkeeper: how much of the daemon each user may occupy
 //! ```
 //!
@@ -14,15 +15,19 @@ mod client;
 mod document;
 mod doorkeeper;
 mod extract;
+pub mod front;
 mod peer;
 mod refusal;
+mod remote;
 pub mod request;
 mod routes;
 pub mod server;
+mod wrong_keys;
 
 pub(crate) use peer::missing_members;
 pub use routes::document;
 pub(crate) use routes::flows::OMITTED;
+pub use wrong_keys::wrong_keys;
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,11 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "the kernel does not identify the client")
     }
 
+    /// A caller on another host brings neither a key nor a certificate that counts.
+    pub fn unknown_caller(denied: &Denied) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, denied.to_string())
+    }
+
     /// The caller has no right to it.
     pub fn denied(denied: Denied) -> Self {
         Refused::from(denied).into()

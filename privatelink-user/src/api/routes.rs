@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 use utoipa::{OpenApi as _, openapi};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -26,12 +26,13 @@ use super::{
     admission,
     client::{Calls, PATIENCE},
     document::{Document, complete},
+    doorkeeper::Doorkeeper,
     refusal::Refusal,
 };
-use crate::{access::Register, interface::path};
+use crate::interface::path;
 
 /// The operations, and what is common to all of them.
-pub(super) fn router(calls: Calls, register: watch::Receiver<Register>) -> Router {
+pub(super) fn router(calls: Calls, doorkeeper: Doorkeeper) -> Router {
     let (router, mut document) = operations().with_state(calls).split_for_parts();
     complete(&mut document);
     let description = move || {
@@ -42,7 +43,7 @@ pub(super) fn router(calls: Calls, register: watch::Receiver<Register>) -> Route
         .route(path::OPENAPI, get(description))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
-        .layer(middleware::from_fn_with_state(register, admission::admit))
+        .layer(middleware::from_fn_with_state(doorkeeper, admission::admit))
         .layer(middleware::from_fn(bounded))
 }
 

@@ -30,6 +30,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::{
     doorkeeper::{Doorkeeper, Limits, Visit},
+    front::{channel::RemoteConnection, keeper::Remotes},
     request::Call,
     routes,
 };
@@ -165,22 +166,23 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 /// has begun.
 pub async fn serve(
     listener: UnixListener,
+    remotes: Remotes,
     requests: mpsc::Sender<Call>,
     register: watch::Receiver<Register>,
     end: oneshot::Receiver<()>,
 ) {
     let doorkeeper = Doorkeeper::new(Limits::DEFAULT, register);
-    serve_within(PATIENCE, doorkeeper, listener, requests, end).await;
+    serve_within(PATIENCE, doorkeeper, (listener, remotes), requests, end).await;
 }
 
 async fn serve_within(
     patience: Patience,
     doorkeeper: Doorkeeper,
-    listener: UnixListener,
+    (listener, mut remotes): (UnixListener, Remotes),
     requests: mpsc::Sender<Call>,
     end: oneshot::Receiver<()>,
 ) {
-    let router = TowerToHyperService::new(routes::router(requests, doorkeeper.register()));
+    let router = TowerToHyperService::new(routes::router(requests, doorkeeper.clone()));
     let connections = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(BUFFER);
@@ -189,11 +191,16 @@ async fn serve_within(
     loop {
         let accepted = tokio::select! {
             _ = &mut end => break,
-            accepted = accept(&listener) => accepted,
+            // Whoever occupies its share already finds the door closed, and costs nothing more.
+            accepted = accept(&listener) => accepted.and_then(|stream| {
+                Some((doorkeeper.note(stream.peer_cred().ok())?, stream))
+            }),
+            Some(remote) = remotes.connections.recv() => {
+                let visit = doorkeeper.note_remote(&remote, &remotes.authorities);
+                visit.and_then(|visit| Some((visit, passed_on(remote)?)))
+            }
         };
-        let Some(stream) = accepted else { continue };
-        // Whoever occupies its share already finds the door closed, and costs nothing more.
-        let Some(visit) = doorkeeper.note(stream.peer_cred().ok()) else { continue };
+        let Some((visit, stream)) = accepted else { continue };
         let (http, router) = (http.clone(), router.clone());
         let (watcher, doorkeeper) = (connections.watcher(), doorkeeper.clone());
         tokio::spawn(async move {
@@ -225,10 +232,19 @@ async fn accept(listener: &UnixListener) -> Option<UnixStream> {
     }
 }
 
+/// The stream of a connection from another host.
+fn passed_on(remote: RemoteConnection) -> Option<UnixStream> {
+    remote.stream.set_nonblocking(true).ok()?;
+    UnixStream::from_std(remote.stream).ok()
+}
+
 /// Adds to a request who sent it.
 fn identify(visit: &Visit, request: &mut hyper::Request<Incoming>) {
     if let Some(credentials) = visit.credentials() {
         request.extensions_mut().insert(credentials);
+    }
+    if let Some(remote) = visit.remote() {
+        request.extensions_mut().insert(remote);
     }
     if let Some(visitor) = visit.visitor() {
         request.extensions_mut().insert(visitor);

@@ -8,7 +8,10 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::routes;
+use super::{
+    doorkeeper::{Doorkeeper, Limits},
+    routes,
+};
 use crate::{access::Register, interface::path};
 
 fn described() -> Value {
@@ -69,7 +72,10 @@ fn references_lead_somewhere_and_every_operation_is_described() {
 async fn no_path_answers_an_unknown_caller() {
     let (requests, _asked) = mpsc::channel(1);
     let (_register, followed) = watch::channel(Register::of_this_user());
-    let router = TowerToHyperService::new(routes::router(requests, followed));
+    let router = TowerToHyperService::new(routes::router(
+        requests,
+        Doorkeeper::new(Limits::DEFAULT, followed),
+    ));
     let document = serde_json::to_value(routes::document()).unwrap();
     let mut seen = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {

@@ -9,7 +9,7 @@ use super::{
     commands::{
         check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs,
         downgrade::DowngradeArgs, events::EventsArgs, flows, hook::RunHookArgs, key::KeyArgs,
-        metrics, objects, plan, run::RunArgs, status,
+        metrics, objects, plan, run::RunArgs, serve_https, status,
     },
     exit::Exit,
     globals::Globals,
@@ -55,6 +55,9 @@ enum Command {
     /// Run a program that events are delivered to, without any rights
     #[command(hide = true)]
     RunHook(RunHookArgs),
+    /// Serve HTTPS for the daemon, on the socket that is standard input
+    #[command(hide = true)]
+    ServeHttps,
     /// Detach from all interfaces and remove everything that is pinned
     Down(DownArgs),
     /// Leave what is pinned as the release before understands it; the daemon must not run
@@ -83,6 +86,7 @@ impl Cli {
             Command::Dns(args) => args.run(globals, out)?,
             Command::Key(args) => args.run(globals, out)?,
             Command::RunHook(args) => args.run()?,
+            Command::ServeHttps => serve_https::run()?,
             Command::Down(args) => args.run(globals, out)?,
             Command::PrepareDowngrade(args) => args.run(globals, out)?,
         }
@@ -105,7 +109,7 @@ mod tests {
             ["privatelink --json status --socket /s", "privatelink status --json --socket /s"]
         {
             let cli = Cli::try_parse_from(line.split(' ')).unwrap();
-            assert!(cli.globals.json && cli.globals.daemon_socket().as_os_str() == "/s", "{line}");
+            assert!(cli.globals.json && cli.globals.local_socket().as_os_str() == "/s", "{line}");
         }
     }
 

@@ -1,9 +1,10 @@
-//! The command line's end of the socket.
+//! The command line's end of a connection to the daemon.
 
 use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,12 +13,18 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
-    header::{CONTENT_TYPE, HOST, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use super::daemon::{Daemon, Server};
 use crate::{
     api::OMITTED,
     interface::types::{Flow, Problem},
@@ -49,6 +56,30 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What is needed to reach a server is missing or faulty.
+    #[error("{0}")]
+    Unusable(String),
+    /// No server can be reached.
+    #[error("cannot connect to a gateway at {at}")]
+    Unreachable {
+        /// Where it should be.
+        at: String,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// TLS failed.
+    #[error("the gateway at {at} and this command do not agree on TLS; see --ca-file")]
+    Untrusted {
+        /// Where it is.
+        at: String,
+        /// What is wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// This process cannot wait for anything.
+    #[error("cannot prepare to wait for an answer")]
+    Runtime(#[source] io::Error),
     /// HTTP failed.
     #[error("the connection to the daemon failed")]
     Broken(#[from] hyper::Error),
@@ -119,17 +150,17 @@ pub fn with_query(path: &str, query: &impl Serialize) -> Result<String, Error> {
 ///
 /// # Errors
 /// When there is no daemon, or it refuses.
-pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
-    Ok(serde_json::from_slice(&exchange(socket, Method::GET, path, None)?.body)?)
+pub fn get<T: DeserializeOwned>(daemon: &Daemon, path: &str) -> Result<T, Error> {
+    Ok(serde_json::from_slice(&exchange(daemon, Method::GET, path, None)?.body)?)
 }
 
 /// Asks for some of the flows; returns also how many the answer omits.
 ///
 /// # Errors
 /// As [`get`].
-pub fn flows(socket: &Path, path: &str) -> Result<(Vec<Flow>, u64), Error> {
+pub fn flows(daemon: &Daemon, path: &str) -> Result<(Vec<Flow>, u64), Error> {
     let mut body = Vec::new();
-    let omitted = copy(socket, path, &mut body)?;
+    let omitted = copy(daemon, path, &mut body)?;
     Ok((serde_json::from_slice(&body)?, omitted))
 }
 
@@ -138,9 +169,9 @@ pub fn flows(socket: &Path, path: &str) -> Result<(Vec<Flow>, u64), Error> {
 ///
 /// # Errors
 /// When there is no daemon, when it refuses, or when the answer cannot be written.
-pub fn copy(socket: &Path, path: &str, out: &mut impl io::Write) -> Result<u64, Error> {
-    runtime(socket)?.block_on(async {
-        let mut response = begun(socket, path).await?;
+pub fn copy(daemon: &Daemon, path: &str, out: &mut impl io::Write) -> Result<u64, Error> {
+    runtime()?.block_on(async {
+        let mut response = begun(daemon, path).await?;
         let omitted = omitted(&response);
         while let Some(frame) = response.body_mut().frame().await {
             let part = frame?.into_data().unwrap_or_default();
@@ -151,8 +182,8 @@ pub fn copy(socket: &Path, path: &str, out: &mut impl io::Write) -> Result<u64, 
 }
 
 /// Begins to receive an answer, unless the daemon refuses.
-async fn begun(socket: &Path, path: &str) -> Result<Response<Incoming>, Error> {
-    let begun = timeout(PATIENCE, begin(socket, Method::GET, path, None)).await;
+async fn begun(daemon: &Daemon, path: &str) -> Result<Response<Incoming>, Error> {
+    let begun = timeout(PATIENCE, begin(daemon, Method::GET, path, None)).await;
     let response = begun.unwrap_or(Err(Error::Silent))?;
     if response.status().is_success() {
         return Ok(response);
@@ -172,13 +203,13 @@ fn omitted(response: &Response<Incoming>) -> u64 {
 /// # Errors
 /// When there is no daemon, when it ends, or when `each` fails.
 pub fn follow<T: DeserializeOwned>(
-    socket: &Path,
+    daemon: &Daemon,
     path: &str,
     mut each: impl FnMut(T) -> io::Result<()>,
 ) -> Result<(), Error> {
-    let runtime = runtime(socket)?;
+    let runtime = runtime()?;
     runtime.block_on(async {
-        let mut body = begun(socket, path).await?.into_body();
+        let mut body = begun(daemon, path).await?.into_body();
         let mut rest = Vec::new();
         while let Some(frame) = body.frame().await {
             rest.extend(frame?.into_data().unwrap_or_default());
@@ -197,8 +228,8 @@ pub fn follow<T: DeserializeOwned>(
 ///
 /// # Errors
 /// When there is no daemon, or it refuses.
-pub fn post<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
-    Ok(serde_json::from_slice(&exchange(socket, Method::POST, path, None)?.body)?)
+pub fn post<T: DeserializeOwned>(daemon: &Daemon, path: &str) -> Result<T, Error> {
+    Ok(serde_json::from_slice(&exchange(daemon, Method::POST, path, None)?.body)?)
 }
 
 /// Makes the daemon do what `path` stands for, with `body`.
@@ -206,20 +237,20 @@ pub fn post<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> 
 /// # Errors
 /// As [`post`].
 pub fn send<T: DeserializeOwned>(
-    socket: &Path,
+    daemon: &Daemon,
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Error> {
     let body = serde_json::to_vec(body)?;
-    Ok(serde_json::from_slice(&exchange(socket, Method::POST, path, Some(body))?.body)?)
+    Ok(serde_json::from_slice(&exchange(daemon, Method::POST, path, Some(body))?.body)?)
 }
 
 /// Removes what `path` stands for; returns what it was.
 ///
 /// # Errors
 /// When there is no daemon, or it refuses.
-pub fn delete<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Error> {
-    Ok(serde_json::from_slice(&exchange(socket, Method::DELETE, path, None)?.body)?)
+pub fn delete<T: DeserializeOwned>(daemon: &Daemon, path: &str) -> Result<T, Error> {
+    Ok(serde_json::from_slice(&exchange(daemon, Method::DELETE, path, None)?.body)?)
 }
 
 /// A whole answer.
@@ -229,14 +260,14 @@ struct Answer {
 }
 
 fn exchange(
-    socket: &Path,
+    daemon: &Daemon,
     method: Method,
     path: &str,
     body: Option<Vec<u8>>,
 ) -> Result<Answer, Error> {
-    let runtime = runtime(socket)?;
+    let runtime = runtime()?;
     let answer = runtime.block_on(async {
-        let exchange = timeout(PATIENCE, converse(socket, method, path, body)).await;
+        let exchange = timeout(PATIENCE, converse(daemon, method, path, body)).await;
         exchange.unwrap_or(Err(Error::Silent))
     })?;
     if answer.code.is_success() {
@@ -245,9 +276,8 @@ fn exchange(
     Err(refused(answer.code, &answer.body)?)
 }
 
-fn runtime(socket: &Path) -> Result<tokio::runtime::Runtime, Error> {
-    let connect = |source| Error::Connect { socket: socket.to_owned(), source };
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(connect)
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)
 }
 
 /// The error that a response without success carries.
@@ -261,12 +291,12 @@ fn refused(code: StatusCode, body: &[u8]) -> Result<Error, Error> {
 }
 
 async fn converse(
-    socket: &Path,
+    daemon: &Daemon,
     method: Method,
     path: &str,
     body: Option<Vec<u8>>,
 ) -> Result<Answer, Error> {
-    let response = begin(socket, method, path, body).await?;
+    let response = begin(daemon, method, path, body).await?;
     let code = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     Ok(Answer { code, body })
@@ -274,22 +304,12 @@ async fn converse(
 
 /// Sends a request, and returns the answer as it begins.
 async fn begin(
-    socket: &Path,
+    daemon: &Daemon,
     method: Method,
     path: &str,
     body: Option<Vec<u8>>,
 ) -> Result<Response<Incoming>, Error> {
-    let stream = UnixStream::connect(socket).await.map_err(|source| {
-        let socket = socket.to_owned();
-        let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
-        if nobody.contains(&source.kind()) {
-            Error::NotRunning { socket }
-        } else {
-            Error::Connect { socket, source }
-        }
-    })?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
+    let mut sender = connect(daemon).await?;
     let is_json = body.is_some();
     let mut request = Request::new(Full::<Bytes>::from(body.unwrap_or_default()));
     *request.method_mut() = method;
@@ -299,7 +319,52 @@ async fn begin(
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
     }
+    if let Daemon::Server(Ok(server)) = daemon
+        && let Some(authorization) = &server.authorization
+    {
+        request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+    }
     Ok(sender.send_request(request).await?)
+}
+
+type Sender = http1::SendRequest<Full<Bytes>>;
+
+/// Connects to the daemon.
+async fn connect(daemon: &Daemon) -> Result<Sender, Error> {
+    match daemon {
+        Daemon::Socket(socket) => speak(connect_here(socket).await?).await,
+        Daemon::Server(Ok(server)) => speak(connect_there(server).await?).await,
+        Daemon::Server(Err(unusable)) => Err(Error::Unusable(unusable.to_string())),
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Sender, Error> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+async fn connect_here(socket: &Path) -> Result<UnixStream, Error> {
+    UnixStream::connect(socket).await.map_err(|source| {
+        let socket = socket.to_owned();
+        let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+        if nobody.contains(&source.kind()) {
+            Error::NotRunning { socket }
+        } else {
+            Error::Connect { socket, source }
+        }
+    })
+}
+
+async fn connect_there(server: &Server) -> Result<TlsStream<TcpStream>, Error> {
+    let at = || format!("{}, port {}", server.host, server.port);
+    let failed = |source| Error::Unreachable { at: at(), source };
+    let stream = TcpStream::connect((server.host.as_str(), server.port)).await.map_err(failed)?;
+    let tls = TlsConnector::from(Arc::clone(&server.tls));
+    let agreed = tls.connect(server.name.clone(), stream).await;
+    agreed.map_err(|source| Error::Untrusted { at: at(), source })
 }
 
 #[cfg(test)]
@@ -310,6 +375,7 @@ mod tests {
     use crate::{
         access::Register,
         api::{
+            front::keeper::way_to_server,
             request::{self, Refused},
             server,
         },
@@ -334,10 +400,11 @@ mod tests {
     fn a_socket_without_a_daemon_is_an_error_of_its_own() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
-        let error = get::<types::Status>(&socket, path::STATUS).unwrap_err();
+        let daemon = Daemon::Socket(socket.clone());
+        let error = get::<types::Status>(&daemon, path::STATUS).unwrap_err();
         assert!(matches!(error, Error::NotRunning { .. }), "{error}");
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-        let error = get::<types::Status>(&socket, path::STATUS).unwrap_err();
+        let error = get::<types::Status>(&daemon, path::STATUS).unwrap_err();
         assert!(matches!(error, Error::NotRunning { .. }), "{error}");
     }
 
@@ -345,13 +412,15 @@ mod tests {
     fn answers_and_refusals_come_through() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
+        let daemon = Daemon::Socket(socket.clone());
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (requests, mut asked) = mpsc::channel(1);
         let (_end, ended) = oneshot::channel();
         runtime.block_on(async {
             let listener = server::listen(&socket, &server::Door::default()).unwrap();
             let (_, followed) = watch::channel(Register::of_this_user());
-            tokio::spawn(server::serve(listener, requests, followed, ended));
+            let remotes = way_to_server().1;
+            tokio::spawn(server::serve(listener, remotes, requests, followed, ended));
         });
         runtime.spawn(async move {
             while let Some(question) = asked.recv().await {
@@ -370,17 +439,17 @@ mod tests {
                 }
             }
         });
-        let endpoints: Vec<types::Endpoint> = get(&socket, path::ENDPOINTS).unwrap();
+        let endpoints: Vec<types::Endpoint> = get(&daemon, path::ENDPOINTS).unwrap();
         assert_eq!(endpoints, []);
-        let error = post::<()>(&socket, path::DOWN).unwrap_err();
+        let error = post::<()>(&daemon, path::DOWN).unwrap_err();
         assert_eq!(error.to_string(), "not now");
-        let error = get::<Vec<types::Flow>>(&socket, "/v1/flows?endpoint=a").unwrap_err();
+        let error = get::<Vec<types::Flow>>(&daemon, "/v1/flows?endpoint=a").unwrap_err();
         assert_eq!(error.to_string(), "the daemon is ending");
         let asked = types::Configuration::default();
-        let error = send::<()>(&socket, path::PLAN, &asked).unwrap_err();
+        let error = send::<()>(&daemon, path::PLAN, &asked).unwrap_err();
         assert_eq!(error.to_string(), "bad");
         assert!(matches!(error, Error::Faulty(problem) if problem.faults[0].is_null()));
-        let error = get::<()>(&socket, "/v1/nothing").unwrap_err();
+        let error = get::<()>(&daemon, "/v1/nothing").unwrap_err();
         assert_eq!(error.to_string(), "there is nothing under this path");
         let taken =
             runtime.block_on(async { server::listen(&socket, &server::Door::default()).map(drop) });

@@ -22,7 +22,9 @@ impl Exit {
     /// How a command ended that failed with this error.
     pub fn of(error: &anyhow::Error) -> Self {
         match error.downcast_ref() {
-            Some(client::Error::NotRunning { .. }) => Self::NotRunning,
+            Some(client::Error::NotRunning { .. } | client::Error::Unreachable { .. }) => {
+                Self::NotRunning
+            }
             _ => Self::Failed,
         }
     }

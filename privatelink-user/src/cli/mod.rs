@@ -6,6 +6,7 @@
 pub mod args;
 mod client;
 pub(crate) mod commands;
+pub mod daemon;
 pub mod exit;
 mod globals;
 mod logging;

@@ -18,6 +18,7 @@ pub struct ReferenceTable {
 pub const REFERENCE: &[ReferenceTable] = &[
     ReferenceTable { name: "gateway", render: table::<raw::Gateway> },
     ReferenceTable { name: "flow_log", render: table::<raw::FlowLog> },
+    ReferenceTable { name: "api", render: table::<raw::Api> },
     ReferenceTable { name: "principal", render: table::<raw::Principal> },
     ReferenceTable { name: "network", render: table::<raw::Network> },
     ReferenceTable { name: "service", render: table::<raw::Service> },

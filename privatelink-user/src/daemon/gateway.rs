@@ -34,7 +34,10 @@ use super::{
 };
 use crate::{
     access::{Caller, Denied, Identity, Register, Rights},
-    api::request::Refused,
+    api::{
+        front::keeper::{FrontKeeper, ServerSide, WantedFront},
+        request::Refused,
+    },
     chain::Chain,
     config::{self, Loaded},
     datapath::bpf::{self, Datapath, Kernel},
@@ -94,16 +97,16 @@ pub(super) struct Gateway {
     records: Records,
     publisher: Publisher,
     dns: Feeder,
+    front: FrontKeeper,
     readiness: Readiness,
 }
 
 impl Gateway {
     /// Loads what is kept on disk and pinned in the kernel.
     pub async fn open(
-        config: &Path,
-        socket: &Path,
+        (config, socket): (&Path, &Path),
         model: Model,
-        register: watch::Sender<Register>,
+        (register, server): (watch::Sender<Register>, ServerSide),
         journal: Journal,
     ) -> Result<(Self, Inbox), Error> {
         let clock = Clock::open(&model.gateway().state_dir);
@@ -147,6 +150,7 @@ impl Gateway {
             records,
             publisher,
             dns,
+            front: FrontKeeper::start(server),
             readiness: Readiness::new(Instant::now()),
         };
         gateway.follow_keys();
@@ -175,6 +179,8 @@ impl Gateway {
         problems.extend(self.discovery.problems());
         problems.extend(self.frames.problem());
         problems.extend(unkept);
+        self.front.want(WantedFront::of(&self.model));
+        problems.extend(self.front.problems());
         problems.extend(self.keeping.problem(self.store.as_ref()));
         problems.extend(self.targets.problems());
         problems.extend(self.publisher.reconcile(self.model.gateway()));

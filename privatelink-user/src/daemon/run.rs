@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     access::Register,
-    api::server::{self, Door},
+    api::{
+        front::keeper::way_to_server,
+        server::{self, Door},
+    },
     config,
 };
 
@@ -51,7 +54,8 @@ pub async fn run(options: Options) -> Result<Outcome, Error> {
     let listener = server::listen(&socket, &Door::of(&loaded.model))?;
     let register = Register::of(&loaded.model, server::administrators(&socket)?);
     let (register, followed) = watch::channel(register);
-    let server = tokio::spawn(server::serve(listener, requests, followed, ended));
+    let (front, remotes) = way_to_server();
+    let server = tokio::spawn(server::serve(listener, remotes, requests, followed, ended));
     let hold = Hold {
         model: &loaded.model,
         register: &register,
@@ -61,7 +65,14 @@ pub async fn run(options: Options) -> Result<Outcome, Error> {
     };
     let result = match hold.read_state().await {
         Ok(Some(journal)) => {
-            match Gateway::open(&options.config, &socket, loaded.model, register, journal).await {
+            match Gateway::open(
+                (&options.config, &socket),
+                loaded.model,
+                (register, front),
+                journal,
+            )
+            .await
+            {
                 Ok(opened) => EventLoop::new(opened, signals, questions, &server).run().await,
                 Err(error) => Err(error),
             }

@@ -7,6 +7,15 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
+/// Where distributions keep the certificates of authorities; the first file that exists is used.
+const TRUSTED: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// The file of the authorities that this host trusts, if there is one.
+pub fn trusted() -> Option<&'static Path> {
+    TRUSTED.map(Path::new).into_iter().find(|file| file.exists())
+}
+
 /// Reads a file of certificates of authorities.
 ///
 /// # Errors

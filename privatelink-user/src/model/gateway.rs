@@ -16,6 +16,20 @@ use super::{
 /// The capacity of the flow table, in flows.
 pub type MaxFlows = Number<1, { 64 << 20 }>;
 
+/// HTTPS for callers on other hosts.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The certificate, and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// The private key of the certificate.
+    pub key: PathBuf,
+    /// Certificates of the authority whose client certificates act for administrators.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// Settings of the host that runs privatelink.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +57,8 @@ pub struct Gateway {
     pub group: Option<String>,
     /// Where maps, programs and links are pinned.
     pub pin_dir: PathBuf,
+    /// HTTPS for callers on other hosts; `None` serves none.
+    pub api: Option<Api>,
     /// Records of flows; `None` keeps none.
     pub flow_log: Option<FlowLog>,
     /// The programs and the URL that receive events.

@@ -26,7 +26,7 @@ pub use configuration::Model;
 pub use dns::{DnsPattern, DnsTtl, DnsUnhealthy, seconds};
 pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule, ShareWeight};
 pub use flow_log::{Destination, FlowLog, LogField, LogFiles, LogFormat, LogInterval};
-pub use gateway::{Gateway, MaxFlows};
+pub use gateway::{Api, Gateway, MaxFlows};
 pub use health_check::{
     HealthCheck, Probe, ProbeInterval, ProbeTimeout, StatusCodes, Threshold, Tls,
 };

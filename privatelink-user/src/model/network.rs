@@ -1,6 +1,6 @@
 //! Networks, and the principals who own them.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 
@@ -24,6 +24,8 @@ pub struct Principal {
     pub users: Vec<String>,
     /// Unix groups whose members act for it.
     pub groups: Vec<String>,
+    /// Certificates of the authority whose client certificates act for it.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Where a network meets the gateway. No two networks share an attachment.

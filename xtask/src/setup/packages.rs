@@ -51,6 +51,7 @@ pub const TEST_TOOLS: &[Need] = &[
     ),
     need("dnsmasq-base", Program("dnsmasq"), "is a name server of a consumer's own"),
     need("python3", Program("python3"), "runs the independent judges"),
+    need("openssl", Program("openssl"), "signs the certificates of servers and callers"),
     need("iputils-ping", Program("ping"), "pings endpoints"),
     need("traceroute", Program("traceroute"), "shows the gateway as a hop"),
     need("iperf3", Program("iperf3"), "measures throughput through the gateway"),

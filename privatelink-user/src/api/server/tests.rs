@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::api::request::Request;
+use crate::api::{front::keeper::way_to_server, request::Request};
 
 const TIGHT: Patience =
     Patience { head: Duration::from_millis(300), unread: Duration::from_millis(300) };
@@ -29,7 +29,8 @@ impl Served {
         runtime.block_on(async {
             let listener = listen(&directory.path().join("s"), &Door::default()).unwrap();
             let doorkeeper = Doorkeeper::new(FEW, followed);
-            tokio::spawn(serve_within(TIGHT, doorkeeper, listener, requests, ended));
+            let remotes = way_to_server().1;
+            tokio::spawn(serve_within(TIGHT, doorkeeper, (listener, remotes), requests, ended));
         });
         runtime.spawn(async move {
             while let Some(question) = asked.recv().await {

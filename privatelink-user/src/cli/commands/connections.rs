@@ -101,6 +101,6 @@ fn decide(
     out: &mut impl Write,
 ) -> Result<()> {
     let path = path::of(path, &client::name(endpoint)?);
-    let decided: Connection = client::send(&globals.daemon_socket(), &path, body)?;
+    let decided: Connection = client::send(&globals.daemon(), &path, body)?;
     print(out, globals.json, &decided, show::decided)
 }

@@ -66,7 +66,7 @@ impl ExportArgs {
             "--zone goes with --format zone: the other formats name all zones"
         );
         let path = path::of(path::NETWORK_NAMES, &client::name(&self.network)?);
-        let names: NetworkNames = client::get(&globals.daemon_socket(), &path)?;
+        let names: NetworkNames = client::get(&globals.daemon(), &path)?;
         let text = if globals.json { String::new() } else { self.text(&names)? };
         print(out, globals.json, &names, |_| text)
     }

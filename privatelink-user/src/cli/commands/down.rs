@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    cli::{client, globals::Globals, print::print},
+    cli::{client, daemon::Daemon, globals::Globals, print::print},
     config,
     daemon::{self, reserve},
     datapath::bpf::Datapath,
@@ -35,6 +35,11 @@ pub struct DownArgs {
 
 impl DownArgs {
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<()> {
+        let daemon = globals.daemon();
+        if matches!(daemon, Daemon::Server(_)) {
+            client::post::<()>(&daemon, path::DOWN)?;
+            return print(out, globals.json, &json!({}), |_| "forwarding has stopped\n".into());
+        }
         let pin_dir = down(globals, self)?;
         let done = format!("forwarding has stopped; {} was removed", pin_dir.display());
         print(out, globals.json, &json!({ "pin_dir": pin_dir }), |_| done + "\n")
@@ -54,7 +59,7 @@ pub(super) fn pin_dir(globals: &Globals, args: &DownArgs) -> Result<PathBuf> {
 fn down(globals: &Globals, args: &DownArgs) -> Result<PathBuf> {
     let Paths { socket, pin_dir: configured, state_dir } = match &args.pin_dir {
         Some(pin_dir) => {
-            Paths { socket: globals.daemon_socket(), pin_dir: pin_dir.clone(), state_dir: None }
+            Paths { socket: globals.local_socket(), pin_dir: pin_dir.clone(), state_dir: None }
         }
         None => paths(globals, args)?,
     };
@@ -66,7 +71,7 @@ fn down(globals: &Globals, args: &DownArgs) -> Result<PathBuf> {
     }
     let state_dir = daemon::state_dir_of(&socket).or(state_dir);
     let pin_dir = noted.unwrap_or(configured);
-    match client::post::<()>(&socket, path::DOWN) {
+    match client::post::<()>(&Daemon::Socket(socket.clone()), path::DOWN) {
         Ok(()) => Ok(pin_dir),
         Err(client::Error::NotRunning { .. }) => {
             feeder::end(&socket);
@@ -94,7 +99,7 @@ fn paths(globals: &Globals, args: &DownArgs) -> Result<Paths> {
     };
     let Some(path) = path else {
         return Ok(Paths {
-            socket: globals.daemon_socket(),
+            socket: globals.local_socket(),
             pin_dir: Gateway::DEFAULT_PIN_DIR.into(),
             state_dir: Some(Gateway::DEFAULT_STATE_DIR.into()),
         });

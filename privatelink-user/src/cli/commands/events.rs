@@ -51,16 +51,16 @@ impl EventsArgs {
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<()> {
         let query =
             EventQuery { after: self.after, kind: self.kind.clone(), limit: Some(self.limit) };
-        let socket = globals.daemon_socket();
+        let daemon = globals.daemon();
         if !self.follow {
             let path = client::with_query(path::EVENTS, &query)?;
-            let events: Vec<Event> = client::get(&socket, &path)?;
+            let events: Vec<Event> = client::get(&daemon, &path)?;
             return print(out, globals.json, &events, |events| {
                 events.iter().map(|event| line(event) + "\n").collect()
             });
         }
         let path = client::with_query(path::FOLLOW, &query)?;
-        let followed = client::follow(&socket, &path, |event: Event| {
+        let followed = client::follow(&daemon, &path, |event: Event| {
             let line = if globals.json { serde_json::to_string(&event)? } else { line(&event) };
             writeln!(out, "{line}").and_then(|()| out.flush())
         });

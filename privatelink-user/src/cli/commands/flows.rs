@@ -114,10 +114,10 @@ fn flows(globals: &Globals, args: &FlowsArgs, out: &mut impl Write) -> Result<()
         limit: Some(args.limit),
     };
     let path = client::with_query(path::FLOWS, &query)?;
-    let socket = globals.daemon_socket();
+    let daemon = globals.daemon();
     let omitted = if globals.json {
         // A million flows need not fit into this process.
-        let copied = client::copy(&socket, &path, out);
+        let copied = client::copy(&daemon, &path, out);
         match copied {
             Err(client::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             copied => {
@@ -127,7 +127,7 @@ fn flows(globals: &Globals, args: &FlowsArgs, out: &mut impl Write) -> Result<()
             }
         }
     } else {
-        let (mut flows, omitted) = client::flows(&socket, &path)?;
+        let (mut flows, omitted) = client::flows(&daemon, &path)?;
         flows.sort_by(|one, other| {
             (&one.endpoint, &one.client).cmp(&(&other.endpoint, &other.client))
         });
@@ -150,7 +150,7 @@ fn whois(globals: &Globals, args: &WhoisArgs, out: &mut impl Write) -> Result<()
         since: args.since.map(|since| since.to_string()),
     };
     let path = client::with_query(path::WHOIS, &query)?;
-    let found: Vec<Whois> = client::get(&globals.daemon_socket(), &path)?;
+    let found: Vec<Whois> = client::get(&globals.daemon(), &path)?;
     if args.since.is_some() {
         return print(out, globals.json, &found, |found| show::whois(found));
     }

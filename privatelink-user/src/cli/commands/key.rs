@@ -68,7 +68,7 @@ fn key_period(text: &str) -> Result<Duration, String> {
 
 impl KeyArgs {
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> Result<()> {
-        let daemon = globals.daemon_socket();
+        let daemon = globals.daemon();
         match &self.command {
             Command::Create(args) => {
                 let wanted = NewKey {

@@ -33,15 +33,15 @@ pub struct Objects<T> {
 impl<T: Serialize + DeserializeOwned> Objects<T> {
     /// Prints all objects, or the one that is named.
     pub fn print(&self, globals: &Globals, args: &NameArgs, out: &mut impl Write) -> Result<()> {
-        let socket = globals.daemon_socket();
+        let daemon = globals.daemon();
         match &args.name {
             None => {
-                let all: Vec<T> = client::get(&socket, self.all)?;
+                let all: Vec<T> = client::get(&daemon, self.all)?;
                 print(out, globals.json, &all, |all| (self.table)(all))
             }
             Some(name) => {
                 let path = path::of(self.one, &client::name(name)?);
-                let one: T = client::get(&socket, &path)?;
+                let one: T = client::get(&daemon, &path)?;
                 print(out, globals.json, &one, self.detail)
             }
         }

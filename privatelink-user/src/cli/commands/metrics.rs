@@ -11,6 +11,6 @@ use crate::{
 
 /// Prints the metrics that the caller may see.
 pub fn run(globals: &Globals, out: &mut impl Write) -> Result<()> {
-    client::copy(&globals.daemon_socket(), path::METRICS, out)?;
+    client::copy(&globals.daemon(), path::METRICS, out)?;
     Ok(())
 }

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod objects;
 pub mod plan;
 pub mod run;
+pub mod serve_https;
 mod show;
 pub mod status;
 mod table;

@@ -65,6 +65,6 @@ fn targets(globals: &Globals, args: &TargetsArgs, out: &mut impl Write) -> Resul
     let name = args.service.as_deref().map(client::name).transpose()?;
     let query = TargetQuery { service: name.map(|name| name.to_string()) };
     let path = client::with_query(path::TARGETS, &query)?;
-    let targets: Vec<Target> = client::get(&globals.daemon_socket(), &path)?;
+    let targets: Vec<Target> = client::get(&globals.daemon(), &path)?;
     print(out, globals.json, &targets, |targets| show::targets(targets))
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::table::Table;
 use crate::{
-    cli::{client, exit::Exit, globals::Globals, print::print},
+    cli::{client, daemon::Daemon, exit::Exit, globals::Globals, print::print},
     config,
     interface::{
         path,
@@ -51,10 +51,10 @@ impl Command {
         match self {
             Self::Plan(args) => plan(globals, args, out),
             Self::Reload(args) => {
-                let socket = globals.daemon_socket();
-                let exit = show(globals, client::post(&socket, path::RELOAD), "were", out)?;
+                let daemon = globals.daemon();
+                let exit = show(globals, client::post(&daemon, path::RELOAD), "were", out)?;
                 if args.grow && exit == Exit::Done {
-                    grow(&socket)?;
+                    grow(&daemon)?;
                 }
                 Ok(exit)
             }
@@ -68,11 +68,11 @@ const RESTART: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Makes the flow table as large as `max_flows` asks, and waits for it.
-fn grow(socket: &Path) -> Result<()> {
-    client::post::<()>(socket, path::GROW)?;
+fn grow(daemon: &Daemon) -> Result<()> {
+    client::post::<()>(daemon, path::GROW)?;
     let begin = Instant::now();
     loop {
-        let wrong = match client::get::<Status>(socket, path::STATUS) {
+        let wrong = match client::get::<Status>(daemon, path::STATUS) {
             Ok(status) if status.ready => return Ok(()),
             Ok(status) => status.problems.join("; "),
             Err(error) => error.to_string(),
@@ -98,7 +98,7 @@ fn plan(globals: &Globals, args: &PlanArgs, out: &mut impl Write) -> Result<Exit
         },
     };
     let configuration = Configuration { files };
-    let answer = client::send(&globals.daemon_socket(), path::PLAN, &configuration);
+    let answer = client::send(&globals.daemon(), path::PLAN, &configuration);
     show(globals, answer, "would be", out)
 }
 

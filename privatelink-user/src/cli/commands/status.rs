@@ -21,7 +21,7 @@ use crate::{
 const LINES: usize = 12;
 
 pub fn run(globals: &Globals, out: &mut impl io::Write) -> Result<()> {
-    let status: Status = client::get(&globals.daemon_socket(), path::STATUS)?;
+    let status: Status = client::get(&globals.daemon(), path::STATUS)?;
     print(out, globals.json, &status, screen)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     endpoint::Endpoint,
-    gateway::Gateway,
+    gateway::{Api, Gateway},
     network::{Network, Principal},
     service::Service,
 };
@@ -24,6 +24,8 @@ section! {
         authority: Name = optional "everyone",
         /// The gateway's own settings; one of the files has them.
         gateway: Gateway = optional "another file has it",
+        /// HTTPS for callers on other hosts.
+        api: Api = optional "none: only the control socket",
         /// Which unix users act for a principal.
         principal: List<Principal> = optional "none",
         /// The segments that the gateway is attached to.

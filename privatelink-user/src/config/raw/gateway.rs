@@ -65,6 +65,22 @@ section! {
 }
 
 section! {
+    /// HTTPS for callers on other hosts.
+    Api "[api]" {
+        /// Address and port, such as `"10.9.0.1:9443"`. No network's interface leads to it, unless
+        /// that network has `host = "all"`.
+        listen: SocketAddr = required r#"listen = "10.9.0.1:9443""#,
+        /// Certificate in PEM for that address, with those that lead to its authority. It is read
+        /// again when it changes.
+        certificate: PathBuf = required r#"certificate = "/etc/privatelink/api.pem""#,
+        /// Private key of the certificate, in PEM.
+        key: PathBuf = required r#"key = "/etc/privatelink/api.key""#,
+        /// Certificates in PEM of the authority whose client certificates act for administrators.
+        client_ca: PathBuf = optional "none",
+    }
+}
+
+section! {
     /// Where flow records go, and what they contain.
     FlowLog "[gateway.flow_log]" {
         /// A file, a unix socket on which another program listens, or the daemon's standard output.

@@ -12,7 +12,7 @@ mod values;
 
 pub(super) use document::Document;
 pub(super) use endpoint::{Endpoint, Limits, SecurityRule};
-pub(super) use gateway::{FlowLog, Gateway};
+pub(super) use gateway::{Api, FlowLog, Gateway};
 pub(super) use network::{Network, Principal};
 pub(super) use service::{HealthCheck, Listener, Service, Target};
 pub(super) use values::{Addresses, FlowLogFormat, PrefixOrAddress, ProbeProtocol, Who};

@@ -1,6 +1,6 @@
 //! Networks, and the principals who own them.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 
@@ -26,6 +26,9 @@ section! {
         users: List<String> = default List::new(),
         /// Unix groups whose members act for it.
         groups: List<String> = default List::new(),
+        /// Certificates in PEM of the authority whose client certificates act for it: see
+        /// [access](access.md).
+        client_ca: PathBuf = optional "none",
         /// Files of this directory that speak for it alone: see [below](#who-may-declare-what).
         files: List<String> = default List::new(),
     }

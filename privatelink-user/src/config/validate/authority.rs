@@ -115,10 +115,16 @@ fn confine(
     if let Some(gateway) = &document.gateway {
         refuse("the gateway's settings are the operator's".to_owned(), gateway.at);
     }
+    if let Some(api) = &document.api {
+        refuse("the HTTPS listener is the operator's".to_owned(), api.at);
+    }
     let is_other = |name: &Located<Name>| name.value != authority.value;
     for principal in document.principal.iter().flat_map(|list| &list.value) {
         if let Some(name) = principal.value.name.as_ref().filter(|name| is_other(name)) {
             refuse(format!("this is the principal `{}`", name.value), name.at);
+        }
+        if let Some(file) = &principal.value.client_ca {
+            refuse("the operator says whose certificates count".to_owned(), file.at);
         }
         if let Some(file) = principal.value.files.value.first() {
             refuse("the operator says for whom files speak".to_owned(), file.at);

@@ -7,12 +7,13 @@ use crate::{
         raw,
         source::Located,
     },
-    model::{Gateway, Subscriptions},
+    model::{Api, Gateway, Subscriptions},
 };
 
 /// Validates the one table of the gateway.
 pub(super) fn validate(
     gateways: Vec<Located<raw::Gateway>>,
+    apis: Vec<Located<raw::Api>>,
     report: &mut Report,
 ) -> Option<Gateway> {
     let mut gateways = gateways.into_iter();
@@ -32,6 +33,7 @@ pub(super) fn validate(
                 .help("keep one of the two: all files together configure one gateway"),
         );
     }
+    let api = api(apis, report);
     let raw = first.value;
     let domain = match raw.domain {
         Some(domain) => domain.value,
@@ -55,6 +57,7 @@ pub(super) fn validate(
         socket: raw.socket.value,
         group,
         pin_dir: raw.pin_dir.value,
+        api,
         flow_log,
         subscriptions: Subscriptions {
             hooks: raw.on_event.value.into_iter().map(|one| one.value).collect(),
@@ -63,5 +66,36 @@ pub(super) fn validate(
             webhook_ca_file: raw.webhook_ca_file.map(|file| file.value),
         },
         resolvers: resolvers(raw.resolvers),
+    })
+}
+
+/// Validates the one table of the HTTPS listener, if there is one.
+fn api(apis: Vec<Located<raw::Api>>, report: &mut Report) -> Option<Api> {
+    let mut apis = apis.into_iter();
+    let first = apis.next()?;
+    for other in apis {
+        report.push(
+            Fault::new("there are two [api] tables")
+                .at(other.at)
+                .label("another one here")
+                .related(first.at, "first one here")
+                .help("keep one of the two: a gateway has one HTTPS listener"),
+        );
+    }
+    let raw = first.value;
+    let listen = raw.listen?;
+    if listen.value.port() == 0 {
+        report.push(
+            Fault::new("callers cannot find port 0")
+                .at(listen.at)
+                .help("choose a port, such as 9443"),
+        );
+        return None;
+    }
+    Some(Api {
+        listen: listen.value,
+        certificate: raw.certificate?.value,
+        key: raw.key?.value,
+        client_ca: raw.client_ca.map(|file| file.value),
     })
 }

@@ -25,19 +25,21 @@ pub(in crate::config) fn model(
 ) -> Option<Model> {
     authority::check(&documents, sources, report);
     let mut gateways = Vec::new();
+    let mut apis = Vec::new();
     let mut principals = Vec::new();
     let mut networks = Vec::new();
     let mut services = Vec::new();
     let mut endpoints = Vec::new();
     for document in documents {
         gateways.extend(document.gateway);
+        apis.extend(document.api);
         principals.extend(document.principal.into_iter().flat_map(|list| list.value));
         networks.extend(document.network.into_iter().flat_map(|list| list.value));
         services.extend(document.service.into_iter().flat_map(|list| list.value));
         endpoints.extend(document.endpoint.into_iter().flat_map(|list| list.value));
     }
 
-    let gateway = gateway::validate(gateways, report);
+    let gateway = gateway::validate(gateways, apis, report);
     let principals =
         valid(unique(principals, report), |name, raw| principal::validate(name, raw, report));
     let raw_networks = unique(networks, report);

@@ -20,7 +20,8 @@ pub(super) fn validate(
         list.value.into_iter().filter_map(|name| member(name, report)).collect()
     };
     let (users, groups) = (members(raw.value.users), members(raw.value.groups));
-    Some(Principal { name: name.clone(), users, groups })
+    let client_ca = raw.value.client_ca.map(|file| file.value);
+    Some(Principal { name: name.clone(), users, groups, client_ca })
 }
 
 /// The name of a unix user or group.

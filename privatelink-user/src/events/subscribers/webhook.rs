@@ -19,7 +19,11 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{host::certificates::certificates, interface::types::Event, model::WebhookUrl};
+use crate::{
+    host::certificates::{certificates, trusted},
+    interface::types::Event,
+    model::WebhookUrl,
+};
 
 /// Timeout of one attempt.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,9 +35,6 @@ const WAITS: [Duration; 5] = [
     Duration::from_secs(8),
     Duration::from_secs(16),
 ];
-/// Where distributions store trusted root certificates; the first file that exists is used.
-const TRUSTED: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// The URL that events are posted to, with its TLS settings.
 pub(super) struct Webhook {
@@ -134,10 +135,7 @@ fn judge(code: StatusCode) -> Result<(), PostFailure> {
 fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> {
     let file = match ca_file {
         Some(file) => file,
-        None => TRUSTED
-            .map(Path::new)
-            .into_iter()
-            .find(|file| file.exists())
+        None => trusted()
             .ok_or("no trusted root certificates found on this host: set `webhook_ca_file`")?,
     };
     let roots: RootCertStore = certificates(file)?;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::model::{
-    Endpoint, EndpointAddresses, FlowLog, Gateway, HealthCheck, HostAccess, Limits, Listener,
+    Api, Endpoint, EndpointAddresses, FlowLog, Gateway, HealthCheck, HostAccess, Limits, Listener,
     LogFormat, Network, Principal, SecurityRule, Service, Subscriptions, Target,
 };
 
@@ -61,6 +61,8 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
     words.key("metrics", Some(option(before.metrics)), option(after.metrics));
     let file = |gateway: &Gateway| option(gateway.metrics_token_file.as_deref().map(path));
     words.key("metrics_token_file", Some(file(before)), file(after));
+    let api = |gateway: &Gateway| option(gateway.api.as_ref().map(https));
+    words.key("api", Some(api(before)), api(after));
     let log = |gateway: &Gateway| option(gateway.flow_log.as_ref().map(flow_log));
     words.key("flow_log", Some(log(before)), log(after));
     let told = |gateway: &Gateway| subscriptions(&gateway.subscriptions);
@@ -95,6 +97,17 @@ fn subscriptions(told: &Subscriptions) -> String {
     });
     let user = told.hook_user.iter().map(|user| format!("as {user}"));
     list(hooks.chain(urls).chain(user))
+}
+
+fn https(api: &Api) -> String {
+    let callers = api.client_ca.as_deref().map(|file| format!(", certificates of {}", path(file)));
+    format!(
+        "{} with {} and {}{}",
+        api.listen,
+        path(&api.certificate),
+        path(&api.key),
+        callers.unwrap_or_default()
+    )
 }
 
 fn flow_log(log: &FlowLog) -> String {
