@@ -8,7 +8,7 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream as StdStream,
     },
-    sync::{Arc, mpsc as blocking},
+    sync::{Arc, Barrier, mpsc as blocking},
     thread,
     time::{Duration, Instant},
 };
@@ -67,9 +67,19 @@ pub fn serve() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (orders, inbox) = mpsc::channel(4);
     let reader = FrameReader::new(daemon.try_clone()?);
-    thread::Builder::new().name("orders".into()).spawn(move || read(reader, &orders))?;
+    // The filter would stop a thread that has not begun yet from doing so.
+    let begun = Arc::new(Barrier::new(3));
+    let (first, second) = (Arc::clone(&begun), Arc::clone(&begun));
+    thread::Builder::new().name("orders".into()).spawn(move || {
+        first.wait();
+        read(reader, &orders);
+    })?;
     let (outbox, passed) = blocking::sync_channel(WAITING);
-    thread::Builder::new().name("daemon".into()).spawn(move || pass_on(&daemon, &passed))?;
+    thread::Builder::new().name("daemon".into()).spawn(move || {
+        second.wait();
+        pass_on(&daemon, &passed);
+    })?;
+    begun.wait();
     confinement::seal()?;
     filter::install()?;
     runtime.block_on(Front::new(outbox).run(inbox));
