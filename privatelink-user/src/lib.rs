@@ -25,6 +25,7 @@
 //! | [`flow_log`] | a record of every flow |
 //! | [`watch`] | health checks; targets found by name or listed in a file |
 //! | [`view`] | what people are shown, computed without I/O |
+//! | [`audit`] | who has changed what, and who was refused |
 //! | [`events`] | what has changed, and who is notified |
 //! | [`dns`] | the name server, and what it is given to serve |
 //! | [`api`] | the server on the control socket |
@@ -69,6 +70,8 @@ pub mod flow_log;
 pub mod watch;
 
 pub mod view;
+
+pub mod audit;
 
 pub mod events;
 

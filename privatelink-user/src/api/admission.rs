@@ -13,6 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use tokio::task::spawn_blocking;
 
 use super::{
     doorkeeper::{Doorkeeper, Visitor},
@@ -22,21 +23,51 @@ use super::{
 };
 use crate::{
     access::{Caller, Identity},
-    interface::path,
+    audit::entry_of,
+    interface::{path, types::AuditEntry},
     timestamp::Timestamp,
 };
 
 /// The largest request body of an administrator: the text of a large configuration.
 const LARGEST: usize = 32 << 20;
+/// The most characters of a request that the audit log has.
+const LONGEST_ACTION: usize = 200;
 /// The largest request body of anyone else: a decision and its reason.
 const LARGEST_OF_OTHERS: usize = 64 << 10;
 
-/// Lets a request of a user with rights pass, with a body that the user may send.
-pub(super) async fn admit(
+/// [`admit`], and records what is refused.
+pub(super) async fn admit_on_record(
     State(doorkeeper): State<Doorkeeper>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
+    let address = request.extensions().get::<Remote>().map(|remote| remote.address().to_string());
+    let action = format!("{} {}", request.method(), request.uri().path());
+    let response = admit(&doorkeeper, request, next).await;
+    if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&response.status()) {
+        let known = response.extensions().get::<(Identity, Option<Caller>)>();
+        let who = known.map(|(who, caller)| entry_of(Some(who), caller.as_ref()));
+        let entry = AuditEntry {
+            address,
+            action: shortened(&action),
+            result: Some("refused".into()),
+            error: Some(response.status().to_string()),
+            ..who.unwrap_or_default()
+        };
+        let audit = doorkeeper.audit();
+        // The disk may be slow.
+        drop(spawn_blocking(move || audit.refused(entry)));
+    }
+    response
+}
+
+/// A caller must not fill the log with paths.
+fn shortened(action: &str) -> String {
+    action.chars().filter(|one| !one.is_control()).take(LONGEST_ACTION).collect()
+}
+
+/// Lets a request of a user with rights pass, with a body that the user may send.
+async fn admit(doorkeeper: &Doorkeeper, mut request: Request, next: Next) -> Response {
     let visitor = request.extensions().get::<Visitor>().cloned();
     if visitor.as_ref().is_some_and(|visitor| !visitor.may_ask()) {
         return too_many();
@@ -46,9 +77,15 @@ pub(super) async fn admit(
     if request.uri().path() == path::OPENAPI && !is_remote {
         return next.run(request).await;
     }
-    let caller = match identify(&doorkeeper, &mut request).await {
+    let caller = match identify(doorkeeper, &mut request).await {
         Ok(caller) => caller,
-        Err(refusal) => return farewell(refusal),
+        Err(refusal) => {
+            let mut response = farewell(refusal);
+            if let Some(identity) = request.extensions_mut().remove::<Identity>() {
+                response.extensions_mut().insert((identity, None::<Caller>));
+            }
+            return response;
+        }
     };
     // Whoever shares an address with others, or has several, has one share as the holder of a key.
     let holder = match request.extensions().get::<Identity>() {
@@ -67,14 +104,20 @@ pub(super) async fn admit(
         return farewell(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error));
     }
     DefaultBodyLimit::max(largest).apply(&mut request);
+    let known = request.extensions().get::<Identity>().cloned();
+    let known = known.map(|identity| (identity, Some(caller.clone())));
     request.extensions_mut().insert(caller);
-    match visitor.filter(|_| !administrates) {
+    let mut response = match visitor.filter(|_| !administrates) {
         None => next.run(request).await,
         Some(visitor) => {
             let _turn = visitor.turn().await;
             next.run(request).await
         }
+    };
+    if let Some(known) = known {
+        response.extensions_mut().insert(known);
     }
+    response
 }
 
 /// Finds who asks, and what the user may do.
@@ -94,9 +137,9 @@ async fn identify(doorkeeper: &Doorkeeper, request: &mut Request) -> Result<Call
         let credentials = credentials.ok_or_else(Refusal::unidentified)?;
         Identity::User(credentials.peer().await.ok_or_else(Refusal::ending)?)
     };
+    request.extensions_mut().insert(identity.clone());
     let caller = register.borrow().caller(&identity, Timestamp::now());
     let caller = caller.map_err(Refusal::denied)?;
-    request.extensions_mut().insert(identity);
     Ok(caller)
 }
 

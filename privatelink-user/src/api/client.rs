@@ -34,7 +34,8 @@ impl Client {
     pub async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
         let (reply, answer) = Reply::channel();
         let exchange = async {
-            let call = Call { from: self.identity.clone(), request: request(reply) };
+            let outcome = reply.outcome();
+            let call = Call { from: self.identity.clone(), outcome, request: request(reply) };
             self.calls.send(call).await.ok()?;
             answer.await.ok()
         };

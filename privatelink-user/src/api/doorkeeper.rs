@@ -22,7 +22,7 @@ use super::{
     remote::Remote,
     wrong_keys::WrongKeys,
 };
-use crate::{access::Register, state::keys::KeyId};
+use crate::{access::Register, audit::Audit, state::keys::KeyId};
 
 /// Limits on connections and requests.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,7 @@ pub(super) struct Doorkeeper {
     /// Callers on other hosts: they take no room of this host's users.
     remotes: Arc<Mutex<Others>>,
     wrong: Arc<Mutex<WrongKeys>>,
+    audit: Audit,
 }
 
 /// Whose share it is.
@@ -119,7 +120,7 @@ struct Counted {
 
 impl Doorkeeper {
     /// Lets in users by what the register says when they come.
-    pub fn new(limits: Limits, register: watch::Receiver<Register>) -> Self {
+    pub fn new(limits: Limits, register: watch::Receiver<Register>, audit: Audit) -> Self {
         Self {
             limits,
             register,
@@ -128,7 +129,13 @@ impl Doorkeeper {
             others: Arc::default(),
             remotes: Arc::default(),
             wrong: Arc::default(),
+            audit,
         }
+    }
+
+    /// Where refused requests are recorded.
+    pub fn audit(&self) -> Audit {
+        self.audit.clone()
     }
 
     /// Who has rights.

@@ -10,6 +10,7 @@
 //! A new operation is a path and its types in `interface/`, a handler in one of the files of
 //! `routes/`, a [`Request`](request::Request), and the daemon's answer to that.
 
+pub mod action;
 mod admission;
 mod client;
 mod document;

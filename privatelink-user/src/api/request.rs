@@ -1,11 +1,16 @@
 //! What handlers ask of the daemon's loop, and how it answers.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    access::{Denied, Identity},
+    access::{Denied, Identity, Rights},
+    audit::AuditReader,
     datapath::bpf::Reader,
     events,
     interface::types::{
@@ -27,6 +32,8 @@ pub type TargetCounts = BTreeMap<(u32, u16), u64>;
 pub struct Call {
     /// Who makes it.
     pub from: Identity,
+    /// What becomes of it.
+    pub outcome: Outcome,
     /// The request.
     pub request: Request,
 }
@@ -79,36 +86,11 @@ pub enum Request {
     MakeKey(NewKey, Reply<MadeKey>),
     /// Revoke this access key.
     RevokeKey(KeyId, Reply<AccessKey>),
+    /// Hand out what reads the audit log, and the caller's rights.
+    Audit(Reply<(AuditReader, Rights)>),
 }
 
 impl Request {
-    /// Whether it changes anything, so that a key that only reads may not make it.
-    pub fn is_write(&self) -> bool {
-        match self {
-            Self::Decide(..)
-            | Self::Reload(_)
-            | Self::Grow(_)
-            | Self::Down(_)
-            | Self::MakeKey(..)
-            | Self::RevokeKey(..) => true,
-            Self::Status(_)
-            | Self::Networks(_)
-            | Self::Names(..)
-            | Self::Services(_)
-            | Self::Endpoints(_)
-            | Self::Targets(_)
-            | Self::Flows(..)
-            | Self::Whois(..)
-            | Self::Connections(_)
-            | Self::Connection(..)
-            | Self::Events(..)
-            | Self::Follow(_)
-            | Self::Metrics(..)
-            | Self::Plan(..)
-            | Self::Keys(_) => false,
-        }
-    }
-
     /// Refuses it, whatever it is.
     pub fn refuse(self, why: Refused) {
         match self {
@@ -131,6 +113,7 @@ impl Request {
             Self::Keys(to) => to.send(Err(why)),
             Self::MakeKey(_, to) => to.send(Err(why)),
             Self::RevokeKey(_, to) => to.send(Err(why)),
+            Self::Audit(to) => to.send(Err(why)),
         }
     }
 }
@@ -155,18 +138,44 @@ pub struct Flows {
 
 /// Where the answer to one request goes.
 #[derive(Debug)]
-pub struct Reply<T>(oneshot::Sender<Result<T, Refused>>);
+pub struct Reply<T> {
+    to: oneshot::Sender<Result<T, Refused>>,
+    outcome: Outcome,
+}
+
+/// What has become of a request. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome(Arc<OnceLock<Result<(), Refused>>>);
+
+impl Outcome {
+    /// What it is; `None` before there is an answer.
+    pub fn known(&self) -> Option<&Result<(), Refused>> {
+        self.0.get()
+    }
+}
 
 impl<T> Reply<T> {
     /// A reply, and the end at which it arrives.
     pub fn channel() -> (Self, oneshot::Receiver<Result<T, Refused>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self(sender), receiver)
+        (Self { to: sender, outcome: Outcome::default() }, receiver)
+    }
+
+    /// Where it notes what becomes of the request.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome.clone()
+    }
+
+    /// Notes the response, before it is sent.
+    pub fn note(&self, answer: &Result<T, Refused>) {
+        // Whoever notes first has said it.
+        let _ = self.outcome.0.set(answer.as_ref().map(drop).map_err(Refused::clone));
     }
 
     /// Sends the response. A client that has gone away in the meantime is no error.
     pub fn send(self, answer: Result<T, Refused>) {
-        drop(self.0.send(answer));
+        self.note(&answer);
+        drop(self.to.send(answer));
     }
 }
 
@@ -181,6 +190,25 @@ pub enum Refused {
     Failed(String),
     /// The configuration that was sent, or is on disk, is faulty.
     Faulty(Problem),
+}
+
+impl Refused {
+    /// What the audit log calls it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Forbidden(_) | Self::Unknown(_) => "refused",
+            Self::Failed(_) | Self::Faulty(_) => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forbidden(error) | Self::Unknown(error) | Self::Failed(error) => error,
+            Self::Faulty(problem) => problem.error.trim_end(),
+        })
+    }
 }
 
 impl From<String> for Refused {

@@ -1,5 +1,6 @@
 //! The operations of the API, each behind its path.
 
+mod audit;
 mod connections;
 mod events;
 pub(super) mod flows;
@@ -43,7 +44,7 @@ pub(super) fn router(calls: Calls, doorkeeper: Doorkeeper) -> Router {
         .route(path::OPENAPI, get(description))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
-        .layer(middleware::from_fn_with_state(doorkeeper, admission::admit))
+        .layer(middleware::from_fn_with_state(doorkeeper, admission::admit_on_record))
         .layer(middleware::from_fn(bounded))
 }
 
@@ -63,6 +64,7 @@ fn operations() -> OpenApiRouter<Calls> {
         .merge(events::routes())
         .merge(metrics::routes())
         .merge(keys::routes())
+        .merge(audit::routes())
 }
 
 /// Ends a request that takes too long, be it to read or to answer.

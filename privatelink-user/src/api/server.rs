@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     access::{Administrators, Register},
+    audit::Audit,
     model::Model,
 };
 
@@ -168,10 +169,10 @@ pub async fn serve(
     listener: UnixListener,
     remotes: Remotes,
     requests: mpsc::Sender<Call>,
-    register: watch::Receiver<Register>,
+    (register, audit): (watch::Receiver<Register>, Audit),
     end: oneshot::Receiver<()>,
 ) {
-    let doorkeeper = Doorkeeper::new(Limits::DEFAULT, register);
+    let doorkeeper = Doorkeeper::new(Limits::DEFAULT, register, audit);
     serve_within(PATIENCE, doorkeeper, (listener, remotes), requests, end).await;
 }
 

@@ -12,7 +12,7 @@ use super::{
     doorkeeper::{Doorkeeper, Limits},
     routes,
 };
-use crate::{access::Register, interface::path};
+use crate::{access::Register, audit::Audit, interface::path};
 
 fn described() -> Value {
     serde_json::to_value(routes::document()).unwrap()
@@ -72,10 +72,10 @@ fn references_lead_somewhere_and_every_operation_is_described() {
 async fn no_path_answers_an_unknown_caller() {
     let (requests, _asked) = mpsc::channel(1);
     let (_register, followed) = watch::channel(Register::of_this_user());
-    let router = TowerToHyperService::new(routes::router(
-        requests,
-        Doorkeeper::new(Limits::DEFAULT, followed),
-    ));
+    let directory = tempfile::tempdir().unwrap();
+    let audit = Audit::new(directory.path());
+    let doorkeeper = Doorkeeper::new(Limits::DEFAULT, followed, audit);
+    let router = TowerToHyperService::new(routes::router(requests, doorkeeper));
     let document = serde_json::to_value(routes::document()).unwrap();
     let mut seen = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {

@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::{
     commands::{
-        check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs,
+        audit::AuditArgs, check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs,
         downgrade::DowngradeArgs, events::EventsArgs, flows, hook::RunHookArgs, key::KeyArgs,
         metrics, objects, plan, run::RunArgs, serve_https, status,
     },
@@ -50,6 +50,8 @@ enum Command {
     Metrics,
     /// Export private names for resolvers
     Dns(DnsArgs),
+    /// Show who has changed what, and who was refused
+    Audit(AuditArgs),
     /// Make, list and revoke access keys
     Key(KeyArgs),
     /// Run a program that events are delivered to, without any rights
@@ -84,6 +86,7 @@ impl Cli {
             Command::Events(args) => args.run(globals, out)?,
             Command::Metrics => metrics::run(globals, out)?,
             Command::Dns(args) => args.run(globals, out)?,
+            Command::Audit(args) => return args.run(globals, out),
             Command::Key(args) => args.run(globals, out)?,
             Command::RunHook(args) => args.run()?,
             Command::ServeHttps => serve_https::run()?,

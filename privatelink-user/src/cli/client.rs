@@ -379,6 +379,7 @@ mod tests {
             request::{self, Refused},
             server,
         },
+        audit::Audit,
         interface::{path, types},
     };
 
@@ -420,7 +421,8 @@ mod tests {
             let listener = server::listen(&socket, &server::Door::default()).unwrap();
             let (_, followed) = watch::channel(Register::of_this_user());
             let remotes = way_to_server().1;
-            tokio::spawn(server::serve(listener, remotes, requests, followed, ended));
+            let known = (followed, Audit::new(directory.path()));
+            tokio::spawn(server::serve(listener, remotes, requests, known, ended));
         });
         runtime.spawn(async move {
             while let Some(question) = asked.recv().await {

@@ -10,8 +10,11 @@ use super::{
     snapshot::{Snapshot, failed},
 };
 use crate::{
-    access::Caller,
-    api::request::{Call, Refused, Reply, Request},
+    access::{Caller, Identity},
+    api::{
+        action::Action,
+        request::{Call, Refused, Reply, Request},
+    },
     config::{self, Diagnostics},
     datapath::bpf,
     interface::types::{Configuration, Difference, Problem},
@@ -33,12 +36,37 @@ pub(super) enum Next {
 }
 
 /// Answers a request, if the caller has the right to make it.
-#[expect(clippy::too_many_lines, reason = "one arm for each request, and nothing else")]
 pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
-    let from = call.from;
-    let caller = gateway.caller(&from, call.request.is_write()).map_err(Refused::from);
+    let Call { from, outcome, request } = call;
+    let action = Action::of(&request);
+    let caller = gateway.caller(&from, action.is_some()).map_err(Refused::from);
+    let attempt = match (action, &caller) {
+        (Some(action), Ok(caller)) => match gateway.begin((&from, caller), (&request, action)) {
+            Ok(attempt) => Some(attempt),
+            Err(refused) => {
+                request.refuse(refused);
+                return Next::GoOn;
+            }
+        },
+        // Whoever has no rights is on record already.
+        (Some(_), Err(_)) | (None, _) => None,
+    };
+    let next = carry_out(gateway, &from, caller, request).await;
+    if let Some(attempt) = attempt {
+        gateway.finish(attempt, outcome.known());
+    }
+    next
+}
+
+#[expect(clippy::too_many_lines, reason = "one arm for each request, and nothing else")]
+async fn carry_out(
+    gateway: &mut Gateway,
+    from: &Identity,
+    caller: Result<Caller, Refused>,
+    request: Request,
+) -> Next {
     let now = gateway.snapshot();
-    match call.request {
+    match request {
         Request::Reader(to) => to.send(caller.map(|_| Some(now.reader()))),
         Request::Status(counts, to) => {
             to.send(caller.and_then(|caller| now.status(&caller, counts)));
@@ -99,9 +127,12 @@ pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
             to.send(allowed);
             return if restarts { Next::Restart } else { Next::GoOn };
         }
+        Request::Audit(to) => {
+            to.send(caller.map(|caller| (gateway.audit_reader(), caller.rights)));
+        }
         Request::Keys(to) => to.send(caller.map(|caller| gateway.access_keys(&caller))),
         Request::MakeKey(wanted, to) => {
-            to.send(caller.and_then(|caller| gateway.make_key(&caller, &from, &wanted)));
+            to.send(caller.and_then(|caller| gateway.make_key(&caller, from, &wanted)));
         }
         Request::RevokeKey(id, to) => {
             to.send(caller.and_then(|caller| gateway.revoke_key(&caller, &id)));
@@ -122,6 +153,7 @@ pub(super) async fn answer(gateway: &mut Gateway, call: Call) -> Next {
 /// Sends a response once no packet meets the old decision any more: packets under way may have read
 /// it before the maps were written.
 fn reply_once_in_force<T: Send + 'static>(to: Reply<T>, response: Result<T, Refused>) {
+    to.note(&response);
     spawn_blocking(move || {
         bpf::quiesce();
         to.send(response);

@@ -27,7 +27,7 @@ use super::{
     parts::{
         AccessKeys, Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping,
         Maps, Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN,
-        TargetDiscovery, TargetHealth, Targets, acceptance, capacity, keys,
+        TargetDiscovery, TargetHealth, Targets, acceptance, audit, capacity, keys,
     },
     service_manager,
     snapshot::Snapshot,
@@ -35,9 +35,11 @@ use super::{
 use crate::{
     access::{Caller, Denied, Identity, Register, Rights},
     api::{
+        action::Action,
         front::keeper::{FrontKeeper, ServerSide, WantedFront},
-        request::Refused,
+        request::{Refused, Request},
     },
+    audit::{Audit, AuditReader},
     chain::Chain,
     config::{self, Loaded},
     datapath::bpf::{self, Datapath, Kernel},
@@ -74,6 +76,7 @@ pub(super) struct Gateway {
     inputs: Inputs,
     datapath: Datapath,
     events: Bus,
+    audit: Audit,
     /// When time alone next changes what packets meet.
     deadline: Option<Timestamp>,
     /// How many panics are among the problems that are reported.
@@ -107,7 +110,7 @@ impl Gateway {
         (config, socket): (&Path, &Path),
         model: Model,
         (register, server): (watch::Sender<Register>, ServerSide),
-        journal: Journal,
+        (journal, audit): (Journal, Audit),
     ) -> Result<(Self, Inbox), Error> {
         let clock = Clock::open(&model.gateway().state_dir);
         let opened = opening::open(&model, journal, socket, clock.moment()).await?;
@@ -129,6 +132,7 @@ impl Gateway {
             host,
             inputs: state.inputs,
             events,
+            audit,
             deadline: None,
             panics: 0,
             changed: PacedCount::default(),
@@ -400,6 +404,29 @@ impl Gateway {
     /// Whether a write to the maps has failed that must be repeated.
     pub fn is_behind(&self) -> bool {
         self.maps.contents().is_none()
+    }
+
+    /// Records that a caller attempts a change, before anything changes.
+    pub fn begin(
+        &mut self,
+        who: (&Identity, &Caller),
+        what: (&Request, Action),
+    ) -> Result<audit::Attempt, Refused> {
+        let state_dir = &self.model.gateway().state_dir;
+        let attempt = audit::begin(&self.audit, self.store.state(), who, what, state_dir)?;
+        self.events.set_audit(attempt.number);
+        Ok(attempt)
+    }
+
+    /// Records what became of an attempt.
+    pub fn finish(&mut self, attempt: audit::Attempt, outcome: Option<&Result<(), Refused>>) {
+        self.events.set_audit(None);
+        audit::finish(&self.audit, attempt, outcome);
+    }
+
+    /// What reads the audit log.
+    pub fn audit_reader(&self) -> AuditReader {
+        self.audit.reader()
     }
 
     /// What whoever makes a request may see and do, if it may write at all, should it be a write;

@@ -23,6 +23,7 @@ use crate::{
         front::keeper::way_to_server,
         server::{self, Door},
     },
+    audit::Audit,
     config,
 };
 
@@ -54,8 +55,10 @@ pub async fn run(options: Options) -> Result<Outcome, Error> {
     let listener = server::listen(&socket, &Door::of(&loaded.model))?;
     let register = Register::of(&loaded.model, server::administrators(&socket)?);
     let (register, followed) = watch::channel(register);
+    let audit = Audit::new(&gateway.state_dir);
     let (front, remotes) = way_to_server();
-    let server = tokio::spawn(server::serve(listener, remotes, requests, followed, ended));
+    let server =
+        tokio::spawn(server::serve(listener, remotes, requests, (followed, audit.clone()), ended));
     let hold = Hold {
         model: &loaded.model,
         register: &register,
@@ -69,7 +72,7 @@ pub async fn run(options: Options) -> Result<Outcome, Error> {
                 (&options.config, &socket),
                 loaded.model,
                 (register, front),
-                journal,
+                (journal, audit),
             )
             .await
             {

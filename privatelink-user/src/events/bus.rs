@@ -32,7 +32,11 @@ const CAPACITY: usize = 10_000;
 
 /// The latest events. Clones are the same bus.
 #[derive(Clone, Debug)]
-pub struct Bus(Arc<Inner>);
+pub struct Bus {
+    inner: Arc<Inner>,
+    /// The attempt in the audit log that events are published for by this clone.
+    audit: Option<u64>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -79,7 +83,13 @@ impl Bus {
         let (budgets, lines) = (Budgets::new(EVENTS), Budgets::new(LINES));
         let subscribers = Subscribers::default();
         let ring = Mutex::new(Ring { entries, file, subscribers, budgets, lines });
-        Self(Arc::new(Inner { ring, latest: watch::Sender::new(last) }))
+        let inner = Arc::new(Inner { ring, latest: watch::Sender::new(last) });
+        Self { inner, audit: None }
+    }
+
+    /// Sets the attempt in the audit log that causes what this clone publishes from now on.
+    pub fn set_audit(&mut self, attempt: Option<u64>) {
+        self.audit = attempt;
     }
 
     /// Publishes one event.
@@ -111,12 +121,13 @@ impl Bus {
         }
         lines(&events, &mut ring.lines, now).iter().for_each(|line| info!("{line}"));
         let time = wall.to_string();
-        let mut number = *self.0.latest.borrow();
+        let mut number = *self.inner.latest.borrow();
         let new: Vec<StoredEvent> = events
             .into_iter()
             .map(|Event { kind, text, about, audience, maker }| {
                 number += 1;
                 let (time, kind) = (time.clone(), kind.word().to_owned());
+                let about = About { audit: about.audit.or(self.audit), ..about };
                 StoredEvent {
                     event: types::Event { number, time, kind, text, about },
                     audience,
@@ -129,7 +140,7 @@ impl Bus {
         entries.extend(new.iter().cloned());
         retention::trim(entries, CAPACITY);
         file.append(&new, entries);
-        self.0.latest.send_replace(number);
+        self.inner.latest.send_replace(number);
     }
 
     /// Publishes how many events of each principal were left out, and logs how many were not logged,
@@ -183,7 +194,7 @@ impl Bus {
                     Rights::Of(names) => !names.is_disjoint(&entry.audience),
                 }
         };
-        let last = *self.0.latest.borrow();
+        let last = *self.inner.latest.borrow();
         let Some(after) = filter.after else {
             let latest = ring.entries.iter().rev().filter(visible).take(filter.limit);
             let mut events: Vec<_> = latest.map(|entry| entry.event.clone()).collect();
@@ -210,16 +221,16 @@ impl Bus {
 
     /// A channel that holds the latest event's number and changes with each event.
     pub fn follow(&self) -> watch::Receiver<u64> {
-        self.0.latest.subscribe()
+        self.inner.latest.subscribe()
     }
 
     /// The number of followers.
     pub fn followers(&self) -> usize {
-        self.0.latest.receiver_count()
+        self.inner.latest.receiver_count()
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

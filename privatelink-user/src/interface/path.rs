@@ -52,6 +52,10 @@ pub const DOWN: &str = "/v1/down";
 pub const KEYS: &str = "/v1/keys";
 /// One access key.
 pub const KEY: &str = "/v1/keys/{id}";
+/// The audit log.
+pub const AUDIT: &str = "/v1/audit";
+/// Whether the audit log is whole.
+pub const AUDIT_CHECK: &str = "/v1/audit/check";
 /// The OpenAPI document.
 pub const OPENAPI: &str = "/v1/openapi.json";
 

@@ -2,6 +2,7 @@
 //!
 //! The comments are the descriptions in the OpenAPI document.
 
+mod audit;
 mod connection;
 mod difference;
 mod event;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use audit::{AuditCheck, AuditEntry, AuditQuery};
 pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
 pub use event::{About, Event, EventQuery, LeftOut, Subscriber};

@@ -113,6 +113,9 @@ families! {
     ERRORS_LEFT_OUT: Counter "privatelink_icmp_errors_left_out_total" []
         = "Refused packets answered with no ICMP error because there were too many."
         + "See [the limit](drop-reasons.md#what-the-sender-is-told). Each is counted as a drop.";
+    WRONG_KEYS: Counter "privatelink_api_wrong_keys_total" []
+        = "HTTPS requests refused since the daemon was started because they brought no key of this gateway."
+        + "See [access](access.md#wrong-keys).";
     FLOW_LOG_RECORDS: Counter "privatelink_flow_log_records_total" ["result"]
         = "Flow-log records since the daemon was started: written or lost."
         + "Records are `lost` when writing fails or is too slow, or when the kernel reports \

@@ -13,6 +13,7 @@ use super::{
     text::{Format, Page, labels},
 };
 use crate::{
+    api::wrong_keys,
     datapath::bpf::{self, Reader},
     desired::share::SourcePorts,
     dns,
@@ -121,6 +122,7 @@ fn gateway(page: &mut Page, inventory: &Inventory, readings: &Readings) {
     page.family(&family::ENDS_LOST).add(&[], readings.ends_lost);
     page.family(&family::REFUSALS_LEFT_OUT).add(&[], readings.refusals_left_out);
     page.family(&family::ERRORS_LEFT_OUT).add(&[], readings.errors_left_out);
+    page.family(&family::WRONG_KEYS).add(&[], wrong_keys());
     let mut records = page.family(&family::FLOW_LOG_RECORDS);
     records.add(&["result=\"written\""], readings.records.written);
     records.add(&["result=\"lost\""], readings.records.lost);

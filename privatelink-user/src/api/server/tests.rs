@@ -28,7 +28,7 @@ impl Served {
         let (register, followed) = watch::channel(Register::of_this_user());
         runtime.block_on(async {
             let listener = listen(&directory.path().join("s"), &Door::default()).unwrap();
-            let doorkeeper = Doorkeeper::new(FEW, followed);
+            let doorkeeper = Doorkeeper::new(FEW, followed, Audit::new(directory.path()));
             let remotes = way_to_server().1;
             tokio::spawn(serve_within(TIGHT, doorkeeper, (listener, remotes), requests, ended));
         });

@@ -1,5 +1,6 @@
 //! The commands, with what several of them print.
 
+pub mod audit;
 pub mod check;
 pub mod connections;
 pub mod describe;

@@ -7,6 +7,7 @@
 pub(super) mod acceptance;
 mod announcements;
 mod attachments;
+pub(super) mod audit;
 pub(super) mod capacity;
 mod connections;
 mod deadlines;

@@ -49,6 +49,9 @@ pub struct About {
     /// The reason that was given, or found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The number of the attempt in the audit log that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<u64>,
 }
 
 /// A program or host that events are delivered to. The counts begin when the daemon is started or

@@ -57,6 +57,7 @@ const CRATES: [Rules; 3] = [
             "flow_log",
             "watch",
             "view",
+            "audit",
             "events",
             "dns",
             "api",
