@@ -46,16 +46,19 @@ enum Target {
     Configuration,
     /// What the name server is asked
     Queries,
+    /// What the HTTPS process says to the daemon
+    Messages,
 }
 
 impl Target {
-    const ALL: [Self; 3] = [Self::Packets, Self::Configuration, Self::Queries];
+    const ALL: [Self; 4] = [Self::Packets, Self::Configuration, Self::Queries, Self::Messages];
 
     fn name(self) -> &'static str {
         match self {
             Self::Packets => "packets",
             Self::Configuration => "configuration",
             Self::Queries => "queries",
+            Self::Messages => "messages",
         }
     }
 
@@ -65,6 +68,7 @@ impl Target {
             Self::Packets => 1_024,
             Self::Configuration => 8_192,
             Self::Queries => 512,
+            Self::Messages => 2_048,
         }
     }
 }
@@ -81,6 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Step::cargo("build")
         .args(["--package", PACKAGE, "--profile", PROFILE, "--target", &triple])
         .args(["--bin", "packets", "--bin", "configuration", "--bin", "queries"])
+        .args(["--bin", "messages"])
         .env("RUSTFLAGS", COVERAGE.join(" "))
         .run()
         .context("the fuzzer needs a C++ compiler beside the rest")?;

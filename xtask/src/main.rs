@@ -63,7 +63,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Fuzz packets, configurations and DNS queries
+    /// Fuzz packets, configurations, DNS queries and what the HTTPS process says
     Fuzz(fuzz::Arguments),
     /// Make the packages of a release: Debian, RPM, tarball, OCI image, checksums
     Package(package::Arguments),

@@ -6,17 +6,24 @@ pub mod judge;
 pub mod script;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::Shutdown;
 use std::ops::ControlFlow;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Error, Result, ensure};
 use hickory_proto::op::{Message, MessageType};
 use privatelink_tests::fixtures::{Gateway as _, Host, MAX_FLOWS};
+use privatelink_user::api::front::authorities::Authorities;
+use privatelink_user::api::front::channel::{Connected, LONGEST, MOST_CERTIFICATES};
 use privatelink_user::config;
 use privatelink_user::dns::server::answer::{Reply, Transport, UDP_MOST, answer, truncated};
 use privatelink_user::dns::server::table::Table;
 use privatelink_user::dns::{Data, Record, ServedNames, Zone};
+use privatelink_user::framing::FrameReader;
+use rustls::pki_types::UnixTime;
 
 use crate::script::{Event, INTERFACES, Trace, perform, traces};
 
@@ -84,6 +91,33 @@ pub fn queries(query: &[u8]) -> Result<()> {
     }
     Ok(())
 }
+
+/// Reads what the HTTPS process says to the daemon, frame by frame, and what callers say of
+/// themselves there.
+///
+/// # Errors
+/// When a connection is described that the process could not have.
+pub fn messages(bytes: &[u8]) -> Result<()> {
+    let (mut near, far) = UnixStream::pair()?;
+    let bytes = bytes.get(..MOST_BYTES).unwrap_or(bytes);
+    near.write_all(bytes)?;
+    near.shutdown(Shutdown::Write)?;
+    let mut reader = FrameReader::limited(far, LONGEST);
+    while let Ok(Some(connected)) = reader.receive::<Connected>() {
+        let Some(remote) = connected.clone().with(near.try_clone()?) else { continue };
+        ensure!(remote.certificates.len() <= MOST_CERTIFICATES, "too many certificates");
+        let again = Connected::of(remote.peer, &remote.certificates);
+        ensure!(again.peer == connected.peer, "another caller");
+        let same = |(one, other): (&String, &String)| one.eq_ignore_ascii_case(other);
+        ensure!(again.certificates.iter().zip(&connected.certificates).all(same), "not the same");
+        let holder = Authorities::default().holder_of(&remote.certificates, UnixTime::now());
+        ensure!(holder.is_none(), "a certificate of no authority counts");
+    }
+    Ok(())
+}
+
+/// What fits into a socket that nobody reads yet.
+const MOST_BYTES: usize = 64 << 10;
 
 fn judge_answer(query: &[u8], answer: &[u8], most: usize) -> Result<()> {
     let message = Message::from_vec(answer).context("the answer cannot be read")?;

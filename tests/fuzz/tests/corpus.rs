@@ -21,6 +21,11 @@ fn named_queries_are_answered() {
     play("queries", privatelink_fuzz::queries);
 }
 
+#[test]
+fn named_messages_of_the_https_process_are_read() {
+    play("messages", privatelink_fuzz::messages);
+}
+
 fn play(name: &str, target: fn(&[u8]) -> Result<()>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let mut count = 0;
