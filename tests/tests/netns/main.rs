@@ -16,6 +16,8 @@ mod fairness;
 mod fixture;
 mod flow_list;
 mod flow_log;
+mod from_anywhere;
+mod from_anywhere;
 mod grow;
 mod health;
 mod health_attack;
