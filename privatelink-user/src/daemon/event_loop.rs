@@ -122,8 +122,7 @@ impl<'a> EventLoop<'a> {
             }
             Wakeup::ServerEnded => return Err(Error::ServerEnded),
             Wakeup::Reload => {
-                // `reload` has logged any error.
-                let _ = self.gateway.reload().await;
+                self.gateway.reload_on_signal().await;
                 self.retry_if_behind();
             }
             Wakeup::Host(event) => self.accept_host_events(event).await?,

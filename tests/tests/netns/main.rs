@@ -17,7 +17,6 @@ mod fixture;
 mod flow_list;
 mod flow_log;
 mod from_anywhere;
-mod from_anywhere;
 mod grow;
 mod health;
 mod health_attack;

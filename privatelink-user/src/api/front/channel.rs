@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{bytes, hexadecimal};
 
-/// Maximum length of a frame to the daemon: a chain of certificates, as text, fits.
-pub const LONGEST: usize = 128 << 10;
+/// Maximum length of a frame to the daemon. TLS takes 64 KiB of certificates, and each byte is two
+/// digits.
+pub const LONGEST: usize = 256 << 10;
 /// Maximum number of certificates in a chain.
 pub const MOST_CERTIFICATES: usize = 8;
 

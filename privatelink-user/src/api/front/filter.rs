@@ -57,6 +57,9 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_poll,
 ];
 
+/// `FIONBIO`, whose type differs between C libraries: a socket waits, or does not.
+const FIONBIO: u64 = 0x5421;
+
 /// Forbids all other calls to every thread of this process: they fail with `EPERM`.
 ///
 /// # Errors
@@ -72,7 +75,7 @@ fn program() -> Result<BpfProgram> {
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![only_if(2, SeccompCmpOp::MaskedEq(executable), 0)?]);
     }
-    rules.insert(libc::SYS_ioctl, vec![only_if(1, SeccompCmpOp::Eq, libc::FIONBIO)?]);
+    rules.insert(libc::SYS_ioctl, vec![only_if(1, SeccompCmpOp::Eq, FIONBIO)?]);
     let arch = TargetArch::try_from(env::consts::ARCH).context("an unknown architecture")?;
     let refuse = SeccompAction::Errno(u32::try_from(libc::EPERM)?);
     let filter = SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?;

@@ -1,6 +1,6 @@
 //! What the audit log says about a change.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use serde_json::{Value, json};
 
@@ -52,6 +52,14 @@ pub(in crate::daemon) fn begin(
         }
     };
     Ok(Attempt { number, entry })
+}
+
+/// Records that a signal makes the daemon reload, before anything changes.
+pub(in crate::daemon) fn of_signal(audit: &Audit) -> io::Result<Attempt> {
+    let (by, action) = ("a signal".to_owned(), "reload".to_owned());
+    let entry = AuditEntry { by, action, ..AuditEntry::default() };
+    let number = audit.attempt(entry.clone())?;
+    Ok(Attempt { number: Some(number), entry })
 }
 
 /// Records what became of an attempt.
