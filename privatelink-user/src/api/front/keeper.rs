@@ -343,10 +343,12 @@ fn bind(at: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 fn unbound(at: SocketAddr, error: &io::Error) -> String {
-    let help = match error.kind() {
-        io::ErrorKind::AddrInUse => "another program uses this port",
-        io::ErrorKind::AddrNotAvailable => "this host does not have that address",
-        _ => "see `listen` in `[api]`",
+    let help = if error.kind() == io::ErrorKind::AddrInUse {
+        "another program uses this port"
+    } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+        "this host does not have that address"
+    } else {
+        "see `listen` in `[api]`"
     };
     format!("`[api]` is not served at {at}: {error}; {help}")
 }

@@ -3,13 +3,14 @@
 //! Both ends are HTTP/1.1 of the same library, and nothing of a head is passed on as bytes, so the
 //! daemon never sees a request that two parsers could read differently.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use http_body_util::{Either, Full};
 use hyper::{
-    Request, Response, Uri,
-    body::Incoming,
+    Request, Response, StatusCode, Uri,
+    body::{Body as _, Bytes, Incoming},
     client::conn::http1::{self as client, SendRequest},
-    header::{CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, TE, UPGRADE},
+    header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue, TE, UPGRADE},
     server::conn::http1 as server,
     service::service_fn,
 };
@@ -23,6 +24,8 @@ use tokio::{
 const HEAD: Duration = Duration::from_secs(10);
 /// Bytes of a connection that wait to be looked at; the head of a request must fit.
 const BUFFER: usize = 64 << 10;
+/// A body that only administrators may send.
+const LARGE: u64 = 64 << 10;
 /// The most lines of a head.
 const MOST_HEADERS: usize = 64;
 /// What concerns one hop alone.
@@ -54,16 +57,121 @@ where
     served
 }
 
+type Answer = Response<Either<Incoming, Full<Bytes>>>;
+
 async fn pass(
     daemon: &mut SendRequest<Incoming>,
     mut request: Request<Incoming>,
-) -> Result<Response<Incoming>, io::Error> {
-    let refused = |error: &str| io::Error::new(io::ErrorKind::InvalidInput, error.to_owned());
-    let path = request.uri().path_and_query().ok_or_else(|| refused("no path"))?;
-    *request.uri_mut() = Uri::from(path.clone());
+) -> Result<Answer, Infallible> {
+    let Some(path) = request.uri().path_and_query().cloned() else {
+        return Ok(refusal(StatusCode::BAD_REQUEST, "the request names no path"));
+    };
+    *request.uri_mut() = Uri::from(path);
     let headers = request.headers_mut();
     OF_ONE_HOP.iter().for_each(|name| drop(headers.remove(name)));
     headers.insert(HOST, HeaderValue::from_static("privatelink"));
-    daemon.ready().await.map_err(io::Error::other)?;
-    daemon.send_request(request).await.map_err(io::Error::other)
+    let length = request.body().size_hint().lower();
+    let answer = async {
+        daemon.ready().await?;
+        daemon.send_request(request).await
+    };
+    Ok(match answer.await {
+        Ok(answer) => answer.map(Either::Left),
+        // It refuses a body by its head, and may hang up before all of it has been passed on.
+        Err(_) if length > LARGE => refusal(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the request body exceeds what the caller may send",
+        ),
+        Err(_) => {
+            refusal(StatusCode::BAD_GATEWAY, "the daemon has ended the connection; ask again")
+        }
+    })
+}
+
+/// An answer of this process's own, after which the connection ends.
+fn refusal(code: StatusCode, error: &str) -> Answer {
+    let body = serde_json::json!({ "error": error }).to_string();
+    let mut answer = Response::new(Either::Right(Full::from(body)));
+    *answer.status_mut() = code;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// What the daemon gets of what a caller sends, and what the caller gets where the daemon answers
+    /// this.
+    async fn relayed(sent: &str, answer: &str) -> (String, String) {
+        let (mut caller, near) = duplex(256 << 10);
+        let (far, mut daemon) = duplex(256 << 10);
+        let relayed = tokio::spawn(relay(near, far));
+        caller.write_all(sent.as_bytes()).await.unwrap();
+        let mut got = vec![0; 4_096];
+        let count = daemon.read(&mut got).await.unwrap();
+        got.truncate(count);
+        daemon.write_all(answer.as_bytes()).await.unwrap();
+        drop(daemon);
+        let mut said = String::new();
+        caller.read_to_string(&mut said).await.unwrap();
+        drop(relayed);
+        (String::from_utf8(got).unwrap(), said)
+    }
+
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n[]";
+
+    #[tokio::test]
+    async fn a_head_is_written_anew() {
+        let sent = "GET http://other/v1/status?a=b HTTP/1.1\r\nHost: other\r\nTE: trailers\r\n\
+                    Upgrade: h2c\r\nConnection: upgrade\r\nX-Own:  1\r\n\r\n";
+        let (got, said) = relayed(sent, ANSWER).await;
+        let expected = "GET /v1/status?a=b HTTP/1.1\r\nhost: privatelink\r\n";
+        assert!(got.starts_with(expected), "{got}");
+        assert!(!got.contains("upgrade") && !got.contains("trailers"), "{got}");
+        assert!(got.contains("x-own: 1\r\n"), "{got}");
+        assert!(said.starts_with("HTTP/1.1 200 OK") && said.ends_with("[]"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_request_with_two_lengths_reaches_nobody() {
+        for wrong in [
+            "content-length: 1\r\ncontent-length: 2\r\n\r\nab",
+            "content-length: 1\r\ntransfer-encoding: chunked\r\nhost: y\r\n\r\n0\r\n\r\nGET / HTTP/1.1",
+            "transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        ] {
+            let (mut caller, near) = duplex(4_096);
+            let (far, mut daemon) = duplex(4_096);
+            let relayed = tokio::spawn(relay(near, far));
+            let sent = format!("POST /v1/keys HTTP/1.1\r\nhost: x\r\n{wrong}");
+            caller.write_all(sent.as_bytes()).await.unwrap();
+            caller.shutdown().await.unwrap();
+            let mut said = String::new();
+            let mut got = Vec::new();
+            let reads = async {
+                tokio::join!(caller.read_to_string(&mut said), daemon.read_to_end(&mut got)).0
+            };
+            reads.await.unwrap();
+            let got = String::from_utf8(got).unwrap();
+            let lengths = got.matches("content-length").count();
+            let chunked = got.matches("transfer-encoding").count();
+            assert!(lengths + chunked <= 1, "{wrong}: {got}");
+            assert!(!got.contains("GET /"), "{got}");
+            drop(relayed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_hangs_up_is_an_answer() {
+        for (length, code) in [(9, "502"), (70_000, "413")] {
+            let head = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{{");
+            let (_, said) = relayed(&head, "").await;
+            assert!(said.starts_with(&format!("HTTP/1.1 {code} ")), "{said}");
+            assert!(said.contains(r#"{"error":"#), "{said}");
+        }
+    }
 }
