@@ -1,6 +1,6 @@
 //! The difference between two states, part by part: what a journal appends.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::{
     ids::Ids,
     kept::State,
     keys::{Key, KeyId},
+    objects::{Object, ObjectName, ReplyKey, StoredReply},
     targets::{Condition, Drain, Inputs, Listed, ServiceTarget, TargetKey},
 };
 use crate::model::{DnsName, Name};
@@ -36,6 +37,27 @@ pub enum Change {
     Listed(Name, Option<Vec<Listed>>),
     /// An access key.
     Key(KeyId, Option<Box<Key>>),
+    /// An object of the API.
+    Object(ObjectName, Option<Box<Object>>),
+    /// The answer to a request that carried a key.
+    Reply(ReplyKey, Option<Box<StoredReply>>),
+}
+
+impl Change {
+    /// The version of the format that introduced it.
+    pub(super) fn version(&self) -> u32 {
+        match self {
+            Self::Ids(_)
+            | Self::Lease(..)
+            | Self::Latest(..)
+            | Self::Connection(..)
+            | Self::Drain(..)
+            | Self::Health(..)
+            | Self::Resolved(..)
+            | Self::Listed(..) => 2,
+            Self::Key(..) | Self::Object(..) | Self::Reply(..) => 3,
+        }
+    }
 }
 
 impl State {
@@ -53,6 +75,10 @@ impl State {
             Change::Resolved(key, addresses) => set(&mut self.inputs.resolved, key, addresses),
             Change::Listed(name, listed) => set(&mut self.inputs.listed, name, listed),
             Change::Key(id, key) => set(&mut self.keys, id, key.map(|key| *key)),
+            Change::Object(name, object) => {
+                set(&mut self.objects, name, object.map(Arc::from));
+            }
+            Change::Reply(key, reply) => set(&mut self.replies, key, reply.map(|reply| *reply)),
         }
     }
 
@@ -72,6 +98,12 @@ impl State {
         changes.extend(self.inputs_to(&next.inputs));
         changes.extend(different(&self.keys, &next.keys, |id, key| {
             Change::Key(id, key.map(Box::new))
+        }));
+        changes.extend(different(&self.objects, &next.objects, |name, object| {
+            Change::Object(name, object.map(|object| Box::new(Object::clone(&object))))
+        }));
+        changes.extend(different(&self.replies, &next.replies, |key, reply| {
+            Change::Reply(key, reply.map(Box::new))
         }));
         changes
     }

@@ -12,7 +12,7 @@ use super::{
     disk::{Disk, FileSystem, OpenFile},
     error::Error,
     kept::State,
-    record::{Header, Line, OLDEST, Record, VERSION, decode, encode},
+    record::{Header, Line, OLDEST, PLAIN, Record, VERSION, decode, encode},
     store::Store,
 };
 
@@ -43,6 +43,8 @@ pub struct Journal {
     compact: u64,
     /// See [`SHORT`].
     short: u64,
+    /// The version of the format that the file has.
+    version: u32,
 }
 
 impl Journal {
@@ -68,6 +70,7 @@ impl Journal {
             length: 0,
             compact: 0,
             short: SHORT,
+            version: PLAIN,
         };
         let path = journal.path();
         match journal.disk.read(&path) {
@@ -151,8 +154,9 @@ impl Journal {
     /// Writes a file that holds `state`, and replaces the old one by a rename: after a crash,
     /// either the old file or the new one is there, and complete.
     fn rewrite(&mut self, state: &State) -> io::Result<()> {
-        let mut content = encode(&Header::current())?;
         let changes = State::default().changes_to(state);
+        let version = version_of(&changes);
+        let mut content = encode(&Header::of(version))?;
         let mut number = 0;
         for change in changes {
             number += 1;
@@ -168,6 +172,7 @@ impl Journal {
         self.number = number;
         self.length = content.len() as u64;
         self.compact = self.length;
+        self.version = version;
         Ok(())
     }
 
@@ -187,6 +192,11 @@ impl Journal {
     }
 }
 
+/// The version that a file with these changes has at least.
+fn version_of(changes: &[Change]) -> u32 {
+    changes.iter().map(Change::version).max().unwrap_or(PLAIN).max(PLAIN)
+}
+
 impl Store for Journal {
     fn state(&self) -> &State {
         &self.state
@@ -196,7 +206,8 @@ impl Store for Journal {
         if changes.is_empty() && self.file.is_some() {
             return Ok(());
         }
-        let written = if self.file.is_some() && !self.is_long() {
+        let readable = version_of(&changes) <= self.version;
+        let written = if self.file.is_some() && readable && !self.is_long() {
             self.append(&changes)
         } else {
             let mut next = self.state.clone();

@@ -5,6 +5,7 @@ use super::{
     connection::{self, Connections},
     ids::{Exhausted, Ids},
     keys::Keys,
+    objects::{Objects, Replies},
     targets::{Drains, Inputs, NoRoom, indexed},
 };
 use crate::{host::HostFacts, model::Model, timestamp::Timestamp};
@@ -25,6 +26,10 @@ pub struct State {
     pub inputs: Inputs,
     /// The access keys.
     pub keys: Keys,
+    /// The objects that the API has made.
+    pub objects: Objects,
+    /// Answers to requests that may be sent again.
+    pub replies: Replies,
 }
 
 /// A configuration asks for more than the gateway has room for.

@@ -1,5 +1,5 @@
 //! What outlives the daemon and reboots of the host: indices, addresses, connections, access keys,
-//! and what was known of targets.
+//! the objects of the API, and what was known of targets.
 //!
 //! ```text
 //! State ─changes─► Store: on disk ─► State, and only then maps and answers
@@ -18,6 +18,7 @@ mod journal;
 mod kept;
 pub mod keys;
 mod memory;
+pub mod objects;
 mod record;
 mod store;
 pub mod targets;

@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::change::Change;
 
-/// Is raised whenever an older daemon would misread the file. Version 2 added targets,
-/// version 3 access keys.
+/// Is raised whenever an older daemon would misread the file. Version 2 added targets, version 3
+/// access keys and the objects of the API.
 pub(super) const VERSION: u32 = 3;
+
+/// The version of a file that needs nothing newer: the release before reads it.
+pub(super) const PLAIN: u32 = 2;
 
 /// The oldest version that this daemon reads as it was meant.
 pub(super) const OLDEST: u32 = 1;
@@ -30,8 +33,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub fn current() -> Self {
-        Self { format: FORMAT.into(), version: VERSION }
+    pub fn of(version: u32) -> Self {
+        Self { format: FORMAT.into(), version }
     }
 
     pub fn is_ours(&self) -> bool {

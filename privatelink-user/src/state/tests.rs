@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::{
     connection::{Acceptance, Author, Decision},
+    objects::{Kind, Object, ObjectName, ReplyKey, StoredReply},
     targets::Inputs,
     *,
 };
@@ -81,6 +82,48 @@ fn what_is_kept_is_found_again() {
     follow(&mut again, &model(&PARTS.replace("acme-web", "other")), at(9));
     assert!(!again.state().connections.contains_key(&name));
     assert_eq!(Journal::open(&place).unwrap().state(), again.state());
+}
+
+/// A change that makes an object, and one that removes it.
+fn object(name: &str) -> (Change, Change) {
+    let content = serde_json::json!({ "name": name, "weight": 1.5, "list": [{ "a": "b" }] });
+    let object = Object {
+        authority: Some("acme".parse().unwrap()),
+        by: Author::User { uid: 7, name: None },
+        at: at(1),
+        content: content.as_object().cloned().unwrap(),
+    };
+    let name = ObjectName { kind: Kind::Endpoint, name: name.parse().unwrap() };
+    (Change::Object(name.clone(), Some(Box::new(object))), Change::Object(name, None))
+}
+
+#[test]
+fn objects_are_kept_and_a_file_without_any_is_one_of_the_release_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let version = || {
+        let text = fs::read_to_string(directory.path().join(FILE)).unwrap();
+        let header = text.lines().next().unwrap().split_once(' ').unwrap().1.to_owned();
+        serde_json::from_str::<serde_json::Value>(&header).unwrap()["version"].as_u64().unwrap()
+    };
+    let (mut journal, _) = journal(directory.path(), 3);
+    assert_eq!(version(), 2);
+    let (one, none) = object("one");
+    let reply = StoredReply { at: at(2), asked: u64::MAX, answer: serde_json::json!({ "a": 1 }) };
+    let key = ReplyKey { user: "ann".into(), key: "k".into() };
+    journal.commit(vec![one, object("two").0, Change::Reply(key, Some(Box::new(reply)))]).unwrap();
+    assert_eq!((version(), journal.state().objects.len()), (3, 2));
+    let mut again = Journal::open(directory.path()).unwrap();
+    assert_eq!(again.state(), journal.state());
+    again.commit(vec![none]).unwrap();
+    assert_eq!((version(), again.state().objects.len()), (3, 1));
+    let plain =
+        State { objects: Default::default(), replies: Default::default(), ..again.state().clone() };
+    let changes = again.state().changes_to(&plain);
+    again.commit(changes).unwrap();
+    let mut last = Journal::open(directory.path()).unwrap();
+    assert_eq!(last.state(), &plain);
+    last.commit(Vec::new()).unwrap();
+    assert_eq!(version(), 2, "rewritten without what the release before does not know");
 }
 
 #[test]
