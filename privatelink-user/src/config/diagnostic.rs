@@ -5,7 +5,10 @@ use std::fmt;
 use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use super::source::{Location, SourceFile, Sources};
+use super::{
+    pointer::pointer_to,
+    source::{Location, SourceFile, Sources},
+};
 use crate::model::{Url, blanked};
 
 /// Faults beyond this number are counted and not shown.
@@ -72,6 +75,19 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
+    pub(super) fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    pub(super) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The same sources with other faults.
+    pub(super) fn replaced(self, faults: Vec<Fault>) -> Self {
+        Self { faults, ..self }
+    }
+
     pub(super) fn new(report: Report, sources: Sources) -> Self {
         let mut faults = report.faults;
         faults.sort();
@@ -184,14 +200,19 @@ impl Diagnostics {
         let Some(file) = self.sources.files.get(at.file) else { return Value::Null };
         let (line, column) = position(file, at.start);
         let (end_line, end_column) = position(file, at.end);
-        json!({
+        let mut object = json!({
             "file": file.path,
             "line": line,
             "column": column,
             "end_line": end_line,
             "end_column": end_column,
             "text": file.text.get(at.span()).map(|text| blanked(text, Url::Path)),
-        })
+        });
+        if let Some(of) = &file.object {
+            let pointer = pointer_to(&file.text, of.name.kind, at.span());
+            merge(&mut object, json!({ "pointer": pointer }));
+        }
+        object
     }
 }
 

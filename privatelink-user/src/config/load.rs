@@ -1,18 +1,20 @@
 //! From a path or from texts to a [`Loaded`] configuration, or to everything that is wrong.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
     diagnostic::{Diagnostics, Fault, Report},
+    origins::Origins,
     parse::parse,
     raw::Document,
     source::{SourceFile, Sources},
     validate,
 };
-use crate::model::Model;
+use crate::{model::Model, state::objects::Objects};
 
 /// Where the configuration is unless the command line says otherwise: a directory of files.
 pub const DEFAULT_PATH: &str = "/etc/privatelink";
@@ -24,6 +26,8 @@ pub struct Loaded {
     pub model: Model,
     /// Where it says so.
     pub sources: Sources,
+    /// Where each object is declared.
+    pub origins: Origins,
 }
 
 /// Reads and validates a file, or all `*.toml` of a directory in the order of their names.
@@ -32,9 +36,47 @@ pub struct Loaded {
 ///
 /// Everything that is wrong, across all files.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    load_with(path, &Objects::new())
+}
+
+/// As [`load`], together with the objects of the API.
+///
+/// # Errors
+///
+/// Everything that is wrong, across files and objects.
+pub fn load_with(path: &Path, objects: &Objects) -> Result<Loaded, Diagnostics> {
+    load_from(path, |_| objects.clone())
+}
+
+/// As [`load_with`], where `objects` finds the objects by the state directory that the files name.
+///
+/// # Errors
+///
+/// Everything that is wrong, across files and objects.
+pub fn load_from(
+    path: &Path,
+    objects: impl FnOnce(&Path) -> Objects,
+) -> Result<Loaded, Diagnostics> {
     let mut report = Report::default();
-    let sources = read(path, &mut report);
-    interpret(sources, report)
+    let files = read(path, &mut report);
+    let mut parsed = Parsed::begin(&report);
+    parsed.add(&files.files, &mut report);
+    let objects = parsed.state_dir().map(objects).unwrap_or_default();
+    let sources = files.with_objects(&objects, &BTreeSet::new());
+    let rest = sources.files.get(files.files.len()..).unwrap_or_default();
+    parsed.add(rest, &mut report);
+    parsed.join(sources, report)
+}
+
+impl Sources {
+    /// Validates these sources as one configuration.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong.
+    pub fn load(self) -> Result<Loaded, Diagnostics> {
+        interpret(self, Report::default())
+    }
 }
 
 /// Validates text that is shown as the file `path` in diagnostics.
@@ -43,8 +85,7 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 ///
 /// Everything that is wrong.
 pub fn from_text(path: &str, text: &str) -> Result<Loaded, Diagnostics> {
-    let file = SourceFile { path: path.into(), text: text.into() };
-    interpret(Sources { files: [file].into() }, Report::default())
+    Sources::new([SourceFile::new(path, text)]).load()
 }
 
 /// Validates texts as the files of one configuration, in this order.
@@ -55,8 +96,12 @@ pub fn from_text(path: &str, text: &str) -> Result<Loaded, Diagnostics> {
 pub fn from_texts(
     files: impl IntoIterator<Item = (PathBuf, String)>,
 ) -> Result<Loaded, Diagnostics> {
-    let files = files.into_iter().map(|(path, text)| SourceFile { path, text }).collect();
-    interpret(Sources { files }, Report::default())
+    files_of(files).load()
+}
+
+/// Texts as the files of one configuration, in this order.
+pub fn files_of(files: impl IntoIterator<Item = (PathBuf, String)>) -> Sources {
+    Sources::new(files.into_iter().map(|(path, text)| SourceFile::new(path, text)))
 }
 
 /// Reads the files of a configuration, without a look at what they say.
@@ -71,20 +116,54 @@ pub fn texts(path: &Path) -> Result<Sources, Diagnostics> {
 }
 
 fn interpret(sources: Sources, mut report: Report) -> Result<Loaded, Diagnostics> {
-    // What a file that cannot be read would have defined is unknown. Complaining about
-    // references to it would bury the one fault that matters.
-    let mut whole = report.is_empty();
-    let mut documents = Vec::new();
-    for (number, file) in sources.files.iter().enumerate() {
-        match parse::<Document>(number, &file.text, &mut report) {
-            Some(document) => documents.push(document),
-            None => whole = false,
+    let mut parsed = Parsed::begin(&report);
+    parsed.add(&sources.files, &mut report);
+    parsed.join(sources, report)
+}
+
+/// The sources as far as they have been parsed.
+struct Parsed {
+    documents: Vec<Document>,
+    /// How many there were.
+    count: usize,
+    /// Whether all of them are documents.
+    whole: bool,
+}
+
+impl Parsed {
+    fn begin(report: &Report) -> Self {
+        // What a file that cannot be read would have defined is unknown. Complaining about
+        // references to it would bury the one fault that matters.
+        Self { documents: Vec::new(), count: 0, whole: report.is_empty() }
+    }
+
+    /// Parses the next ones.
+    fn add(&mut self, sources: &[SourceFile], report: &mut Report) {
+        for source in sources {
+            match parse::<Document>(self.count, &source.text, report) {
+                Some(document) => self.documents.push(document),
+                None => self.whole = false,
+            }
+            self.count += 1;
         }
     }
-    let model = if whole { validate::model(documents, &sources, &mut report) } else { None };
-    match model {
-        Some(model) if report.is_empty() => Ok(Loaded { model, sources }),
-        _ => Err(Diagnostics::new(report, sources)),
+
+    /// The state directory that they name, or the one that is meant if they name none.
+    fn state_dir(&self) -> Option<&Path> {
+        let gateway = self.documents.iter().find_map(|document| document.gateway.as_ref());
+        gateway.map(|gateway| gateway.value.state_dir.value.as_path())
+    }
+
+    /// Validates all of them together.
+    fn join(self, sources: Sources, mut report: Report) -> Result<Loaded, Diagnostics> {
+        if !self.whole {
+            return Err(Diagnostics::new(report, sources));
+        }
+        let origins = Origins::of(&self.documents, &sources);
+        match validate::model(self.documents, &sources, &mut report) {
+            Some(model) if report.is_empty() => Ok(Loaded { model, sources, origins }),
+            _ => Err(Diagnostics::new(report, sources)),
+        }
     }
 }
 
@@ -112,11 +191,11 @@ fn read(path: &Path, report: &mut Report) -> Sources {
     let mut files = Vec::new();
     for path in paths {
         match fs::read_to_string(&path) {
-            Ok(text) => files.push(SourceFile { path, text }),
+            Ok(text) => files.push(SourceFile::new(path, text)),
             Err(error) => report.push(unreadable(&path, &error)),
         }
     }
-    Sources { files: files.into() }
+    Sources::new(files)
 }
 
 fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {

@@ -1,4 +1,4 @@
-//! The files of a configuration, and locations in them.
+//! The files of a configuration and the objects of the API, and locations in them.
 
 use std::{
     ops::Range,
@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-/// A range of bytes in one of the files.
+use crate::{model::Name, state::objects::ObjectName};
+
+/// A range of bytes in one of the sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Location {
     pub file: usize,
@@ -31,15 +33,32 @@ pub(super) struct Located<T> {
     pub at: Location,
 }
 
-/// One configuration file.
-#[derive(Debug)]
+/// One configuration file, or one object of the API as if it were in a file of its own.
+#[derive(Debug, Clone)]
 pub(super) struct SourceFile {
     pub path: PathBuf,
-    pub text: String,
+    pub text: Arc<str>,
+    /// The object that the text is of; `None` for a file.
+    pub object: Option<SourceObject>,
+}
+
+impl SourceFile {
+    /// A file with this content.
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<Arc<str>>) -> Self {
+        Self { path: path.into(), text: text.into(), object: None }
+    }
+}
+
+/// Which object of the API a source is.
+#[derive(Debug, Clone)]
+pub(super) struct SourceObject {
+    pub name: ObjectName,
+    /// The principal that it speaks for; `None` is the operator.
+    pub authority: Option<Name>,
 }
 
 /// The kinds of objects that a configuration declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectKind {
     /// `[gateway]`
     Gateway,
@@ -76,8 +95,14 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// These sources.
+    pub(super) fn new(files: impl IntoIterator<Item = SourceFile>) -> Self {
+        Self { files: files.into_iter().collect() }
+    }
+
     /// The path and the text of each file, in the order in which they were read.
     pub fn texts(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.files.iter().map(|file| (file.path.as_path(), file.text.as_str()))
+        let files = self.files.iter().filter(|file| file.object.is_none());
+        files.map(|file| (file.path.as_path(), &*file.text))
     }
 }

@@ -37,10 +37,7 @@ pub fn target_list(path: &Path, text: &str) -> Result<Vec<Listed>, Diagnostics> 
         .map(|targets| unique(targets.value, &mut report));
     match listed {
         Some(listed) if report.is_empty() => Ok(listed),
-        _ => {
-            let file = SourceFile { path: path.to_owned(), text: text.to_owned() };
-            Err(Diagnostics::new(report, Sources { files: [file].into() }))
-        }
+        _ => Err(Diagnostics::new(report, Sources::new([SourceFile::new(path, text)]))),
     }
 }
 

@@ -9,6 +9,7 @@ mod event;
 mod flow;
 mod key;
 mod names;
+mod object;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub use event::{About, Event, EventQuery, LeftOut, Subscriber};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
 pub use key::{AccessKey, MadeKey, NewKey};
 pub use names::{NamesRecord, NamesZone, NetworkNames};
+pub use object::{Keys, ObjectSet, PageQuery, WriteHead, WriteQuery, Written, WrittenObject};
 
 /// The gateway and what it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

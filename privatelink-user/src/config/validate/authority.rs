@@ -21,20 +21,31 @@ struct Authorities(Vec<Option<Located<Name>>>);
 pub(super) fn check(documents: &[Document], sources: &Sources, report: &mut Report) {
     let authorities = Authorities::read(documents, sources, report);
     let owners = owners(documents);
-    for (document, authority) in documents.iter().zip(&authorities.0) {
+    let sources = sources.files.iter();
+    for ((document, authority), source) in documents.iter().zip(&authorities.0).zip(sources) {
         if let Some(authority) = authority {
-            confine(document, authority, &owners, report);
+            let confined = Confined { authority, is_object: source.object.is_some() };
+            confined.check(document, &owners, report);
         }
     }
 }
 
 impl Authorities {
     fn read(documents: &[Document], sources: &Sources, report: &mut Report) -> Self {
-        let own = documents.iter().map(|document| document.authority.clone());
+        let own = documents.iter().zip(sources.files.iter()).enumerate();
+        let own = own.map(|(number, (document, source))| match &source.object {
+            None => document.authority.clone(),
+            Some(object) => {
+                let at = Location::new(number, 0..0);
+                object.authority.clone().map(|value| Located { value, at })
+            }
+        });
         let mut all = Self(own.collect());
         // A file that speaks for one principal cannot bind others, nor free itself.
         let bound: Vec<bool> = all.0.iter().map(Option::is_some).collect();
-        let paths: Vec<&Path> = sources.texts().map(|(path, _)| path).collect();
+        let sources = sources.files.iter();
+        let paths: Vec<Option<&Path>> =
+            sources.map(|file| file.object.is_none().then_some(file.path.as_path())).collect();
         for (document, _) in documents.iter().zip(bound).filter(|(_, bound)| !bound) {
             for principal in document.principal.iter().flat_map(|list| &list.value) {
                 let Some(name) = &principal.value.name else { continue };
@@ -50,11 +61,11 @@ impl Authorities {
         &mut self,
         principal: &Located<Name>,
         file: &Located<String>,
-        paths: &[&Path],
+        paths: &[Option<&Path>],
         report: &mut Report,
     ) {
         let named = |path: &Path| path.file_name().is_some_and(|name| name == file.value.as_str());
-        let numbers = paths.iter().enumerate().filter(|(_, path)| named(path));
+        let numbers = paths.iter().enumerate().filter(|(_, path)| path.is_some_and(named));
         let mut found = false;
         for (number, _) in numbers {
             found = true;
@@ -97,21 +108,40 @@ fn owners(documents: &[Document]) -> BTreeMap<&Name, &Name> {
     owners
 }
 
-/// Reports everything in a file that is not of its principal.
+/// A source that speaks for one principal.
+struct Confined<'a> {
+    authority: &'a Located<Name>,
+    /// Whether it is an object of the API.
+    is_object: bool,
+}
+
+impl Confined<'_> {
+    fn refusal(&self, what: &str, at: Location) -> Fault {
+        let whose = &self.authority.value;
+        if self.is_object {
+            return Fault::new(format!("{what}, but this object speaks for `{whose}`"))
+                .at(at)
+                .help("leave it out, or ask the gateway's operator to write it");
+        }
+        Fault::new(format!("{what}, but this file speaks for `{whose}`"))
+            .at(at)
+            .related(self.authority.at, "speaks for this principal alone")
+            .help("move it to a file that may declare it, or ask the gateway's operator")
+    }
+
+    /// Reports everything in the source that is not of its principal.
+    fn check(&self, document: &Document, owners: &BTreeMap<&Name, &Name>, report: &mut Report) {
+        confine(document, self.authority, owners, |what, at| report.push(self.refusal(&what, at)));
+    }
+}
+
+/// Calls `refuse` for everything in a source that is not of its principal.
 fn confine(
     document: &Document,
     authority: &Located<Name>,
     owners: &BTreeMap<&Name, &Name>,
-    report: &mut Report,
+    mut refuse: impl FnMut(String, Location),
 ) {
-    let mut refuse = |what: String, at: Location| {
-        report.push(
-            Fault::new(format!("{what}, but this file speaks for `{}`", authority.value))
-                .at(at)
-                .related(authority.at, "speaks for this principal alone")
-                .help("move it to a file that may declare it, or ask the gateway's operator"),
-        );
-    };
     if let Some(gateway) = &document.gateway {
         refuse("the gateway's settings are the operator's".to_owned(), gateway.at);
     }
