@@ -247,6 +247,14 @@ pub enum Denied {
         /// The principal that provides the service.
         provider: Name,
     },
+    /// The object would be another principal's.
+    #[error("{who} does not act for the principal `{principal}`")]
+    Principal {
+        /// The user.
+        who: Author,
+        /// The principal that was written.
+        principal: Name,
+    },
     /// The request is the consumer's.
     #[error("{who} may not request this: only the consumer `{consumer}` may")]
     Consumer {
@@ -295,6 +303,18 @@ impl Caller {
         }
         let provider = parties.provider.clone();
         Err(Denied::Provider { who: self.author.clone(), provider })
+    }
+
+    /// Checks that the caller may publish for a principal, which need not exist.
+    ///
+    /// # Errors
+    /// When it does not act for it.
+    pub fn publishes_for(&self, principal: &Name) -> Result<(), Denied> {
+        if self.rights.include(principal) {
+            return Ok(());
+        }
+        let principal = principal.clone();
+        Err(Denied::Principal { who: self.author.clone(), principal })
     }
 
     /// Checks that the caller may request a connection.

@@ -21,6 +21,7 @@
 //! | [`state`] | what outlives the daemon: indices, addresses, connections, drains |
 //! | [`access`] | who may see and do what |
 //! | [`config`] | from text to a model, or to everything that is wrong with it |
+//! | [`objects`] | what the API may write |
 //! | [`desired`] | what the maps should hold |
 //! | [`flow_log`] | a record of every flow |
 //! | [`watch`] | health checks; targets found by name or listed in a file |
@@ -62,6 +63,8 @@ pub mod state;
 pub mod access;
 
 pub mod config;
+
+pub mod objects;
 
 pub mod desired;
 

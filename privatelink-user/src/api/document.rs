@@ -31,7 +31,7 @@ pub(super) struct Document;
 pub(super) struct Conflict;
 /// What the query names does not exist.
 pub(super) struct Absent;
-/// The configuration is refused.
+/// The configuration or an object is refused.
 pub(super) struct Faulty;
 
 impl IntoResponses for Conflict {
@@ -46,9 +46,18 @@ impl IntoResponses for Absent {
     }
 }
 
+/// The object is not as the request expects.
+pub(super) struct Unexpected;
+
+impl IntoResponses for Unexpected {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        one(StatusCode::PRECONDITION_FAILED, "The object is not as the request expects")
+    }
+}
+
 impl IntoResponses for Faulty {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        one(StatusCode::UNPROCESSABLE_ENTITY, "The configuration is faulty")
+        one(StatusCode::UNPROCESSABLE_ENTITY, "The configuration, or the object, is faulty")
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
-    http::{StatusCode, request::Parts},
+    http::{HeaderValue, StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::refusal::Refusal;
+use crate::interface::types::WriteHead;
 
 /// How long a body may take to arrive.
 const BODY: Duration = Duration::from_secs(10);
@@ -26,6 +27,40 @@ impl<S: Send + Sync> FromRequestParts<S> for PathName {
             Ok(Path(name)) => Ok(Self(name)),
             Err(error) => Err(Refusal::invalid(error.body_text())),
         }
+    }
+}
+
+/// The two names in a path.
+pub(super) struct PathNames(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathNames {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path((first, second))) => Ok(Self(first, second)),
+            Err(error) => Err(Refusal::invalid(error.body_text())),
+        }
+    }
+}
+
+/// The conditions in the head of a request.
+pub(super) struct Head(pub WriteHead);
+
+impl<S: Send + Sync> FromRequestParts<S> for Head {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let text = |name: &str| match parts.headers.get(name).map(HeaderValue::to_str) {
+            None => Ok(None),
+            Some(Ok(text)) => Ok(Some(text.to_owned())),
+            Some(Err(_)) => Err(Refusal::invalid(format!("the header `{name}` is not text"))),
+        };
+        Ok(Self(WriteHead {
+            if_match: text("if-match")?,
+            if_none_match: text("if-none-match")?,
+            idempotency_key: text("idempotency-key")?,
+        }))
     }
 }
 

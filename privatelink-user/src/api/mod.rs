@@ -17,6 +17,7 @@ mod document;
 mod doorkeeper;
 mod extract;
 pub mod front;
+mod page;
 mod peer;
 mod refusal;
 mod remote;

@@ -50,6 +50,11 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is ending")
     }
 
+    /// What was sent is faulty.
+    pub fn faulty(problem: Problem) -> Self {
+        Refused::Faulty(problem).into()
+    }
+
     /// There is no object of this kind with this name.
     pub fn absent(kind: &str, name: &str) -> Self {
         Refused::Unknown(format!("there is no {kind} `{name}`; see `privatelink {kind}s`")).into()
@@ -62,6 +67,7 @@ impl From<Refused> for Refusal {
             Refused::Forbidden(error) => Self::new(StatusCode::FORBIDDEN, error),
             Refused::Unknown(error) => Self::new(StatusCode::NOT_FOUND, error),
             Refused::Failed(error) => Self::new(StatusCode::CONFLICT, error),
+            Refused::Unexpected(error) => Self::new(StatusCode::PRECONDITION_FAILED, error),
             Refused::Faulty(problem) => Self { code: StatusCode::UNPROCESSABLE_ENTITY, problem },
         }
     }

@@ -15,8 +15,9 @@ use crate::{
     events,
     interface::types::{
         AccessKey, Configuration, Connection, Difference, Endpoint, FlowQuery, MadeKey, Network,
-        NetworkNames, NewKey, Problem, Service, Status, Target,
+        NetworkNames, NewKey, ObjectSet, Problem, Service, Status, Target, Written,
     },
+    objects::{Condition, Step},
     state::{connection::Decision, keys::KeyId},
     view::{
         flows::{Filter, Listing},
@@ -54,6 +55,14 @@ pub enum Request {
     Services(TargetCounts, Reply<Vec<Service>>),
     /// List the endpoints.
     Endpoints(Reply<Vec<Endpoint>>),
+    /// Show this service, with what the API has written of it.
+    Service(String, TargetCounts, Reply<Service>),
+    /// Show this endpoint, with what the API has written of it.
+    Endpoint(String, Reply<Endpoint>),
+    /// List what the API has made.
+    Objects(Reply<ObjectSet>),
+    /// Make, change or delete objects.
+    Write(Write, Reply<Written>),
     /// List the targets of all services.
     Targets(TargetCounts, Reply<Vec<Target>>),
     /// Prepare a list of flows.
@@ -100,6 +109,10 @@ impl Request {
             Self::Names(_, to) => to.send(Err(why)),
             Self::Services(_, to) => to.send(Err(why)),
             Self::Endpoints(to) => to.send(Err(why)),
+            Self::Service(_, _, to) => to.send(Err(why)),
+            Self::Endpoint(_, to) => to.send(Err(why)),
+            Self::Objects(to) => to.send(Err(why)),
+            Self::Write(_, to) => to.send(Err(why)),
             Self::Targets(_, to) => to.send(Err(why)),
             Self::Flows(_, _, to) => to.send(Err(why)),
             Self::Whois(_, to) => to.send(Err(why)),
@@ -116,6 +129,19 @@ impl Request {
             Self::Audit(to) => to.send(Err(why)),
         }
     }
+}
+
+/// Changes of objects that are made together.
+#[derive(Debug)]
+pub struct Write {
+    /// The changes.
+    pub steps: Vec<Step>,
+    /// What they expect.
+    pub condition: Condition,
+    /// The client's own name of the request, and a number that tells what it asks for.
+    pub key: Option<(String, u64)>,
+    /// Whether only to say what they would do.
+    pub dry_run: bool,
 }
 
 /// Metrics as text.
@@ -188,6 +214,8 @@ pub enum Refused {
     Unknown(String),
     /// It cannot be done now.
     Failed(String),
+    /// The object is not as the request expects.
+    Unexpected(String),
     /// The configuration that was sent, or is on disk, is faulty.
     Faulty(Problem),
 }

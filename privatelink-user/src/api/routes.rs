@@ -8,6 +8,7 @@ mod gateway;
 mod keys;
 mod metrics;
 mod objects;
+mod writing;
 
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ fn operations() -> OpenApiRouter<Calls> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(gateway::routes())
         .merge(objects::routes())
+        .merge(writing::routes())
         .merge(flows::routes())
         .merge(connections::routes())
         .merge(events::routes())

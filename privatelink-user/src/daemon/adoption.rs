@@ -11,19 +11,22 @@ use crate::{
         server::{self, Door},
     },
     chain::Chain,
-    config::{Loaded, Warning, lockout, own_targets, unsupported},
+    config::{Loaded, Origins, Warning, lockout, own_targets, unsupported},
     desired::{Pools, desired},
     events::{Event, Kind},
-    interface::types::{Action, Difference},
+    interface::types::{Action, Change, Difference},
     model::{Gateway, Model},
-    state::State,
+    state::{
+        State,
+        objects::{self, ObjectName, Objects},
+    },
     view::difference::{self, Side},
 };
 
 /// A configuration that can be adopted, and what follows from it.
 pub(super) struct Prepared {
     /// The configuration.
-    pub model: Model,
+    pub loaded: Loaded,
     /// What to keep under it.
     pub state: State,
     pools: Pools,
@@ -38,15 +41,23 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
 
 /// Works out what follows from a configuration, if this release can carry it out.
 pub(super) fn prepare(now: &Snapshot<'_>, loaded: Loaded) -> Result<Prepared, Error> {
-    let warnings = unsupported::review(&loaded)?;
     lockout::review(&loaded)?;
+    prepare_objects(now, loaded, now.state.objects.clone())
+}
+
+/// As [`prepare`], where only these objects of the API have changed: networks are files'.
+pub(super) fn prepare_objects(
+    now: &Snapshot<'_>,
+    loaded: Loaded,
+    objects: Objects,
+) -> Result<Prepared, Error> {
+    let warnings = unsupported::review(&loaded)?;
     let (model, facts) = (&loaded.model, now.facts);
     own_targets::review(&loaded, |network, ip| facts.is_gateway_itself(model, network, ip))?;
-    let model = loaded.model;
-    let mut state = now.state.clone();
-    state.follow(&model, now.facts, now.inputs, now.at.now)?;
-    let pools = now.targets.rearranged(&model, &state, now.tables)?;
-    Ok(Prepared { model, state, pools, warnings })
+    let mut state = State { objects, ..now.state.clone() };
+    state.follow(&loaded.model, now.facts, now.inputs, now.at.now)?;
+    let pools = now.targets.rearranged(&loaded.model, &state, now.tables)?;
+    Ok(Prepared { loaded, state, pools, warnings })
 }
 
 /// What a configuration would change.
@@ -54,23 +65,34 @@ pub(super) fn compare(now: &Snapshot<'_>, next: &Prepared) -> Difference {
     let Snapshot { model, state, facts, inputs, .. } = *now;
     let mut difference = Difference::default();
     // Most reloads change nothing, and large configurations take a while to compare.
-    if *model != next.model || *state != next.state {
+    if *model != next.loaded.model || *state != next.state {
         let tables = desired(model, state, facts, inputs, now.targets.pools(), now.at.now);
         let before = Side { model, state, inputs, tables: &tables };
-        let (model, state, inputs) = (&next.model, &next.state, &next.state.inputs);
+        let (model, state, inputs) = (&next.loaded.model, &next.state, &next.state.inputs);
         let tables = desired(model, state, facts, inputs, &next.pools, now.at.now);
         let after = Side { model, state, inputs, tables: &tables };
         difference = difference::between(before, after, now.datapath.reader().flows());
+    }
+    for change in &mut difference.changes {
+        change.source = source(change, [&next.loaded.origins, now.origins]);
     }
     difference.warnings = next.warnings.iter().map(Warning::to_string).collect();
     difference
 }
 
+/// Where the object of a change is declared, or was.
+fn source(change: &Change, origins: [&Origins; 2]) -> Option<String> {
+    let kind = objects::Kind::ALL.into_iter().find(|kind| kind.word() == change.kind)?;
+    let object = ObjectName { kind, name: change.name.parse().ok()? };
+    let origin = origins.into_iter().find_map(|origins| origins.find(&object))?;
+    Some(origin.to_string())
+}
+
 impl Prepared {
     /// Logs what the configuration asks for and does not get, now or before the next start.
     pub fn log_warnings(&self, old: &Gateway) {
-        log_warnings(&self.warnings, &self.model);
-        let new = self.model.gateway();
+        log_warnings(&self.warnings, &self.loaded.model);
+        let new = self.loaded.model.gateway();
         for (key, same) in [
             ("state_dir", old.state_dir == new.state_dir),
             ("socket", old.socket == new.socket),
@@ -85,7 +107,7 @@ impl Prepared {
 
     /// Lets principals reach the control socket if the configuration names some.
     pub fn open_door(&self, socket: &Path) {
-        if let Err(error) = server::open(socket, Door::of(&self.model).open) {
+        if let Err(error) = server::open(socket, Door::of(&self.loaded.model).open) {
             warn!("cannot change who may use {}: {error}", socket.display());
         }
     }

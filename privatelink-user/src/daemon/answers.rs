@@ -1,5 +1,7 @@
 //! Responses to the requests of the API: each is checked for the caller's rights, then answered.
 
+use std::collections::BTreeSet;
+
 use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{
@@ -84,6 +86,21 @@ async fn carry_out(
         Request::Endpoints(to) => {
             let counts = || now.endpoint_counts();
             to.send(caller.and_then(|caller| now.endpoints(&caller.rights, &counts())));
+        }
+        Request::Service(name, counts, to) => {
+            let counts = now.counts(counts);
+            to.send(caller.and_then(|one| now.service(&one.rights, &name, &counts)));
+        }
+        Request::Endpoint(name, to) => {
+            to.send(caller.and_then(|one| now.endpoint(&one.rights, &name)));
+        }
+        Request::Objects(to) => to.send(caller.map(|one| now.objects(&one.rights))),
+        Request::Write(write, to) => {
+            let written = match caller {
+                Ok(caller) => gateway.write(&caller, write).await,
+                Err(refused) => Err(refused),
+            };
+            reply_once_in_force(to, written);
         }
         Request::Targets(counts, to) => {
             let counts = now.counts(counts);
@@ -179,7 +196,8 @@ fn plan(gateway: &Gateway, configuration: Configuration) -> Result<Difference, E
     let loaded = match configuration.files {
         None => gateway.read_configuration()?,
         Some(files) => {
-            config::from_texts(files.into_iter().map(|file| (file.path.into(), file.text)))?
+            let files = files.into_iter().map(|file| (file.path.into(), file.text));
+            config::files_of(files).with_objects(gateway.objects(), &BTreeSet::new()).load()?
         }
     };
     let now = gateway.snapshot();

@@ -42,7 +42,7 @@ use crate::{
     },
     audit::Audit,
     chain::Chain,
-    config::{self, Loaded},
+    config::{self, Loaded, Origins, Sources},
     datapath::bpf::{self, Datapath, Kernel},
     desired::desired,
     dns::{self, Feeder},
@@ -58,6 +58,8 @@ use crate::{
     watch::{discovery::Finding, health},
 };
 
+mod writing;
+
 /// Everything that the daemon owns.
 pub(super) struct Gateway {
     // What is given, or shared by several parts.
@@ -66,6 +68,10 @@ pub(super) struct Gateway {
     /// Who has rights; the server reads it, too.
     register: watch::Sender<Register>,
     model: Model,
+    /// The texts that the model was read from.
+    sources: Sources,
+    /// Where they declare what.
+    origins: Origins,
     store: Box<dyn Store>,
     host: Host,
     clock: Clock,
@@ -104,10 +110,11 @@ impl Gateway {
     /// Loads what is kept on disk and pinned in the kernel.
     pub async fn open(
         (config, socket): (&Path, &Path),
-        model: Model,
+        loaded: Loaded,
         (register, server): (watch::Sender<Register>, ServerSide),
         (journal, audit): (Journal, Audit),
     ) -> Result<(Self, Inbox), Error> {
+        let Loaded { model, sources, origins } = loaded;
         let clock = Clock::open(&model.gateway().state_dir);
         let opened = opening::open(&model, journal, socket, clock.moment()).await?;
         let Opened { store, state, host, host_events, datapath, events } = opened;
@@ -124,6 +131,8 @@ impl Gateway {
             socket: socket.to_owned(),
             register,
             model,
+            sources,
+            origins,
             store: Box::new(store),
             host,
             inputs: state.inputs,
@@ -406,6 +415,7 @@ impl Gateway {
     pub fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             model: &self.model,
+            origins: &self.origins,
             state: self.store.state(),
             facts: self.host.facts(),
             inputs: &self.inputs,
@@ -444,7 +454,7 @@ impl Gateway {
 
     /// The configuration on disk, if it is sound.
     pub fn read_configuration(&self) -> Result<Loaded, Error> {
-        Ok(config::load(&self.config)?)
+        Ok(config::load_with(&self.config, self.objects())?)
     }
 
     /// Applies the configuration on disk, and logs why if that fails.
@@ -475,18 +485,26 @@ impl Gateway {
     }
 
     fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
+        next.log_warnings(self.model.gateway());
+        next.open_door(&self.socket);
+        self.adopt_objects(next)?;
+        self.register.send_modify(|register| register.follow(&self.model));
+        self.events.subscribe(&self.model.gateway().subscriptions, &self.socket);
+        Ok(())
+    }
+
+    /// Adopts a configuration of which only services and endpoints differ.
+    fn adopt_objects(&mut self, next: Prepared) -> Result<(), Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
         let drains = self.store.state().drains.clone();
         let at = self.clock.moment();
         let events = commit(self.store.as_mut(), &self.datapath, &next.state, at.ahead)?;
-        next.log_warnings(self.model.gateway());
-        next.open_door(&self.socket);
-        (self.model, self.inputs) = (next.model, next.state.inputs);
-        self.register.send_modify(|register| register.follow(&self.model));
+        let Loaded { model, sources, origins } = next.loaded;
+        (self.model, self.sources, self.origins) = (model, sources, origins);
+        self.inputs = next.state.inputs;
         let (model, state) = (&self.model, self.store.state());
         self.events.publish_all(of_drains(model, &drains, &state.drains, at));
         self.records.name(model, &state.ids);
-        self.events.subscribe(&model.gateway().subscriptions, &self.socket);
         self.events.publish_all(events);
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::{
     },
     audit::Audit,
     config,
+    state::{Journal, Store as _, objects::Objects},
 };
 
 /// How long responses that were begun may take when the daemon ends.
@@ -44,7 +45,12 @@ pub struct Options {
 /// # Errors
 /// When it cannot start, or loses the kernel.
 pub async fn run(options: Options) -> Result<Outcome, Error> {
-    let loaded = config::load(&options.config)?;
+    let mut objects = Objects::new();
+    // What the disk refuses to read now is waited for below.
+    let loaded = config::load_from(&options.config, |state_dir| {
+        objects = Journal::open(state_dir).map(|it| it.state().objects.clone()).unwrap_or_default();
+        objects.clone()
+    })?;
     adoption::check(&loaded)?;
     let gateway = loaded.model.gateway();
     let socket = options.socket.clone().unwrap_or_else(|| gateway.socket.clone());
@@ -68,14 +74,15 @@ pub async fn run(options: Options) -> Result<Outcome, Error> {
     };
     let result = match hold.read_state().await {
         Ok(Some(journal)) => {
-            match Gateway::open(
-                (&options.config, &socket),
-                loaded.model,
-                (register, front),
-                (journal, audit),
-            )
-            .await
-            {
+            let opened = async {
+                let is_other = journal.state().objects != objects;
+                let objects = &journal.state().objects;
+                let loaded =
+                    if is_other { config::load_with(&options.config, objects)? } else { loaded };
+                let paths = (options.config.as_path(), socket.as_path());
+                Gateway::open(paths, loaded, (register, front), (journal, audit)).await
+            };
+            match opened.await {
                 Ok(opened) => EventLoop::new(opened, signals, questions, &server).run().await,
                 Err(error) => Err(error),
             }

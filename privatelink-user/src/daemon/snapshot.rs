@@ -9,6 +9,7 @@ use crate::{
     access::{Caller, Rights},
     api::request::{Flows, Refused, TargetCounts},
     chain::Chain,
+    config::Origins,
     datapath::{
         bpf::{Datapath, Mode, Reader},
         flow_records::FlowRecords,
@@ -20,7 +21,12 @@ use crate::{
     host::{HostFacts, is_link_local},
     interface::types::{self, FlowQuery},
     model::{Destination, FlowLog, LogFormat, Model},
-    state::{State, connection::Acceptance, targets::Inputs},
+    state::{
+        State,
+        connection::Acceptance,
+        objects::{Content, Kind, ObjectName},
+        targets::Inputs,
+    },
     timestamp::{Moment, Timestamp},
     view::{
         flows::{Filter, FlowCounts, Listing},
@@ -35,6 +41,8 @@ use crate::{
 pub(super) struct Snapshot<'a> {
     /// The configuration in force.
     pub model: &'a Model,
+    /// Where it declares what.
+    pub origins: &'a Origins,
     /// What is kept.
     pub state: &'a State,
     /// The host.
@@ -66,8 +74,8 @@ pub(super) struct Snapshot<'a> {
 impl Snapshot<'_> {
     /// What these rights show of configuration and host, with these counts of flows.
     pub fn view<'b>(&'b self, rights: &'b Rights, flows: &'b FlowCounts) -> status::Overview<'b> {
-        let Self { model, state, facts, inputs, attached, at, .. } = *self;
-        status::Overview { model, state, rights, facts, inputs, at, attached, flows }
+        let Self { model, state, facts, inputs, attached, at, origins, .. } = *self;
+        status::Overview { model, state, rights, facts, inputs, at, attached, flows, origins }
     }
 
     /// The connections.
@@ -115,6 +123,56 @@ impl Snapshot<'_> {
     /// Whether the flow table was made for another `max_flows`.
     pub fn is_of_other_capacity(&self) -> bool {
         capacity::problem(self.model.gateway(), self.datapath.regions()).is_some()
+    }
+
+    /// One service, and what the API has written of it.
+    pub fn service(
+        &self,
+        rights: &Rights,
+        name: &str,
+        counts: &FlowCounts,
+    ) -> Result<types::Service, Refused> {
+        let services = self.view(rights, counts).services();
+        let found = services.into_iter().find(|one| one.name == name);
+        let mut service = found.ok_or_else(|| absent(Kind::Service, name))?;
+        service.definition = self.definition(Kind::Service, name);
+        Ok(service)
+    }
+
+    /// One endpoint, and what the API has written of it.
+    pub fn endpoint(&self, rights: &Rights, name: &str) -> Result<types::Endpoint, Refused> {
+        let endpoints = self.endpoints(rights, &self.endpoint_counts())?;
+        let found = endpoints.into_iter().find(|one| one.name == name);
+        let mut endpoint = found.ok_or_else(|| absent(Kind::Endpoint, name))?;
+        endpoint.definition = self.definition(Kind::Endpoint, name);
+        Ok(endpoint)
+    }
+
+    fn definition(&self, kind: Kind, name: &str) -> Option<Content> {
+        let name = name.parse().ok()?;
+        self.state.objects.get(&ObjectName { kind, name }).map(|object| object.content.clone())
+    }
+
+    /// All that the API has made and the caller may see.
+    pub fn objects(&self, rights: &Rights) -> types::ObjectSet {
+        let mut set = types::ObjectSet::default();
+        for (name, object) in &self.state.objects {
+            match name.kind {
+                Kind::Service => {
+                    let service = self.model.services().get(&name.name);
+                    if service.is_some_and(|one| rights.see_service(one)) {
+                        set.service.push(object.content.clone());
+                    }
+                }
+                Kind::Endpoint => {
+                    let endpoint = self.model.endpoints().get(&name.name);
+                    if endpoint.is_some_and(|one| rights.see_endpoint(self.model, one)) {
+                        set.endpoint.push(object.content.clone());
+                    }
+                }
+            }
+        }
+        set
     }
 
     /// The whole status, as far as the caller may see it.
@@ -237,6 +295,12 @@ impl Snapshot<'_> {
         let busy = || Refused::Failed("the maps are being written; try again".into());
         self.tables.map(FlowRecords::of).ok_or_else(busy)
     }
+}
+
+/// There is no such object, or it is not the caller's.
+fn absent(kind: Kind, name: &str) -> Refused {
+    let kind = kind.word();
+    Refused::Unknown(format!("there is no {kind} `{name}`; see `privatelink {kind}s`"))
 }
 
 /// The caller's request failed, for this reason.

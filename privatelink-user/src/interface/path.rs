@@ -18,6 +18,10 @@ pub const SERVICE: &str = "/v1/services/{name}";
 pub const ENDPOINTS: &str = "/v1/endpoints";
 /// One endpoint.
 pub const ENDPOINT: &str = "/v1/endpoints/{name}";
+/// One target of a service that the API has made.
+pub const SERVICE_TARGET: &str = "/v1/services/{name}/targets/{address}";
+/// All that the API has made.
+pub const OBJECTS: &str = "/v1/objects";
 /// The targets.
 pub const TARGETS: &str = "/v1/targets";
 /// The flows.

@@ -126,6 +126,13 @@ pub struct Service {
     pub endpoints: Vec<String>,
     /// Live flows through these endpoints.
     pub active_flows: u64,
+    /// Where it is declared: file and line, or `api`.
+    #[serde(default)]
+    pub source: String,
+    /// What the API has written: the keys of its table; absent in lists, and if a file declares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub definition: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A backend of a service, behind one of its listeners.
@@ -201,6 +208,13 @@ pub struct Endpoint {
     pub principal: String,
     /// The ports on which the service is offered, as `tcp/80`.
     pub listeners: Vec<String>,
+    /// Where it is declared: file and line, or `api`.
+    #[serde(default)]
+    pub source: String,
+    /// What the API has written: the keys of its table; absent in lists, and if a file declares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub definition: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// How full the flow table is.

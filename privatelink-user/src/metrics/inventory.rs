@@ -326,6 +326,7 @@ pub(super) mod tests {
         let mut state = State::default();
         state.follow(&model, &facts, &Inputs::default(), Timestamp::now()).unwrap();
         let overview = Overview {
+            origins: &crate::config::Origins::default(),
             model: &model,
             state: &state,
             rights: &Rights::All,

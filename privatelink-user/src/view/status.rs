@@ -11,12 +11,18 @@ use privatelink_common::{EndpointCounters, Reason};
 
 use crate::{
     access::Rights,
+    config::Origins,
     datapath::bpf::Mode,
     desired::share::{self, SourcePorts},
     host::{HostFacts, is_link_local},
     interface::types,
     model::{self, Model, naming},
-    state::{State, connection::Acceptance, targets::Inputs},
+    state::{
+        State,
+        connection::Acceptance,
+        objects::{Kind, ObjectName},
+        targets::Inputs,
+    },
     timestamp::Moment,
     view::flows::FlowCounts,
 };
@@ -43,6 +49,8 @@ pub struct Overview<'a> {
     pub at: Moment,
     /// The number of live flows.
     pub flows: &'a FlowCounts,
+    /// Where objects are declared.
+    pub origins: &'a Origins,
 }
 
 impl Overview<'_> {
@@ -87,6 +95,8 @@ impl Overview<'_> {
                 source_addresses: words(&service.source_addresses),
                 endpoints: endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect(),
                 active_flows: endpoints.iter().map(|endpoint| self.flows_through(endpoint)).sum(),
+                source: self.source(Kind::Service, &service.name),
+                definition: None,
             }
         };
         self.seen_services().map(one).collect()
@@ -174,9 +184,17 @@ impl Overview<'_> {
                     .get(&endpoint.service)
                     .map(listeners)
                     .unwrap_or_default(),
+                source: self.source(Kind::Endpoint, &endpoint.name),
+                definition: None,
             }
         };
         self.seen_endpoints().map(one).collect()
+    }
+
+    /// Where an object is declared.
+    fn source(&self, kind: Kind, name: &model::Name) -> String {
+        let object = ObjectName { kind, name: name.clone() };
+        self.origins.find(&object).map(|origin| origin.to_string()).unwrap_or_default()
     }
 
     /// The names that lead to an endpoint while it is available.
@@ -335,6 +353,7 @@ mod tests {
             at: Moment { now: Timestamp::now(), ahead: ClockOffset::default() },
             attached: &attached,
             flows: &flows,
+            origins: &Origins::default(),
         };
         let modes: Vec<_> = view.networks().into_iter().map(|network| network.xdp_mode).collect();
         assert_eq!(modes, [None, Some("generic".to_owned())]);

@@ -9,13 +9,14 @@ use crate::{
     api::{
         client::{Calls, Client},
         document::Conflict,
-        extract::{JsonBody, PathName},
+        extract::{JsonBody, PathName, QueryString},
+        page::Page,
         refusal::{Answer, Refusal},
         request::Request,
     },
     interface::{
         path,
-        types::{Connection, Grant, Reasoned},
+        types::{Connection, Grant, PageQuery, Reasoned},
     },
     model::{Url, redacted},
     state::connection::Decision,
@@ -33,9 +34,14 @@ pub(super) fn routes() -> OpenApiRouter<Calls> {
 /// The connections, by endpoint
 ///
 /// Principals see those of which they are consumer or provider.
-#[utoipa::path(get, path = path::CONNECTIONS, responses((status = OK, body = Vec<Connection>)))]
-async fn connections(client: Client) -> Answer<Vec<Connection>> {
-    Ok(Json(client.ask(Request::Connections).await?))
+#[utoipa::path(get, path = path::CONNECTIONS, params(PageQuery),
+    responses((status = OK, body = Vec<Connection>)))]
+async fn connections(
+    client: Client,
+    QueryString(page): QueryString<PageQuery>,
+) -> Result<Page<Connection>, Refusal> {
+    let all = client.ask(Request::Connections).await?;
+    Page::of(all, path::CONNECTIONS, &page, |one| one.endpoint.clone())
 }
 
 /// One connection, with its history

@@ -8,13 +8,15 @@ use crate::{
         client::{Calls, Client},
         document::{Absent, Conflict},
         extract::{PathName, QueryString},
+        page::{Page, Tagged},
         refusal::{Answer, Refusal},
         request::Request,
     },
     interface::{
         path,
-        types::{Endpoint, Network, NetworkNames, Service, Target, TargetQuery},
+        types::{Endpoint, Network, NetworkNames, PageQuery, Service, Target, TargetQuery},
     },
+    state::objects::tag,
 };
 
 pub(super) fn routes() -> OpenApiRouter<Calls> {
@@ -32,9 +34,13 @@ pub(super) fn routes() -> OpenApiRouter<Calls> {
 /// The networks, by name
 ///
 /// Principals see their own.
-#[utoipa::path(get, path = path::NETWORKS, responses((status = OK, body = Vec<Network>)))]
-async fn networks(client: Client) -> Answer<Vec<Network>> {
-    Ok(Json(client.ask(Request::Networks).await?))
+#[utoipa::path(get, path = path::NETWORKS, params(PageQuery),
+    responses((status = OK, body = Vec<Network>)))]
+async fn networks(
+    client: Client,
+    QueryString(page): QueryString<PageQuery>,
+) -> Result<Page<Network>, Refusal> {
+    Page::of(client.ask(Request::Networks).await?, path::NETWORKS, &page, |one| one.name.clone())
 }
 
 /// One network
@@ -58,9 +64,14 @@ async fn names(client: Client, PathName(name): PathName) -> Answer<NetworkNames>
 /// The services, by name
 ///
 /// Principals see their own.
-#[utoipa::path(get, path = path::SERVICES, responses((status = OK, body = Vec<Service>)))]
-async fn services(client: Client) -> Answer<Vec<Service>> {
-    Ok(Json(client.ask_with_counts(Request::Services).await?))
+#[utoipa::path(get, path = path::SERVICES, params(PageQuery),
+    responses((status = OK, body = Vec<Service>)))]
+async fn services(
+    client: Client,
+    QueryString(page): QueryString<PageQuery>,
+) -> Result<Page<Service>, Refusal> {
+    let all = client.ask_with_counts(Request::Services).await?;
+    Page::of(all, path::SERVICES, &page, |one| one.name.clone())
 }
 
 /// One service
@@ -68,17 +79,23 @@ async fn services(client: Client) -> Answer<Vec<Service>> {
 /// Its principal and administrators.
 #[utoipa::path(get, path = path::SERVICE, params(("name" = String, Path)),
     responses((status = OK, body = Service)))]
-async fn service(client: Client, PathName(name): PathName) -> Answer<Service> {
-    one("service", &name, client.ask_with_counts(Request::Services).await?, |service| &service.name)
+async fn service(client: Client, PathName(name): PathName) -> Result<Tagged<Service>, Refusal> {
+    let service =
+        client.ask_with_counts(|counts, reply| Request::Service(name, counts, reply)).await?;
+    let tag = service.definition.as_ref().map(tag);
+    Ok(Tagged(tag, service))
 }
 
 /// The endpoints, by name
 ///
 /// Principals see their own.
-#[utoipa::path(get, path = path::ENDPOINTS,
+#[utoipa::path(get, path = path::ENDPOINTS, params(PageQuery),
     responses((status = OK, body = Vec<Endpoint>), Conflict))]
-async fn endpoints(client: Client) -> Answer<Vec<Endpoint>> {
-    Ok(Json(client.ask(Request::Endpoints).await?))
+async fn endpoints(
+    client: Client,
+    QueryString(page): QueryString<PageQuery>,
+) -> Result<Page<Endpoint>, Refusal> {
+    Page::of(client.ask(Request::Endpoints).await?, path::ENDPOINTS, &page, |one| one.name.clone())
 }
 
 /// One endpoint
@@ -86,8 +103,10 @@ async fn endpoints(client: Client) -> Answer<Vec<Endpoint>> {
 /// Its principal and administrators.
 #[utoipa::path(get, path = path::ENDPOINT, params(("name" = String, Path)),
     responses((status = OK, body = Endpoint), Conflict))]
-async fn endpoint(client: Client, PathName(name): PathName) -> Answer<Endpoint> {
-    one("endpoint", &name, client.ask(Request::Endpoints).await?, |endpoint| &endpoint.name)
+async fn endpoint(client: Client, PathName(name): PathName) -> Result<Tagged<Endpoint>, Refusal> {
+    let endpoint = client.ask(|reply| Request::Endpoint(name, reply)).await?;
+    let tag = endpoint.definition.as_ref().map(tag);
+    Ok(Tagged(tag, endpoint))
 }
 
 /// The targets, by service

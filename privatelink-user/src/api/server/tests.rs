@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::*;
-use crate::api::{front::keeper::way_to_server, request::Request};
+use crate::api::{
+    front::keeper::way_to_server,
+    request::{Refused, Request},
+};
 
 const TIGHT: Patience =
     Patience { head: Duration::from_millis(300), unread: Duration::from_millis(300) };
@@ -36,6 +39,8 @@ impl Served {
             while let Some(question) = asked.recv().await {
                 if let Request::Endpoints(reply) = question.request {
                     reply.send(Ok(Vec::new()));
+                } else if let Request::Endpoint(name, reply) = question.request {
+                    reply.send(Err(Refused::Unknown(format!("there is no endpoint `{name}`"))));
                 }
             }
         });

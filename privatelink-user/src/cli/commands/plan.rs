@@ -123,7 +123,7 @@ fn source((path, text): (&Path, &str)) -> SourceText {
 }
 
 /// Shows the faults as `privatelink check` does.
-fn faulty(globals: &Globals, problem: &Problem, out: &mut impl Write) -> Result<Exit> {
+pub(super) fn faulty(globals: &Globals, problem: &Problem, out: &mut impl Write) -> Result<Exit> {
     if globals.json {
         writeln!(out, "{}", json!({ "ok": false, "errors": problem.faults }))?;
     } else {
@@ -133,7 +133,7 @@ fn faulty(globals: &Globals, problem: &Problem, out: &mut impl Write) -> Result<
     Ok(Exit::Failed)
 }
 
-fn text(difference: &Difference, are: &str) -> String {
+pub(super) fn text(difference: &Difference, are: &str) -> String {
     let mut text = String::new();
     for warning in &difference.warnings {
         // Writing to a string cannot fail.
@@ -142,7 +142,7 @@ fn text(difference: &Difference, are: &str) -> String {
     if difference.changes.is_empty() && difference.entries == 0 {
         return text + "nothing changes\n";
     }
-    let mut table = Table::new(&["", "WHAT", "NAME", "FLOWS CUT", "CHANGE"], &[3]);
+    let mut table = Table::new(&["", "WHAT", "NAME", "FLOWS CUT", "SOURCE", "CHANGE"], &[3]);
     for change in &difference.changes {
         let sign = match change.action {
             Action::Added => "+",
@@ -153,9 +153,11 @@ fn text(difference: &Difference, are: &str) -> String {
         let drains = (change.flows_drained > 0).then(|| drains(change.flows_drained));
         let mut what = change.what.iter().cloned().chain(drains);
         let first = what.next().unwrap_or_default();
-        table.row([sign.into(), change.kind.clone(), change.name.clone(), cut, first]);
+        let source = change.source.clone().unwrap_or_default();
+        table.row([sign.into(), change.kind.clone(), change.name.clone(), cut, source, first]);
         for more in what {
-            table.row([String::new(), String::new(), String::new(), String::new(), more]);
+            let empty = String::new;
+            table.row([empty(), empty(), empty(), empty(), empty(), more]);
         }
     }
     text += &table.render(0);
@@ -195,6 +197,7 @@ mod tests {
             what: what.iter().map(ToString::to_string).collect(),
             flows_cut,
             flows_drained: flows_cut / 4,
+            source: (kind != "target").then(|| "gw.toml:".into()),
         };
         let difference = Difference {
             changes: vec![
@@ -215,11 +218,11 @@ mod tests {
         };
         let expected = "\
 warning: careful
-   WHAT      NAME           FLOWS CUT  CHANGE
-~  service   web                    -  drain 5m -> 10s
-                                       allow none -> a
--  target    web 10.0.0.11         12  3 may end by themselves while their target drains
-+  endpoint  acme-web               -  service web
+   WHAT      NAME           FLOWS CUT  SOURCE    CHANGE
+~  service   web                    -  gw.toml:  drain 5m -> 10s
+                                                 allow none -> a
+-  target    web 10.0.0.11         12            3 may end by themselves while their target drains
++  endpoint  acme-web               -  gw.toml:  service web
 
 1 added, 1 changed, 1 removed; 12 live flows would be cut, 3 may end by themselves while their target drains, 3 map entries would be written
 ";

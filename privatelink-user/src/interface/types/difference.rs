@@ -52,6 +52,9 @@ pub struct Change {
     pub flows_cut: u64,
     /// Live flows whose target drains because of it.
     pub flows_drained: u64,
+    /// Where a service or an endpoint is declared, or was: file and line, or `api`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// What happens to an object.

@@ -107,6 +107,7 @@ fn change(action: Action, kind: &str, name: String, what: Words) -> Change {
         what: what.into_lines(),
         flows_cut: 0,
         flows_drained: 0,
+        source: None,
     }
 }
 

@@ -53,6 +53,7 @@ const CRATES: [Rules; 3] = [
             "state",
             "access",
             "config",
+            "objects",
             "desired",
             "flow_log",
             "watch",
