@@ -9,7 +9,7 @@ use super::{
     commands::{
         audit::AuditArgs, check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs,
         downgrade::DowngradeArgs, events::EventsArgs, flows, hook::RunHookArgs, key::KeyArgs,
-        metrics, objects, plan, run::RunArgs, serve_https, status,
+        metrics, objects, plan, run::RunArgs, serve_https, status, write,
     },
     exit::Exit,
     globals::Globals,
@@ -44,6 +44,8 @@ enum Command {
     Flows(flows::Command),
     #[command(flatten)]
     Connections(connections::Command),
+    #[command(flatten)]
+    Write(write::Command),
     /// Show what has changed: requests, decisions, configurations, interfaces, next hops
     Events(EventsArgs),
     /// Print the metrics, in the text format of Prometheus
@@ -83,6 +85,7 @@ impl Cli {
             Command::Objects(command) => command.run(globals, out)?,
             Command::Flows(command) => command.run(globals, out)?,
             Command::Connections(command) => command.run(globals, out)?,
+            Command::Write(command) => return command.run(globals, out),
             Command::Events(args) => args.run(globals, out)?,
             Command::Metrics => metrics::run(globals, out)?,
             Command::Dns(args) => args.run(globals, out)?,
@@ -127,6 +130,12 @@ mod tests {
             "privatelink accept a --for 0s",
             "privatelink accept a --for 20years",
             "privatelink reject a --for 7d",
+            "privatelink apply",
+            "privatelink create endpoint --service a",
+            "privatelink create service a --network b --target c --source-addresses d",
+            "privatelink create endpoint --service a --network b --wait --dry-run",
+            "privatelink delete network a",
+            "privatelink register a",
             "privatelink events --kind weather",
             "privatelink flows --state fast",
             "privatelink whois 10.0.0.1",

@@ -9,11 +9,12 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full};
+pub use hyper::Method;
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Request, Response, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, IF_NONE_MATCH},
 };
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
@@ -151,7 +152,7 @@ pub fn with_query(path: &str, query: &impl Serialize) -> Result<String, Error> {
 /// # Errors
 /// When there is no daemon, or it refuses.
 pub fn get<T: DeserializeOwned>(daemon: &Daemon, path: &str) -> Result<T, Error> {
-    Ok(serde_json::from_slice(&exchange(daemon, Method::GET, path, None)?.body)?)
+    Ok(serde_json::from_slice(&exchange(daemon, Asked::new(Method::GET, path))?.body)?)
 }
 
 /// Asks for some of the flows; returns also how many the answer omits.
@@ -183,7 +184,7 @@ pub fn copy(daemon: &Daemon, path: &str, out: &mut impl io::Write) -> Result<u64
 
 /// Begins to receive an answer, unless the daemon refuses.
 async fn begun(daemon: &Daemon, path: &str) -> Result<Response<Incoming>, Error> {
-    let begun = timeout(PATIENCE, begin(daemon, Method::GET, path, None)).await;
+    let begun = timeout(PATIENCE, begin(daemon, Asked::new(Method::GET, path))).await;
     let response = begun.unwrap_or(Err(Error::Silent))?;
     if response.status().is_success() {
         return Ok(response);
@@ -229,7 +230,7 @@ pub fn follow<T: DeserializeOwned>(
 /// # Errors
 /// When there is no daemon, or it refuses.
 pub fn post<T: DeserializeOwned>(daemon: &Daemon, path: &str) -> Result<T, Error> {
-    Ok(serde_json::from_slice(&exchange(daemon, Method::POST, path, None)?.body)?)
+    Ok(serde_json::from_slice(&exchange(daemon, Asked::new(Method::POST, path))?.body)?)
 }
 
 /// Makes the daemon do what `path` stands for, with `body`.
@@ -241,8 +242,7 @@ pub fn send<T: DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Error> {
-    let body = serde_json::to_vec(body)?;
-    Ok(serde_json::from_slice(&exchange(daemon, Method::POST, path, Some(body))?.body)?)
+    write(daemon, (Method::POST, path), Some(body), false)
 }
 
 /// Removes what `path` stands for; returns what it was.
@@ -250,7 +250,37 @@ pub fn send<T: DeserializeOwned>(
 /// # Errors
 /// When there is no daemon, or it refuses.
 pub fn delete<T: DeserializeOwned>(daemon: &Daemon, path: &str) -> Result<T, Error> {
-    Ok(serde_json::from_slice(&exchange(daemon, Method::DELETE, path, None)?.body)?)
+    Ok(serde_json::from_slice(&exchange(daemon, Asked::new(Method::DELETE, path))?.body)?)
+}
+
+/// Makes the daemon write what `path` names; with `create`, only if there is no such object.
+///
+/// # Errors
+/// As [`post`].
+pub fn write<T: DeserializeOwned>(
+    daemon: &Daemon,
+    (method, path): (Method, &str),
+    body: Option<&impl Serialize>,
+    create: bool,
+) -> Result<T, Error> {
+    let body = body.map(serde_json::to_vec).transpose()?;
+    let asked = Asked { method, path, body, create };
+    Ok(serde_json::from_slice(&exchange(daemon, asked)?.body)?)
+}
+
+/// What is sent to the daemon.
+struct Asked<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<Vec<u8>>,
+    /// Whether the object must not exist.
+    create: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new(method: Method, path: &'a str) -> Self {
+        Self { method, path, body: None, create: false }
+    }
 }
 
 /// A whole answer.
@@ -259,15 +289,10 @@ struct Answer {
     body: Bytes,
 }
 
-fn exchange(
-    daemon: &Daemon,
-    method: Method,
-    path: &str,
-    body: Option<Vec<u8>>,
-) -> Result<Answer, Error> {
+fn exchange(daemon: &Daemon, asked: Asked<'_>) -> Result<Answer, Error> {
     let runtime = runtime()?;
     let answer = runtime.block_on(async {
-        let exchange = timeout(PATIENCE, converse(daemon, method, path, body)).await;
+        let exchange = timeout(PATIENCE, converse(daemon, asked)).await;
         exchange.unwrap_or(Err(Error::Silent))
     })?;
     if answer.code.is_success() {
@@ -290,31 +315,25 @@ fn refused(code: StatusCode, body: &[u8]) -> Result<Error, Error> {
     })
 }
 
-async fn converse(
-    daemon: &Daemon,
-    method: Method,
-    path: &str,
-    body: Option<Vec<u8>>,
-) -> Result<Answer, Error> {
-    let response = begin(daemon, method, path, body).await?;
+async fn converse(daemon: &Daemon, asked: Asked<'_>) -> Result<Answer, Error> {
+    let response = begin(daemon, asked).await?;
     let code = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     Ok(Answer { code, body })
 }
 
 /// Sends a request, and returns the answer as it begins.
-async fn begin(
-    daemon: &Daemon,
-    method: Method,
-    path: &str,
-    body: Option<Vec<u8>>,
-) -> Result<Response<Incoming>, Error> {
+async fn begin(daemon: &Daemon, asked: Asked<'_>) -> Result<Response<Incoming>, Error> {
+    let Asked { method, path, body, create } = asked;
     let mut sender = connect(daemon).await?;
     let is_json = body.is_some();
     let mut request = Request::new(Full::<Bytes>::from(body.unwrap_or_default()));
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().map_err(|_| Error::Refused(format!("no path `{path}`")))?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("privatelink"));
+    if create {
+        request.headers_mut().insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+    }
     if is_json {
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod check;
 pub mod connections;
+mod create;
 pub mod describe;
 mod detail;
 pub mod dns;
@@ -21,3 +22,5 @@ pub mod serve_https;
 mod show;
 pub mod status;
 mod table;
+pub mod write;
+mod written;
