@@ -64,6 +64,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Head {
     }
 }
 
+/// A parameter that is 0 or 1.
+pub(super) fn flag(name: &str, value: Option<u8>) -> Result<bool, Refusal> {
+    match value {
+        None | Some(0) => Ok(false),
+        Some(1) => Ok(true),
+        Some(_) => Err(Refusal::invalid(format!("`{name}` must be 0 or 1"))),
+    }
+}
+
 /// The query string, as a type of the interface.
 pub(super) struct QueryString<T>(pub T);
 

@@ -83,8 +83,9 @@ pub enum Request {
     Metrics(String, Reply<MetricsPage>),
     /// Compare this configuration with the one in force.
     Plan(Configuration, Reply<Difference>),
-    /// Apply the configuration on disk.
-    Reload(Reply<Difference>),
+    /// Apply the configuration on disk; if `true`, its files take over what they declare of the
+    /// API's objects.
+    Reload(bool, Reply<Difference>),
     /// Make the flow table as large as the configuration asks.
     Grow(Reply<()>),
     /// Stop forwarding, and end.
@@ -121,7 +122,7 @@ impl Request {
             Self::Events(_, to) => to.send(Err(why)),
             Self::Follow(to) => to.send(Err(why)),
             Self::Metrics(_, to) => to.send(Err(why)),
-            Self::Plan(_, to) | Self::Reload(to) => to.send(Err(why)),
+            Self::Plan(_, to) | Self::Reload(_, to) => to.send(Err(why)),
             Self::Grow(to) | Self::Down(to) => to.send(Err(why)),
             Self::Keys(to) => to.send(Err(why)),
             Self::MakeKey(_, to) => to.send(Err(why)),

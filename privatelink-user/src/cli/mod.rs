@@ -4,7 +4,7 @@
 //! the help and the manual page, and what it does. Those that belong together share a file.
 
 pub mod args;
-mod client;
+pub mod client;
 pub(crate) mod commands;
 pub mod daemon;
 pub mod exit;

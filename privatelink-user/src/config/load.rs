@@ -57,11 +57,35 @@ pub fn load_from(
     path: &Path,
     objects: impl FnOnce(&Path) -> Objects,
 ) -> Result<Loaded, Diagnostics> {
+    load_together(path, |parsed, _| parsed.state_dir().map(objects).unwrap_or_default())
+}
+
+/// As [`load_with`], but an object that the files declare as well is theirs. Returns also the
+/// objects that are left.
+///
+/// # Errors
+///
+/// Everything that is wrong, across files and objects.
+pub fn load_adopting(path: &Path, objects: &Objects) -> Result<(Loaded, Objects), Diagnostics> {
+    let mut left = objects.clone();
+    let loaded = load_together(path, |parsed, files| {
+        let declared = Origins::of(&parsed.documents, files);
+        left.retain(|name, _| declared.find(name).is_none());
+        left.clone()
+    })?;
+    Ok((loaded, left))
+}
+
+/// Reads the files, and validates them together with objects that are chosen by what they say.
+fn load_together(
+    path: &Path,
+    objects: impl FnOnce(&Parsed, &Sources) -> Objects,
+) -> Result<Loaded, Diagnostics> {
     let mut report = Report::default();
     let files = read(path, &mut report);
     let mut parsed = Parsed::begin(&report);
     parsed.add(&files.files, &mut report);
-    let objects = parsed.state_dir().map(objects).unwrap_or_default();
+    let objects = objects(&parsed, &files);
     let sources = files.with_objects(&objects, &BTreeSet::new());
     let rest = sources.files.get(files.files.len()..).unwrap_or_default();
     parsed.add(rest, &mut report);

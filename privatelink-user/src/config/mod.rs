@@ -47,7 +47,8 @@ mod tests;
 
 pub use diagnostic::Diagnostics;
 pub use load::{
-    DEFAULT_PATH, Loaded, files_of, from_text, from_texts, load, load_from, load_with, texts,
+    DEFAULT_PATH, Loaded, files_of, from_text, from_texts, load, load_adopting, load_from,
+    load_with, texts,
 };
 pub use objects::{faults_of, object_text};
 pub use origins::{Origin, Origins};

@@ -40,9 +40,13 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
 }
 
 /// Works out what follows from a configuration, if this release can carry it out.
-pub(super) fn prepare(now: &Snapshot<'_>, loaded: Loaded) -> Result<Prepared, Error> {
+pub(super) fn prepare(
+    now: &Snapshot<'_>,
+    loaded: Loaded,
+    objects: Objects,
+) -> Result<Prepared, Error> {
     lockout::review(&loaded)?;
-    prepare_objects(now, loaded, now.state.objects.clone())
+    prepare_objects(now, loaded, objects)
 }
 
 /// As [`prepare`], where only these objects of the API have changed: networks are files'.

@@ -131,9 +131,9 @@ async fn carry_out(
             let decide = |caller| gateway.decide(&caller, &name, decision, reason);
             reply_once_in_force(to, caller.and_then(decide));
         }
-        Request::Reload(to) => {
+        Request::Reload(adopt, to) => {
             let result = match administrator(caller) {
-                Ok(()) => gateway.reload().await.map_err(Refused::from),
+                Ok(()) => gateway.reload(adopt).await.map_err(Refused::from),
                 Err(refused) => Err(refused),
             };
             to.send(result);
@@ -201,7 +201,7 @@ fn plan(gateway: &Gateway, configuration: Configuration) -> Result<Difference, E
         }
     };
     let now = gateway.snapshot();
-    let next = adoption::prepare(&now, loaded)?;
+    let next = adoption::prepare(&now, loaded, now.state.objects.clone())?;
     Ok(adoption::compare(&now, &next))
 }
 

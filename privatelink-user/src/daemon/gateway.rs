@@ -457,12 +457,13 @@ impl Gateway {
         Ok(config::load_with(&self.config, self.objects())?)
     }
 
-    /// Applies the configuration on disk, and logs why if that fails.
-    pub async fn reload(&mut self) -> Result<Difference, Error> {
+    /// Applies the configuration on disk, and logs why if that fails. If `adopt`, the files take
+    /// over what they declare of the API's objects.
+    pub async fn reload(&mut self, adopt: bool) -> Result<Difference, Error> {
         let begin = Instant::now();
         self.records.reopen();
         service_manager::reloading();
-        let result = self.apply_configuration().await;
+        let result = self.apply_configuration(adopt).await;
         if self.is_ready() {
             service_manager::ready();
         }
@@ -475,9 +476,13 @@ impl Gateway {
         result
     }
 
-    async fn apply_configuration(&mut self) -> Result<Difference, Error> {
-        let loaded = self.read_configuration()?;
-        let next = adoption::prepare(&self.snapshot(), loaded)?;
+    async fn apply_configuration(&mut self, adopt: bool) -> Result<Difference, Error> {
+        let (loaded, objects) = if adopt {
+            config::load_adopting(&self.config, self.objects())?
+        } else {
+            (self.read_configuration()?, self.objects().clone())
+        };
+        let next = adoption::prepare(&self.snapshot(), loaded, objects)?;
         let difference = adoption::compare(&self.snapshot(), &next);
         self.adopt(next)?;
         self.converge().await?;

@@ -23,7 +23,9 @@ pub use event::{About, Event, EventQuery, LeftOut, Subscriber};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
 pub use key::{AccessKey, MadeKey, NewKey};
 pub use names::{NamesRecord, NamesZone, NetworkNames};
-pub use object::{Keys, ObjectSet, PageQuery, WriteHead, WriteQuery, Written, WrittenObject};
+pub use object::{
+    Keys, ObjectSet, PageQuery, ReloadQuery, WriteHead, WriteQuery, Written, WrittenObject,
+};
 
 /// The gateway and what it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -32,6 +32,7 @@ mod many;
 mod metrics;
 mod next_hops;
 mod noise;
+mod objects;
 mod plan;
 mod refused;
 mod scale;

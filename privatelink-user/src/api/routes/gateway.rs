@@ -8,13 +8,13 @@ use crate::{
         admission::Administrator,
         client::{Calls, Client},
         document::{Conflict, Faulty},
-        extract::JsonBody,
+        extract::{self, JsonBody, QueryString},
         refusal::Answer,
         request::Request,
     },
     interface::{
         path,
-        types::{Configuration, Difference, Status},
+        types::{Configuration, Difference, ReloadQuery, Status},
     },
 };
 
@@ -51,10 +51,14 @@ async fn plan(
 /// Applies the configuration on disk, and says what that changed
 ///
 /// Administrators only.
-#[utoipa::path(post, path = path::RELOAD,
+#[utoipa::path(post, path = path::RELOAD, params(ReloadQuery),
     responses((status = OK, body = Difference), Conflict, Faulty))]
-async fn reload(client: Client) -> Answer<Difference> {
-    Ok(Json(client.ask(Request::Reload).await?))
+async fn reload(
+    client: Client,
+    QueryString(query): QueryString<ReloadQuery>,
+) -> Answer<Difference> {
+    let adopt = extract::flag("adopt", query.adopt)?;
+    Ok(Json(client.ask(|reply| Request::Reload(adopt, reply)).await?))
 }
 
 /// Makes the flow table as large as `max_flows` asks, and keeps its flows

@@ -9,7 +9,7 @@ use crate::{
     api::{
         client::{Calls, Client},
         document::{Conflict, Faulty, Unexpected},
-        extract::{Head, JsonBody, PathName, PathNames, QueryString},
+        extract::{Head, JsonBody, PathName, PathNames, QueryString, flag},
         page::Tagged,
         refusal::{Answer, Refusal},
         request::{Request, Write},
@@ -212,11 +212,7 @@ async fn write(
     head: WriteHead,
 ) -> Result<(Option<String>, Json<Written>), Refusal> {
     let condition = condition(&head)?;
-    let dry_run = match query.dry_run {
-        None | Some(0) => false,
-        Some(1) => true,
-        Some(_) => return Err(Refusal::invalid("`dry_run` must be 0 or 1")),
-    };
+    let dry_run = flag("dry_run", query.dry_run)?;
     let key = head.idempotency_key.map(|key| key_of(key, &steps, &condition)).transpose()?;
     let write = Write { steps, condition, key, dry_run };
     let written = client.ask(|reply| Request::Write(write, reply)).await?;

@@ -18,7 +18,7 @@ use crate::{
     config,
     interface::{
         path,
-        types::{Action, Configuration, Difference, Problem, SourceText, Status},
+        types::{Action, Configuration, Difference, Problem, ReloadQuery, SourceText, Status},
     },
 };
 
@@ -36,6 +36,11 @@ pub struct ReloadArgs {
     /// again for that, and packets are forwarded meanwhile
     #[arg(long)]
     pub grow: bool,
+
+    /// Services and endpoints that the API has made, and that the files declare as well, become the
+    /// files': what `privatelink export` printed, say
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 #[derive(Debug, Args)]
@@ -52,7 +57,9 @@ impl Command {
             Self::Plan(args) => plan(globals, args, out),
             Self::Reload(args) => {
                 let daemon = globals.daemon();
-                let exit = show(globals, client::post(&daemon, path::RELOAD), "were", out)?;
+                let query = ReloadQuery { adopt: args.adopt.then_some(1) };
+                let path = client::with_query(path::RELOAD, &query)?;
+                let exit = show(globals, client::post(&daemon, &path), "were", out)?;
                 if args.grow && exit == Exit::Done {
                     grow(&daemon)?;
                 }

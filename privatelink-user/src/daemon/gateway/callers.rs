@@ -102,7 +102,7 @@ impl Gateway {
             Ok(attempt) => {
                 self.events.set_audit(attempt.number);
                 // `reload` has logged any error.
-                let outcome = self.reload().await.map(drop).map_err(Refused::from);
+                let outcome = self.reload(false).await.map(drop).map_err(Refused::from);
                 self.finish(attempt, Some(&outcome));
             }
             Err(error) => error!("not reloaded, because the audit log cannot be written: {error}"),

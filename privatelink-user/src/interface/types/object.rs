@@ -84,6 +84,16 @@ pub struct WriteHead {
     pub idempotency_key: Option<String>,
 }
 
+/// How a reload treats objects of the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadQuery {
+    /// `1`: objects of the API that the files declare as well become the files'.
+    #[param(minimum = 0, maximum = 1)]
+    pub adopt: Option<u8>,
+}
+
 /// Part of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
