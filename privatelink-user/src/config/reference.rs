@@ -20,6 +20,7 @@ pub const REFERENCE: &[ReferenceTable] = &[
     ReferenceTable { name: "flow_log", render: table::<raw::FlowLog> },
     ReferenceTable { name: "api", render: table::<raw::Api> },
     ReferenceTable { name: "principal", render: table::<raw::Principal> },
+    ReferenceTable { name: "quota", render: table::<raw::Quota> },
     ReferenceTable { name: "network", render: table::<raw::Network> },
     ReferenceTable { name: "service", render: table::<raw::Service> },
     ReferenceTable { name: "listener", render: table::<raw::Listener> },

@@ -133,6 +133,7 @@ impl Hold<'_> {
             subscribers: Vec::new(),
             left_out: Vec::new(),
             recent_drops: Vec::new(),
+            principals: Vec::new(),
             waiting: Vec::new(),
             problems: problem.into_iter().collect(),
         }

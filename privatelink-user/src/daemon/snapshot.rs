@@ -199,6 +199,7 @@ impl Snapshot<'_> {
             services: view.services(),
             endpoints: self.endpoints(&caller.rights, &counts)?,
             flows: types::FlowTable { active, capacity },
+            principals: view.principal_uses(),
             waiting,
             flow_log: if all { self.records.status() } else { None },
             subscribers: if all { self.events.subscribers() } else { Vec::new() },

@@ -8,7 +8,10 @@ mod pools;
 pub mod rule_set;
 pub mod share;
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use privatelink_common::{
     Admission, Endpoint, Listener, ListenerKey, Local, LocalKey, LocalKind, Mac, Pool, Refusal,
@@ -43,8 +46,9 @@ pub fn desired(
     now: Timestamp,
 ) -> MapTables {
     let ids = &state.ids;
-    let mut builder =
-        Builder { model, state, ids, facts, inputs, pools, now, tables: MapTables::default() };
+    let flow_parts = policy::flow_parts(model);
+    let tables = MapTables::default();
+    let mut builder = Builder { model, state, ids, facts, inputs, pools, now, flow_parts, tables };
     builder.networks();
     builder.sources();
     for service in model.services().values() {
@@ -137,6 +141,8 @@ struct Builder<'a> {
     inputs: &'a Inputs,
     pools: &'a Pools,
     now: Timestamp,
+    /// See [`policy::flow_parts`].
+    flow_parts: BTreeMap<&'a model::Name, u64>,
     tables: MapTables,
 }
 
@@ -302,7 +308,8 @@ impl<'a> Builder<'a> {
         };
         let rules = policy::rules(endpoint, consumers);
         record.rules = rule_set::put(&mut self.tables.rules, rule_set::compile(&rules));
-        let (limits, bits) = policy::limits(&endpoint.limits);
+        let (limits, bits) =
+            policy::limits(&endpoint.limits, self.flow_parts.get(&consumers.principal).copied());
         record.limits = bits;
         if bits & limited::PACKETS != 0 && admission == Admission::Available {
             record.admission = Admission::Metered as u32;

@@ -1,6 +1,6 @@
 //! Security rules and limits of endpoints, as the maps hold them.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use privatelink_common::{
     Limits,
@@ -8,7 +8,7 @@ use privatelink_common::{
 };
 
 use super::rule_set::Rule;
-use crate::model;
+use crate::model::{self, Model, Name};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -27,8 +27,34 @@ pub(super) fn rules(endpoint: &model::Endpoint, network: &model::Network) -> Vec
     rules.collect()
 }
 
-/// The record of an endpoint's limits, and the bits that say which there are.
-pub(super) fn limits(limits: &model::Limits) -> (Limits, u16) {
+/// How many flows endpoints without a limit of their own may have, by principal: equal parts of what
+/// the others leave of its quota.
+pub(super) fn flow_parts(model: &Model) -> BTreeMap<&Name, u64> {
+    let limited = model.principals().values();
+    let limited = limited.filter_map(|one| Some((&one.name, one.quota.flows?.get())));
+    // What others leave, and for how many.
+    let mut left: BTreeMap<&Name, (u64, u64)> =
+        limited.map(|(name, flows)| (name, (flows, 0))).collect();
+    if left.is_empty() {
+        return BTreeMap::new();
+    }
+    for endpoint in model.endpoints().values() {
+        let network = model.networks().get(&endpoint.network);
+        let Some((rest, count)) = network.and_then(|one| left.get_mut(&one.principal)) else {
+            continue;
+        };
+        match endpoint.limits.flows {
+            Some(limit) => *rest = rest.saturating_sub(limit.get()),
+            None => *count += 1,
+        }
+    }
+    let part = |(rest, count): (u64, u64)| (rest / count.max(1)).max(1);
+    left.into_iter().map(|(name, of)| (name, part(of))).collect()
+}
+
+/// The record of an endpoint's limits, and the bits that say which there are. Without a limit of
+/// flows of its own, it has this part of its principal's quota.
+pub(super) fn limits(limits: &model::Limits, part: Option<u64>) -> (Limits, u16) {
     let given = |limit: Option<model::Quantity>| limit.map(model::Quantity::get);
     let pause = |limit: Option<u64>| limit.map_or(0, |rate| NANOS_PER_SECOND.div_ceil(rate.max(1)));
     let record = Limits {
@@ -36,7 +62,9 @@ pub(super) fn limits(limits: &model::Limits) -> (Limits, u16) {
         packet_nanos: pause(given(limits.packets_per_second)),
         byte_nanos: given(limits.bits_per_second)
             .map_or(0, |rate| ((8 * NANOS_PER_SECOND) << BYTE_SHIFT).div_ceil(rate.max(1))),
-        flows: given(limits.flows).map_or(0, |flows| u32::try_from(flows).unwrap_or(u32::MAX)),
+        flows: given(limits.flows)
+            .or(part)
+            .map_or(0, |flows| u32::try_from(flows).unwrap_or(u32::MAX)),
         reserved: 0,
     };
     let flows = record.flows != 0 || record.flow_nanos != 0;

@@ -10,6 +10,7 @@ mod flow;
 mod key;
 mod names;
 mod object;
+mod principal;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,8 @@ pub use names::{NamesRecord, NamesZone, NetworkNames};
 pub use object::{
     Keys, ObjectSet, PageQuery, ReloadQuery, WriteHead, WriteQuery, Written, WrittenObject,
 };
+
+pub use principal::{Owned, PrincipalQuota, PrincipalUse};
 
 /// The gateway and what it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -60,6 +63,9 @@ pub struct Status {
     /// Packets not forwarded in the last minutes, by reason, the most first.
     #[serde(default)]
     pub recent_drops: Vec<RecentDrops>,
+    /// How much each principal has, and may have.
+    #[serde(default)]
+    pub principals: Vec<PrincipalUse>,
     /// The connections that wait for a decision of their provider.
     #[serde(default)]
     pub waiting: Vec<Connection>,

@@ -161,6 +161,11 @@ families! {
         = "Refused flows of the principal beyond its budget in the flow log."
         + "See [the flow log](flow-log.md#destinations). Counted from the start of the daemon; they \
            are among the lost records.";
+    PRINCIPAL_USED: Gauge "privatelink_principal_used" ["principal", "resource"]
+        = "How much the principal has: services, endpoints, targets or flows.";
+    PRINCIPAL_QUOTA: Gauge "privatelink_principal_quota" ["principal", "resource"]
+        = "How much the principal may have; absent without a limit."
+        + "The key `quota`.";
     SERVICE_ENDPOINTS: Gauge "privatelink_service_endpoints" ["service", "state"]
         = "Endpoints of the service, by the state of their connection."
         as "`EndpointsCount`";

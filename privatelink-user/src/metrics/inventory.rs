@@ -85,6 +85,8 @@ pub struct Inventory {
     pub networks: Vec<Network>,
     /// The principals.
     pub principals: BTreeSet<String>,
+    /// How much they have, and may have; flows are counted when a page is written.
+    pub uses: Vec<types::PrincipalUse>,
     /// The services.
     pub services: Vec<Service>,
     /// The targets of all services.
@@ -149,6 +151,8 @@ pub struct Endpoint {
     pub state: Acceptance,
     /// Flows that it may count on.
     pub flow_share: u64,
+    /// The place of its principal in [`Inventory::uses`].
+    pub owner: Option<usize>,
     /// The source addresses of its flows.
     pub port_pools: Vec<PortPool>,
 }
@@ -167,6 +171,7 @@ impl Inventory {
             progress,
             networks: overview.networks().iter().map(Network::of).collect(),
             principals: overview.principals().into_iter().map(ToString::to_string).collect(),
+            uses: overview.principal_uses(),
             services: Vec::new(),
             targets: Vec::new(),
             endpoints: Vec::new(),
@@ -190,6 +195,9 @@ impl Inventory {
         let mut counts: BTreeMap<String, BTreeMap<Acceptance, u64>> = BTreeMap::new();
         let shares = share::of_endpoints(overview.model, &overview.state.ids);
         let mut pools = share::port_pools(overview.model, &overview.state.ids, &shares);
+        let owners = self.uses.iter().enumerate();
+        let owners: BTreeMap<String, usize> =
+            owners.map(|(place, one)| (one.name.clone(), place)).collect();
         for endpoint in overview.seen_endpoints() {
             let Some(index) = overview.state.ids.endpoint(endpoint) else { continue };
             let state = overview.acceptance(endpoint);
@@ -208,7 +216,9 @@ impl Inventory {
             }
             let flow_share = shares.get(&index).map_or(0, |share| share.flows.into());
             let port_pools = pools.remove(&index).unwrap_or_default();
-            self.endpoints.push(Endpoint { index, labels, state, flow_share, port_pools });
+            let owner = overview.model.networks().get(&endpoint.network);
+            let owner = owner.and_then(|one| owners.get(one.principal.as_str()).copied());
+            self.endpoints.push(Endpoint { index, labels, state, flow_share, owner, port_pools });
         }
         counts
     }
@@ -302,7 +312,9 @@ pub(super) mod tests {
             )
         };
         let text = [
-            "[gateway]\nname = \"gw-a\"\nmax_flows = 1000\n".to_owned(),
+            "[gateway]\nname = \"gw-a\"\nmax_flows = 1000\n\
+             [[principal]]\nname = \"acme\"\nquota = { endpoints = 5 }\n"
+                .to_owned(),
             network("acme", "10.1.0.0/24"),
             network("vendor", "10.0.0.0/24"),
             service("a", "\"10.0.0.240\", \"10.0.0.241\""),

@@ -18,7 +18,7 @@ use crate::{
     desired::share::SourcePorts,
     dns,
     flow_log::RecordCounts,
-    interface::types::LeftOut,
+    interface::types::{LeftOut, Owned},
     timestamp::Timestamp,
 };
 
@@ -104,11 +104,36 @@ pub fn page(
             attached.add(&[&network.labels], u8::from(network.attached));
         }
         left_out(&mut page, inventory, &readings.left_out);
+        principals(&mut page, inventory, readings);
         services(&mut page, inventory, census);
         targets(&mut page, inventory, readings, census);
         endpoints(&mut page, inventory, readings);
     }
     page.finish()
+}
+
+/// What principals have and may have.
+fn principals(page: &mut Page, inventory: &Inventory, readings: &Readings) {
+    let mut flows = vec![0; inventory.uses.len()];
+    for (endpoint, active) in inventory.endpoints.iter().zip(&readings.active) {
+        if let Some(flows) = endpoint.owner.and_then(|owner| flows.get_mut(owner)) {
+            *flows += active;
+        }
+    }
+    let label =
+        |principal: &str, what: &str| labels(&[("principal", principal), ("resource", what)]);
+    let mut used = page.family(&family::PRINCIPAL_USED);
+    for (one, flows) in inventory.uses.iter().zip(flows) {
+        for (what, amount) in (Owned { flows, ..one.used.clone() }).amounts() {
+            used.add(&[&label(&one.name, what)], amount);
+        }
+    }
+    let mut quotas = page.family(&family::PRINCIPAL_QUOTA);
+    for one in &inventory.uses {
+        for (what, limit) in one.quota.limits() {
+            quotas.add(&[&label(&one.name, what)], limit);
+        }
+    }
 }
 
 fn gateway(page: &mut Page, inventory: &Inventory, readings: &Readings) {
@@ -397,6 +422,21 @@ mod tests {
     }
 
     #[test]
+    fn principals_have_their_use_and_their_quota() {
+        let inventory = inventory();
+        let readings = readings(inventory.endpoints[0].index);
+        let census = Census::default();
+        let page = page(Format::Plain, &inventory, &readings, &census, Detail::Tenants);
+        for line in [
+            "privatelink_principal_used{principal=\"acme\",resource=\"flows\"} 6",
+            "privatelink_principal_used{principal=\"vendor\",resource=\"services\"} 2",
+            "privatelink_principal_quota{principal=\"acme\",resource=\"endpoints\"} 5",
+        ] {
+            assert!(page.contains(&format!("{line}\n")), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
     fn totals_name_no_tenant_and_tenants_see_no_totals() {
         let inventory = inventory();
         let readings = readings(inventory.endpoints[0].index);
@@ -414,7 +454,8 @@ mod tests {
         assert!(tenants.contains("privatelink_endpoint_active_flows{"), "{tenants}");
         assert!(tenants.contains("privatelink_dns_queries_total{network=\"acme\""), "{tenants}");
         let (networks, principals) = (Vec::new(), ["vendor".to_owned()].into());
-        let strange = Inventory { networks, principals, ..inventory.clone() };
+        let uses = Vec::new();
+        let strange = Inventory { networks, principals, uses, ..inventory.clone() };
         let census = Census::default();
         let tenants = super::page(Format::Plain, &strange, &readings, &census, Detail::Tenants);
         assert!(!tenants.contains("privatelink_dns_queries_total{"), "{tenants}");

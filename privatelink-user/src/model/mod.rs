@@ -16,7 +16,9 @@ mod name;
 pub mod naming;
 mod network;
 mod number;
+pub mod owned;
 mod port;
+pub mod quota;
 mod secret;
 mod service;
 mod webhook;
@@ -35,6 +37,7 @@ pub use name::{DnsName, Interface, Name};
 pub use network::{Attachment, HostAccess, Network, Principal, VlanId};
 pub use number::{Number, Period, Quantity};
 pub use port::{Port, PortRange, Protocol};
+pub use quota::Quota;
 pub use secret::{MASK, Secret, Url, blanked, redacted};
 pub use service::{
     AcceptancePolicy, Drain, IdleTimeout, Listener, OnDisallow, OnPending, OnReject, OnUnhealthy,

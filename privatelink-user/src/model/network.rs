@@ -8,6 +8,7 @@ use super::{
     dns::DnsPattern,
     name::{Interface, Name},
     number::{Number, Quantity},
+    quota::Quota,
     word::words,
 };
 
@@ -26,6 +27,8 @@ pub struct Principal {
     pub groups: Vec<String>,
     /// Certificates of the authority whose client certificates act for it.
     pub client_ca: Option<PathBuf>,
+    /// How much it may have.
+    pub quota: Quota,
 }
 
 /// Where a network meets the gateway. No two networks share an attachment.

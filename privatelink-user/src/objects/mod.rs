@@ -17,4 +17,6 @@ pub use error::{Fault, WriteError};
 pub use writer::{Condition, Outcome, Step, Writer, Writing};
 
 #[cfg(test)]
+mod equivalence;
+#[cfg(test)]
 mod tests;

@@ -25,27 +25,27 @@ fn caller(principals: &[&str]) -> Caller {
     Caller { author, rights: Rights::Of(names.collect()) }
 }
 
-fn operator() -> Caller {
+pub(super) fn operator() -> Caller {
     Caller { author: Author::User { uid: 0, name: None }, rights: Rights::All }
 }
 
-fn name(kind: Kind, name: &str) -> ObjectName {
+pub(super) fn name(kind: Kind, name: &str) -> ObjectName {
     ObjectName { kind, name: name.parse().unwrap() }
 }
 
-fn content(value: serde_json::Value) -> Content {
+pub(super) fn content(value: serde_json::Value) -> Content {
     value.as_object().cloned().unwrap()
 }
 
 /// A gateway without maps: files, objects, and the configuration that both make.
-struct World {
-    files: String,
-    objects: Objects,
-    loaded: Loaded,
+pub(super) struct World {
+    pub files: String,
+    pub objects: Objects,
+    pub loaded: Loaded,
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let files = FILES.replace("# rules", "allow = [\"acme\"]");
         Self::of(&files.replace("allow = [\"*\"]", "allow = [\"globex\"]"))
     }
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Writes, and lowers the outcome.
-    fn write(&mut self, caller: &Caller, steps: Vec<Step>) -> Result<Writing, String> {
+    pub fn write(&mut self, caller: &Caller, steps: Vec<Step>) -> Result<Writing, String> {
         let writing = self.try_write(caller, steps, &Condition::default());
         let writing = writing.map_err(|error| error.to_string())?;
         let sources = self.loaded.sources.with_objects(&writing.objects, &writing.names());
@@ -82,7 +82,7 @@ impl World {
     }
 
     /// The objects as a file.
-    fn exported(&self) -> String {
+    pub fn exported(&self) -> String {
         let of = |wanted: Kind| {
             let objects = self.objects.iter().filter(move |(name, _)| name.kind == wanted);
             objects.map(|(_, object)| object.content.clone()).collect()
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// Reloads other files, if they fit the objects.
-    fn reload(&mut self, files: &str) -> Result<(), String> {
+    pub fn reload(&mut self, files: &str) -> Result<(), String> {
         let sources = config::files_of([("gw.toml".into(), files.to_owned())]);
         let sources = sources.with_objects(&self.objects, &BTreeSet::new());
         self.loaded = sources.load().map_err(|wrong| wrong.render(false))?;
@@ -100,7 +100,7 @@ impl World {
     }
 }
 
-fn service(port: u16) -> Content {
+pub(super) fn service(port: u16) -> Content {
     content(json!({
         "network": "vendor",
         "acceptance": "manual",
@@ -252,6 +252,20 @@ fn a_tenant_names_no_files_and_sets_no_weight() {
     let said = world.write(&caller(&["acme"]), vec![heavy.clone()]).unwrap_err();
     assert!(said.contains("the operator says how endpoints share the gateway"), "{said}");
     world.write(&operator(), vec![heavy]).unwrap();
+}
+
+#[test]
+fn a_quota_holds_for_the_api_too() {
+    let quota = "[[principal]]\nname = \"acme\"\nquota = { endpoints = 2 }\n";
+    let mut world = World::of(&format!("{}{quota}", World::new().files));
+    let acme = caller(&["acme"]);
+    world.write(&acme, vec![put_endpoint("second", "web")]).unwrap();
+    let said = world.write(&acme, vec![put_endpoint("third", "web")]).unwrap_err();
+    assert!(said.contains("has 3 endpoints with this, and its quota is 2"), "{said}");
+    assert!(said.contains("api:endpoint/third"), "{said}");
+    world
+        .write(&acme, vec![delete(Kind::Endpoint, "second"), put_endpoint("third", "web")])
+        .unwrap();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the daemon reports about itself.
 
+mod principals;
 mod reasons;
 mod recent;
 mod shortage;
@@ -125,7 +126,7 @@ impl Overview<'_> {
         endpoints.filter(|endpoint| self.rights.see_endpoint(self.model, endpoint))
     }
 
-    fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
+    pub(super) fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
         let index = self.state.ids.endpoint(endpoint);
         index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
     }

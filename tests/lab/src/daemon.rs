@@ -225,13 +225,28 @@ impl Daemon {
     /// # Errors
     /// When there is no such user, or no answer.
     pub fn request(&self, method: &str, path: &str, user: Option<&str>) -> Result<(u16, String)> {
+        self.send(method, path, user, &Value::Object(serde_json::Map::new()))
+    }
+
+    /// As [`Daemon::request`], with another body.
+    ///
+    /// # Errors
+    /// As [`Daemon::request`].
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        user: Option<&str>,
+        body: &Value,
+    ) -> Result<(u16, String)> {
         let mut command = Command::new("curl");
         if let Some(user) = user {
             let found = User::from_name(user)?.context("there is no such user")?;
             command.uid(found.uid.as_raw()).gid(found.gid.as_raw());
         }
         command.args(["--silent", "--show-error", "--max-time", "30", "--request", method]);
-        command.args(["--header", "content-type: application/json", "--data", "{}"]);
+        command.args(["--header", "content-type: application/json"]);
+        command.args(["--data", &body.to_string()]);
         command.args(["--write-out", "\n%{http_code}", "--unix-socket"]).arg(self.socket());
         let text = tool::run(command.arg(format!("http://privatelink{path}")))?;
         let (answer, code) = text.rsplit_once('\n').context("curl printed no code")?;

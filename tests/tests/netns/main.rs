@@ -35,6 +35,7 @@ mod noise;
 mod objects;
 mod plan;
 mod refused;
+mod rights;
 mod scale;
 mod service;
 mod shares;

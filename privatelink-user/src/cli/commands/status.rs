@@ -63,6 +63,10 @@ fn screen(status: &Status) -> String {
              {unlogged_events} events were not logged, {undelivered_events} not delivered"
         );
     }
+    let quotas = quotas(status);
+    if !quotas.is_empty() {
+        section(&mut text, "quotas", quotas);
+    }
     section(&mut text, "networks", networks(status));
     section(&mut text, "services", services(status));
     section(&mut text, "endpoints", endpoints(status));
@@ -106,6 +110,23 @@ fn waiting(status: &Status) -> String {
         ]);
     }
     table.render(2) + &rest(status.waiting.len(), "connections")
+}
+
+/// What principals with a quota have of it.
+fn quotas(status: &Status) -> String {
+    let mut text = String::new();
+    for one in &status.principals {
+        let amounts = one.used.amounts();
+        let used = |what: &str| amounts.iter().find(|(of, _)| *of == what).map_or(0, |(_, n)| *n);
+        let limits = one.quota.limits();
+        let limits: Vec<String> =
+            limits.map(|(what, limit)| format!("{} of {limit} {what}", used(what))).collect();
+        if !limits.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {}: {}", one.name, limits.join(", "));
+        }
+    }
+    text
 }
 
 fn recent_drops(status: &Status) -> String {
@@ -218,6 +239,7 @@ mod tests {
                 meaning: "A meaning.".into(),
                 advice: "Some advice".into(),
             }],
+            principals: Vec::new(),
             waiting: vec![Connection {
                 endpoint: "late".into(),
                 service: "web".into(),

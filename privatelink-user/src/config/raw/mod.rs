@@ -13,6 +13,6 @@ mod values;
 pub(super) use document::Document;
 pub(super) use endpoint::{Endpoint, Limits, SecurityRule};
 pub(super) use gateway::{Api, FlowLog, Gateway};
-pub(super) use network::{Network, Principal};
+pub(super) use network::{Network, Principal, Quota};
 pub(super) use service::{HealthCheck, Listener, Service, Target};
 pub(super) use values::{Addresses, FlowLogFormat, PrefixOrAddress, ProbeProtocol, Who};

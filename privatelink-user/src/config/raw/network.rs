@@ -14,7 +14,7 @@ use crate::{
         toml_value::TomlValue,
         written::Written,
     },
-    model::{self, DnsPattern, HostAccess, Interface, Name, Quantity, VlanId},
+    model::{self, DnsPattern, HostAccess, Interface, Name, Quantity, VlanId, quota::Count},
 };
 
 section! {
@@ -31,6 +31,23 @@ section! {
         client_ca: PathBuf = optional "none",
         /// Files of this directory that speak for it alone: see [below](#who-may-declare-what).
         files: List<String> = default List::new(),
+        /// How much it may have, see below. What is beyond is refused, in files as by the API.
+        quota: Quota = optional "no limit",
+    }
+}
+
+section! {
+    /// How much a principal may have.
+    Quota "quota = { … }" {
+        /// Services.
+        services: Count = optional "no limit",
+        /// Endpoints in its networks.
+        endpoints: Count = optional "no limit",
+        /// Targets of its services, those of a `targets_file` aside.
+        targets: Count = optional "no limit",
+        /// Flows through all its endpoints at a time. An endpoint with a limit of its own has that;
+        /// the others have equal parts of the rest.
+        flows: Quantity = optional "no limit",
     }
 }
 

@@ -147,3 +147,54 @@ fn secrets_of_urls_are_not_shown() {
         }
     }
 }
+
+#[test]
+fn what_is_beyond_a_quota_is_named() {
+    let quota = |quota: &str| {
+        files(&format!("{BINDING}[[principal]]\nname = \"other\"\nquota = {{ {quota} }}\n"), "", "")
+    };
+    assert_eq!(quota("services = 0, endpoints = 0, targets = 0, flows = 1"), []);
+    let of = |owner: &str, quota: &str| {
+        let name = format!("name = \"{owner}\"\n");
+        files(&BINDING.replace(&name, &format!("{name}quota = {{ {quota} }}\n")), "", "")
+    };
+    let said = |file: &str, text: &str| vec![(file.to_owned(), text.to_owned())];
+    for (owner, limit, expected) in [
+        ("vendor", "services = 1, targets = 1", vec![]),
+        (
+            "vendor",
+            "services = 0",
+            said(
+                "etc/20-vendor.toml",
+                "the principal `vendor` has 1 services with this, and its quota is 0",
+            ),
+        ),
+        (
+            "vendor",
+            "targets = 0",
+            said(
+                "etc/20-vendor.toml",
+                "the principal `vendor` has 1 targets with this, and its quota is 0",
+            ),
+        ),
+        ("acme", "endpoints = 1, flows = 100_000", vec![]),
+        (
+            "acme",
+            "endpoints = 0",
+            said(
+                "etc/30-acme.toml",
+                "the principal `acme` has 1 endpoints with this, and its quota is 0",
+            ),
+        ),
+        (
+            "acme",
+            "flows = 99_999",
+            said(
+                "etc/30-acme.toml",
+                "the principal `acme` has 100000 flows with this, and its quota is 99999",
+            ),
+        ),
+    ] {
+        assert_eq!(of(owner, limit), expected, "{owner} {limit}");
+    }
+}

@@ -156,6 +156,9 @@ fn confine(
         if let Some(file) = &principal.value.client_ca {
             refuse("the operator says whose certificates count".to_owned(), file.at);
         }
+        if let Some(quota) = &principal.value.quota {
+            refuse("the operator sets quotas".to_owned(), quota.at);
+        }
         if let Some(file) = principal.value.files.value.first() {
             refuse("the operator says for whom files speak".to_owned(), file.at);
         }

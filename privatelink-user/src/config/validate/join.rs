@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     address_claims::AddressClaims,
-    authority, dns, endpoint, gateway, network, principal,
+    authority, dns, endpoint, gateway, network, principal, quota,
     scope::{DefinedNames, Scope, unique},
     service,
 };
 use crate::{
     config::{
         diagnostic::Report,
-        raw::Document,
+        raw::{self, Document},
         source::{Located, ObjectKind, Sources},
     },
     model::{Model, Name},
@@ -47,14 +47,7 @@ pub(in crate::config) fn model(
     let raw_endpoints = unique(endpoints, report);
 
     let mut claims = AddressClaims::default();
-    let mut name_locations = dns::NameLocations::default();
-    for (name, service) in &raw_services {
-        name_locations.service(name, &service.value.private_dns.value);
-    }
-    for (name, endpoint) in &raw_endpoints {
-        name_locations
-            .endpoint(name, endpoint.value.name.as_ref().map_or(endpoint.at, |name| name.at));
-    }
+    let (name_locations, places) = written(&raw_services, &raw_endpoints);
     let mut scope = Scope {
         networks: DefinedNames::of(ObjectKind::Network, &raw_networks),
         services: DefinedNames::of(ObjectKind::Service, &raw_services),
@@ -78,7 +71,34 @@ pub(in crate::config) fn model(
         endpoints: &endpoints,
     };
     name_locations.compare(&objects, report);
+    let owners = quota::Owners {
+        principals: &principals,
+        networks: &scope.attached,
+        services: &services,
+        endpoints: &endpoints,
+    };
+    owners.check(&places, report);
     Some(Model::from_checked(gateway, principals, scope.attached, services, endpoints))
+}
+
+/// Where names of services and endpoints are written.
+fn written(
+    services: &BTreeMap<Name, Located<raw::Service>>,
+    endpoints: &BTreeMap<Name, Located<raw::Endpoint>>,
+) -> (dns::NameLocations, quota::Places) {
+    let mut locations = dns::NameLocations::default();
+    let mut places = quota::Places::default();
+    for (name, service) in services {
+        let at = service.value.name.as_ref().map_or(service.at, |name| name.at);
+        places.services.insert(name.clone(), at);
+        locations.service(name, &service.value.private_dns.value);
+    }
+    for (name, endpoint) in endpoints {
+        let at = endpoint.value.name.as_ref().map_or(endpoint.at, |name| name.at);
+        places.endpoints.insert(name.clone(), at);
+        locations.endpoint(name, at);
+    }
+    (locations, places)
 }
 
 /// Validates each part, leaving out those with faults.

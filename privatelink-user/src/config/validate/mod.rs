@@ -17,6 +17,7 @@ mod listener;
 mod network;
 mod principal;
 mod publishers;
+mod quota;
 mod reserved_names;
 mod scope;
 mod service;

@@ -7,7 +7,7 @@ use crate::{
         raw,
         source::Located,
     },
-    model::{Name, Principal},
+    model::{Name, Principal, Quota},
 };
 
 /// Validates the members of a principal.
@@ -21,7 +21,17 @@ pub(super) fn validate(
     };
     let (users, groups) = (members(raw.value.users), members(raw.value.groups));
     let client_ca = raw.value.client_ca.map(|file| file.value);
-    Some(Principal { name: name.clone(), users, groups, client_ca })
+    let quota = raw.value.quota.map_or_else(Quota::default, |quota| self::quota(&quota.value));
+    Some(Principal { name: name.clone(), users, groups, client_ca, quota })
+}
+
+fn quota(raw: &raw::Quota) -> Quota {
+    Quota {
+        services: raw.services.as_ref().map(|count| count.value),
+        endpoints: raw.endpoints.as_ref().map(|count| count.value),
+        targets: raw.targets.as_ref().map(|count| count.value),
+        flows: raw.flows.as_ref().map(|count| count.value),
+    }
 }
 
 /// The name of a unix user or group.

@@ -1,7 +1,5 @@
 //! Objects that the API makes, changes and deletes: from a request to what packets meet.
 
-use log::info;
-
 use super::{Error, Gateway};
 use crate::{
     access::{Caller, Rights},
@@ -30,7 +28,7 @@ impl Gateway {
     /// Writes objects. Once this returns, they are on disk and in the maps.
     pub async fn write(&mut self, caller: &Caller, write: Write) -> Result<Written, Refused> {
         let key = write.key.as_ref().map(|(key, asked)| {
-            let user = format!("{:?}", caller.author);
+            let user = caller.author.to_string();
             (ReplyKey { user, key: key.clone() }, *asked)
         });
         if let Some(answered) = key.as_ref().and_then(|(key, asked)| self.answered(key, *asked)) {
@@ -53,7 +51,6 @@ impl Gateway {
         }
         self.adopt_objects(next).map_err(Refused::from)?;
         let text = said(caller, &writing);
-        info!("{text}");
         self.events.publish(Event::new(EventKind::ConfigurationApplied, text));
         self.converge().await.map_err(|error| {
             let error = Chain(&error);

@@ -38,3 +38,25 @@ fn ports_of_one_family_are_borrowed_whatever_is_left_of_the_other() {
     let both = SourcePorts::of(index, pools, &all);
     assert!(both.borrowed > ports.borrowed && both.share > ports.share, "{both:?}");
 }
+
+#[test]
+fn a_quota_of_flows_is_shared_by_the_endpoints_of_its_principal() {
+    let quota = "[[principal]]\nname = \"acme\"\nquota = { flows = 100 }\n";
+    let second = "[[endpoint]]\nname = \"second\"\nservice = \"web\"\nnetwork = \"acme\"\n\
+                  [[endpoint]]\nname = \"third\"\nservice = \"web\"\nnetwork = \"acme\"\n\
+                  limits = { flows = 40 }\n";
+    let flows = |text: &str, name: &str| {
+        let model = model(text);
+        let state = state(&model);
+        let index = state.ids.endpoint(&model.endpoints()[name]).unwrap();
+        compute_from(&model, &state, &host()).limits.get(&index).map(|limits| limits.flows)
+    };
+    let alone = format!("{PARTS}{quota}");
+    assert_eq!(flows(&alone, "acme-web"), Some(100));
+    assert_eq!(flows(&alone, "globex-mail"), None, "another principal");
+    let three = format!("{alone}{second}");
+    assert_eq!(
+        ["acme-web", "second", "third"].map(|name| flows(&three, name)),
+        [Some(30), Some(30), Some(40)]
+    );
+}

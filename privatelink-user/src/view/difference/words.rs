@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::model::{
     Api, Endpoint, EndpointAddresses, FlowLog, Gateway, HealthCheck, HostAccess, Limits, Listener,
-    LogFormat, Network, Principal, SecurityRule, Service, Subscriptions, Target,
+    LogFormat, Network, Principal, Quota, SecurityRule, Service, Subscriptions, Target,
 };
 
 /// Lines such as `weight 100 -> 50`, or `weight 50` where there was nothing before.
@@ -136,7 +136,18 @@ pub(super) fn principal(before: Option<&Principal>, after: &Principal) -> Words 
     let mut words = Words::default();
     words.key("users", before.map(|one| list(&one.users)), list(&after.users));
     words.key("groups", before.map(|one| list(&one.groups)), list(&after.groups));
+    words.key("quota", before.map(|one| quota(&one.quota)), quota(&after.quota));
     words
+}
+
+fn quota(quota: &Quota) -> String {
+    let counts = [
+        ("services", quota.services.map(|count| u64::from(count.get()))),
+        ("endpoints", quota.endpoints.map(|count| u64::from(count.get()))),
+        ("targets", quota.targets.map(|count| u64::from(count.get()))),
+        ("flows", quota.flows.map(|flows| flows.get())),
+    ];
+    list(counts.iter().filter_map(|(key, count)| Some(format!("{key} {}", count.as_ref()?))))
 }
 
 pub(super) fn network(before: Option<&Network>, after: &Network) -> Words {
