@@ -255,6 +255,13 @@ fn a_tenant_names_no_files_and_sets_no_weight() {
 }
 
 #[test]
+fn the_example_of_self_service_is_valid() {
+    let world = World::of(include_str!("../../../examples/self-service.toml"));
+    let quotas = world.loaded.model.principals().values().map(|one| one.quota.endpoints.is_some());
+    assert_eq!(quotas.collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
 fn a_quota_holds_for_the_api_too() {
     let quota = "[[principal]]\nname = \"acme\"\nquota = { endpoints = 2 }\n";
     let mut world = World::of(&format!("{}{quota}", World::new().files));
