@@ -9,10 +9,10 @@ use std::{
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use privatelink_tests::lab::{Daemon, Provider, client, wait_until};
+use privatelink_tests::lab::{Daemon, Provider, client, many, wait_until};
 use privatelink_user::{
     cli::client::{self as socket, Method},
     interface::{
@@ -300,4 +300,63 @@ fn kills_at_random_instants_lose_no_object_and_leave_none_half_made() {
     }
     let acknowledged = acknowledged.load(Ordering::Relaxed);
     eprintln!("{round} kills, {acknowledged} writes acknowledged, none lost, none half made");
+}
+
+/// The environment variable that says how many endpoints are made by the API.
+const MANY: &str = "PRIVATELINK_OBJECTS";
+
+/// The writes that are timed.
+const SINGLE: u32 = 500;
+
+/// One write takes so long at most, of a hundred 99, once all of `MANY` are there.
+const WITHIN: Duration = Duration::from_millis(100);
+
+#[test]
+fn the_last_of_many_endpoints_is_made_as_quickly_as_the_first() {
+    let many: u32 = std::env::var(MANY).ok().and_then(|text| text.parse().ok()).unwrap_or(150);
+    let lab = lay().unwrap();
+    // Ten endpoints to each service, as in the benchmark of the control plane.
+    let services = many.div_ceil(10);
+    let keys = "acceptance = \"automatic\"\nallow = [\"*\"]\n\
+                listener = [{ protocol = \"tcp\", port = 7, target_port = 7777 }]";
+    let config = many::services("max_flows = 65536", services, keys);
+    let daemon = Daemon::start(lab.gateway(), &config).unwrap();
+    let keys = |number: u32| {
+        let keys = json!({
+            "name": format!("e{number}"), "service": format!("s{}", number % services),
+            "network": "acme", "addresses": [many::address(number)],
+        });
+        keys.as_object().cloned().unwrap()
+    };
+    // The first ones together, the last ones each by a request of its own.
+    let alone = many.saturating_sub(SINGLE)..many;
+    let set = ObjectSet { endpoint: (0..alone.start).map(keys).collect(), ..Default::default() };
+    let post = (Method::POST, path::OBJECTS);
+    let _: Written = socket::write(&daemon.socket(), post, Some(&set), false).unwrap();
+    let mut last = Vec::new();
+    for number in alone {
+        let path = path::ENDPOINT.replace("{name}", &format!("e{number}"));
+        let put = (Method::PUT, path.as_str());
+        let begin = Instant::now();
+        let _: Written =
+            socket::write(&daemon.socket(), put, Some(&Keys(keys(number))), true).unwrap();
+        last.push(begin.elapsed());
+    }
+    last.sort();
+    let at = |percent: usize| last[(last.len() - 1) * percent / 100];
+    let memory = fs::read_to_string(format!("/proc/{}/status", daemon.id().unwrap())).unwrap();
+    let memory = memory.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
+    let begin = Instant::now();
+    let plan = daemon.ask(&["reload", "--json"]).unwrap();
+    let reload = begin.elapsed();
+    assert_eq!((&plan["changes"], &plan["entries"]), (&json!([]), &json!(0)), "{plan}");
+    let (p50, p99, most) = (at(50), at(99), at(100));
+    eprintln!(
+        "{many} endpoints: the last {} writes took {p50:?} (median), {p99:?} (99 %), {most:?} at \
+         most; {memory}; an unchanged reload took {reload:?}",
+        last.len()
+    );
+    if std::env::var_os(MANY).is_some() {
+        assert!(p99 < WITHIN, "{p99:?}");
+    }
 }
