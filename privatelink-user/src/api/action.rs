@@ -2,8 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::request::Request;
-use crate::state::connection::Decision;
+use super::request::{Request, Write};
+use crate::{digest::sha256, objects::Step, state::connection::Decision};
+
+/// The most objects of one request of which the audit log shows the content; of more, it shows
+/// digests.
+const SHOWN: usize = 16;
 
 /// A request in words.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +37,8 @@ impl Action {
                 }
                 Some(Self { word, object: Some(endpoint.clone()), new: Some(new) })
             }
-            Request::Reload(_) => plain("reload"),
+            Request::Write(write, _) => write.action(),
+            Request::Reload(adopt, _) => plain(if *adopt { "reload --adopt" } else { "reload" }),
             Request::Grow(_) => plain("grow"),
             Request::Down(_) => plain("down"),
             Request::MakeKey(wanted, _) => {
@@ -48,6 +53,9 @@ impl Action {
             | Request::Names(..)
             | Request::Services(..)
             | Request::Endpoints(_)
+            | Request::Service(..)
+            | Request::Endpoint(..)
+            | Request::Objects(_)
             | Request::Targets(..)
             | Request::Flows(..)
             | Request::Whois(..)
@@ -60,5 +68,83 @@ impl Action {
             | Request::Keys(_)
             | Request::Audit(_) => None,
         }
+    }
+}
+
+impl Write {
+    /// What it does; `None` if it only asks what it would do.
+    fn action(&self) -> Option<Action> {
+        if self.dry_run {
+            return None;
+        }
+        let word = match self.steps.as_slice() {
+            [Step::Put(..)] => "put",
+            [Step::Delete(_)] => "delete",
+            [Step::Register(..)] => "register",
+            [Step::Deregister(..)] => "deregister",
+            _ => "apply",
+        };
+        let objects = match self.steps.as_slice() {
+            [one] => Some(one.object().to_string()),
+            _ => None,
+        };
+        let with_content = self.steps.len() <= SHOWN;
+        let new = self.steps.iter().map(|step| described(step, with_content));
+        Some(Action { word, object: objects, new: Some(new.collect()) })
+    }
+}
+
+fn described(step: &Step, with_content: bool) -> Value {
+    let object = step.object().to_string();
+    match step {
+        Step::Put(_, content) if with_content => json!({ "object": object, "content": content }),
+        Step::Put(_, content) => {
+            json!({ "object": object, "sha256": sha256(json!(content).to_string().as_bytes()) })
+        }
+        Step::Delete(_) => json!({ "object": object, "content": null }),
+        Step::Register(_, address, keys) => {
+            json!({ "object": object, "target": address, "content": keys })
+        }
+        Step::Deregister(_, address) => {
+            json!({ "object": object, "target": address, "content": null })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::request::Reply,
+        state::objects::{Kind, ObjectName},
+    };
+
+    fn web() -> ObjectName {
+        ObjectName { kind: Kind::Service, name: "web".parse().unwrap() }
+    }
+
+    fn action(steps: Vec<Step>, dry_run: bool) -> Option<Action> {
+        let write = Write { steps, condition: Default::default(), key: None, dry_run };
+        Action::of(&Request::Write(write, Reply::channel().0))
+    }
+
+    #[test]
+    fn a_write_is_described_with_its_content_and_a_dry_run_is_none() {
+        let content = json!({ "network": "vendor" }).as_object().cloned().unwrap();
+        let put = Step::Put(web(), content.clone());
+        assert_eq!(action(vec![put.clone()], true), None);
+        let one = action(vec![put.clone()], false).unwrap();
+        assert_eq!((one.word, one.object.as_deref()), ("put", Some("the service `web`")));
+        assert_eq!(one.new.unwrap()[0]["content"]["network"], "vendor");
+        let many = action(vec![put; SHOWN + 1], false).unwrap();
+        assert_eq!((many.word, many.object), ("apply", None));
+        let digest = sha256(json!(content).to_string().as_bytes());
+        assert_eq!(many.new.unwrap()[0]["sha256"], digest);
+        let removed = action(vec![Step::Deregister(web().name, "10.0.0.10".into())], false);
+        let removed = removed.unwrap().new.unwrap();
+        assert_eq!(
+            (&removed[0]["target"], &removed[0]["content"]),
+            (&json!("10.0.0.10"), &json!(null))
+        );
     }
 }

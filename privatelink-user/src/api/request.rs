@@ -226,7 +226,7 @@ impl Refused {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Forbidden(_) | Self::Unknown(_) => "refused",
-            Self::Failed(_) | Self::Faulty(_) => "failed",
+            Self::Failed(_) | Self::Unexpected(_) | Self::Faulty(_) => "failed",
         }
     }
 }
@@ -234,7 +234,10 @@ impl Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Forbidden(error) | Self::Unknown(error) | Self::Failed(error) => error,
+            Self::Forbidden(error)
+            | Self::Unknown(error)
+            | Self::Failed(error)
+            | Self::Unexpected(error) => error,
             Self::Faulty(problem) => problem.error.trim_end(),
         })
     }

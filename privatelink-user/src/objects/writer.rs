@@ -35,7 +35,7 @@ pub enum Step {
 
 impl Step {
     /// The object that it changes.
-    fn object(&self) -> ObjectName {
+    pub fn object(&self) -> ObjectName {
         match self {
             Self::Put(object, _) | Self::Delete(object) => object.clone(),
             Self::Register(service, ..) | Self::Deregister(service, _) => {

@@ -13,7 +13,7 @@ use crate::{
     audit::{Audit, entry_of},
     interface::types::AuditEntry,
     model::Name,
-    state::State,
+    state::{State, keys::Holder},
 };
 
 /// An attempt that has been recorded.
@@ -86,6 +86,12 @@ fn before(state: &State, rights: &Rights, request: &Request) -> Option<Value> {
         let state = connection.standing.acceptance().word();
         let seen = rights.see_connection(&connection.parties);
         return seen.then(|| json!({ "state": state, "reason": connection.reason() }));
+    }
+    if let Request::Write(write, _) = request {
+        let [step] = write.steps.as_slice() else { return None };
+        let object = state.objects.get(&step.object())?;
+        let holder = object.authority.clone().map_or(Holder::Administrators, Holder::Principal);
+        return rights.cover(&holder).then(|| json!(object.content));
     }
     if let Request::RevokeKey(id, _) = request {
         let key = state.keys.get(id).filter(|key| rights.cover(&key.holder))?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{PARTS, model, state};
+use super::{PARTS, compute_from, host, model, state};
 use crate::desired::share::{self, SourcePorts};
 
 #[test]
