@@ -60,6 +60,11 @@ impl AuditReader {
         for part in &parts {
             check.files += 1;
             let content = fs::read(&part.path)?;
+            // The last file is empty if the disk was full when it was begun.
+            if content.is_empty() && check.files < parts.len() as u64 {
+                check.fault = Some(format!("{} has been emptied", part.path.display()));
+                return Ok(check);
+            }
             let mut first = true;
             for (line, text) in (1_u64..).zip(content.split_inclusive(|byte| *byte == b'\n')) {
                 // Whoever writes may just be doing so.
