@@ -3,15 +3,19 @@
 //! The secret of a key is 256 random bits, so a plain digest is enough: nobody finds the secret by
 //! trying, and a slow digest would only make each request cost more.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use ring::rand::{self, SystemRandom};
 use serde::{Deserialize, Serialize};
 
-use super::connection::Author;
+pub use super::key_holder::{Holder, KeyId, NoKeyId};
+use super::{
+    connection::Author,
+    key_holder::{ID, is_digit},
+};
 use crate::{
     digest::{hexadecimal, sha256},
-    model::{Name, Secret},
+    model::Secret,
     timestamp::Timestamp,
 };
 
@@ -20,31 +24,10 @@ pub type Keys = BTreeMap<KeyId, Key>;
 
 /// How the text of a key begins, so that scanners for secrets find keys.
 const PREFIX: &str = "plk";
-/// Bytes of a key's public part, and of its secret.
-const ID: usize = 6;
+/// Bytes of a key's secret.
 const SECRET: usize = 32;
 /// The most keys that one principal, or all administrators together, may have.
 pub const MOST_KEYS: usize = 100;
-
-/// The public part of a key: it names the key, and opens nothing.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct KeyId(String);
-
-/// A text that is the public part of no key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the id of an access key has {} digits from 0 to f", 2 * ID)]
-pub struct NoKeyId;
-
-/// Whom a key acts for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Holder {
-    /// The gateway's administrators.
-    Administrators,
-    /// A principal.
-    Principal(Name),
-}
 
 /// An access key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +85,7 @@ impl Key {
         let random = SystemRandom::new();
         let id = rand::generate::<[u8; ID]>(&random).map_err(|_| NoRandomness)?.expose();
         let secret = rand::generate::<[u8; SECRET]>(&random).map_err(|_| NoRandomness)?.expose();
-        let (id, secret) = (KeyId(hexadecimal(&id)), hexadecimal(&secret));
+        let (id, secret) = (KeyId::of(&id), hexadecimal(&secret));
         let text = format!("{PREFIX}_{id}_{secret}");
         let expires = period.map(|period| now.after(period));
         let digest = sha256(secret.as_bytes());
@@ -128,58 +111,6 @@ impl PresentedKey {
         let id = id.parse().ok().filter(|_| fits)?;
         Some(Self { id, digest: sha256(secret.as_bytes()) })
     }
-}
-
-impl Holder {
-    /// The principal, if it is one.
-    pub fn principal(&self) -> Option<&Name> {
-        match self {
-            Self::Administrators => None,
-            Self::Principal(name) => Some(name),
-        }
-    }
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Administrators => f.write_str("administrators"),
-            Self::Principal(name) => name.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for KeyId {
-    type Err = NoKeyId;
-
-    fn from_str(text: &str) -> Result<Self, NoKeyId> {
-        Self::try_from(text.to_owned())
-    }
-}
-
-impl TryFrom<String> for KeyId {
-    type Error = NoKeyId;
-
-    fn try_from(text: String) -> Result<Self, NoKeyId> {
-        let fits = text.len() == 2 * ID && text.bytes().all(is_digit);
-        if fits { Ok(Self(text)) } else { Err(NoKeyId) }
-    }
-}
-
-impl From<KeyId> for String {
-    fn from(id: KeyId) -> Self {
-        id.0
-    }
-}
-
-fn is_digit(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod error;
 pub mod ids;
 mod journal;
 mod kept;
+mod key_holder;
 pub mod keys;
 mod memory;
 pub mod objects;

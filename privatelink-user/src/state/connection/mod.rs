@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt};
 use privatelink_common::Admission;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{Holder, KeyId};
+use super::key_holder::{Holder, KeyId};
 use crate::{
     model::{Endpoint, Model, Name},
     timestamp::Timestamp,
