@@ -14,7 +14,10 @@ use std::{
 
 use privatelink_tests::lab::{Daemon, Provider, client, many, wait_until};
 use privatelink_user::{
-    cli::client::{self as socket, Method},
+    cli::{
+        self,
+        client::{self as socket, Method},
+    },
     interface::{
         path,
         types::{Keys, ObjectSet, Written},
@@ -224,6 +227,11 @@ fn kills() -> (u32, u32) {
     (writes.map_or(25, |writes: u32| writes / 10), writes.unwrap_or(100))
 }
 
+/// How the command line reaches a daemon.
+fn socket_of(daemon: &Daemon) -> cli::daemon::Daemon {
+    cli::daemon::Daemon::Socket(daemon.socket())
+}
+
 /// Makes two endpoints by one request, under numbers that rise.
 fn write_pair(daemon: &Daemon, number: u32) -> Result<Written, socket::Error> {
     let endpoint = |letter: &str| {
@@ -233,7 +241,7 @@ fn write_pair(daemon: &Daemon, number: u32) -> Result<Written, socket::Error> {
         keys.as_object().cloned().unwrap()
     };
     let set = ObjectSet { endpoint: ["a", "b"].map(endpoint).into(), ..ObjectSet::default() };
-    socket::write(&daemon.socket(), (Method::POST, path::OBJECTS), Some(&set), false)
+    socket::write(&socket_of(daemon), (Method::POST, path::OBJECTS), Some(&set), false)
 }
 
 #[test]
@@ -249,7 +257,7 @@ fn kills_at_random_instants_lose_no_object_and_leave_none_half_made() {
     let keys = Keys(keys.as_object().cloned().unwrap());
     let path = path::SERVICE.replace("{name}", "web");
     let _: Written =
-        socket::write(&daemon.socket(), (Method::PUT, &path), Some(&keys), true).unwrap();
+        socket::write(&socket_of(&daemon), (Method::PUT, &path), Some(&keys), true).unwrap();
     let (next, acknowledged) = (AtomicU32::new(0), AtomicU32::new(0));
     let mut round = 0;
     while round < kills || acknowledged.load(Ordering::Relaxed) < least {
@@ -275,19 +283,18 @@ fn kills_at_random_instants_lose_no_object_and_leave_none_half_made() {
         });
         daemon.kill();
         daemon.run().unwrap();
-        let set: ObjectSet = socket::get(&daemon.socket(), path::OBJECTS).unwrap();
+        let set: ObjectSet = socket::get(&socket_of(&daemon), path::OBJECTS).unwrap();
         let has = |letter: &str, number: u32| {
             let name = Value::from(format!("{letter}{number}"));
             set.endpoint.iter().any(|one: &Map<String, Value>| one["name"] == name)
         };
         // What was found after the last kill was certain from then on.
         let certain = acknowledged.load(Ordering::Relaxed).max(begin);
-        let (mut number, mut found) = (0, 0);
-        while number <= next.load(Ordering::Relaxed) + 1 {
+        let mut found = 0;
+        for number in 0..=next.load(Ordering::Relaxed) + 1 {
             assert_eq!(has("a", number), has("b", number), "round {round}: half of {number}");
             found += u32::from(has("a", number));
             assert!(has("a", number) || number >= certain, "round {round}: {number} is lost");
-            number += 1;
         }
         // One more may have been kept without the word having got out.
         assert!(found <= certain + 1, "round {round}: {found} of {certain}");
@@ -334,14 +341,14 @@ fn the_last_of_many_endpoints_is_made_as_quickly_as_the_first() {
     let alone = many.saturating_sub(SINGLE)..many;
     let set = ObjectSet { endpoint: (0..alone.start).map(keys).collect(), ..Default::default() };
     let post = (Method::POST, path::OBJECTS);
-    let _: Written = socket::write(&daemon.socket(), post, Some(&set), false).unwrap();
+    let _: Written = socket::write(&socket_of(&daemon), post, Some(&set), false).unwrap();
     let mut last = Vec::new();
     for number in alone {
         let path = path::ENDPOINT.replace("{name}", &format!("e{number}"));
         let put = (Method::PUT, path.as_str());
         let begin = Instant::now();
         let _: Written =
-            socket::write(&daemon.socket(), put, Some(&Keys(keys(number))), true).unwrap();
+            socket::write(&socket_of(&daemon), put, Some(&Keys(keys(number))), true).unwrap();
         last.push(begin.elapsed());
     }
     last.sort();
