@@ -22,8 +22,11 @@ use tokio::{
 
 /// How long a caller may take to send the head of a request, also of the next one.
 const HEAD: Duration = Duration::from_secs(10);
-/// Bytes of a connection that wait to be looked at; the head of a request must fit.
+/// Bytes of a connection that wait to be looked at.
 const BUFFER: usize = 64 << 10;
+/// The most bytes of a head's path, names and values. The buffer alone is no bound: a head that
+/// arrives in one piece is read whole.
+const LONGEST_HEAD: usize = 32 << 10;
 /// A body that only administrators may send.
 const LARGE: u64 = 64 << 10;
 /// The most lines of a head.
@@ -66,6 +69,11 @@ async fn pass(
     let Some(path) = request.uri().path_and_query().cloned() else {
         return Ok(refusal(StatusCode::BAD_REQUEST, "the request names no path"));
     };
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    if path.as_str().len() + lines.sum::<usize>() > LONGEST_HEAD {
+        let code = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Ok(refusal(code, "the head of the request is too long"));
+    }
     *request.uri_mut() = Uri::from(path);
     let headers = request.headers_mut();
     OF_ONE_HOP.iter().for_each(|name| drop(headers.remove(name)));
@@ -115,7 +123,8 @@ mod tests {
         let mut got = vec![0; 4_096];
         let count = daemon.read(&mut got).await.unwrap();
         got.truncate(count);
-        daemon.write_all(answer.as_bytes()).await.unwrap();
+        // Where a request was refused on the way, nobody reads it.
+        let _ = daemon.write_all(answer.as_bytes()).await;
         drop(daemon);
         let mut said = String::new();
         caller.read_to_string(&mut said).await.unwrap();
@@ -124,6 +133,18 @@ mod tests {
     }
 
     const ANSWER: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n[]";
+
+    #[tokio::test]
+    async fn a_long_head_goes_no_further() {
+        let with =
+            |bytes: usize| format!("GET / HTTP/1.1\r\nx-long: {}\r\n\r\n", "x".repeat(bytes));
+        let (got, said) = relayed(&with(LONGEST_HEAD), ANSWER).await;
+        assert!(said.starts_with("HTTP/1.1 431 "), "{said}");
+        assert_eq!(got, "");
+        let (got, said) = relayed(&with(2 << 10), ANSWER).await;
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        assert!(got.contains("x-long: xx"), "{got}");
+    }
 
     #[tokio::test]
     async fn a_head_is_written_anew() {
