@@ -28,27 +28,31 @@ fn kills() -> u32 {
     env::var("PRIVATELINK_KILLS").map_or(KILLS, |text| text.parse().unwrap())
 }
 
+/// The files below a directory, with what they hold.
+fn files_below(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let files = |path: PathBuf| {
+        if path.is_dir() {
+            return files_below(&path);
+        }
+        let content = fs::read(&path).unwrap();
+        vec![(path, content)]
+    };
+    paths.flat_map(files).collect()
+}
+
 /// A small disk of its own in the place of the state directory.
 struct Disk(PathBuf);
 
 impl Disk {
     /// Puts it there, with what the directory holds. The daemon must not run.
     fn in_place_of(directory: &Path) -> Self {
-        let files: Vec<_> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap())
-            .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
-            .collect();
-        mount(
-            Some("tmpfs"),
-            directory,
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some("size=256k,mode=0700"),
-        )
-        .unwrap();
-        for (name, content) in files {
-            fs::write(directory.join(name), content).unwrap();
+        let files = files_below(directory);
+        mount(Some("tmpfs"), directory, Some("tmpfs"), MsFlags::empty(), Some("size=8m,mode=0700"))
+            .unwrap();
+        for (path, content) in files {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
         }
         Self(directory.to_owned())
     }
@@ -60,7 +64,7 @@ impl Disk {
     }
 
     fn fill(&self) {
-        let error = fs::write(self.0.join("filler"), vec![0; 1 << 20]).unwrap_err();
+        let error = fs::write(self.0.join("filler"), vec![0; 16 << 20]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(28), "{error}");
     }
 
