@@ -6,7 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     api::{
         client::{Calls, Client},
-        document::Conflict,
+        document::{Absent, Conflict},
         extract::{JsonBody, PathName},
         refusal::{Answer, Refusal},
         request::Request,
@@ -35,7 +35,7 @@ async fn keys(client: Client) -> Answer<Vec<AccessKey>> {
 /// Administrators for anyone, a principal for itself: never with more rights than the caller, and
 /// for no longer than the key that it is made with.
 #[utoipa::path(post, path = path::KEYS, request_body = NewKey,
-    responses((status = OK, body = MadeKey), Conflict))]
+    responses((status = OK, body = MadeKey), Absent, Conflict))]
 async fn make(client: Client, JsonBody(wanted): JsonBody<NewKey>) -> Answer<MadeKey> {
     let period = wanted.expires_in_seconds;
     if period.is_some_and(|seconds| !(1..=NewKey::LONGEST).contains(&seconds)) {
