@@ -3,7 +3,14 @@
 use serde_json::{Value, json};
 
 use super::request::{Request, Write};
-use crate::{digest::sha256, objects::Step, state::connection::Decision};
+use crate::{
+    digest::sha256,
+    objects::Step,
+    state::{
+        connection::Decision,
+        objects::{Content, ObjectName},
+    },
+};
 
 /// The most objects of one request of which the audit log shows the content; of more, it shows
 /// digests.
@@ -90,17 +97,35 @@ impl Write {
         };
         let with_content = self.steps.len() <= SHOWN;
         let new = self.steps.iter().map(|step| described(step, with_content));
-        Some(Action { word, object: objects, new: Some(new.collect()) })
+        Some(Action { word, object: objects, new: Some(list(new)) })
     }
+
+    /// What is there before it. `content` knows the objects that the caller may see.
+    pub fn before<'a>(&self, content: impl Fn(&ObjectName) -> Option<&'a Content>) -> Value {
+        let with_content = self.steps.len() <= SHOWN;
+        list(self.steps.iter().filter_map(|step| {
+            let object = step.object();
+            content(&object).map(|content| shown(&object, content, with_content))
+        }))
+    }
+}
+
+fn list(objects: impl Iterator<Item = Value>) -> Value {
+    json!({ "objects": objects.collect::<Vec<_>>() })
+}
+
+fn shown(object: &ObjectName, content: &Content, whole: bool) -> Value {
+    let object = object.to_string();
+    if whole {
+        return json!({ "object": object, "content": content });
+    }
+    json!({ "object": object, "sha256": sha256(json!(content).to_string().as_bytes()) })
 }
 
 fn described(step: &Step, with_content: bool) -> Value {
     let object = step.object().to_string();
     match step {
-        Step::Put(_, content) if with_content => json!({ "object": object, "content": content }),
-        Step::Put(_, content) => {
-            json!({ "object": object, "sha256": sha256(json!(content).to_string().as_bytes()) })
-        }
+        Step::Put(name, content) => shown(name, content, with_content),
         Step::Delete(_) => json!({ "object": object, "content": null }),
         Step::Register(_, address, keys) => {
             json!({ "object": object, "target": address, "content": keys })
@@ -135,13 +160,13 @@ mod tests {
         assert_eq!(action(vec![put.clone()], true), None);
         let one = action(vec![put.clone()], false).unwrap();
         assert_eq!((one.word, one.object.as_deref()), ("put", Some("the service `web`")));
-        assert_eq!(one.new.unwrap()[0]["content"]["network"], "vendor");
+        assert_eq!(one.new.unwrap()["objects"][0]["content"]["network"], "vendor");
         let many = action(vec![put; SHOWN + 1], false).unwrap();
         assert_eq!((many.word, many.object), ("apply", None));
         let digest = sha256(json!(content).to_string().as_bytes());
-        assert_eq!(many.new.unwrap()[0]["sha256"], digest);
+        assert_eq!(many.new.unwrap()["objects"][0]["sha256"], digest);
         let removed = action(vec![Step::Deregister(web().name, "10.0.0.10".into())], false);
-        let removed = removed.unwrap().new.unwrap();
+        let removed = &removed.unwrap().new.unwrap()["objects"];
         assert_eq!(
             (&removed[0]["target"], &removed[0]["content"]),
             (&json!("10.0.0.10"), &json!(null))

@@ -88,10 +88,11 @@ fn before(state: &State, rights: &Rights, request: &Request) -> Option<Value> {
         return seen.then(|| json!({ "state": state, "reason": connection.reason() }));
     }
     if let Request::Write(write, _) = request {
-        let [step] = write.steps.as_slice() else { return None };
-        let object = state.objects.get(&step.object())?;
-        let holder = object.authority.clone().map_or(Holder::Administrators, Holder::Principal);
-        return rights.cover(&holder).then(|| json!(object.content));
+        return Some(write.before(|name| {
+            let object = state.objects.get(name)?;
+            let holder = object.authority.clone().map_or(Holder::Administrators, Holder::Principal);
+            rights.cover(&holder).then_some(&object.content)
+        }));
     }
     if let Request::RevokeKey(id, _) = request {
         let key = state.keys.get(id).filter(|key| rights.cover(&key.holder))?;
