@@ -50,7 +50,8 @@ pub fn described(is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, BTreeSet<
 
 #[test]
 fn a_scrape_has_every_metric_of_the_page_and_no_other() {
-    let scene = Scene::with(&config(9469)).unwrap();
+    let acme = "[[principal]]\nname = \"acme\"\nquota = { endpoints = 5 }\n";
+    let scene = Scene::with(&(config(9469) + acme)).unwrap();
     everything_works(scene.acme()).unwrap();
     // The metric by reason exists once a packet was dropped.
     scene.acme().run(|| client::connect(at(ENDPOINT[0], 1), SOON)).unwrap_err();
