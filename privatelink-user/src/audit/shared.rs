@@ -20,7 +20,7 @@ impl Audit {
         Self(Arc::new(Mutex::new(AuditLog::new(state_dir))))
     }
 
-    /// [`AuditLog::attempt`].
+    /// Writes an attempt, and returns its number once it is on the disk.
     ///
     /// # Errors
     /// When the disk refuses: nothing may be changed then.
@@ -28,12 +28,12 @@ impl Audit {
         self.log().attempt(entry)
     }
 
-    /// [`AuditLog::result`].
+    /// Writes what became of an attempt.
     pub fn result(&self, attempt: u64, entry: AuditEntry) {
         self.log().result(attempt, entry);
     }
 
-    /// [`AuditLog::refused`].
+    /// Writes that a caller was refused, unless there are too many of that caller.
     pub fn refused(&self, entry: AuditEntry) {
         self.log().refused(entry, Instant::now());
     }

@@ -39,7 +39,7 @@ pub(super) fn write(
     send(globals, (method, path), (body, false), how, out)
 }
 
-/// As [`write`], unless there is such an object already.
+/// As [`write()`], unless there is such an object already.
 pub(super) fn create(
     globals: &Globals,
     path: &str,
