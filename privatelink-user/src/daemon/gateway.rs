@@ -492,26 +492,36 @@ impl Gateway {
     fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
         next.log_warnings(self.model.gateway());
         next.open_door(&self.socket);
-        self.adopt_objects(next)?;
+        let events = self.take_over(next)?;
         self.register.send_modify(|register| register.follow(&self.model));
+        // Who is new among the subscribers is told what has begun with it.
         self.events.subscribe(&self.model.gateway().subscriptions, &self.socket);
+        self.events.publish_all(events);
         Ok(())
     }
 
     /// Adopts a configuration of which only services and endpoints differ.
     fn adopt_objects(&mut self, next: Prepared) -> Result<(), Error> {
+        let events = self.take_over(next)?;
+        self.events.publish_all(events);
+        Ok(())
+    }
+
+    /// Puts a configuration in the place of the one in force; returns what has happened by that.
+    fn take_over(&mut self, next: Prepared) -> Result<Vec<Event>, Error> {
         // On disk first: a flow must not outlive the memory of what its indices mean.
         let drains = self.store.state().drains.clone();
         let at = self.clock.moment();
-        let events = commit(self.store.as_mut(), &self.datapath, &next.state, at.ahead)?;
+        let decided = commit(self.store.as_mut(), &self.datapath, &next.state, at.ahead)?;
         let Loaded { model, sources, origins } = next.loaded;
         (self.model, self.sources, self.origins) = (model, sources, origins);
         self.inputs = next.state.inputs;
         let (model, state) = (&self.model, self.store.state());
-        self.events.publish_all(of_drains(model, &drains, &state.drains, at));
         self.records.name(model, &state.ids);
-        self.events.publish_all(events);
-        Ok(())
+        let mut events: Vec<Event> =
+            of_drains(model, &drains, &state.drains, at).into_iter().collect();
+        events.extend(decided);
+        Ok(events)
     }
 
     /// Takes the programs off all interfaces, which are then as they were before the first start,
