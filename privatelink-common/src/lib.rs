@@ -54,7 +54,7 @@ pub use tick::{TICK_SHIFT, ticks_from_millis};
 
 /// Changes whenever the meaning or the size of any map changes, except for those of the flow table;
 /// a daemon that finds pins of another version replaces them knowingly.
-pub const LAYOUT_VERSION: u32 = 9;
+pub const LAYOUT_VERSION: u32 = 10;
 
 /// Changes whenever that of the flow table does: of [`maps::SLOTS`] and [`maps::REGIONS`], of the
 /// hash that places flows, and of what is counted for each flow in [`maps::METERS`],

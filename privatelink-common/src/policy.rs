@@ -72,10 +72,16 @@ pub struct RuleNode {
 }
 
 impl RuleNode {
-    /// Number of the node where the search for an IPv4 client begins. A set without it allows none.
+    /// Number of the node where the search for an IPv4 client begins that comes by TCP. A set
+    /// without it allows none.
     pub const ROOT_V4: u32 = 0;
     /// The same for IPv6.
     pub const ROOT_V6: u32 = 1;
+    /// Added to these for clients that come by UDP.
+    pub const BY_UDP: u32 = 2;
+    /// All of them.
+    pub const ROOTS: [u32; 4] =
+        [Self::ROOT_V4, Self::ROOT_V6, Self::ROOT_V4 + Self::BY_UDP, Self::ROOT_V6 + Self::BY_UDP];
     /// Allows every client of its family.
     pub const EVERYONE: Self = Self {
         begins: [Bound { high: 0, low: 0 }; NODE_INTERVALS],
@@ -90,7 +96,7 @@ pub mod answer {
     /// A rule allows it.
     pub const ALLOWED: u32 = 1;
     /// The first number of a node that is no root.
-    pub const FIRST_NODE: u32 = 2;
+    pub const FIRST_NODE: u32 = 4;
     /// Added to a number: the node is asked for the port.
     pub const PORTS: u32 = 1 << 31;
 }

@@ -269,8 +269,8 @@ pub struct Target {
     pub mac: Mac,
     /// Largest IP packet that interface carries with that VLAN's tag; zero if it is untagged.
     pub tagged_mtu: u16,
-    /// Padding, zero.
-    pub reserved: u16,
+    /// Port that flows are sent to, in network order; zero is the listener's `target_port`.
+    pub port: u16,
     /// Padding, zero.
     pub reserved_end: [u32; 4],
 }

@@ -370,6 +370,14 @@ impl Rights {
         self.include(&service.principal)
     }
 
+    /// Whether a service is offered to one of the principals: they may connect to it.
+    pub fn may_connect_to(&self, service: &Service) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(names) => names.iter().any(|name| service.allow.contains(name)),
+        }
+    }
+
     /// Whether an endpoint may be seen, which belongs to the consumer alone.
     pub fn see_endpoint(&self, model: &Model, endpoint: &Endpoint) -> bool {
         let network = model.networks().get(&endpoint.network);

@@ -127,13 +127,34 @@ fn configurations_are_accepted_and_supported() {
     assert!(seen > 0, "no configuration is shown");
 }
 
+/// The words of the first command in a line, as a shell reads them.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word) = (Vec::new(), None::<String>);
+    let mut quote = None;
+    for c in line.chars() {
+        match (c, quote) {
+            (_, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            ('|' | '>' | '<' | ';' | '&', None) => break,
+            (_, None) if c.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 #[test]
 fn commands_of_privatelink_are_understood() {
     let mut seen = 0;
     for page in pages() {
         for command in page.commands() {
-            let words = command.split_whitespace().skip_while(|word| *word == "sudo");
-            let words: Vec<&str> = words.collect();
+            let words = words(&command);
+            let words: Vec<&str> =
+                words.iter().map(String::as_str).skip_while(|word| *word == "sudo").collect();
             let program = words.first().map(Path::new).and_then(Path::file_name);
             // The program's name alone is not a command.
             if program.is_none_or(|program| program != "privatelink") || words.len() < 2 {

@@ -7,12 +7,19 @@ use std::{
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use privatelink_common::{Endpoint, RuleKey, hash::HashKeys, policy::RuleNode};
-use privatelink_ebpf::{MemoryTables, flows::rules::is_allowed};
-use privatelink_user::desired::rule_set::{Rule, compile};
+use privatelink_common::{Endpoint, RuleKey, TCP, UDP, hash::HashKeys, policy::RuleNode};
+use privatelink_ebpf::{
+    MemoryTables,
+    flows::rules::{is_allowed, root_of},
+};
+use privatelink_user::{
+    desired::rule_set::{Rule, compile},
+    model::Protocol,
+};
 use proptest::prelude::*;
 
 const SET: [u32; 2] = [7, 7];
+const BOTH: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
 /// The rules as the datapath finds them.
 fn tables(rules: &[Rule]) -> MemoryTables {
@@ -22,15 +29,19 @@ fn tables(rules: &[Rule]) -> MemoryTables {
     tables
 }
 
-fn asks(tables: &MemoryTables, client: IpAddr, port: u16) -> bool {
-    let root = if client.is_ipv4() { RuleNode::ROOT_V4 } else { RuleNode::ROOT_V6 };
+fn asks(tables: &MemoryTables, client: IpAddr, port: u16, protocol: Protocol) -> bool {
+    let family = if client.is_ipv4() { RuleNode::ROOT_V4 } else { RuleNode::ROOT_V6 };
+    let root = root_of(family, if protocol == Protocol::Tcp { TCP.into() } else { UDP.into() });
     let endpoint = Endpoint { rules: SET, ..Endpoint::default() };
     is_allowed(tables, &endpoint, &client.into(), root, port)
 }
 
 /// One rule after the other.
-fn walks(rules: &[Rule], client: IpAddr, port: u16) -> bool {
-    rules.iter().any(|rule| rule.from.contains(&client) && rule.ports.contains(&port))
+fn walks(rules: &[Rule], client: IpAddr, port: u16, protocol: Protocol) -> bool {
+    rules.iter().any(|rule| {
+        let by = rule.protocol.is_none_or(|only| only == protocol);
+        by && rule.from.contains(&client) && rule.ports.contains(&port)
+    })
 }
 
 /// What may be decided otherwise than next to it: the ends of each rule, and what is beside them.
@@ -42,7 +53,7 @@ fn edges(rules: &[Rule]) -> (Vec<IpAddr>, Vec<u16>) {
     ];
     clients.push(Ipv6Addr::from_bits(u128::MAX).into());
     let mut ports = vec![0, 1, u16::MAX];
-    for Rule { from, ports: range } in rules {
+    for Rule { from, ports: range, .. } in rules {
         for (end, beside) in [(from.network(), -1), (from.broadcast(), 1)] {
             clients.push(end);
             clients.push(match end {
@@ -68,8 +79,11 @@ fn assert_agrees(rules: &[Rule]) {
     let (clients, ports) = edges(rules);
     for client in clients {
         for &port in &ports {
-            let (asked, walked) = (asks(&tables, client, port), walks(rules, client, port));
-            assert_eq!(asked, walked, "{client} to port {port} by {rules:?}");
+            for protocol in BOTH {
+                let asked = asks(&tables, client, port, protocol);
+                let walked = walks(rules, client, port, protocol);
+                assert_eq!(asked, walked, "{client} to {protocol} port {port} by {rules:?}");
+            }
         }
     }
 }
@@ -89,7 +103,16 @@ fn rule() -> impl Strategy<Value = Rule> {
     let port = || prop_oneof![0..20_u16, 65_530..=u16::MAX, any::<u16>()];
     let ports =
         prop_oneof![Just(0..=u16::MAX), (port(), port()).prop_map(|(a, b)| a.min(b)..=a.max(b)),];
-    (prop_oneof![v4, v6], ports).prop_map(|(from, ports)| Rule { from: from.trunc(), ports })
+    let protocol = prop_oneof![
+        2 => Just(None),
+        1 => Just(Some(Protocol::Tcp)),
+        1 => Just(Some(Protocol::Udp)),
+    ];
+    (prop_oneof![v4, v6], ports, protocol).prop_map(|(from, ports, protocol)| Rule {
+        from: from.trunc(),
+        ports,
+        protocol,
+    })
 }
 
 proptest! {
@@ -107,7 +130,10 @@ proptest! {
     ) {
         let tables = tables(&rules);
         for client in [IpAddr::from(Ipv4Addr::from_bits(v4)), Ipv6Addr::from_bits(v6).into()] {
-            prop_assert_eq!(asks(&tables, client, port), walks(&rules, client, port));
+            for protocol in BOTH {
+                let walked = walks(&rules, client, port, protocol);
+                prop_assert_eq!(asks(&tables, client, port, protocol), walked);
+            }
         }
     }
 }
@@ -121,55 +147,55 @@ const ALL: RangeInclusive<u16> = 0..=u16::MAX;
 #[test]
 fn the_largest_sets_fit_and_agree() {
     let apart: Vec<Rule> = (0..256_u32)
-        .map(|n| Rule { from: net(&format!("10.{}.{}.0/25", n / 16, n % 16)), ports: ALL })
+        .map(|n| Rule::new(net(&format!("10.{}.{}.0/25", n / 16, n % 16)), ALL))
         .collect();
     assert_agrees(&apart);
     let nested: Vec<Rule> = (0..=128_u8)
-        .map(|length| Rule {
-            from: Ipv6Net::new(Ipv6Addr::from_bits(u128::MAX / 3), length).unwrap().trunc().into(),
-            ports: u16::from(length / 16) * 100..=u16::from(length / 16) * 100 + 50,
+        .map(|length| {
+            let from = Ipv6Net::new(Ipv6Addr::from_bits(u128::MAX / 3), length).unwrap().trunc();
+            let first = u16::from(length / 16) * 100;
+            Rule::new(from.into(), first..=first + 50)
         })
         .collect();
     assert_agrees(&nested);
-    let ports: Vec<Rule> = (0..256_u16)
-        .map(|n| Rule { from: net("10.1.0.0/16"), ports: n * 200 + 1..=n * 200 + 3 })
-        .collect();
+    let ports: Vec<Rule> =
+        (0..256_u16).map(|n| Rule::new(net("10.1.0.0/16"), n * 200 + 1..=n * 200 + 3)).collect();
     assert_agrees(&ports);
     // A network with thousands of prefixes, none of which touches the next.
     let many: Vec<Rule> = (0..4096_u32)
-        .map(|n| Rule { from: net(&format!("10.{}.{}.0/25", n / 256, n % 256)), ports: ALL })
+        .map(|n| Rule::new(net(&format!("10.{}.{}.0/25", n / 256, n % 256)), ALL))
         .collect();
     let tables = tables(&many);
     for rule in &many {
         let IpAddr::V4(last) = rule.from.broadcast() else { unreachable!() };
         let beside = Ipv4Addr::from_bits(last.to_bits() + 1);
-        assert!(asks(&tables, rule.from.network(), 80), "{rule:?}");
-        assert!(asks(&tables, last.into(), 80), "{rule:?}");
-        assert!(!asks(&tables, beside.into(), 80), "{rule:?}");
+        assert!(asks(&tables, rule.from.network(), 80, Protocol::Tcp), "{rule:?}");
+        assert!(asks(&tables, last.into(), 80, Protocol::Tcp), "{rule:?}");
+        assert!(!asks(&tables, beside.into(), 80, Protocol::Tcp), "{rule:?}");
     }
 }
 
 /// An IPv6 packet from `::ffff:10.1.0.9` is none from 10.1.0.9.
 #[test]
 fn no_mapped_sender_matches_a_rule_of_ipv4() {
-    let tables = tables(&[Rule { from: net("0.0.0.0/0"), ports: ALL }]);
+    let tables = tables(&[Rule::new(net("0.0.0.0/0"), ALL)]);
     let mapped: Ipv6Addr = "::ffff:10.1.0.9".parse().unwrap();
-    assert!(!asks(&tables, mapped.into(), 80));
-    assert!(asks(&tables, "10.1.0.9".parse().unwrap(), 80));
+    assert!(!asks(&tables, mapped.into(), 80, Protocol::Tcp));
+    assert!(asks(&tables, "10.1.0.9".parse().unwrap(), 80, Protocol::Tcp));
 }
 
 #[test]
 fn a_rule_of_one_family_matches_no_client_of_the_other() {
-    let tables = tables(&[Rule { from: net("::/0"), ports: ALL }]);
-    assert!(!asks(&tables, "10.1.0.9".parse().unwrap(), 80));
-    assert!(asks(&tables, "2001:db8::1".parse().unwrap(), 80));
+    let tables = tables(&[Rule::new(net("::/0"), ALL)]);
+    assert!(!asks(&tables, "10.1.0.9".parse().unwrap(), 80, Protocol::Tcp));
+    assert!(asks(&tables, "2001:db8::1".parse().unwrap(), 80, Protocol::Tcp));
 }
 
 /// A part of a set that the daemon is just removing allows nobody more.
 #[test]
 fn an_incomplete_set_allows_no_more_than_the_whole() {
     let rules: Vec<Rule> = (0..100_u32)
-        .map(|n| Rule { from: net(&format!("10.1.{n}.0/25")), ports: 80..=80 + (n as u16 % 7) })
+        .map(|n| Rule::new(net(&format!("10.1.{n}.0/25")), 80..=80 + (n as u16 % 7)))
         .collect();
     let whole = compile(&rules);
     for left_out in whole.keys() {
@@ -179,7 +205,8 @@ fn an_incomplete_set_allows_no_more_than_the_whole() {
         for client in clients {
             for &port in &ports {
                 assert!(
-                    !asks(&tables, client, port) || walks(&rules, client, port),
+                    !asks(&tables, client, port, Protocol::Udp)
+                        || walks(&rules, client, port, Protocol::Udp),
                     "{client} {port}"
                 );
             }

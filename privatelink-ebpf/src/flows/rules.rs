@@ -5,11 +5,13 @@
 
 use crate::environment::{Tables, Walk};
 use privatelink_common::{
-    Addr, Endpoint, RuleKey,
+    Addr, Endpoint, RuleKey, UDP,
+    flow::word,
     policy::{Bound, NODE_DEPTH, NODE_INTERVALS, RuleNode, answer},
 };
 
-/// Whether a client may reach a port, in the machine's order, by the endpoint's rules.
+/// Whether a client may reach a port, in the machine's order, by the endpoint's rules. The root is
+/// that of its family and protocol.
 #[inline(never)]
 pub fn is_allowed<T: Tables>(
     tables: &T,
@@ -21,11 +23,18 @@ pub fn is_allowed<T: Tables>(
     let [a, b, c, d] = client.words().map(|word| u64::from(u32::from_be(word)));
     // An IPv4 client is its last word. Asked by the root of its family only, no client of one
     // family is taken for one of the other.
-    let (high, low) = if root == RuleNode::ROOT_V4 { (0, d) } else { (a << 32 | b, c << 32 | d) };
+    let is_v4 = root & RuleNode::ROOT_V6 == RuleNode::ROOT_V4;
+    let (high, low) = if is_v4 { (0, d) } else { (a << 32 | b, c << 32 | d) };
     let key = RuleKey { set: endpoint.rules, number: root };
     let mut search = Search { key, high, low, port: port.into(), allowed: false };
     tables.walk(NODE_DEPTH, &mut search);
     search.allowed
+}
+
+/// Where the search for clients of a family begins that come by this protocol.
+#[inline(always)]
+pub fn root_of(family: u32, protocol: u32) -> u32 {
+    if protocol == u32::from(UDP) { family + RuleNode::BY_UDP } else { family }
 }
 
 /// Whether the security rules of a slot's endpoint let its flow through.
@@ -34,7 +43,9 @@ pub fn allows<T: Tables>(tables: &T, index: u32) -> bool {
     let Some(slot) = tables.slot(index) else { return false };
     let Some(endpoint) = tables.endpoint(slot.endpoint()) else { return false };
     let client = Addr::from_words(slot.client());
-    let root = if client.is_v4() { RuleNode::ROOT_V4 } else { RuleNode::ROOT_V6 };
+    let family = if client.is_v4() { RuleNode::ROOT_V4 } else { RuleNode::ROOT_V6 };
+    let protocol = (slot.word() & word::PROTOCOL) >> word::PROTOCOL_SHIFT;
+    let root = root_of(family, protocol);
     let [_, _, high, low] = slot.consumer_ports().to_ne_bytes();
     is_allowed(tables, endpoint, &client, root, u16::from_be_bytes([high, low]))
 }

@@ -166,7 +166,8 @@ fn choose<T: Operations, I: Control>(
         return Err(reason);
     }
     let choice = tables.choice(arrival, false);
-    let (target, leaves) = pick_target::<T, I>(tables, scratch, packet, &listener, choice)?;
+    let picked = pick_target::<T, I>(tables, scratch, packet, &listener, choice)?;
+    let Picked { target, port, leaves } = picked;
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;
     let sources = if leaves == Ipv6::LEAVES { service.sources_v6 } else { service.sources_v4 };
     if sources.count == 0 {
@@ -178,7 +179,7 @@ fn choose<T: Operations, I: Control>(
         now: tables.now(),
         client: I::to_addr(arrival.source).words(),
         consumer_ports: arrival.ports,
-        provider_ports: ports::pair(listener.target_port, 0),
+        provider_ports: ports::pair(port, 0),
         endpoint: index,
         target,
         source: sources.first,
@@ -192,8 +193,17 @@ fn choose<T: Operations, I: Control>(
     Ok(NewFlow::of(word, leaves, sources, choice, content))
 }
 
-/// Picks a target of a listener: its index, and what a slot's word says of packets that leave as
-/// its family.
+/// Where a new flow goes.
+struct Picked {
+    /// Index of the target.
+    target: u32,
+    /// The port there, in network order.
+    port: u16,
+    /// What a slot's word says of packets that leave as the target's family.
+    leaves: u32,
+}
+
+/// Picks a target of a listener.
 #[inline(always)]
 fn pick_target<T: Operations, I: Ip>(
     tables: &T,
@@ -201,7 +211,7 @@ fn pick_target<T: Operations, I: Ip>(
     packet: &Packet<I>,
     listener: &Listener,
     choice: u64,
-) -> Result<(u32, u32), Reason> {
+) -> Result<Picked, Reason> {
     let is_sticky = listener.flags & Listener::STICKY != 0;
     let choice = if is_sticky { tables.choice(&packet.arrival, true) } else { choice };
     let index = pick(I::backends(listener), choice as u32)
@@ -220,7 +230,8 @@ fn pick_target<T: Operations, I: Ip>(
         scratch.mtu.store(max_len);
         return Err(Reason::TooBig);
     }
-    Ok((index, leaves))
+    let port = if target.port == 0 { listener.target_port } else { target.port };
+    Ok(Picked { target: index, port, leaves })
 }
 
 /// The reason for which the endpoint's rules and limits refuse a new flow.
@@ -233,7 +244,8 @@ fn refused_by_policy<T: Operations, I: Ip>(
     arrival: &Arrival<I>,
 ) -> Option<Reason> {
     let port = u16::from_be(ports::second(arrival.ports));
-    if !rules::is_allowed(tables, endpoint, &I::to_addr(arrival.source), I::RULES, port) {
+    let root = rules::root_of(I::RULES, arrival.protocol);
+    if !rules::is_allowed(tables, endpoint, &I::to_addr(arrival.source), root, port) {
         return Some(Reason::NotAllowed);
     }
     // A flow for which room was asked has been counted against the limits.

@@ -64,6 +64,7 @@ impl Action {
             | Request::Endpoint(..)
             | Request::Objects(_)
             | Request::Targets(..)
+            | Request::Catalogue(_)
             | Request::Flows(..)
             | Request::Whois(..)
             | Request::Connections(_)

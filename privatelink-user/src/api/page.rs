@@ -20,7 +20,8 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The part of a list in order that the query asks for. Names need no escaping in a query.
+    /// The part of a list in order that the query asks for. Names need no escaping in a query; the
+    /// path may have one already.
     pub fn of(
         all: Vec<T>,
         path: &str,
@@ -37,7 +38,9 @@ impl<T> Page<T> {
         let part: Vec<T> = rest.by_ref().take(limit as usize).collect();
         let more = rest.next().is_some();
         let last = part.last().filter(|_| more).map(name);
-        let next = last.map(|last| format!("<{path}?after={last}&limit={limit}>; rel=\"next\""));
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let next =
+            last.map(|last| format!("<{path}{sign}after={last}&limit={limit}>; rel=\"next\""));
         Ok(Self { part, next })
     }
 }

@@ -14,8 +14,9 @@ use crate::{
     datapath::bpf::Reader,
     events,
     interface::types::{
-        AccessKey, Configuration, Connection, Difference, Endpoint, FlowQuery, MadeKey, Network,
-        NetworkNames, NewKey, ObjectSet, Problem, Service, Status, Target, Written,
+        AccessKey, CatalogueEntry, Configuration, Connection, Difference, Endpoint, FlowQuery,
+        MadeKey, Network, NetworkNames, NewKey, ObjectSet, Problem, Service, Status, Target,
+        Written,
     },
     objects::{Condition, Step},
     state::{connection::Decision, keys::KeyId},
@@ -53,6 +54,8 @@ pub enum Request {
     Names(String, Reply<NetworkNames>),
     /// List the services.
     Services(TargetCounts, Reply<Vec<Service>>),
+    /// List the services that the caller may connect to.
+    Catalogue(Reply<Vec<CatalogueEntry>>),
     /// List the endpoints.
     Endpoints(Reply<Vec<Endpoint>>),
     /// Show this service, with what the API has written of it.
@@ -109,6 +112,7 @@ impl Request {
             Self::Networks(to) => to.send(Err(why)),
             Self::Names(_, to) => to.send(Err(why)),
             Self::Services(_, to) => to.send(Err(why)),
+            Self::Catalogue(to) => to.send(Err(why)),
             Self::Endpoints(to) => to.send(Err(why)),
             Self::Service(_, _, to) => to.send(Err(why)),
             Self::Endpoint(_, to) => to.send(Err(why)),

@@ -33,6 +33,7 @@ mod schema;
 mod section;
 mod source;
 mod suggestion;
+mod tag_table;
 mod target_list;
 mod toml_text;
 mod toml_value;

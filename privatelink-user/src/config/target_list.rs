@@ -42,7 +42,7 @@ pub fn target_list(path: &Path, text: &str) -> Result<Vec<Listed>, Diagnostics> 
 }
 
 fn unique(targets: OneOrMore<raw::Target>, report: &mut Report) -> Vec<Listed> {
-    let mut listed = BTreeMap::new();
+    let mut all = BTreeMap::new();
     for Located { value: target, .. } in targets.0 {
         let Some(Located { value: address, at }) = target.address else { continue };
         let TargetAddress::Ip(address) = address else {
@@ -50,10 +50,15 @@ fn unique(targets: OneOrMore<raw::Target>, report: &mut Report) -> Vec<Listed> {
             report.push(fault.help("use the name as the `address` of a [[service.target]]"));
             continue;
         };
-        let weight = target.weight.value;
-        match listed.entry(address) {
+        let listed = Listed {
+            address,
+            weight: target.weight.value,
+            port: target.port.map(|port| port.value),
+            group: target.group.map(|group| group.value),
+        };
+        match all.entry(address) {
             btree_map::Entry::Vacant(free) => {
-                free.insert((at, weight));
+                free.insert((at, listed));
             }
             btree_map::Entry::Occupied(taken) => report.push(
                 Fault::new(format!("the target {address} is listed twice"))
@@ -63,8 +68,7 @@ fn unique(targets: OneOrMore<raw::Target>, report: &mut Report) -> Vec<Listed> {
             ),
         }
     }
-    let listed = listed.into_iter();
-    listed.map(|(address, (_, weight))| Listed { address, weight }).collect()
+    all.into_values().map(|(_, listed)| listed).collect()
 }
 
 #[cfg(test)]

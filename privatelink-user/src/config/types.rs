@@ -17,7 +17,7 @@ use super::{
     written::{bound, quoted},
 };
 use crate::model::{
-    DnsName, DnsPattern, Interface, Invalid, Name, Number, Period, Port, PortRange, Quantity,
+    DnsName, DnsPattern, Interface, Invalid, Line, Name, Number, Period, Port, PortRange, Quantity,
     StatusCodes, WebhookUrl, Words,
 };
 
@@ -57,6 +57,9 @@ macro_rules! from_text {
 from_text! {
     String: "a string", |text: &str| Ok(text.to_owned()),
         "text" "text", json!({ "type": "string" });
+    Line: "a line of text in quotes", Line::from_str,
+        "line of text, at most 500 bytes" "lines of text",
+        json!({ "type": "string", "minLength": 1, "maxLength": Line::LONGEST });
     Name: "a name in quotes", Name::from_str,
         "name" "names", text("^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$");
     Interface: "an interface name in quotes", Interface::from_str,

@@ -83,6 +83,9 @@ async fn carry_out(
             let counts = now.counts(counts);
             to.send(caller.map(|caller| now.view(&caller.rights, &counts).services()));
         }
+        Request::Catalogue(to) => {
+            to.send(caller.map(|one| now.view(&one.rights, &FlowCounts::default()).catalogue()));
+        }
         Request::Endpoints(to) => {
             let counts = || now.endpoint_counts();
             to.send(caller.and_then(|caller| now.endpoints(&caller.rights, &counts())));

@@ -220,6 +220,7 @@ impl<'a> Builder<'a> {
         network_index: u32,
         attached: AttachedInterface<'_>,
     ) {
+        let ports = targets::own_ports(service, self.inputs);
         for address in targets::kept(service, self.inputs, &self.state.drains, self.now) {
             let Some(index) = self.ids.target(service, address) else { continue };
             // Without a next hop nothing is sent there.
@@ -237,6 +238,7 @@ impl<'a> Builder<'a> {
                 mtu: attached.mtu,
                 tagged_mtu: attached.tagged_mtu,
                 vlan: attached.vlan,
+                port: ports.get(&address).map_or(0, |port| port.get().to_be()),
                 ..Target::default()
             };
             self.tables.targets.insert(index, target);

@@ -16,13 +16,13 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 pub(super) fn rules(endpoint: &model::Endpoint, network: &model::Network) -> Vec<Rule> {
     const ALL: RangeInclusive<u16> = 0..=u16::MAX;
     if endpoint.allow.is_empty() {
-        return network.clients().map(|from| Rule { from, ports: ALL }).collect();
+        return network.clients().map(|from| Rule::new(from, ALL)).collect();
     }
     let rules = endpoint.allow.iter().flat_map(|rule| {
         let ranges = rule.ports.iter().map(|range| range.first().get()..=range.last().get());
         let ranges: Vec<_> = ranges.collect();
         let ranges = if ranges.is_empty() { vec![ALL] } else { ranges };
-        ranges.into_iter().map(|ports| Rule { from: rule.from, ports })
+        ranges.into_iter().map(|ports| Rule { from: rule.from, ports, protocol: rule.protocol })
     });
     rules.collect()
 }

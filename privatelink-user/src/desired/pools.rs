@@ -13,13 +13,15 @@ use std::{
 
 use privatelink_common::{Pool, maps};
 
+mod groups;
+
 use super::maglev::{self, Member, PLACES};
 use crate::{
     datapath::tables::MapTables,
     model::{Listener, Model, Service},
     state::{
         ids::{Family, Ids},
-        targets::{Health, Inputs, NoRoom, addresses, behind, key},
+        targets::{Behind, Health, Inputs, NoRoom, addresses, behind, key},
     },
 };
 
@@ -220,16 +222,20 @@ fn shares(
     let takes = takers(service, listener, inputs);
     let [v4, v6] = Family::BOTH.map(|family| {
         let of_family = takes.iter().filter(|(address, _)| family.holds(**address));
-        let members: Vec<Member> = of_family
+        let of_family = of_family.map(|(address, one)| (*address, *one));
+        let members: Vec<Member> = groups::weights(of_family, &listener.groups)
+            .into_iter()
             .filter_map(|(address, weight)| {
-                let index = ids.target(service, *address)?;
-                Some(Member { address: *address, index, weight: *weight })
+                let index = ids.target(service, address)?;
+                Some(Member { address, index, weight })
             })
             .collect();
         // Computed from all targets, so that the entries of the others stay when one becomes
         // unhealthy.
         let weights = all.iter().filter(|(address, _)| family.holds(**address));
-        let length = maglev::length(weights.map(|(_, weight)| weight.get()), places);
+        let weights = weights.map(|(address, one)| (*address, *one));
+        let weights = groups::weights(weights, &listener.groups);
+        let length = maglev::length(weights.values().copied(), places);
         Share { length: if members.len() == 1 { 1 } else { length }, members }
     });
     match (v4.members.is_empty(), v6.members.is_empty()) {
@@ -239,18 +245,23 @@ fn shares(
     }
 }
 
-/// The targets that get new flows of a listener, with their weights.
-fn takers(service: &Service, listener: &Listener, inputs: &Inputs) -> BTreeMap<IpAddr, u32> {
-    let all = behind(service, listener, inputs).into_iter();
-    let mut all: BTreeMap<IpAddr, u32> =
-        all.map(|(a, weight)| (a, weight.get())).filter(|(_, weight)| *weight != 0).collect();
+/// The targets that get new flows of a listener.
+fn takers<'a>(
+    service: &'a Service,
+    listener: &Listener,
+    inputs: &'a Inputs,
+) -> BTreeMap<IpAddr, Behind<'a>> {
+    let mut all = behind(service, listener, inputs);
+    // A group without a share gets none.
+    let share = |one: &Behind<'_>| one.group.and_then(|group| listener.groups.get(group));
+    all.retain(|_, one| one.weight.get() != 0 && share(one).is_none_or(|share| share.get() != 0));
     let Some(check) = &service.health_check else { return all };
-    let is_healthy = |address: &IpAddr| {
-        let condition = inputs.health.get(&key(service, check, listener, *address));
+    let is_healthy = |address: &IpAddr, one: &Behind<'_>| {
+        let condition = inputs.health.get(&key(service, check, one.ports, *address));
         condition.is_some_and(|condition| condition.health == Health::Healthy)
     };
-    if !service.fail_open || all.keys().any(is_healthy) {
-        all.retain(|address, _| is_healthy(address));
+    if !service.fail_open || all.iter().any(|(address, one)| is_healthy(address, one)) {
+        all.retain(|address, one| is_healthy(address, one));
     }
     all
 }

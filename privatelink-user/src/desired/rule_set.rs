@@ -20,6 +20,8 @@ use privatelink_common::{
 };
 use zerocopy::IntoBytes as _;
 
+use crate::model::Protocol;
+
 /// Clients of a prefix may reach a range of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -27,6 +29,20 @@ pub struct Rule {
     pub from: IpNet,
     /// The ports of the endpoint.
     pub ports: RangeInclusive<u16>,
+    /// By which protocol; `None` is either.
+    pub protocol: Option<Protocol>,
+}
+
+impl Rule {
+    /// Of either protocol.
+    pub const fn new(from: IpNet, ports: RangeInclusive<u16>) -> Self {
+        Self { from, ports, protocol: None }
+    }
+
+    fn is_for(&self, v4: bool, protocol: Protocol) -> bool {
+        let is_protocol = self.protocol.is_none_or(|only| only == protocol);
+        is_protocol && self.from.addr().is_ipv4() == v4
+    }
 }
 
 /// Ranges of ports, sorted, that neither overlap nor touch.
@@ -39,14 +55,18 @@ type Interval = (u128, u32);
 pub fn compile(rules: &[Rule]) -> BTreeMap<u32, RuleNode> {
     let mut set = RuleSet::default();
     for (root, v4) in [(RuleNode::ROOT_V4, true), (RuleNode::ROOT_V6, false)] {
-        let of_family: Vec<&Rule> =
-            rules.iter().filter(|rule| rule.from.addr().is_ipv4() == v4).collect();
-        if of_family.is_empty() {
-            // Without a root no client of the family is allowed.
-            continue;
+        let of = |protocol| rules.iter().filter(|rule| rule.is_for(v4, protocol)).collect();
+        let (tcp, udp): (Vec<&Rule>, Vec<&Rule>) = (of(Protocol::Tcp), of(Protocol::Udp));
+        let by_udp = root + RuleNode::BY_UDP;
+        if tcp == udp {
+            set.root(root, tcp);
+            // Nearly always: the trees below are shared.
+            let node = set.nodes.get(&root).copied();
+            set.nodes.extend(node.map(|node| (by_udp, node)));
+        } else {
+            set.root(root, tcp);
+            set.root(by_udp, udp);
         }
-        let intervals = set.addresses(of_family);
-        set.tree(intervals, Some(root));
     }
     set.nodes
 }
@@ -90,6 +110,14 @@ struct RuleSet {
 }
 
 impl RuleSet {
+    /// Makes the tree under a root. Without a root, no client of its family and protocol is allowed.
+    fn root(&mut self, root: u32, rules: Vec<&Rule>) {
+        if !rules.is_empty() {
+            let intervals = self.addresses(rules);
+            self.tree(intervals, Some(root));
+        }
+    }
+
     /// The intervals of addresses of one family.
     fn addresses(&mut self, mut rules: Vec<&Rule>) -> Vec<Interval> {
         // In this order a prefix comes after all that hold it: those that hold the address where

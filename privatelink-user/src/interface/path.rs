@@ -14,6 +14,10 @@ pub const NETWORK_NAMES: &str = "/v1/networks/{name}/names";
 pub const SERVICES: &str = "/v1/services";
 /// One service.
 pub const SERVICE: &str = "/v1/services/{name}";
+/// The services that the caller may connect to.
+pub const CATALOGUE: &str = "/v1/catalogue";
+/// One of them.
+pub const CATALOGUE_ENTRY: &str = "/v1/catalogue/{name}";
 /// The endpoints.
 pub const ENDPOINTS: &str = "/v1/endpoints";
 /// One endpoint.

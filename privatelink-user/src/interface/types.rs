@@ -3,6 +3,7 @@
 //! The comments are the descriptions in the OpenAPI document.
 
 mod audit;
+mod catalogue;
 mod connection;
 mod difference;
 mod event;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use audit::{AuditCheck, AuditEntry, AuditQuery};
+pub use catalogue::{CatalogueConnection, CatalogueEntry};
 pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
 pub use event::{About, Event, EventQuery, LeftOut, Subscriber};
@@ -134,6 +136,12 @@ pub struct Service {
     pub endpoints: Vec<String>,
     /// Live flows through these endpoints.
     pub active_flows: u64,
+    /// What it is; absent if nobody has written that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Words of its provider's, with their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// Where it is declared: file and line, or `api`.
     #[serde(default)]
     pub source: String,
@@ -216,6 +224,12 @@ pub struct Endpoint {
     pub principal: String,
     /// The ports on which the service is offered, as `tcp/80`.
     pub listeners: Vec<String>,
+    /// What it is for; absent if nobody has written that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Words of its consumer's, with their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// Where it is declared: file and line, or `api`.
     #[serde(default)]
     pub source: String,
@@ -263,4 +277,9 @@ pub struct Problem {
 pub struct TargetQuery {
     /// Only those of this service.
     pub service: Option<String>,
+    /// Only those that follow this place, which a header `Link` names.
+    pub after: Option<String>,
+    /// At most so many; a header `Link` leads to the next ones.
+    #[param(minimum = 1, maximum = 10_000)]
+    pub limit: Option<u32>,
 }

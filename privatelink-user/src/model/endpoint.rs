@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::{
+    description::{Line, Tags},
     name::Name,
     number::{Number, Quantity},
-    port::PortRange,
+    port::{PortRange, Protocol},
 };
 
 /// How an endpoint's share relates to others'.
@@ -19,6 +20,12 @@ pub type ShareWeight = Number<1, 1_000>;
 pub struct Endpoint {
     /// Its name, unique among endpoints.
     pub name: Name,
+    /// What the consumer tells the provider with its request.
+    pub message: Option<Line>,
+    /// What it is for.
+    pub description: Option<Line>,
+    /// Words of its owner's.
+    pub tags: Tags,
     /// The service that it leads to.
     pub service: Name,
     /// The network in which consumers find it.
@@ -90,6 +97,8 @@ pub struct SecurityRule {
     pub from: IpNet,
     /// The ports of the endpoint; empty is all of them.
     pub ports: Vec<PortRange>,
+    /// By which protocol; `None` is either.
+    pub protocol: Option<Protocol>,
 }
 
 /// Limits on what one endpoint may use of the gateway; `None` is no limit.

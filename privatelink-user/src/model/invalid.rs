@@ -78,6 +78,15 @@ pub enum Invalid {
     /// A path that depends on the directory in which the daemon was started.
     #[error("`{0}` is not an absolute path")]
     RelativePath(String),
+    /// Text of so many bytes that is empty, too long, or more than a line.
+    #[error("{0} bytes are not one line of text")]
+    Line(usize),
+    /// A word that cannot be a tag.
+    #[error("`{0}` is not a tag")]
+    Tag(String),
+    /// A tag's value of so many bytes that is too long, or more than a line.
+    #[error("{0} bytes are not the value of a tag")]
+    TagValue(usize),
 }
 
 impl Invalid {
@@ -135,6 +144,9 @@ impl Invalid {
                 "use an absolute path, \"unix:/path\" of a socket, or \"stdout\""
             }
             Self::RelativePath(_) => "begin the path with `/`",
+            Self::Line(_) => "write one line of 1 to 500 bytes, without control characters",
+            Self::Tag(_) => "use 1 to 63 letters, digits, `-`, `_`, `.`, `/` and `:`",
+            Self::TagValue(_) => "write at most 255 bytes on one line",
         };
         fixed.to_owned()
     }

@@ -6,6 +6,7 @@
 //! keeps the locations of values.
 
 mod configuration;
+mod description;
 mod dns;
 mod endpoint;
 mod flow_log;
@@ -25,6 +26,7 @@ mod webhook;
 mod word;
 
 pub use configuration::Model;
+pub use description::{Line, Tags};
 pub use dns::{DnsPattern, DnsTtl, DnsUnhealthy, seconds};
 pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule, ShareWeight};
 pub use flow_log::{Destination, FlowLog, LogField, LogFiles, LogFormat, LogInterval};

@@ -2,6 +2,8 @@
 
 use std::{fmt, num::NonZeroU16, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use super::{invalid::Invalid, word::words};
 
 words! {
@@ -16,7 +18,7 @@ words! {
 }
 
 /// A port, which is never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Port(NonZeroU16);
 
 impl Port {

@@ -1,13 +1,19 @@
 //! Services: what providers publish.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    path::PathBuf,
+};
 
 use super::{
+    description::{Line, Tags},
     dns::{DnsPattern, DnsUnhealthy},
     health_check::HealthCheck,
     name::{DnsName, Name},
     number::{Number, Period},
-    port::{PortRange, Protocol},
+    port::{Port, PortRange, Protocol},
     word::words,
 };
 
@@ -31,6 +37,10 @@ pub type Weight = Number<0, 65_535>;
 pub struct Service {
     /// Its name, as endpoints refer to it.
     pub name: Name,
+    /// What it is, for those who may connect.
+    pub description: Option<Line>,
+    /// Words of its owner's.
+    pub tags: Tags,
     /// The principal that provides it.
     pub principal: Name,
     /// The network that its targets are in.
@@ -183,8 +193,10 @@ pub struct Listener {
     pub ports: PortRange,
     /// The ports at the target: as many, in the same order.
     pub target_ports: PortRange,
-    /// The one target that it leads to; `None` is all of the service.
+    /// The one target that it leads to; `None` is those of the service.
     pub target: Option<TargetAddress>,
+    /// The groups of targets that it leads to, and the share of each; empty is all targets.
+    pub groups: BTreeMap<Name, Weight>,
     /// How long an idle flow is kept.
     pub idle_timeout: IdleTimeout,
 }
@@ -214,6 +226,10 @@ pub struct Target {
     pub address: TargetAddress,
     /// Its share of new flows.
     pub weight: Weight,
+    /// Its port; `None` is that of the listener.
+    pub port: Option<Port>,
+    /// The group that listeners lead to it by.
+    pub group: Option<Name>,
 }
 
 impl Target {

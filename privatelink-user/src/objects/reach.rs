@@ -23,13 +23,7 @@ impl<'a> Reach<'a> {
 
     /// Whether a service is the caller's, or offered to it.
     fn is_offered(&self, service: &Service) -> bool {
-        match self.rights {
-            Rights::All => true,
-            Rights::Of(principals) => {
-                self.rights.see_service(service)
-                    || principals.iter().any(|one| service.allow.contains(one))
-            }
-        }
+        self.rights.see_service(service) || self.rights.may_connect_to(service)
     }
 
     /// A network in which the caller may publish.

@@ -1,5 +1,6 @@
 //! What the daemon reports about itself.
 
+mod catalogue;
 mod principals;
 mod reasons;
 mod recent;
@@ -96,6 +97,8 @@ impl Overview<'_> {
                 source_addresses: words(&service.source_addresses),
                 endpoints: endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect(),
                 active_flows: endpoints.iter().map(|endpoint| self.flows_through(endpoint)).sum(),
+                description: service.description.as_ref().map(ToString::to_string),
+                tags: service.tags.all().clone(),
                 source: self.source(Kind::Service, &service.name),
                 definition: None,
             }
@@ -185,6 +188,8 @@ impl Overview<'_> {
                     .get(&endpoint.service)
                     .map(listeners)
                     .unwrap_or_default(),
+                description: endpoint.description.as_ref().map(ToString::to_string),
+                tags: endpoint.tags.all().clone(),
                 source: self.source(Kind::Endpoint, &endpoint.name),
                 definition: None,
             }

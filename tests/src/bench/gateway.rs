@@ -81,7 +81,7 @@ impl Gateway {
         this.attach(ports)?;
         this.publish(ports)?;
         // As for an endpoint without rules of its own: one prefix, all ports.
-        this.allow(&[Rule { from: CLIENTS.into(), ports: 0..=u16::MAX }])?;
+        this.allow(&[Rule::new(CLIENTS.into(), 0..=u16::MAX)])?;
         Ok(this)
     }
 

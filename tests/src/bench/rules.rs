@@ -60,10 +60,10 @@ impl Case {
             let first = if number.is_multiple_of(2) { [9, 0, 0, 0] } else { [11, 0, 0, 0] };
             let first = Ipv4Addr::from_bits(Ipv4Addr::from(first).to_bits() + number * 512);
             let port = 1 + number as u16;
-            Rule { from: Ipv4Net::new_assert(first, 24).into(), ports: port..=port + 1000 }
+            Rule::new(Ipv4Net::new_assert(first, 24).into(), port..=port + 1000)
         };
         let all = 0..=u16::MAX;
-        let own = self.allows.then(|| Rule { from: CLIENTS.into(), ports: all });
+        let own = self.allows.then(|| Rule::new(CLIENTS.into(), all));
         let others = self.rules - u32::from(self.allows);
         (0..others).map(far).chain(own).collect()
     }

@@ -139,7 +139,7 @@ fn openssl(words: &str, folder: &Path) {
     tool::run(command.args(words.split(' ')).current_dir(folder)).unwrap();
 }
 
-fn authority(folder: &Path, name: &str) {
+pub fn authority(folder: &Path, name: &str) {
     openssl(
         &format!(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN={name} \
@@ -150,7 +150,7 @@ fn authority(folder: &Path, name: &str) {
 }
 
 /// A certificate of an authority, and its key.
-fn signed(folder: &Path, authority: &str, name: &str, extension: &str) {
+pub fn signed(folder: &Path, authority: &str, name: &str, extension: &str) {
     fs::write(folder.join("extension"), extension).unwrap();
     openssl(
         &format!(

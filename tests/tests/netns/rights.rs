@@ -83,6 +83,10 @@ const ROWS: &[Row] = &[
     ),
     ("DELETE", "/v1/services/pay/targets/10.0.0.9?dry_run=1", None, [404, 404, 404, 404, 403]),
     ("DELETE", "/v1/services/pay/targets/10.0.0.13?dry_run=1", None, [200, 200, 404, 404, 403]),
+    // The provider is not offered its own service.
+    ("GET", "/v1/catalogue", None, [200, 200, 200, 200, 403]),
+    ("GET", "/v1/catalogue/pay", None, [200, 404, 200, 404, 403]),
+    ("GET", "/v1/catalogue/none", None, [404, 404, 404, 404, 403]),
     ("GET", "/v1/endpoints", None, [200, 200, 200, 200, 403]),
     ("GET", "/v1/endpoints/acme-pay", None, [200, 404, 200, 404, 403]),
     ("GET", "/v1/endpoints/none", None, [404, 404, 404, 404, 403]),

@@ -14,7 +14,10 @@ use crate::{
     },
     interface::{
         path,
-        types::{Endpoint, Network, NetworkNames, PageQuery, Service, Target, TargetQuery},
+        types::{
+            CatalogueEntry, Endpoint, Network, NetworkNames, PageQuery, Service, Target,
+            TargetQuery,
+        },
     },
     state::objects::tag,
 };
@@ -26,6 +29,8 @@ pub(super) fn routes() -> OpenApiRouter<Calls> {
         .routes(routes!(names))
         .routes(routes!(services))
         .routes(routes!(service))
+        .routes(routes!(catalogue))
+        .routes(routes!(offered))
         .routes(routes!(endpoints))
         .routes(routes!(endpoint))
         .routes(routes!(targets))
@@ -86,6 +91,27 @@ async fn service(client: Client, PathName(name): PathName) -> Result<Tagged<Serv
     Ok(Tagged(tag, service))
 }
 
+/// The services that the caller may connect to, by name
+///
+/// Whatever a consumer may know: not where targets are, and not who else may connect.
+#[utoipa::path(get, path = path::CATALOGUE, params(PageQuery),
+    responses((status = OK, body = Vec<CatalogueEntry>)))]
+async fn catalogue(
+    client: Client,
+    QueryString(page): QueryString<PageQuery>,
+) -> Result<Page<CatalogueEntry>, Refusal> {
+    Page::of(client.ask(Request::Catalogue).await?, path::CATALOGUE, &page, |one| one.name.clone())
+}
+
+/// One service that the caller may connect to
+///
+/// To all others, it does not exist.
+#[utoipa::path(get, path = path::CATALOGUE_ENTRY, params(("name" = String, Path)),
+    responses((status = OK, body = CatalogueEntry)))]
+async fn offered(client: Client, PathName(name): PathName) -> Answer<CatalogueEntry> {
+    one("service", &name, client.ask(Request::Catalogue).await?, |service| &service.name)
+}
+
 /// The endpoints, by name
 ///
 /// Principals see their own.
@@ -117,13 +143,26 @@ async fn endpoint(client: Client, PathName(name): PathName) -> Result<Tagged<End
 async fn targets(
     client: Client,
     QueryString(query): QueryString<TargetQuery>,
-) -> Answer<Vec<Target>> {
-    let Some(name) = query.service else {
-        return Ok(Json(client.ask_with_counts(Request::Targets).await?));
+) -> Result<Page<Target>, Refusal> {
+    let TargetQuery { service, after, limit } = query;
+    let (mut targets, path) = match service {
+        None => (client.ask_with_counts(Request::Targets).await?, path::TARGETS.to_owned()),
+        Some(name) => {
+            let services = client.ask_with_counts(Request::Services).await?;
+            let Json(service) = one("service", &name, services, |service| &service.name)?;
+            (service.targets, format!("{}?service={name}", path::TARGETS))
+        }
     };
-    let services = client.ask_with_counts(Request::Services).await?;
-    let Json(service) = one("service", &name, services, |service| &service.name)?;
-    Ok(Json(service.targets))
+    let page = PageQuery { after, limit };
+    if page != PageQuery::default() {
+        targets.sort_by_key(place);
+    }
+    Page::of(targets, &path, &page, place)
+}
+
+/// The place of a target in a list of several pages.
+fn place(target: &Target) -> String {
+    format!("{}/{}/{:05}", target.service, target.address, target.port)
 }
 
 /// The object of this name. The daemon answers with those that the caller may see, so one that it

@@ -64,7 +64,21 @@ pub struct ServiceArgs {
     pub private_dns: Vec<String>,
 
     #[command(flatten)]
+    pub about: About,
+
+    #[command(flatten)]
     pub how: DryRun,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct About {
+    /// What it is, on one line
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+
+    /// A word of your own with a value; can be given several times
+    #[arg(long = "tag", value_name = "WORD=TEXT", value_parser = tag)]
+    pub tags: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +98,13 @@ pub struct EndpointArgs {
     /// Its address in the network; can be given once for each family [default: the gateway chooses]
     #[arg(long = "address", value_name = "ADDRESS")]
     pub addresses: Vec<String>,
+
+    /// What you tell the provider with the request, on one line
+    #[arg(long, value_name = "TEXT")]
+    pub message: Option<String>,
+
+    #[command(flatten)]
+    pub about: About,
 
     /// Wait until the connection is decided; fails if it is not accepted
     #[arg(long, conflicts_with = "dry_run")]
@@ -168,7 +189,25 @@ impl ServiceArgs {
                 keys.insert(key.into(), text.as_str().into());
             }
         }
+        self.about.add_to(&mut keys);
         Keys(keys)
+    }
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (word, value) = text.split_once('=').ok_or("write it as team=payments")?;
+    Ok((word.to_owned(), value.to_owned()))
+}
+
+impl About {
+    fn add_to(&self, keys: &mut Map<String, Value>) {
+        if let Some(text) = &self.description {
+            keys.insert("description".into(), text.as_str().into());
+        }
+        if !self.tags.is_empty() {
+            let tags = self.tags.iter().map(|(word, value)| (word.clone(), value.as_str().into()));
+            keys.insert("tags".into(), Value::Object(tags.collect()));
+        }
     }
 }
 
@@ -184,6 +223,10 @@ impl EndpointArgs {
         if !self.addresses.is_empty() {
             keys.insert("addresses".into(), json!(self.addresses));
         }
+        if let Some(text) = &self.message {
+            keys.insert("message".into(), text.as_str().into());
+        }
+        self.about.add_to(&mut keys);
         Keys(keys)
     }
 }
@@ -212,11 +255,16 @@ mod tests {
             service: "web".into(),
             network: "acme".into(),
             addresses: Vec::new(),
+            message: Some("for billing".into()),
+            about: About { description: None, tags: vec![tag("team=pay=1").unwrap()] },
             wait: false,
             how: DryRun { dry_run: false },
         };
         assert_eq!(args.name(), "acme-web");
-        let keys = json!({ "service": "web", "network": "acme" });
+        let keys = json!({
+            "service": "web", "network": "acme", "message": "for billing",
+            "tags": { "team": "pay=1" },
+        });
         assert_eq!(Value::Object(args.keys().0), keys);
     }
 }

@@ -1,12 +1,12 @@
 //! One object of the gateway in detail.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
-    show::{amount, target_table},
+    show::{amount, connected, target_table},
     table::Table,
 };
-use crate::interface::types::{Connection, Endpoint, Network, Service};
+use crate::interface::types::{CatalogueEntry, Connection, Endpoint, Network, Service};
 
 /// A network in detail.
 pub(super) fn network(network: &Network) -> String {
@@ -27,6 +27,8 @@ pub(super) fn network(network: &Network) -> String {
 /// A service in detail, with its targets.
 pub(super) fn service(service: &Service) -> String {
     let mut lines = Lines::new("service", &service.name);
+    lines.add("description", service.description.as_deref().unwrap_or_default());
+    lines.add("tags", &tags(&service.tags));
     lines.add("provider", &service.principal);
     lines.add("network", &service.network);
     lines.add("listeners", &service.listeners.join(" "));
@@ -39,9 +41,36 @@ pub(super) fn service(service: &Service) -> String {
     lines.text + "\ntargets\n" + &target_table(&service.targets).render(2)
 }
 
+/// A service that the caller may connect to, and how.
+pub(super) fn offered(service: &CatalogueEntry) -> String {
+    let mut lines = Lines::new("service", &service.name);
+    lines.add("description", service.description.as_deref().unwrap_or_default());
+    lines.add("tags", &tags(&service.tags));
+    lines.add("provider", &service.provider);
+    lines.add("listeners", &service.listeners.join(" "));
+    lines.add("acceptance", &service.acceptance);
+    lines.add("private names", &service.private_names.join(" "));
+    let connections: Vec<String> = service.connections.iter().map(connected).collect();
+    lines.add("connections", &connections.join(", "));
+    if connections.is_empty() {
+        let name = &service.name;
+        lines.text += "\nask for a connection: ";
+        // Writing to a string cannot fail.
+        let _ = writeln!(lines.text, "privatelink create endpoint --service {name} --network NET");
+    }
+    lines.text
+}
+
+fn tags(tags: &BTreeMap<String, String>) -> String {
+    let tags: Vec<String> = tags.iter().map(|(word, value)| format!("{word}={value}")).collect();
+    tags.join(" ")
+}
+
 /// An endpoint in detail, with its counters.
 pub(super) fn endpoint(endpoint: &Endpoint) -> String {
     let mut lines = Lines::new("endpoint", &endpoint.name);
+    lines.add("description", endpoint.description.as_deref().unwrap_or_default());
+    lines.add("tags", &tags(&endpoint.tags));
     lines.add("consumer", &endpoint.principal);
     lines.add("network", &endpoint.network);
     lines.add("addresses", &endpoint.addresses.join(" "));
@@ -71,6 +100,7 @@ pub(super) fn connection(connection: &Connection) -> String {
     lines.add("consumer", &connection.principal);
     lines.add("network", &connection.network);
     let drains = if connection.draining { ", draining" } else { "" };
+    lines.add("message", connection.message.as_deref().unwrap_or_default());
     lines.add("state", &format!("{}{drains}", connection.state));
     lines.add("since", &connection.since);
     lines.add("until", connection.until.as_deref().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! `privatelink networks`, `services`, `endpoints` and `targets`: what the gateway consists of.
+//! `privatelink networks`, `services`, `catalogue`, `endpoints` and `targets`: what the gateway consists of.
 
 use std::io::Write;
 
@@ -24,6 +24,8 @@ pub enum Command {
     Networks(NameArgs),
     /// List the services, or show one
     Services(NameArgs),
+    /// List the services that you may connect to, or show one
+    Catalogue(NameArgs),
     /// List the endpoints, or show one
     Endpoints(NameArgs),
     /// List the targets of all services, or of one
@@ -50,6 +52,12 @@ impl Command {
                 let services = Objects { all: path::SERVICES, one: path::SERVICE, table, detail };
                 services.print(globals, args, out)
             }
+            Self::Catalogue(args) => {
+                let (table, detail) = (show::catalogue, detail::offered);
+                let catalogue =
+                    Objects { all: path::CATALOGUE, one: path::CATALOGUE_ENTRY, table, detail };
+                catalogue.print(globals, args, out)
+            }
             Self::Endpoints(args) => {
                 let (table, detail) = (show::endpoints, detail::endpoint);
                 let endpoints =
@@ -63,7 +71,8 @@ impl Command {
 
 fn targets(globals: &Globals, args: &TargetsArgs, out: &mut impl Write) -> Result<()> {
     let name = args.service.as_deref().map(client::name).transpose()?;
-    let query = TargetQuery { service: name.map(|name| name.to_string()) };
+    let service = name.map(|name| name.to_string());
+    let query = TargetQuery { service, ..TargetQuery::default() };
     let path = client::with_query(path::TARGETS, &query)?;
     let targets: Vec<Target> = client::get(&globals.daemon(), &path)?;
     print(out, globals.json, &targets, |targets| show::targets(targets))

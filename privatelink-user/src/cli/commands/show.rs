@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::table::Table;
-use crate::interface::types::{Connection, Endpoint, Flow, Network, Service, Target, Whois};
+use crate::interface::types::{
+    CatalogueConnection, CatalogueEntry, Connection, Endpoint, Flow, Network, Service, Target,
+    Whois,
+};
 
 /// The networks as a table.
 pub(super) fn networks(networks: &[Network]) -> String {
@@ -13,6 +16,32 @@ pub(super) fn networks(networks: &[Network]) -> String {
 /// The services as a table.
 pub(super) fn services(services: &[Service]) -> String {
     service_table(services).render(0)
+}
+
+/// The services that the caller may connect to, as a table.
+pub(super) fn catalogue(offered: &[CatalogueEntry]) -> String {
+    if offered.is_empty() {
+        return "no service is offered to you: its provider lists you in `allow`\n".into();
+    }
+    let heading = ["NAME", "PROVIDER", "LISTENERS", "ACCEPTANCE", "CONNECTIONS", "DESCRIPTION"];
+    let mut table = Table::new(&heading, &[]);
+    for one in offered {
+        let connections: Vec<String> = one.connections.iter().map(connected).collect();
+        table.row([
+            one.name.clone(),
+            one.provider.clone(),
+            one.listeners.join(" "),
+            one.acceptance.clone(),
+            if connections.is_empty() { "-".into() } else { connections.join(", ") },
+            one.description.clone().unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    table.render(0)
+}
+
+/// An endpoint of the caller's, and its state.
+pub(super) fn connected(one: &CatalogueConnection) -> String {
+    format!("{} ({})", one.endpoint, one.state)
 }
 
 /// The targets as a table.

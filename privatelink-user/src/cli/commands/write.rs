@@ -35,8 +35,8 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Make a service or an endpoint
     #[command(subcommand)]
-    Create(create::Command),
-    /// Register a target of a service, or change its weight
+    Create(Box<create::Command>),
+    /// Register a target of a service, or change its weight, port or group
     Register(RegisterArgs),
     /// Deregister a target of a service: it gets no new flows, and drains
     Deregister(DeregisterArgs),
@@ -70,6 +70,14 @@ pub struct RegisterArgs {
     /// Its share of new flows; 0 drains it [default: that of the configuration]
     #[arg(long, value_name = "N")]
     pub weight: Option<u32>,
+
+    /// Its port [default: that of the listener]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+
+    /// Its group, for listeners that lead to groups
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
 
     #[command(flatten)]
     pub how: DryRun,
@@ -117,7 +125,9 @@ impl Command {
             Self::Create(command) => command.run(globals, out),
             Self::Register(args) => {
                 let weight = args.weight.map(|weight| ("weight".to_owned(), json!(weight)));
-                let keys = Keys(weight.into_iter().collect());
+                let port = args.port.map(|port| ("port".to_owned(), json!(port)));
+                let group = args.group.as_ref().map(|group| ("group".to_owned(), json!(group)));
+                let keys = Keys(weight.into_iter().chain(port).chain(group).collect());
                 let path = target(&args.service, &args.address)?;
                 write(globals, (Method::PUT, &path), Some(&keys), &args.how, out)
             }

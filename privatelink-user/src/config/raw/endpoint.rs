@@ -10,7 +10,7 @@ use crate::{
         toml_value::TomlValue,
         written::Written,
     },
-    model::{self, Name, PortRange, Quantity, ShareWeight},
+    model::{self, Line, Name, PortRange, Protocol, Quantity, ShareWeight, Tags},
 };
 
 section! {
@@ -23,6 +23,12 @@ section! {
         /// The network in which consumers find it. The network's principal is the one that requests
         /// the connection.
         network: Name as "name of a network" = required r#"network = "acme""#,
+        /// What the consumer tells the provider with its request.
+        message: Line = optional "none",
+        /// What it is for.
+        description: Line = optional "none",
+        /// Words of your own: lists show them.
+        tags: Tags = default Tags::default(),
         /// Its addresses: `"auto"` allocates them from the network's subnets and keeps them.
         addresses: Addresses = default Addresses::Auto,
         /// Its security rules, see below.
@@ -44,6 +50,8 @@ section! {
         from: PrefixOrAddress = required r#"from = "10.1.0.0/24""#,
         /// The ports of the endpoint that they may reach.
         ports: OneOrMore<PortRange> = optional "all ports",
+        /// By which protocol.
+        protocol: Protocol = optional "both",
     }
 }
 

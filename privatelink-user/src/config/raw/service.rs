@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf};
 
-use super::values::{PrefixOrAddress, ProbeProtocol, Who};
+use super::values::{Groups, PrefixOrAddress, ProbeProtocol, Who};
 use crate::{
     config::{
         decode::{Decode, List, OneOrMore},
@@ -14,9 +14,9 @@ use crate::{
         written::{Written, quoted},
     },
     model::{
-        self, AcceptancePolicy, DnsName, DnsPattern, DnsUnhealthy, Drain, IdleTimeout, Name,
+        self, AcceptancePolicy, DnsName, DnsPattern, DnsUnhealthy, Drain, IdleTimeout, Line, Name,
         OnDisallow, OnPending, OnReject, OnUnhealthy, Port, PortRange, ProbeInterval, ProbeTimeout,
-        Protocol, RequestExpiry, StatusCodes, Stickiness, TargetAddress, Threshold, Weight,
+        Protocol, RequestExpiry, StatusCodes, Stickiness, Tags, TargetAddress, Threshold, Weight,
     },
 };
 
@@ -27,6 +27,10 @@ section! {
         name: Name = required r#"name = "payments""#,
         /// Its provider.
         principal: Name = required r#"principal = "vendor""#,
+        /// What it is, for those who may connect: the catalogue shows it.
+        description: Line = optional "none",
+        /// Words of your own: the catalogue and lists show them.
+        tags: Tags = default Tags::default(),
         /// The network that its targets are in.
         network: Name as "name of a network" = required r#"network = "vendor""#,
         /// Who decides about a request that `accept` does not decide: the provider, or no one, and
@@ -97,6 +101,9 @@ section! {
         /// Ports at the endpoint, each with the one target that it leads to:
         /// `{ 9092 = "10.0.0.11", 9093 = "10.0.0.12:19092" }`.
         map: PortMap = optional "this, `port` or `ports`",
+        /// The group of targets that it leads to, or groups with the share of each:
+        /// `{ blue = 90, green = 10 }`. See [targets](targets.md).
+        group: Groups = optional "all targets",
         /// How long an idle flow is kept.
         idle_timeout: IdleTimeout = optional format!(
             "{} for TCP, {} for UDP",
@@ -114,6 +121,11 @@ section! {
         address: TargetAddress = required r#"address = "10.0.0.10""#,
         /// Its share of new flows; 0 drains it.
         weight: Weight = default model::Target::DEFAULT_WEIGHT,
+        /// Its port, where that is another one than the listener's `target_port`. Listeners of
+        /// several ports cannot lead to such a target.
+        port: Port = optional "the listener's",
+        /// A group of targets, for listeners with a `group`.
+        group: Name as "name of a group" = optional "none",
     }
 }
 

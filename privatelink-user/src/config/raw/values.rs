@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     config::{
@@ -15,7 +15,10 @@ use crate::{
         toml_value::TomlValue,
         written::{Written, quoted},
     },
-    model::{Destination, DnsName, Invalid, Name, OnReject, RejectDrain, TargetAddress, words},
+    model::{
+        Destination, DnsName, Invalid, Name, OnReject, RejectDrain, Target, TargetAddress, Weight,
+        words,
+    },
 };
 
 /// A prefix, or an address as the prefix of itself.
@@ -99,6 +102,51 @@ impl Written for Who {
             Self::Anybody => quoted("*"),
             Self::Principal(name) => quoted(name.as_str()),
         }
+    }
+}
+
+/// Groups of targets, each with its share of new flows.
+#[derive(Debug)]
+pub(in crate::config) struct Groups(pub List<(Name, Weight)>);
+
+impl Decode for Groups {
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        let example = "a group in quotes, or a table such as `{ blue = 90, green = 10 }`";
+        let Some(members) = value.members() else {
+            let Some(text) = value.value.as_str() else { return value.mistyped(example, report) };
+            let group = value.accept(text.parse(), report)?;
+            let only = (group, Target::DEFAULT_WEIGHT);
+            return Some(Self(vec![Located { value: only, at: value.at }]));
+        };
+        let (mut groups, mut written) = (List::new(), 0);
+        for Located { value: member, at } in members {
+            written += 1;
+            let group = value.accept(member.key.parse(), report);
+            let share = Weight::decode(&member, report);
+            groups.extend(group.zip(share).map(|value| Located { value, at }));
+        }
+        if written == 0
+            || groups.iter().all(|one| one.value.1.get() == 0) && groups.len() == written
+        {
+            report.push(
+                Fault::new(format!("`{}` leads to no group", value.key))
+                    .at(value.at)
+                    .help(format!("write {example}")),
+            );
+            return None;
+        }
+        (groups.len() == written).then_some(Self(groups))
+    }
+
+    fn schema() -> Value {
+        either(&[
+            Name::schema(),
+            json!({ "type": "object", "additionalProperties": Weight::schema(), "minProperties": 1 }),
+        ])
+    }
+
+    fn kind() -> String {
+        "name of a group, or a table of groups and shares".to_owned()
     }
 }
 

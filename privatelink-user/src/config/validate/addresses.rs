@@ -99,7 +99,12 @@ pub(super) fn targets(
             continue;
         }
         reach.check(&address, claims, report);
-        targets.push(Target { address: address.value, weight: raw.value.weight.value });
+        targets.push(Target {
+            address: address.value,
+            weight: raw.value.weight.value,
+            port: raw.value.port.map(|port| port.value),
+            group: raw.value.group.map(|group| group.value),
+        });
         locations.push(at);
     }
     targets

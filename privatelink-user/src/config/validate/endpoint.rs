@@ -40,6 +40,9 @@ pub(super) fn validate(
     let allow = raw.allow.map_or_else(Vec::new, |rules| security_rules(name, rules, report));
     Some(Endpoint {
         name: name.clone(),
+        message: raw.message.map(|line| line.value),
+        description: raw.description.map(|line| line.value),
+        tags: raw.tags.value,
         service: service?,
         network: network?,
         addresses: addresses?,
@@ -129,6 +132,7 @@ fn security_rule(raw: raw::SecurityRule) -> Option<SecurityRule> {
     Some(SecurityRule {
         from: raw.from?.value.0,
         ports: ports.into_iter().map(|range| range.value).collect(),
+        protocol: raw.protocol.map(|protocol| protocol.value),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Listeners: the ports on which a service is offered.
 
+use std::collections::BTreeMap;
+
 use crate::{
     config::{
         decode::List,
@@ -68,7 +70,10 @@ fn listener(raw: Located<raw::Listener>, report: &mut Report) -> Option<(Listene
     let (protocol, idle_timeout) = protocol_and_timeout(&raw)?;
     let Located { value: ports, at } = ports?;
     let target_ports = target_ports?;
-    Some((Listener { protocol, ports, target_ports, target: None, idle_timeout }, at))
+    let groups = raw.group.map_or_else(List::new, |groups| groups.value.0);
+    let groups = groups.into_iter().map(|group| group.value).collect();
+    let target = None;
+    Some((Listener { protocol, ports, target_ports, target, groups, idle_timeout }, at))
 }
 
 /// The protocol and the idle timeout.
@@ -90,6 +95,7 @@ fn mapped(
         location(raw.port.as_ref().map(|port| port.at), "port"),
         location(raw.ports.as_ref().map(|ports| ports.at), "ports"),
         location(raw.target_port.as_ref().map(|port| port.at), "target_port"),
+        location(raw.group.as_ref().map(|group| group.at), "group"),
     ];
     let Some(map) = raw.map.take() else { return Vec::new() };
     for (key, at) in others.into_iter().flatten() {
@@ -116,7 +122,9 @@ fn mapped(
             continue;
         };
         let target = Some(target.value);
-        listeners.push((Listener { protocol, ports, target_ports, target, idle_timeout }, at));
+        let groups = BTreeMap::new();
+        let listener = Listener { protocol, ports, target_ports, target, groups, idle_timeout };
+        listeners.push((listener, at));
     }
     listeners
 }

@@ -10,6 +10,7 @@ mod dns;
 mod endpoint;
 mod flow_log;
 mod gateway;
+mod groups;
 mod health_check;
 mod hosts;
 mod join;

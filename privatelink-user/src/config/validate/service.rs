@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
-    address_claims::AddressClaims, addresses, health_check, hosts::resolvers, listener, publishers,
-    reserved_names, scope::Scope,
+    address_claims::AddressClaims, addresses, groups, health_check, hosts::resolvers, listener,
+    publishers, reserved_names, scope::Scope,
 };
 use crate::{
     config::{
@@ -49,6 +49,8 @@ pub(super) fn validate(
     let offer = offer?;
     Some(Service {
         name: name.clone(),
+        description: raw.description.map(|line| line.value),
+        tags: raw.tags.value,
         principal: raw.principal?.value,
         network: network?,
         acceptance: raw.acceptance.value,
@@ -98,6 +100,10 @@ fn offer(
     let sources =
         sources.map(|pools| addresses::sources(name, pools.value.0, network, claims, report));
     let mut reach = addresses::Reach::new(name, sources.as_ref(), network);
+    if let Some(listeners) = &raw.listener {
+        let targets = raw.target.as_ref().map_or(&[][..], |targets| &targets.value.0);
+        groups::check(&listeners.value, targets, target_refused || listed, report);
+    }
     let listeners = raw.listener.take().map(|listeners| {
         let (listeners, mapped) = listener::validate(listeners.value.0, report);
         mapped.iter().for_each(|target| reach.check(target, claims, report));

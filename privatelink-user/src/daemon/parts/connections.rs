@@ -7,7 +7,7 @@ use crate::{
     api::request::Refused,
     config::suggestion,
     interface::types,
-    model::{Model, Name},
+    model::{Model, Name, Url, redacted},
     state::connection::{self, Author, Connection, Rules, Transition, rules_of},
     timestamp::{ClockOffset, Moment},
 };
@@ -62,6 +62,7 @@ impl<'a> Connections<'a> {
         let until = rules.and_then(|rules| connection.standing.end(&rules));
         let admission = rules.map(|rules| connection.admission(&rules, now));
         let last = connection.history.last();
+        let message = self.model.endpoints().get(name).and_then(|one| one.message.as_ref());
         types::Connection {
             endpoint: name.to_string(),
             service: connection.parties.service.to_string(),
@@ -69,6 +70,7 @@ impl<'a> Connections<'a> {
             state: connection.standing.acceptance().word().to_owned(),
             since: ahead.shown(connection.since).to_string(),
             reason: connection.reason().to_owned(),
+            message: message.map(|line| redacted(line.as_str(), Url::Query)),
             provider: connection.parties.provider.to_string(),
             network: connection.parties.network.to_string(),
             by: last.map(|last| last.by.to_string()).unwrap_or_default(),

@@ -165,7 +165,7 @@ struct AddressFilter<'a> {
 }
 
 impl AddressFilter<'_> {
-    fn fitting<T: Copy>(
+    fn fitting<T: Clone>(
         &mut self,
         service: &Name,
         source: &str,
@@ -187,6 +187,6 @@ impl AddressFilter<'_> {
                 }
             }
         };
-        found.iter().filter(fits).copied().collect()
+        found.iter().filter(fits).cloned().collect()
     }
 }

@@ -18,6 +18,9 @@ pub struct Connection {
     pub since: String,
     /// The reason that was given for this state.
     pub reason: String,
+    /// What the consumer tells the provider; absent if it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// The provider: the principal that decides.
     pub provider: String,
     /// The consumer's network.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key_holder::{Holder, KeyId};
 use crate::{
-    model::{Endpoint, Model, Name},
+    model::{Endpoint, Line, Model, Name, Url, redacted},
     timestamp::Timestamp,
 };
 
@@ -140,7 +140,12 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that is requested now, with the rules applied.
-    pub fn requested(parties: Parties, rules: &Rules, now: Timestamp) -> Self {
+    pub fn requested(
+        parties: Parties,
+        message: Option<&Line>,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Self {
         let standing = Standing::requested(now);
         let mut connection = Self { parties, standing, since: now, history: Vec::new() };
         connection.history.push(Transition {
@@ -149,7 +154,9 @@ impl Connection {
             from: None,
             to: Acceptance::Pending,
             until: standing.end(rules),
-            reason: "requested".into(),
+            // It is shown to both parties, logged and sent to subscribers.
+            reason: message
+                .map_or_else(|| "requested".into(), |line| redacted(line.as_str(), Url::Query)),
         });
         connection.settle(rules, now);
         connection
@@ -266,7 +273,8 @@ pub fn follow(connections: &mut Connections, model: &Model, now: Timestamp) {
                 connection.settle(&rules, now);
             }
             Some(_) | None => {
-                let requested = Connection::requested(parties, &rules, now);
+                let requested =
+                    Connection::requested(parties, endpoint.message.as_ref(), &rules, now);
                 connections.insert(name.clone(), requested);
             }
         }

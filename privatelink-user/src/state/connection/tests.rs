@@ -24,7 +24,7 @@ fn parties() -> Parties {
 }
 
 fn requested(rules: &Rules, now: Timestamp) -> Connection {
-    Connection::requested(parties(), rules, now)
+    Connection::requested(parties(), None, rules, now)
 }
 
 fn user() -> Author {

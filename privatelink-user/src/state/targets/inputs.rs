@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{DnsName, Name, Weight},
+    model::{DnsName, Name, Port, Weight},
     timestamp::Timestamp,
 };
 
@@ -68,10 +68,16 @@ pub struct Inputs {
 }
 
 /// A target in a file that lists targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// Address of the target.
     pub address: IpAddr,
     /// Its share of new flows.
     pub weight: Weight,
+    /// Its port; `None` is that of the listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// The group that listeners lead to it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Name>,
 }

@@ -5,14 +5,36 @@ use std::{
     net::IpAddr,
 };
 
-use super::inputs::{Health, Inputs, TargetKey};
+use super::inputs::{Health, Inputs, Listed, TargetKey};
 use crate::model::{
-    DnsName, HealthCheck, Listener, Model, PortRange, Service, Target, TargetAddress, Weight,
+    DnsName, HealthCheck, Listener, Model, Name, Port, PortRange, Service, Target, TargetAddress,
+    Weight,
 };
+
+/// A target as one listener leads to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind<'a> {
+    /// Its share of new flows, within its group if the listener has groups.
+    pub weight: Weight,
+    /// Its ports.
+    pub ports: PortRange,
+    /// Its group.
+    pub group: Option<&'a Name>,
+}
+
+/// What is known of a target that listeners share.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    weight: Weight,
+    port: Option<Port>,
+    group: Option<&'a Name>,
+}
 
 /// All targets of a service, each address once.
 pub fn addresses(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
-    let mut all = shared(service, inputs);
+    let shared = shared(service, inputs).into_iter();
+    let mut all: BTreeMap<IpAddr, Weight> =
+        shared.map(|(address, one)| (address, one.weight)).collect();
     for target in service.listeners.iter().filter_map(|listener| listener.target.as_ref()) {
         for address in at(service, target, inputs) {
             // A target of one listener alone has weight there, even if it has none elsewhere.
@@ -27,24 +49,49 @@ pub fn addresses(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight>
 
 /// The targets that a service's listeners share, each address once. An address in the
 /// configuration wins over one in a file, and that over one that a name resolves to.
-fn shared(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
+fn shared<'a>(service: &'a Service, inputs: &'a Inputs) -> BTreeMap<IpAddr, Shared<'a>> {
     let mut found = BTreeMap::new();
+    let given = |target: &'a Target| Shared {
+        weight: target.weight,
+        port: target.port,
+        group: target.group.as_ref(),
+    };
     for target in &service.targets {
         if let TargetAddress::Ip(address) = target.address {
-            found.insert(address, target.weight);
+            found.insert(address, given(target));
         }
     }
     for listed in inputs.listed.get(&service.name).into_iter().flatten() {
-        found.entry(listed.address).or_insert(listed.weight);
+        let Listed { address, weight, port, ref group } = *listed;
+        let group = group.as_ref();
+        found.entry(address).or_insert(Shared { weight, port, group });
     }
     for target in &service.targets {
         if let TargetAddress::Dns(name) = &target.address {
             for address in resolved(service, name, inputs) {
-                found.entry(*address).or_insert(target.weight);
+                found.entry(*address).or_insert(given(target));
             }
         }
     }
+    // The configuration has no other, but lists of targets may: one port stands for no range, and
+    // what a map leads to has the map's.
+    let is_one = |listener: &Listener| listener.target.is_some() || listener.ports.len() == 1;
+    let has_ranges = !service.listeners.iter().all(is_one);
+    for target in service.listeners.iter().filter_map(|listener| listener.target.as_ref()) {
+        for address in at(service, target, inputs) {
+            found.entry(address).and_modify(|one| one.port = None);
+        }
+    }
+    if has_ranges {
+        found.values_mut().for_each(|one| one.port = None);
+    }
     found
+}
+
+/// The ports of targets that have one of their own.
+pub fn own_ports(service: &Service, inputs: &Inputs) -> BTreeMap<IpAddr, Port> {
+    let all = shared(service, inputs).into_iter();
+    all.filter_map(|(address, one)| Some((address, one.port?))).collect()
 }
 
 /// Every target that has to be checked, and its health check.
@@ -53,8 +100,8 @@ pub fn checked<'a>(model: &'a Model, inputs: &Inputs) -> BTreeMap<TargetKey, &'a
     for service in model.services().values() {
         let Some(check) = &service.health_check else { continue };
         for listener in &service.listeners {
-            for address in behind(service, listener, inputs).into_keys() {
-                all.insert(key(service, check, listener, address), check);
+            for (address, one) in behind(service, listener, inputs) {
+                all.insert(key(service, check, one.ports, address), check);
             }
         }
     }
@@ -64,8 +111,7 @@ pub fn checked<'a>(model: &'a Model, inputs: &Inputs) -> BTreeMap<TargetKey, &'a
 /// The addresses of a service's targets, each with the ports that listeners forward to.
 pub fn served(service: &Service, inputs: &Inputs) -> BTreeSet<(IpAddr, PortRange)> {
     let served = service.listeners.iter().flat_map(|listener| {
-        let addresses = behind(service, listener, inputs).into_keys();
-        addresses.map(|address| (address, listener.target_ports))
+        behind(service, listener, inputs).into_iter().map(|(address, one)| (address, one.ports))
     });
     served.collect()
 }
@@ -75,8 +121,8 @@ pub fn is_unhealthy(service: &Service, inputs: &Inputs, address: IpAddr) -> bool
     let Some(check) = &service.health_check else { return false };
     let listeners = service.listeners.iter();
     let mut keys = listeners
-        .filter(|listener| behind(service, listener, inputs).contains_key(&address))
-        .map(|listener| key(service, check, listener, address))
+        .filter_map(|listener| behind(service, listener, inputs).get(&address).copied())
+        .map(|one| key(service, check, one.ports, address))
         .peekable();
     keys.peek().is_some()
         && keys
@@ -94,11 +140,27 @@ pub fn names(service: &Service) -> impl Iterator<Item = &DnsName> {
 }
 
 /// The targets that a listener forwards to.
-pub fn behind(service: &Service, listener: &Listener, inputs: &Inputs) -> BTreeMap<IpAddr, Weight> {
-    match &listener.target {
-        Some(target) => at(service, target, inputs).map(|a| (a, Target::DEFAULT_WEIGHT)).collect(),
-        None => shared(service, inputs),
+pub fn behind<'a>(
+    service: &'a Service,
+    listener: &Listener,
+    inputs: &'a Inputs,
+) -> BTreeMap<IpAddr, Behind<'a>> {
+    let ports = listener.target_ports;
+    if let Some(target) = &listener.target {
+        let only = Behind { weight: Target::DEFAULT_WEIGHT, ports, group: None };
+        return at(service, target, inputs).map(|address| (address, only)).collect();
     }
+    let groups = &listener.groups;
+    let leads_to = |one: &Shared<'_>| {
+        let share = one.group.and_then(|group| groups.get(group));
+        groups.is_empty() || share.is_some()
+    };
+    let all = shared(service, inputs).into_iter().filter(|(_, one)| leads_to(one));
+    all.map(|(address, Shared { weight, port, group })| {
+        let ports = port.map_or(ports, PortRange::from);
+        (address, Behind { weight, ports, group })
+    })
+    .collect()
 }
 
 /// The current addresses of a target.
@@ -116,15 +178,10 @@ fn resolved<'a>(service: &Service, name: &DnsName, inputs: &'a Inputs) -> &'a [I
     found.map_or(&[], Vec::as_slice)
 }
 
-/// The key of the health that decides whether a listener uses a target. Of a range of ports, the
-/// first is checked.
-pub fn key(
-    service: &Service,
-    check: &HealthCheck,
-    listener: &Listener,
-    address: IpAddr,
-) -> TargetKey {
-    let port = check.port.unwrap_or(listener.target_ports.first()).get();
+/// The key of the health that decides whether a target is used on these ports. Of a range, the first
+/// is checked.
+pub fn key(service: &Service, check: &HealthCheck, ports: PortRange, address: IpAddr) -> TargetKey {
+    let port = check.port.unwrap_or(ports.first()).get();
     TargetKey { service: service.name.clone(), address, port }
 }
 
@@ -163,7 +220,12 @@ mod tests {
             (web.name.clone(), name),
             ["10.0.0.10", "10.0.0.30", "fd00::30"].map(ip).into(),
         );
-        let listed = Listed { address: ip("10.0.0.30"), weight: Weight::constant::<7>() };
+        let listed = Listed {
+            address: ip("10.0.0.30"),
+            weight: Weight::constant::<7>(),
+            port: None,
+            group: None,
+        };
         inputs.listed.insert(web.name.clone(), vec![listed]);
         let expected = [(ip("10.0.0.10"), 100), (ip("10.0.0.30"), 7), (ip("fd00::30"), 50)];
         assert_eq!(seen(&inputs), expected);
@@ -222,6 +284,36 @@ mod tests {
         // One that drained and comes back has to show that it is well.
         follow(&mut state, &more.replace("10.0.0.21", "10.0.0.20"), 4);
         assert_eq!(healths(&state, "10.0.0.20"), [(9, Health::Initial)]);
+    }
+
+    #[test]
+    fn a_target_has_its_own_port_and_is_checked_there() {
+        let text = PARTS
+            .replacen("weight = 100", "port = 8443\ngroup = \"blue\"", 1)
+            .replacen("port = 80", "port = 80\ngroup = \"blue\"", 1)
+            .replacen("# rules", r#"health_check = { protocol = "tcp" }"#, 1);
+        let model = model(&text);
+        let web = &model.services()["web"];
+        let mut inputs = Inputs::default();
+        let (a, b, c) = (ip("10.0.0.10"), ip("10.0.0.20"), ip("10.0.0.30"));
+        let listed =
+            |port| Listed { address: c, weight: Weight::constant::<7>(), port, group: None };
+        let port = |number: i64| Some(Port::try_from(number).unwrap());
+        inputs.listed.insert(web.name.clone(), vec![listed(port(9))]);
+        let keys: Vec<(IpAddr, u16)> =
+            checked(&model, &inputs).into_keys().map(|key| (key.address, key.port)).collect();
+        // The one on port 80 leads to one group, that on port 53 to all.
+        assert_eq!(keys, [(a, 8443), (b, 53), (c, 9)]);
+        assert_eq!(
+            own_ports(web, &inputs),
+            [(a, port(8443).unwrap()), (c, port(9).unwrap())].into()
+        );
+        let [first, second] = web.listeners.as_slice() else { panic!("{web:?}") };
+        assert_eq!(behind(web, first, &inputs).into_keys().collect::<Vec<_>>(), [a]);
+        assert_eq!(behind(web, second, &inputs).len(), 3);
+        // A list that names a port cannot know that the service has a range.
+        let ranged = self::model(&PARTS.replacen("port = 53", "ports = \"53-54\"", 1));
+        assert_eq!(own_ports(&ranged.services()["web"], &inputs), BTreeMap::new());
     }
 
     #[test]

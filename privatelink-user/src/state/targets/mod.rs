@@ -15,7 +15,7 @@ use crate::model::Name;
 
 pub use drains::{Drain, Drains, ServiceTarget, indexed, kept};
 pub use inputs::{Condition, Health, Inputs, Listed, TargetKey};
-pub use known::{addresses, behind, checked, is_unhealthy, key, names, served};
+pub use known::{Behind, addresses, behind, checked, is_unhealthy, key, names, own_ports, served};
 
 /// A service whose targets find no room in the backend table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

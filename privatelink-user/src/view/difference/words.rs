@@ -195,7 +195,9 @@ pub(super) fn service(before: Option<&Service>, after: &Service) -> Words {
         words.key(key, old, new);
     }
     for (key, value) in [
-        ("request_expiry", (|one| option(one.request_expiry)) as fn(&Service) -> String),
+        ("description", (|one| option(one.description.as_ref())) as fn(&Service) -> String),
+        ("tags", |one| one.tags.to_string()),
+        ("request_expiry", |one| option(one.request_expiry)),
         ("on_disallow", |one| one.on_disallow.to_string()),
         ("private_dns", |one| list(&one.private_dns)),
         ("dns_unhealthy", |one| one.dns_unhealthy.to_string()),
@@ -233,14 +235,24 @@ pub(super) fn listener(before: Option<&Listener>, after: &Listener) -> Words {
     words.key("target_port", before.map(target_ports), target_ports(after));
     let target = |one: &Listener| option(one.target.as_ref());
     words.key("target", before.map(target), target(after));
+    words.key("group", before.map(groups), groups(after));
     let idle = |one: &Listener| one.idle_timeout.to_string();
     words.detail("idle_timeout", before.map(idle), idle(after));
     words
 }
 
+fn groups(listener: &Listener) -> String {
+    list(listener.groups.iter().map(|(group, share)| format!("{group} {share}")))
+}
+
 pub(super) fn target(before: Option<&Target>, after: &Target) -> Words {
     let mut words = Words::default();
     words.key("weight", before.map(|one| one.weight.to_string()), after.weight.to_string());
+    let of = |value: fn(&Target) -> String| (before.map(value), value(after));
+    let (old, new) = of(|one| option(one.port));
+    words.key("port", old, new);
+    let (old, new) = of(|one| option(one.group.as_ref()));
+    words.key("group", old, new);
     words
 }
 
@@ -257,10 +269,16 @@ pub(super) fn endpoint(before: Option<&Endpoint>, after: &Endpoint) -> Words {
         let (old, new) = of(value);
         words.key(key, old, new);
     }
-    let (old, new) = of(|one| one.weight.to_string());
-    words.detail("weight", old, new);
-    let (old, new) = of(|one| one.private_dns.to_string());
-    words.detail("private_dns", old, new);
+    for (key, value) in [
+        ("weight", (|one| one.weight.to_string()) as fn(&Endpoint) -> String),
+        ("private_dns", |one| one.private_dns.to_string()),
+        ("message", |one| option(one.message.as_ref())),
+        ("description", |one| option(one.description.as_ref())),
+        ("tags", |one| one.tags.to_string()),
+    ] {
+        let (old, new) = of(value);
+        words.detail(key, old, new);
+    }
     words
 }
 
@@ -272,11 +290,12 @@ fn addresses(addresses: EndpointAddresses) -> String {
 }
 
 fn rule(rule: &SecurityRule) -> String {
+    let protocol = rule.protocol.map(|protocol| format!(" by {protocol}")).unwrap_or_default();
     if rule.ports.is_empty() {
-        rule.from.to_string()
+        format!("{}{protocol}", rule.from)
     } else {
         let ports: Vec<_> = rule.ports.iter().map(ToString::to_string).collect();
-        format!("{} to {}", rule.from, ports.join("+"))
+        format!("{} to {}{protocol}", rule.from, ports.join("+"))
     }
 }
 

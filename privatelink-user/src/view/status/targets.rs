@@ -6,8 +6,8 @@ use super::{Overview, mac};
 use crate::{
     desired::next_hop,
     interface::types,
-    model::{Listener, PortRange, Service},
-    state::targets::{self, Health, TargetKey},
+    model::{PortRange, Service},
+    state::targets::{self, Behind, Health, TargetKey},
     timestamp::Timestamp,
 };
 
@@ -29,6 +29,7 @@ impl Overview<'_> {
         for (address, _) in self.state.drains.of_service(&service.name) {
             if !weights.contains_key(&address) {
                 served.extend(ports.iter().map(|ports| (address, *ports)));
+                served.extend(self.other_ports(service, address, &ports));
             }
         }
         let served = served.into_iter();
@@ -37,6 +38,21 @@ impl Overview<'_> {
             self.target(service, address, ports, weight)
         };
         served.map(target).collect()
+    }
+
+    /// The ports at which a removed target still has flows, beyond those of listeners: it had a port
+    /// of its own.
+    fn other_ports(
+        &self,
+        service: &Service,
+        address: IpAddr,
+        known: &BTreeSet<PortRange>,
+    ) -> Vec<(IpAddr, PortRange)> {
+        let Some(index) = self.state.ids.target(service, address) else { return Vec::new() };
+        let used = self.flows.targets.range((index, 0)..=(index, u16::MAX));
+        let ports = used.filter_map(|((_, port), _)| PortRange::try_from(i64::from(*port)).ok());
+        let is_other = |port: &PortRange| !known.iter().any(|range| range.overlaps(*port));
+        ports.filter(is_other).map(|port| (address, port)).collect()
     }
 
     /// A target on a range of its ports; without a weight if it was removed from the service.
@@ -106,8 +122,8 @@ impl Overview<'_> {
     /// The listeners of a service without a healthy target, and what happens to their new flows.
     pub(super) fn health_problem(&self, service: &Service) -> Option<String> {
         let check = service.health_check.as_ref()?;
-        let is_healthy = |listener: &Listener, address| {
-            let known = self.inputs.health.get(&targets::key(service, check, listener, address));
+        let is_healthy = |one: &Behind<'_>, address| {
+            let known = self.inputs.health.get(&targets::key(service, check, one.ports, address));
             known.is_some_and(|known| known.health == Health::Healthy)
         };
         let listeners: Vec<String> = service
@@ -115,9 +131,9 @@ impl Overview<'_> {
             .iter()
             .filter(|listener| {
                 let all = targets::behind(service, listener, self.inputs).into_iter();
-                let mut weighted = all.filter(|(_, weight)| weight.get() != 0).peekable();
+                let mut weighted = all.filter(|(_, one)| one.weight.get() != 0).peekable();
                 let any = weighted.peek().is_some();
-                any && !weighted.any(|(address, _)| is_healthy(listener, address))
+                any && !weighted.any(|(address, one)| is_healthy(&one, address))
             })
             .map(|listener| format!("{}/{}", listener.protocol, listener.ports))
             .collect();
