@@ -9,8 +9,8 @@ use crate::{
     environment::{Frame, Socket, Tables},
     stages::{icmp, neighbour, sender, verdict::Verdict},
     wire::{
-        Arp, Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Icmp, Ip as _, Ipv4, Ipv6,
-        MacWords, NeighbourMessage, Tcp, Transport as _, Udp,
+        Arp, Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Extension, Icmp, Ip as _, Ipv4,
+        Ipv6, MacWords, NeighbourMessage, Tcp, Transport as _, Udp,
     },
 };
 use privatelink_common::{
@@ -86,9 +86,12 @@ fn ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, scratch: &Scra
     };
     let hops = header.ttl();
     // The host gets no fragments, no options and no extension headers: what it is waiting for has
-    // none.
+    // none, but for queries of MLD.
     let datagram = match &header.datagram() {
         Ok(datagram) => *datagram,
+        Err(_) if I::ARRIVES == Ipv6::ARRIVES && asks_for_listeners(frame, tables, network) => {
+            return Verdict::Pass;
+        }
         Err(_) => return Verdict::drop(Reason::Host),
     };
     let length = datagram.length as usize;
@@ -202,6 +205,32 @@ fn advertisement<T: Tables, I: Control>(
         Verdict::drop(Reason::Sender)
     }
 }
+
+/// Whether a packet asks which groups have listeners (RFC 3810, section 5.1): the kernel reports
+/// those of the gateway's addresses, with or without a daemon.
+#[inline(never)]
+fn asks_for_listeners<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> bool {
+    const OPTIONS: usize = ETHERNET_LEN + Ipv6::LEN;
+    const ONE_HOP: u8 = 1;
+    let Some(header) = frame.view::<Ipv6>(ETHERNET_LEN) else { return false };
+    let (source, destination) = (header.source(), header.receiver());
+    if u32::from(header.follows()) != Extension::HOP_BY_HOP
+        || header.ttl() != ONE_HOP
+        || !Ipv6::is_link_local(source)
+        || !Ipv6::is_group(destination)
+        || !sender::is_in::<T, Ipv6>(tables, network, source)
+    {
+        return false;
+    }
+    let Some(options) = frame.view::<Extension>(OPTIONS) else { return false };
+    if options.next != Ipv6::ICMPV6 || options.length() as usize != size_of::<Extension>() {
+        return false;
+    }
+    frame.view::<Icmp>(OPTIONS + size_of::<Extension>()).is_some_and(|it| it.kind == LISTENER_QUERY)
+}
+
+/// Type of a query of MLD.
+const LISTENER_QUERY: u8 = 130;
 
 #[inline(never)]
 fn ping<F: Frame, I: Control>(frame: &mut F, own: MacWords) -> Verdict {

@@ -74,6 +74,18 @@ impl Ipv6 {
     /// ICMPv6.
     pub const ICMPV6: u8 = icmp_v6::PROTOCOL;
 
+    /// Whether an address is valid on one link only.
+    #[inline(always)]
+    pub fn is_link_local(address: [u32; 4]) -> bool {
+        address[0] & 0xffc0_0000_u32.to_be() == 0xfe80_0000_u32.to_be()
+    }
+
+    /// Whether an address is that of a group.
+    #[inline(always)]
+    pub fn is_group(address: [u32; 4]) -> bool {
+        address[0] & 0xff00_0000_u32.to_be() == 0xff00_0000_u32.to_be()
+    }
+
     /// What the header says, unchecked.
     #[inline(always)]
     pub fn claims(&self) -> Datagram<Self> {

@@ -29,7 +29,7 @@ use super::{
     parts::{
         AccessKeys, Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping,
         Maps, Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN,
-        TargetDiscovery, TargetHealth, Targets, acceptance, capacity,
+        TargetDiscovery, TargetHealth, Targets, acceptance, capacity, listeners,
     },
     service_manager,
     snapshot::Snapshot,
@@ -178,8 +178,12 @@ impl Gateway {
         self.write_maps(now)?;
         self.datapath.go_on_carrying()?;
         // Only now, so that no packet meets the program before its maps are filled.
+        let touched = self.host_guard.interfaces();
         let mut problems = self.host_guard.reconcile(&self.model, self.host.facts());
         problems.extend(self.reconcile_interfaces().await);
+        if let Some(tables) = self.maps.contents() {
+            problems.extend(listeners::reconcile(tables, &mut self.host, &touched).await);
+        }
         let left_behind = self.datapath.finish_carrying()?;
         self.events.publish_all(capacity::left_behind(left_behind));
         problems.extend(supervision::problems());

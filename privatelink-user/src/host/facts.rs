@@ -66,11 +66,14 @@ impl HostFacts {
     /// VLAN interface on it.
     pub fn stack(&self, attachment: &Attachment) -> Option<&Link> {
         let link = self.link(attachment.interface.as_str())?;
-        match &attachment.vlan {
-            None => Some(link),
-            Some(vlan) => {
-                self.links.values().find(|found| found.tag == Some((link.index, vlan.get())))
-            }
+        self.stack_of(link.index, attachment.vlan.as_ref().map_or(0, |vlan| vlan.get()))
+    }
+
+    /// The same of an interface by its index, and a VLAN; zero is none.
+    pub fn stack_of(&self, index: u32, vlan: u32) -> Option<&Link> {
+        match vlan {
+            0 => self.link_at(index),
+            vlan => self.links.values().find(|found| found.tag == Some((index, vlan))),
         }
     }
 
@@ -197,6 +200,14 @@ fn tag(message: &LinkMessage) -> Option<(u32, u32)> {
         }
     }
     parent.zip(vlan)
+}
+
+/// The interface that a message is about.
+pub(super) fn link_of(message: &RouteNetlinkMessage) -> Option<u32> {
+    let (RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link)) = message else {
+        return None;
+    };
+    Some(link.header.index)
 }
 
 /// The neighbour that a message is about.

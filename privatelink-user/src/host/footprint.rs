@@ -4,7 +4,7 @@
 //! of them, with or without the daemon that made them. Another boot has other interfaces.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -83,6 +83,18 @@ impl Footprint {
         }
         let error = self.note(link, &[], true).err()?;
         Some(format!("cannot note in {} how {} was: {error}", self.path.display(), link.name))
+    }
+
+    /// Notes that neighbours are about to be added to an interface: all of them are removed with the
+    /// record. Returns what does not work.
+    pub fn note_neighbours(&mut self, link: &Link) -> Option<String> {
+        let error = self.note(link, &[], false).err()?;
+        Some(format!("cannot note in {} how {} was: {error}", self.path.display(), link.name))
+    }
+
+    /// The interfaces about which something was changed.
+    pub fn interfaces(&self) -> BTreeSet<u32> {
+        self.record.interfaces.keys().copied().collect()
     }
 
     /// Keeps the kernel from listening to the neighbours on an interface. Returns what does not

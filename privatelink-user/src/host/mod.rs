@@ -2,18 +2,22 @@
 //! by which its kernel treats them, and the certificates that it keeps in files.
 
 pub mod certificates;
+mod error;
 mod exposure;
 mod facts;
 mod footprint;
+mod groups;
 mod netlink;
 mod own;
 mod reach;
 mod restore;
 mod settings;
 
+pub use error::Error;
 pub use exposure::exposures;
 pub use facts::{HostFacts, Link, Neighbour, is_link_local};
 pub use footprint::Footprint;
-pub use netlink::{Error, Event, Events, Host};
+pub use netlink::{Event, Events, Host};
 pub use reach::{Reach, reach};
 pub use restore::restore;
+pub use settings::is_ipv6_off;

@@ -1,6 +1,9 @@
 //! The conversation with the kernel: dumps, requests and the stream of changes.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use netlink_packet_core::NetlinkPayload;
@@ -10,46 +13,11 @@ use netlink_packet_route::{
 };
 use rtnetlink::{Handle, LinkUnspec, MulticastGroup, new_connection, new_multicast_connection};
 
-use super::facts::{self, HostFacts};
-
-/// A failed request to the kernel.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The kernel refuses a netlink socket.
-    #[error("cannot open a netlink socket")]
-    Open(#[source] std::io::Error),
-    /// The interfaces or neighbours cannot be listed.
-    #[error("cannot list {what}")]
-    Dump {
-        /// What was to be listed.
-        what: &'static str,
-        /// The kernel's answer.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// The kernel refuses to resolve a next hop.
-    #[error(
-        "cannot make the kernel resolve the neighbour {address} on the interface with index {ifindex}"
-    )]
-    Neighbour {
-        /// Address of the next hop.
-        address: IpAddr,
-        /// The interface that it is on.
-        ifindex: u32,
-        /// The kernel's answer.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// The kernel refuses to switch an interface to all multicast.
-    #[error("cannot switch the interface with index {ifindex} to all multicast")]
-    Allmulti {
-        /// Index of the interface.
-        ifindex: u32,
-        /// The kernel's answer.
-        #[source]
-        source: rtnetlink::Error,
-    },
-}
+use super::{
+    error::Error,
+    facts::{self, HostFacts},
+    groups::Groups,
+};
 
 /// Requests to the kernel, and what is known from its answers.
 #[derive(Debug)]
@@ -59,6 +27,7 @@ pub struct Host {
     watched: BTreeSet<(u32, IpAddr)>,
     /// The next hops that were last asked for.
     hops: BTreeSet<(u32, IpAddr)>,
+    groups: Groups,
 }
 
 /// The kernel's messages about changes.
@@ -117,7 +86,8 @@ impl Host {
         let (connection, handle, _) = new_connection().map_err(Error::Open)?;
         tokio::spawn(connection);
         let (watched, hops) = (BTreeSet::new(), BTreeSet::new());
-        let mut host = Self { handle, facts: HostFacts::default(), watched, hops };
+        let (facts, groups) = (HostFacts::default(), Groups::default());
+        let mut host = Self { handle, facts, watched, hops, groups };
         host.learn().await?;
         let payloads = events.map(|(message, _)| message.payload);
         Ok((host, Events(Box::pin(payloads))))
@@ -149,6 +119,7 @@ impl Host {
         while let Some(neighbour) = neighbours.try_next().await.map_err(failed)? {
             facts.apply(&RouteNetlinkMessage::NewNeighbour(neighbour));
         }
+        self.groups.learn(&self.handle).await?;
         let changed = facts != self.facts;
         self.facts = facts;
         // The message that deleted a watched neighbour may have been lost: it is watched anew.
@@ -177,6 +148,11 @@ impl Host {
         let forgotten = facts::deleted_neighbour(message)
             .is_some_and(|neighbour| self.watched.remove(&neighbour));
         let changed = self.facts.apply(message);
+        if let Some(ifindex) = facts::link_of(message)
+            && self.facts.link_at(ifindex).is_none_or(|link| !link.up)
+        {
+            self.groups.forget(ifindex);
+        }
         // Of all other hosts nothing follows, and anybody on a link can make them change.
         let matters = facts::neighbour_of(message).is_none_or(|key| self.hops.contains(&key));
         changed && matters || forgotten
@@ -203,6 +179,18 @@ impl Host {
             }
         }
         errors
+    }
+
+    /// Makes the kernel report the groups by which hosts ask for these addresses of the gateway, and
+    /// no others on the interfaces that `is_ours` says.
+    ///
+    /// Returns the failures; the next call tries them again.
+    pub async fn listen(
+        &mut self,
+        wanted: &BTreeSet<(u32, Ipv6Addr)>,
+        is_ours: impl Fn(u32) -> bool,
+    ) -> Vec<Error> {
+        self.groups.reconcile(&self.handle, wanted, is_ours).await
     }
 
     async fn watch_one(&self, ifindex: u32, address: IpAddr) -> Result<(), Error> {

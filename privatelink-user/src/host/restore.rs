@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourExtFlags};
 use rtnetlink::{Handle, LinkUnspec, new_connection};
 
-use super::footprint::Footprint;
+use super::{footprint::Footprint, groups};
 
 /// Undoes what daemons with this state directory have changed about interfaces. Returns what does
 /// not work.
@@ -39,18 +39,20 @@ pub async fn restore(state_dir: &Path) -> Vec<String> {
     if let Some(handle) = &handle
         && let Err(error) = forget(handle, |index| record.interfaces.contains_key(&index)).await
     {
-        problems.push(format!("cannot remove the neighbours that were kept resolved: {error}"));
+        problems.push(format!("cannot remove the neighbours that were added: {error}"));
     }
     problems
 }
 
-/// Removes the neighbours that the kernel keeps resolved on these interfaces.
+/// Removes the neighbours that the kernel keeps resolved on these interfaces, or whose groups it
+/// listens to.
 async fn forget(handle: &Handle, is_ours: impl Fn(u32) -> bool) -> Result<(), rtnetlink::Error> {
     let managed = |attribute: &NeighbourAttribute| {
         matches!(attribute, NeighbourAttribute::ExtFlags(flags)
             if flags.contains(NeighbourExtFlags::Managed))
     };
-    let mut found = Vec::new();
+    let mut found = groups::marked(handle).await?;
+    found.retain(|neighbour| is_ours(neighbour.header.ifindex));
     let mut neighbours = std::pin::pin!(handle.neighbours().get().execute());
     while let Some(neighbour) = neighbours.try_next().await? {
         if is_ours(neighbour.header.ifindex) && neighbour.attributes.iter().any(managed) {

@@ -58,6 +58,11 @@ impl Setting {
     }
 }
 
+/// Whether the host has IPv6 switched off on an interface.
+pub fn is_ipv6_off(interface: &str) -> bool {
+    Setting::v6("disable_ipv6").number(interface) == Some(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,6 +42,7 @@ mod self_service;
 mod service;
 mod shares;
 mod signals;
+mod snooping;
 mod strangers;
 mod sums;
 mod targets;

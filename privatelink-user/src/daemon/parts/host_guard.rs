@@ -20,6 +20,11 @@ impl HostGuard {
         Self { footprint: Footprint::open(state_dir) }
     }
 
+    /// The interfaces about which something was changed.
+    pub fn interfaces(&self) -> BTreeSet<u32> {
+        self.footprint.interfaces()
+    }
+
     /// Quietens the interfaces of networks, and gives others their settings back. Returns what does
     /// not work, or is not safe.
     pub fn reconcile(&mut self, model: &Model, facts: &HostFacts) -> Vec<String> {
@@ -39,6 +44,7 @@ impl HostGuard {
                 refused.extend(self.footprint.quieten(stack));
             }
             if let Some(stack) = stack {
+                refused.extend(self.footprint.note_neighbours(stack));
                 refused.extend(self.footprint.loosen(stack, !network.opens_host()));
             }
             let of = |problem: String| format!("network {}: {problem}", network.name);

@@ -17,6 +17,7 @@ mod health;
 mod host_guard;
 mod keeping;
 pub(super) mod keys;
+pub(super) mod listeners;
 mod maps;
 mod passes;
 mod publisher;
