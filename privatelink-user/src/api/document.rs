@@ -36,13 +36,13 @@ pub(super) struct Faulty;
 
 impl IntoResponses for Conflict {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        one(StatusCode::CONFLICT, "")
+        one(StatusCode::CONFLICT)
     }
 }
 
 impl IntoResponses for Absent {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        one(StatusCode::NOT_FOUND, "")
+        one(StatusCode::NOT_FOUND)
     }
 }
 
@@ -51,38 +51,69 @@ pub(super) struct Unexpected;
 
 impl IntoResponses for Unexpected {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        one(StatusCode::PRECONDITION_FAILED, "The object is not as the request expects")
+        one(StatusCode::PRECONDITION_FAILED)
     }
 }
 
 impl IntoResponses for Faulty {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        one(StatusCode::UNPROCESSABLE_ENTITY, "The configuration, or the object, is faulty")
+        one(StatusCode::UNPROCESSABLE_ENTITY)
     }
 }
 
-fn one(code: StatusCode, description: &str) -> BTreeMap<String, RefOr<Response>> {
-    [(code.as_str().to_owned(), RefOr::T(refusal(description)))].into()
+fn one(code: StatusCode) -> BTreeMap<String, RefOr<Response>> {
+    [(code.as_str().to_owned(), RefOr::T(refusal()))].into()
 }
 
 /// A response that says why the request is not fulfilled.
-fn refusal(description: &str) -> Response {
+fn refusal() -> Response {
     let schema = Ref::from_schema_name(Problem::name());
-    let mut response = Response::new(description);
+    let mut response = Response::new("");
     response.content.insert("application/json".to_owned(), Content::new(Some(schema)).into());
     response
 }
 
-/// Adds the refusals that follow from what operations take.
+/// Adds the refusals that follow from what operations take, and the description that OpenAPI
+/// requires of each response.
 pub(super) fn complete(document: &mut openapi::OpenApi) {
     for item in document.paths.paths.values_mut() {
         let PathItem { get, put, post, delete, patch, .. } = item;
         for operation in [get, put, post, delete, patch].into_iter().flatten() {
             for code in refusals(operation) {
                 let responses = &mut operation.responses.responses;
-                responses.entry(code.as_str().to_owned()).or_insert_with(|| refusal("").into());
+                responses.entry(code.as_str().to_owned()).or_insert_with(|| refusal().into());
+            }
+            for (code, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = description(code).to_owned();
+                }
             }
         }
+    }
+}
+
+/// What a response with this code says, whatever the operation.
+fn description(code: &str) -> &'static str {
+    match code {
+        "200" => "It is done",
+        "202" => "It has begun",
+        "204" => "It is done, and there is nothing to say about it",
+        "304" => "It has not changed",
+        "400" => "The request is malformed",
+        "401" => "The caller is not identified",
+        "403" => "The caller has no right to it",
+        "404" => "There is nothing of this name",
+        "408" => "The request did not arrive in time",
+        "409" => "The daemon cannot do it now",
+        "412" => "The object is not as the request expects",
+        "413" => "The body of the request is too large",
+        "415" => "The body of the request is not JSON",
+        "422" => "The configuration, or the object, is faulty",
+        "429" => "The caller has too many requests under way",
+        "503" => "The daemon is starting, ending or busy",
+        _ => "See the body",
     }
 }
 

@@ -59,6 +59,12 @@ fn references_lead_somewhere_and_every_operation_is_described() {
             for key in ["summary", "description"] {
                 assert!(operation[key].as_str().unwrap().len() > 10, "{method} {path}: {key}");
             }
+            // OpenAPI requires it (section "Response Object").
+            for (code, response) in responses {
+                let description = response["description"].as_str().unwrap_or_default();
+                assert!(description.len() > 5, "{method} {path}: {code}");
+                assert_ne!(description, "See the body", "{method} {path}: {code}");
+            }
             let problem = "#/components/schemas/Problem";
             let schema = &responses["503"]["content"]["application/json"]["schema"];
             assert_eq!(schema["$ref"], problem, "{method} {path}");
@@ -83,6 +89,7 @@ async fn no_path_answers_an_unknown_caller() {
             let request = axum::http::Request::builder()
                 .method(method.to_uppercase().as_str())
                 .uri(path.replace(['{', '}'], "x"))
+                .header("host", "x")
                 .header("content-type", "application/json")
                 .body(Body::from("{}"))
                 .unwrap();
