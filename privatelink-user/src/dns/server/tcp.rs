@@ -4,13 +4,18 @@ use std::{
     io,
     net::IpAddr,
     os::fd::OwnedFd,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::Mutex,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -28,6 +33,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(60);
 /// Wait after a failed `accept`, for example when file descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Maximum number of forwarded queries of a connection at a time.
+const PIPELINED: usize = 32;
 /// Maximum length of a query.
 const QUERY: usize = 4_096;
 
@@ -55,38 +62,62 @@ pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
     }
 }
 
-async fn converse(mut stream: TcpStream, client: IpAddr, network: &Network) -> io::Result<()> {
+/// Answers the queries of a connection. Those that are forwarded do not hold up the others behind
+/// them (RFC 7766, section 6.2.1.1): a client tells answers apart by identifier and question.
+async fn converse(stream: TcpStream, client: IpAddr, network: &Arc<Network>) -> io::Result<()> {
+    let (mut reader, writer) = stream.into_split();
+    let writer = Rc::new(Mutex::new(writer));
+    // Dropping the set ends what is under way.
+    let mut forwarded = JoinSet::new();
     let mut out = Vec::new();
     loop {
-        let Ok(query) = timeout(IDLE, read(&mut stream)).await else { return Ok(()) };
-        let query = query?;
+        if forwarded.len() >= PIPELINED {
+            forwarded.join_next().await;
+        }
+        while forwarded.try_join_next().is_some() {}
+        let Ok(Ok(query)) = timeout(IDLE, read(&mut reader)).await else { break };
         network.counters().tcp.queries += 1;
         if network.limiter().allowance(client, Instant::now()) != Allowance::Answer {
             network.counters().tcp.limited += 1;
-            return Ok(());
+            break;
         }
         let served = network.served();
         match answer(&served.table, &query, Transport::Tcp, &mut out) {
             Reply::Silence => {
                 network.counters().tcp.ignored += 1;
-                return Ok(());
+                break;
             }
-            Reply::Answer => {}
+            Reply::Answer => send(&writer, network, &out).await?,
             Reply::Forward { .. } => {
-                match forward::forward(network, &query, Transport::Tcp).await {
-                    Some(answer) => out = answer,
-                    None => failed(&query, &mut out),
-                }
+                let (writer, network) = (Rc::clone(&writer), Arc::clone(network));
+                forwarded.spawn_local(async move {
+                    let mut out = Vec::new();
+                    match forward::forward(&network, &query, Transport::Tcp).await {
+                        Some(answer) => out = answer,
+                        None => failed(&query, &mut out),
+                    }
+                    // A client that does not take it ends the connection by that.
+                    let _ = send(&writer, &network, &out).await;
+                });
             }
         }
-        network.counters().tcp.answered(&out);
-        let length = u16::try_from(out.len()).map_err(io::Error::other)?.to_be_bytes();
-        let written = timeout(IDLE, stream.write_all(&[&length[..], &out].concat())).await;
-        written.map_err(io::Error::from)??;
     }
+    // One that asks nothing more may still wait for answers.
+    while forwarded.join_next().await.is_some() {}
+    Ok(())
 }
 
-async fn read(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+/// Sends an answer, whole before any other.
+async fn send(writer: &Mutex<OwnedWriteHalf>, network: &Network, out: &[u8]) -> io::Result<()> {
+    network.counters().tcp.answered(out);
+    let length = u16::try_from(out.len()).map_err(io::Error::other)?.to_be_bytes();
+    let message = [&length[..], out].concat();
+    let mut writer = writer.lock().await;
+    let written = timeout(IDLE, writer.write_all(&message)).await;
+    written.map_err(io::Error::from)?
+}
+
+async fn read(stream: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
     let length = usize::from(stream.read_u16().await?);
     if length > QUERY {
         return Err(io::Error::other("query is too long"));

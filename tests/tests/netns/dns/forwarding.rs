@@ -1,12 +1,16 @@
 //! Names that the gateway does not serve, and the name servers to which it forwards them.
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    os::fd::{AsRawFd as _, OwnedFd},
+};
 
 use anyhow::Result;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
 use privatelink_tests::lab::{Process, wait_until};
 
-use super::{NAME, SERVER, Scene, config};
+use super::{NAME, SERVER, Scene, config, limits::query};
 use crate::fixture::{CLIENT, SOON, at};
 
 /// Starts a name server on a host, with one address and a long text.
@@ -42,6 +46,36 @@ fn each_networks_own_name_server_is_asked() {
     scene.daemon.ask(&["reject", "acme-web", "--json"]).unwrap();
     wait_until(SOON, "the name is gone", || scene.code("acme", &[NAME]) == "NXDOMAIN").unwrap();
     assert_eq!(scene.code("acme", &["www.example.com", "+norecurse"]), "REFUSED");
+}
+
+/// Sends queries over TCP at once, and returns the identifiers of the answers as they come.
+fn pipelined(queries: &[Vec<u8>]) -> Result<Vec<u16>> {
+    let mut stream = TcpStream::connect_timeout(&at(SERVER[0], 53), SOON)?;
+    stream.set_read_timeout(Some(SOON))?;
+    let framed = queries.iter().map(|query| {
+        let length = u16::try_from(query.len()).unwrap().to_be_bytes();
+        [&length[..], query].concat()
+    });
+    stream.write_all(&framed.collect::<Vec<_>>().concat())?;
+    let mut identifiers = Vec::new();
+    for _ in queries {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut answer)?;
+        identifiers.push(u16::from_be_bytes([answer[0], answer[1]]));
+    }
+    Ok(identifiers)
+}
+
+#[test]
+fn an_answer_over_tcp_does_not_wait_for_a_slow_forwarder() {
+    // The forwarder's address does not exist.
+    let forwarders = "dns = true\nforwarders = [\"10.1.0.99\"]\n";
+    let scene = Scene::start(&config().replace("dns = true\n", forwarders));
+    let queries = [query("www.example.com", 1), query(NAME, 2), query(NAME, 3)];
+    let order = scene.lab.host("acme").run(|| pipelined(&queries)).unwrap();
+    assert_eq!(order, [2, 3, 1]);
 }
 
 #[test]

@@ -22,10 +22,10 @@ const LOST: Duration = Duration::from_secs(1);
 /// Half of the answers must come within this time. Other programs of the machine delay some.
 const USUAL: Duration = Duration::from_millis(20);
 
-/// A query for the service's name.
-pub fn query(id: u16) -> Vec<u8> {
+/// A query for the address of a name.
+pub fn query(name: &str, id: u16) -> Vec<u8> {
     let mut query = [id.to_be_bytes(), [1, 0], [0, 1], [0; 2], [0; 2], [0; 2]].concat();
-    for label in NAME.split('.') {
+    for label in name.split('.') {
         query.push(u8::try_from(label.len()).unwrap());
         query.extend(label.bytes());
     }
@@ -49,7 +49,7 @@ fn queries_beyond_the_rate_of_a_prefix_are_truncated_or_dropped() {
         .run(|| {
             let socket = socket()?;
             for id in 0..200 {
-                socket.send(&query(id))?;
+                socket.send(&query(NAME, id))?;
             }
             let (mut whole, mut truncated) = (0, 0);
             socket.set_read_timeout(Some(NEVER))?;
@@ -89,7 +89,7 @@ fn flood(is_over: &AtomicBool, sent: &AtomicU64) -> Result<()> {
     let socket = socket()?;
     while !is_over.load(Ordering::Relaxed) {
         // An error means that the socket's buffer is full, which is the aim.
-        if socket.send(&query(1)).is_ok() {
+        if socket.send(&query(NAME, 1)).is_ok() {
             sent.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -107,7 +107,7 @@ fn ask(is_over: impl Fn() -> bool) -> Result<Vec<Duration>> {
             break;
         }
         let begin = Instant::now();
-        socket.send(&query(id))?;
+        socket.send(&query(NAME, id))?;
         let mut answer = [0; 512];
         let length = socket.recv(&mut answer).with_context(|| format!("query {id}"))?;
         ensure!(length > 12 && answer[..2] == id.to_be_bytes(), "an answer to another query");

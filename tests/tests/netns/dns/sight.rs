@@ -45,7 +45,7 @@ fn flood() -> Result<()> {
     let socket = socket()?;
     socket.send(b"what?")?;
     for id in 0..MANY {
-        socket.send(&query(id))?;
+        socket.send(&query(NAME, id))?;
     }
     Ok(())
 }
