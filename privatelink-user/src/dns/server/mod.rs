@@ -1,6 +1,7 @@
 //! The name server: a process without privileges.
 
 pub mod answer;
+mod connections;
 pub mod table;
 
 mod forward;

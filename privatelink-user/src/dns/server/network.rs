@@ -7,11 +7,9 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{limit::Limiter, proof::Proofs, table::Table};
+use super::{connections::Connections, limit::Limiter, proof::Proofs, table::Table};
 use crate::dns::{record::ServedNames, status::NetworkCounters};
 
-/// Maximum number of TCP connections.
-const CONNECTIONS: usize = 128;
 /// Maximum number of queries that wait for other name servers.
 const FORWARDED: usize = 256;
 
@@ -21,8 +19,8 @@ pub struct Network {
     served: RwLock<Arc<NetworkSnapshot>>,
     limiter: Mutex<Limiter>,
     counters: Mutex<NetworkCounters>,
-    /// Permits for TCP connections.
-    pub connections: Arc<Semaphore>,
+    /// The TCP connections.
+    pub connections: Connections,
     /// Permits for forwarded queries.
     pub forwarded: Semaphore,
 }
@@ -67,7 +65,7 @@ impl Network {
             limiter: Mutex::new(Limiter::new(names.rate)),
             counters: Mutex::new(NetworkCounters { tables: 1, ..NetworkCounters::default() }),
             served: RwLock::new(Arc::new(NetworkSnapshot::new(names, proofs))),
-            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            connections: Connections::default(),
             forwarded: Semaphore::new(FORWARDED),
         }
     }

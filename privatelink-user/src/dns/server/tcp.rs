@@ -15,6 +15,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    select,
     sync::Mutex,
     task::JoinSet,
     time::{sleep, timeout},
@@ -22,6 +23,7 @@ use tokio::{
 
 use super::{
     answer::{Reply, Transport, answer, failed},
+    connections::Place,
     forward,
     limit::Allowance,
     network::Network,
@@ -44,9 +46,6 @@ pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
     // Dropping the set ends its connections.
     let mut conversations = JoinSet::new();
     loop {
-        let Ok(room) = Arc::clone(&network.connections).acquire_owned().await else {
-            return Ok(());
-        };
         let accepted = listener.accept().await;
         while conversations.try_join_next().is_some() {}
         let Ok((stream, client)) = accepted else {
@@ -55,16 +54,25 @@ pub async fn serve(socket: OwnedFd, network: Arc<Network>) -> io::Result<()> {
         };
         let network = Arc::clone(&network);
         conversations.spawn_local(async move {
+            let client = client.ip();
+            let (place, gives_way) = network.connections.enter(client, Instant::now());
             // An error concerns this client only.
-            let _ = timeout(LONGEST, converse(stream, client.ip(), &network)).await;
-            drop(room);
+            select! {
+                _ = timeout(LONGEST, converse(stream, client, &network, &place)) => {}
+                _ = gives_way => {}
+            }
         });
     }
 }
 
 /// Answers the queries of a connection. Those that are forwarded do not hold up the others behind
 /// them (RFC 7766, section 6.2.1.1): a client tells answers apart by identifier and question.
-async fn converse(stream: TcpStream, client: IpAddr, network: &Arc<Network>) -> io::Result<()> {
+async fn converse(
+    stream: TcpStream,
+    client: IpAddr,
+    network: &Arc<Network>,
+    place: &Place<'_>,
+) -> io::Result<()> {
     let (mut reader, writer) = stream.into_split();
     let writer = Rc::new(Mutex::new(writer));
     // Dropping the set ends what is under way.
@@ -76,6 +84,7 @@ async fn converse(stream: TcpStream, client: IpAddr, network: &Arc<Network>) -> 
         }
         while forwarded.try_join_next().is_some() {}
         let Ok(Ok(query)) = timeout(IDLE, read(&mut reader)).await else { break };
+        place.used(Instant::now());
         network.counters().tcp.queries += 1;
         if network.limiter().allowance(client, Instant::now()) != Allowance::Answer {
             network.counters().tcp.limited += 1;

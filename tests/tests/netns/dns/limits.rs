@@ -1,7 +1,7 @@
 //! Limits on the clients of one network, and what a flood of theirs does to other networks.
 
 use std::{
-    net::UdpSocket,
+    net::{TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -64,6 +64,21 @@ fn queries_beyond_the_rate_of_a_prefix_are_truncated_or_dropped() {
     assert!((60..=100).contains(&truncated), "{whole} answers, {truncated} truncated");
     // Another network has its own share.
     assert_eq!(scene.dig("globex", &[NAME]), ["10.1.0.60"]);
+}
+
+#[test]
+fn idle_connections_of_one_client_do_not_keep_others_out() {
+    const MANY: usize = 200;
+    let scene = Scene::start(&config());
+    let acme = scene.lab.host("acme");
+    let idle: Vec<TcpStream> = acme
+        .run(|| (0..MANY).map(|_| Ok(TcpStream::connect(at(SERVER[0], 53))?)).collect())
+        .unwrap();
+    // The host's other address is another client; its query is not asked again.
+    let server = format!("@{}", SERVER[1]);
+    let words = [&server, "+tcp", "+short", "+tries=1", "+timeout=1", NAME];
+    assert_eq!(super::dig(acme, &words), ["10.1.0.50"]);
+    drop(idle);
 }
 
 #[test]
