@@ -184,11 +184,12 @@ impl ParsedQuery<'_> {
         self.out.extend(u16::from(self.question.query_class()).to_be_bytes());
         self.out.extend(sections.answers.map_or(&[][..], |set| &set.bytes));
         self.out.extend(sections.soa.unwrap_or_default());
-        if self.edns.is_some() {
+        if let Some(edns) = self.edns {
             self.out.push(0);
             self.out.extend(kind::OPT.to_be_bytes());
             self.out.extend(UDP_MOST.to_be_bytes());
-            self.out.extend([code.high(), 0, 0, 0, 0, 0]);
+            // DO as it came (RFC 3225, section 3), and no options.
+            self.out.extend([code.high(), 0, bit(edns.flags().dnssec_ok, 0x80), 0, 0, 0]);
         }
         if self.out.len() > usize::from(self.most()) {
             let sections = Sections {

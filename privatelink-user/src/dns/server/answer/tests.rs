@@ -219,3 +219,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn dnssec_ok_comes_back_as_it_came() {
+    for wanted in [false, true] {
+        for name in [OWN, "nothing.web.internal.", "elsewhere.example."] {
+            let mut query = query(name, RecordType::A);
+            query.metadata.recursion_desired = false;
+            query.set_edns(Edns::new().set_dnssec_ok(wanted).clone());
+            let said = said(&table(), &query, Transport::Udp);
+            assert_eq!(said.edns.unwrap().flags().dnssec_ok, wanted, "{name}");
+        }
+    }
+}
