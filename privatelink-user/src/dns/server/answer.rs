@@ -75,6 +75,18 @@ pub fn truncated(query: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
+/// Clears the flag AD of an answer to a query that does not ask for it, by AD or DO (RFC 6840,
+/// section 5.7): without, the client does not know the flag.
+pub fn keep_authentic(query: &[u8], answer: &mut [u8]) {
+    const AD: u8 = 0x20;
+    let asks = query.get(3).is_some_and(|flags| flags & AD != 0)
+        || Message::from_vec(query)
+            .is_ok_and(|query| query.edns.is_some_and(|edns| edns.flags().dnssec_ok));
+    if let Some(flags) = answer.get_mut(3).filter(|_| !asks) {
+        *flags &= !AD;
+    }
+}
+
 /// Makes an answer that says that forwarding failed.
 pub fn failed(query: &[u8], out: &mut Vec<u8>) {
     out.clear();

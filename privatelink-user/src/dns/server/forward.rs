@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    answer::Transport,
+    answer::{Transport, keep_authentic},
     network::{Network, NetworkSnapshot},
     random::unpredictable,
 };
@@ -40,7 +40,8 @@ async fn ask_all(network: &Network, query: &[u8], transport: Transport) -> Optio
     let served = network.served();
     for server in &served.table.forwarders {
         let asked = timeout(PATIENCE, ask(&served, *server, query, transport)).await;
-        if let Ok(Ok(answer)) = asked {
+        if let Ok(Ok(mut answer)) = asked {
+            keep_authentic(query, &mut answer);
             return Some(answer);
         }
     }

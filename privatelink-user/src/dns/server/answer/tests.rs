@@ -232,3 +232,26 @@ fn dnssec_ok_comes_back_as_it_came() {
         }
     }
 }
+
+#[test]
+fn only_those_who_ask_hear_that_an_answer_is_authentic() {
+    for (ad, dnssec_ok, kept) in [
+        (false, None, false),
+        (false, Some(false), false),
+        (true, None, true),
+        (false, Some(true), true),
+    ] {
+        let mut query = query("elsewhere.example.", RecordType::A);
+        query.metadata.authentic_data = ad;
+        if let Some(wanted) = dnssec_ok {
+            query.set_edns(Edns::new().set_dnssec_ok(wanted).clone());
+        }
+        let mut answer = query.clone();
+        answer.metadata.message_type = MessageType::Response;
+        answer.metadata.authentic_data = true;
+        let mut bytes = answer.to_vec().unwrap();
+        keep_authentic(&query.to_vec().unwrap(), &mut bytes);
+        let answer = Message::from_vec(&bytes).unwrap();
+        assert_eq!(answer.metadata.authentic_data, kept, "{ad} {dnssec_ok:?}");
+    }
+}
