@@ -17,6 +17,7 @@ mod document;
 mod doorkeeper;
 mod extract;
 pub mod front;
+mod host;
 mod page;
 mod peer;
 mod refusal;
@@ -26,6 +27,7 @@ mod routes;
 pub mod server;
 mod wrong_keys;
 
+pub use host::is_ambiguous;
 pub(crate) use peer::missing_members;
 pub use routes::document;
 pub(crate) use routes::flows::OMITTED;

@@ -29,6 +29,7 @@ use super::{
     client::{Calls, PATIENCE},
     document::{Document, complete},
     doorkeeper::Doorkeeper,
+    host,
     refusal::Refusal,
 };
 use crate::interface::path;
@@ -47,6 +48,7 @@ pub(super) fn router(calls: Calls, doorkeeper: Doorkeeper) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn_with_state(doorkeeper, admission::admit_on_record))
         .layer(middleware::from_fn(bounded))
+        .layer(middleware::from_fn(host::unambiguous))
 }
 
 /// The OpenAPI document. The description of an operation says who may use it.

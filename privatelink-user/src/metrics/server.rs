@@ -9,8 +9,9 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -34,7 +35,7 @@ use super::{
     text::Format,
     token::{Claim, Token},
 };
-use crate::{chain::Chain, supervision::keep_polling};
+use crate::{api::is_ambiguous, chain::Chain, supervision::keep_polling};
 
 /// Connections at a time; more wait until one of them ends.
 const CONNECTIONS: usize = 16;
@@ -99,6 +100,7 @@ struct Shared {
 
 async fn serve(listener: &TcpListener, shared: Shared) {
     let router = Router::new().route("/metrics", get(scrape)).with_state(shared);
+    let router = router.layer(middleware::from_fn(unambiguous));
     let router = TowerToHyperService::new(router);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut http = http1::Builder::new();
@@ -132,6 +134,15 @@ fn impatient(stream: TcpStream) -> Stream {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(UNREAD));
     TokioIo::new(Box::pin(stream))
+}
+
+/// Refuses a request without a valid `Host`.
+async fn unambiguous(request: Request, next: Next) -> Response {
+    if is_ambiguous(request.version(), request.headers()) {
+        return (StatusCode::BAD_REQUEST, "there must be one valid `Host` header\n")
+            .into_response();
+    }
+    next.run(request).await
 }
 
 async fn scrape(State(shared): State<Shared>, headers: HeaderMap) -> Response {

@@ -20,6 +20,8 @@ use tokio::{
     sync::Mutex,
 };
 
+use crate::api::host::{AMBIGUOUS, is_ambiguous};
+
 /// How long a caller may take to send the head of a request, also of the next one.
 const HEAD: Duration = Duration::from_secs(10);
 /// Bytes of a connection that wait to be looked at.
@@ -73,6 +75,9 @@ async fn pass(
     if path.as_str().len() + lines.sum::<usize>() > LONGEST_HEAD {
         let code = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Ok(refusal(code, "the head of the request is too long"));
+    }
+    if is_ambiguous(request.version(), request.headers()) {
+        return Ok(refusal(StatusCode::BAD_REQUEST, AMBIGUOUS));
     }
     *request.uri_mut() = Uri::from(path);
     let headers = request.headers_mut();
@@ -137,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_head_goes_no_further() {
         let with =
-            |bytes: usize| format!("GET / HTTP/1.1\r\nx-long: {}\r\n\r\n", "x".repeat(bytes));
+            |bytes: usize| format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(bytes));
         let (got, said) = relayed(&with(LONGEST_HEAD), ANSWER).await;
         assert!(said.starts_with("HTTP/1.1 431 "), "{said}");
         assert_eq!(got, "");

@@ -80,6 +80,19 @@ fn a_client_that_says_nothing_is_left() {
 }
 
 #[test]
+fn a_request_without_one_host_is_refused() {
+    let served = Served::start();
+    for head in ["", "host: x\r\nhost: x\r\n", "host: a b\r\n"] {
+        let answer =
+            served.say(&format!("GET /v1/endpoints HTTP/1.1\r\n{head}connection: close\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{head:?}: {answer}");
+        assert!(answer.contains(r#"{"error":""#), "{head:?}: {answer}");
+    }
+    let old = served.say("GET /v1/endpoints HTTP/1.0\r\n\r\n");
+    assert!(old.starts_with("HTTP/1.0 200 OK"), "{old}");
+}
+
+#[test]
 fn silent_clients_do_not_keep_others_out() {
     let served = Served::start();
     let _silent: Vec<_> = (0..8).map(|_| served.connect()).collect();
