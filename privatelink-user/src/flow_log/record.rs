@@ -224,6 +224,9 @@ pub(super) fn ended<'n>(
     Record { kind: RecordKind::End, reason: reason.into(), ..record }
 }
 
+/// TCP's flag that opens a flow.
+const SYN: u8 = 2;
+
 /// The record of a refused flow.
 pub(super) fn refused<'n>(
     refused: &RefusedFlow,
@@ -240,6 +243,8 @@ pub(super) fn refused<'n>(
         client: SocketAddr::new(refused.client.to_ip(), client_port),
         address: SocketAddr::new(refused.address.to_ip(), listener_port),
         protocol: protocol(refused.protocol),
+        // Of TCP, only a SYN would have opened a flow.
+        tcp_flags_in: if refused.protocol == u32::from(TCP) { SYN } else { 0 },
         packets_in: 1,
         bytes_in: refused.length.into(),
         opened: when,

@@ -158,6 +158,8 @@ fn every_byte_is_in_one_record() {
             && record["reason"] == "rejected"
             && record["verdict"] == "reject"
             && record["address"] == "10.1.0.50:80"
+            // A SYN, as AWS has it.
+            && record["tcp_flags_in"] == 2
     };
     wait_until(SOON, "the refusal is in the log", || records(&log).iter().any(is_refusal)).unwrap();
     let globex = |record: &Value| record["endpoint"] == "globex-web" && record["kind"] == "refused";
