@@ -10,7 +10,7 @@ use privatelink_common::{Scratch, Stage};
 
 /// A packet that has been rewritten.
 pub struct Sent {
-    /// Length from the IP header on.
+    /// Length from the IP header on, as it came.
     pub length: u32,
     /// [`tcp_flags`]; zero for UDP.
     pub flags: u32,

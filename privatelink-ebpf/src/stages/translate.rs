@@ -90,19 +90,14 @@ fn translate_transport<
     let marks = if PART { O::FRAGMENT_LEN } else { 0 };
     let payload_at = if PART { chain::bounded(packet.part_at()) } else { packet.transport() };
     let payload = packet.length.wrapping_sub((payload_at - ETHERNET_LEN) as u32);
-    let length = (O::LEN + marks) as u32 + payload;
     if frame.shift(payload_at as i32 - (ETHERNET_LEN + O::LEN + marks) as i32).is_none() {
         return Verdict::drop_at(Reason::Internal, endpoint);
     }
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return internal };
     ethernet.readdress(egress.mac, egress.hop);
     ethernet.set_ethertype(O::ETHERTYPE);
-    let identification = if PART {
-        scratch.identification.load()
-    } else {
-        // Changes from packet to packet of a flow; small packets may be cut into pieces.
-        leg.slot.counted().1
-    };
+    // The count changes from packet to packet of a flow; small packets may be cut into pieces.
+    let identification = if PART { scratch.identification.load() } else { leg.slot.counted().1 };
     // A later fragment's own protocol field is not to be trusted.
     let protocol = if PART { leg.protocol() } else { packet.arrival.protocol } as u8;
     if marks != 0 {
@@ -121,7 +116,7 @@ fn translate_transport<
         place: if PART { packet.fragment.place } else { 0 },
     });
     let transport = ETHERNET_LEN + O::LEN + marks;
-    let sent = Sent { length, flags: packet.flags, transport };
+    let sent = Sent { length: packet.length, flags: packet.flags, transport };
     finish::<T, O, L>(tables, scratch, &leg, &egress, &sent)
 }
 

@@ -210,7 +210,7 @@ families! {
         as "`ProcessedPackets`";
     ENDPOINT_BYTES: Counter "privatelink_endpoint_bytes_total" ["endpoint", "service", "network", "direction"]
         = "Bytes of the forwarded IP packets."
-        + "From the IP header on."
+        + "From the IP header on, as they arrived."
         as "`BytesProcessed`, `ProcessedBytes`";
     ENDPOINT_NEW_FLOWS: Counter "privatelink_endpoint_new_flows_total" ["endpoint", "service", "network"]
         = "Flows opened."
