@@ -33,6 +33,9 @@ pub fn host<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &Scratch) -
     match ethernet.ethertype() {
         EtherType::ARP => arp(frame, tables, network),
         EtherType::IPV4 => ip::<F, T, Ipv4>(frame, tables, scratch),
+        EtherType::IPV6 if neighbour::is_solicitation(frame) => {
+            solicitation(frame, tables, network)
+        }
         EtherType::IPV6 => ip::<F, T, Ipv6>(frame, tables, scratch),
         _ => Verdict::drop(Reason::Host),
     }
@@ -108,9 +111,6 @@ fn ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, scratch: &Scra
             return Verdict::drop(Reason::Malformed);
         };
         let kind = message.kind;
-        if kind == NeighbourMessage::SOLICITATION {
-            return solicitation::<F, T, I>(frame, tables, network, &datagram);
-        }
         if kind == NeighbourMessage::ADVERTISEMENT {
             let is_put_to_all = to == split_mac(neighbour::ALL_NODES_MAC);
             let is_expected = own != NOBODY || is_put_to_all;
@@ -167,16 +167,17 @@ fn host_mac<T: Tables>(tables: &T, key: &LocalKey) -> MacWords {
 }
 
 /// Answers who asks for the host.
+///
+/// Apart from [`ip`], because a whole chain of calls has 512 bytes of stack.
 #[inline(never)]
-fn solicitation<F: Frame, T: Tables, I: Control>(
-    frame: &mut F,
-    tables: &T,
-    network: u32,
-    datagram: &Datagram<I>,
-) -> Verdict {
+fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict {
+    let Some(header) = frame.view::<Ipv6>(ETHERNET_LEN) else {
+        return Verdict::drop(Reason::Malformed);
+    };
+    let source = header.source();
     // A host that tests whether the address is free has no address yet.
-    let is_test = I::to_addr(datagram.source).words() == [0; 4];
-    if !is_test && !sender::is_in::<T, I>(tables, network, datagram.source) {
+    let is_test = source == [0; 4];
+    if !is_test && !sender::is_in::<T, Ipv6>(tables, network, source) {
         return Verdict::drop(Reason::Sender);
     }
     match neighbour::answer_solicitation(frame, tables, network, false) {

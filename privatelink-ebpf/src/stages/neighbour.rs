@@ -1,10 +1,14 @@
 //! Answers for the gateway's own addresses: ARP and neighbour discovery.
 
 use crate::{
-    environment::{Frame, Tables},
-    stages::verdict::Verdict,
+    environment::{Frame, Tables, Walk},
+    stages::{
+        sum::{self, Soundness},
+        verdict::Verdict,
+    },
     wire::{
-        Arp, Control, ETHERNET_LEN, Ethernet, Ip, Ipv6, NeighbourMessage, NeighbourOption, checksum,
+        Arp, Control, ETHERNET_LEN, Ethernet, Icmp, Ip, Ipv6, NeighbourMessage, NeighbourOption,
+        checksum,
     },
 };
 use privatelink_common::{Addr, LocalKey, LocalKind, Mac, Reason, Stage, flow::split_mac};
@@ -45,9 +49,6 @@ pub fn other<F: Frame, T: Tables, I: Control>(
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return Verdict::NOT_OURS };
     let destination = header.receiver();
     let speaks_icmp = reason == Reason::Protocol && header.follows() == I::ICMP;
-    if I::ARRIVES == Ipv6::ARRIVES && answer_solicitation(frame, tables, network, true).is_some() {
-        return Verdict::Send { ifindex: frame.ingress() };
-    }
     let key = LocalKey { network, address: I::to_addr(destination) };
     let Some(local) = tables.local(&key) else { return Verdict::NOT_OURS };
     if !local.is_served() {
@@ -75,6 +76,17 @@ const MESSAGE: usize = ETHERNET_LEN + Ipv6::LEN;
 pub const HOP_LIMIT: u8 = 255;
 pub const ALL_NODES: [u32; 4] = [0xff02_0000_u32.to_be(), 0, 0, 1_u32.to_be()];
 pub const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
+
+/// Whether a packet asks for the Ethernet address of an IPv6 address.
+#[inline(always)]
+pub fn is_solicitation<F: Frame>(frame: &mut F) -> bool {
+    let Some(header) = frame.view::<Ipv6>(ETHERNET_LEN) else { return false };
+    if header.follows() != Ipv6::ICMPV6 || header.ttl() != HOP_LIMIT {
+        return false;
+    }
+    let message = frame.view::<Icmp>(ETHERNET_LEN + Ipv6::LEN);
+    message.is_some_and(|message| message.kind == NeighbourMessage::SOLICITATION)
+}
 
 /// Turns a solicitation for one of the gateway's addresses into its answer; `None` if the packet is
 /// not one. The addresses are those that the gateway serves, or those of its host.
@@ -106,7 +118,8 @@ pub fn answer_solicitation<F: Frame, T: Tables>(
     let key = LocalKey { network, address: Addr::from_words(target) };
     let local = tables.local(&key)?;
     let wanted = if served { local.is_served() } else { local.kind == LocalKind::Host as u32 };
-    if !wanted || hop_limit != HOP_LIMIT || !is_put_to(frame, local.mac) {
+    if !wanted || hop_limit != HOP_LIMIT || !is_put_to(frame, local.mac) || !is_valid(frame, tables)
+    {
         return None;
     }
     frame.resize(MESSAGE + ADVERTISEMENT_LEN)?;
@@ -140,6 +153,60 @@ pub fn answer_solicitation<F: Frame, T: Tables>(
         ethernet.readdress(split_mac(local.mac), split_mac(ALL_NODES_MAC));
     }
     Some(())
+}
+
+/// The most options of a solicitation that are looked at; there are five with SEND (RFC 3971).
+const MOST_OPTIONS: u32 = 8;
+/// Where the last of them may begin.
+const MAX_OFFSET: u32 = 0x7ff;
+
+/// Whether a solicitation is one that a node must not discard (RFC 4861, section 7.1.1); what it
+/// is for, its length and its hop limit have been looked at.
+#[inline(never)]
+fn is_valid<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> bool {
+    if sum::soundness::<F, T, Ipv6>(frame, tables) != Soundness::Sound {
+        return false;
+    }
+    let Some(header) = frame.view::<Ipv6>(ETHERNET_LEN) else { return false };
+    let (source, destination) = (header.source(), header.receiver());
+    let end = header.claims().length + ETHERNET_LEN as u32;
+    let Some(message) = frame.view::<NeighbourMessage>(MESSAGE) else { return false };
+    let [_, _, _, low] = message.target();
+    let at = (MESSAGE + size_of::<NeighbourMessage>()) as u32;
+    let mut options = Options { frame, at, end, names_sender: false };
+    tables.walk(MOST_OPTIONS, &mut options);
+    let Options { at, names_sender, .. } = options;
+    let group = [0xff02_0000_u32.to_be(), 0, 1_u32.to_be(), low | 0xff00_0000_u32.to_be()];
+    let is_test = source == [0; 4];
+    at == end && !(is_test && (names_sender || destination != group))
+}
+
+/// Looks at each option of a solicitation; stops at one that is malformed.
+struct Options<'f, F: Frame> {
+    frame: &'f mut F,
+    at: u32,
+    end: u32,
+    names_sender: bool,
+}
+
+impl<F: Frame, T: Tables> Walk<T> for Options<'_, F> {
+    #[inline(always)]
+    fn step(&mut self, _tables: &T, _number: u32) -> bool {
+        let at = self.at;
+        if at >= self.end || at > MAX_OFFSET {
+            return true;
+        }
+        let Some(option) = self.frame.view::<[u8; 2]>(at as usize) else { return true };
+        let [kind, units] = *option;
+        if units == 0 {
+            return true;
+        }
+        if kind == NeighbourOption::SOURCE {
+            self.names_sender = true;
+        }
+        self.at = at + u32::from(units) * 8;
+        false
+    }
 }
 
 /// The checksum of an advertisement for `target` to `to`, pseudo header included.

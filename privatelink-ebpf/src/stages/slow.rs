@@ -44,6 +44,13 @@ pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T, scratch: &Scratc
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
     match ethernet.ethertype() {
         EtherType::IPV4 => slow_ip::<F, T, Ipv4>(frame, tables, scratch),
+        // Not further down: a whole chain of calls has 512 bytes of stack.
+        EtherType::IPV6
+            if neighbour::is_solicitation(frame)
+                && neighbour::answer_solicitation(frame, tables, network, true).is_some() =>
+        {
+            Verdict::Send { ifindex: frame.ingress() }
+        }
         EtherType::IPV6 => slow_ip::<F, T, Ipv6>(frame, tables, scratch),
         EtherType::ARP => neighbour::answer_arp(frame, tables, network),
         _ => Verdict::NOT_OURS,

@@ -69,6 +69,8 @@ fields!(NeighbourOption:
 );
 
 impl NeighbourOption {
+    /// The address of the one that sends the message.
+    pub const SOURCE: u8 = 1;
     /// The address of the one that the message is about.
     pub const TARGET: u8 = 2;
 }

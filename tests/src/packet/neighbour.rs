@@ -52,6 +52,8 @@ pub struct Discovery {
     target: Ipv6Addr,
     option: Option<(u8, Mac)>,
     hop_limit: u8,
+    units: u8,
+    is_wrong: bool,
 }
 
 impl Discovery {
@@ -70,6 +72,8 @@ impl Discovery {
             target,
             option: Some((1, asker.0)),
             hop_limit: 255,
+            units: 1,
+            is_wrong: false,
         }
     }
 
@@ -85,6 +89,8 @@ impl Discovery {
             target: holder.1,
             option: Some((2, holder.0)),
             hop_limit: 255,
+            units: 1,
+            is_wrong: false,
         }
     }
 
@@ -106,11 +112,23 @@ impl Discovery {
         self
     }
 
+    /// With an option that claims this length, in units of eight bytes.
+    pub fn option_length(mut self, units: u8) -> Self {
+        self.units = units;
+        self
+    }
+
+    /// With a wrong checksum.
+    pub fn wrong_checksum(mut self) -> Self {
+        self.is_wrong = true;
+        self
+    }
+
     /// The frame.
     pub fn build(&self) -> Vec<u8> {
         let mut body = self.target.octets().to_vec();
         if let Some((kind, mac)) = self.option {
-            body.extend([kind, 1]);
+            body.extend([kind, self.units]);
             body.extend(mac);
         }
         let (source, destination) = (self.source.octets(), self.destination.octets());
@@ -124,7 +142,9 @@ impl Discovery {
             destination,
             &body,
         );
-        let message = message.unwrap().to_bytes();
+        let mut message = message.unwrap();
+        message.checksum ^= u16::from(self.is_wrong);
+        let message = message.to_bytes();
         let header = Ipv6Header {
             traffic_class: 0,
             flow_label: Ipv6FlowLabel::ZERO,
