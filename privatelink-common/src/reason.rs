@@ -75,7 +75,7 @@ reasons! {
         name: "bad_checksum",
         notice: Silent,
         meaning: "The IPv4 header checksum is wrong, a UDP packet over IPv6 has no checksum, or \
-            the checksum of a SYN is wrong",
+            the checksum of a SYN, a ping or an ICMP error is wrong",
         advice: "Look for a faulty device on the path. If it is every SYN of a virtual machine or \
             namespace on this host, its checksums are left to hardware that does not exist: run \
             `ethtool -K DEVICE tx off` at the sender's end. The gateway does not verify other TCP \

@@ -7,10 +7,14 @@
 
 use crate::{
     environment::{Frame, Socket, Tables},
-    stages::{icmp, neighbour, sender, verdict::Verdict},
+    stages::{
+        icmp, neighbour, sender,
+        sum::{self, Soundness},
+        verdict::Verdict,
+    },
     wire::{
-        Arp, Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Extension, Icmp, Ip as _, Ipv4,
-        Ipv6, MacWords, NeighbourMessage, Tcp, Transport as _, Udp,
+        Arp, Control, Datagram, ETHERNET_LEN, EtherType, Ethernet, Extension, Fresh, Icmp, Ip as _,
+        Ipv4, Ipv6, MacWords, NeighbourMessage, Tcp, Transport as _, Udp,
     },
 };
 use privatelink_common::{
@@ -80,7 +84,7 @@ fn arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict 
 }
 
 #[inline(never)]
-fn ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, scratch: &Scratch) -> Verdict {
+fn ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, scratch: &Scratch) -> Verdict {
     let network = scratch.network.load();
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
     let to = ethernet.to();
@@ -124,7 +128,7 @@ fn ip<F: Frame, T: Tables, I: Control>(frame: &mut F, tables: &T, scratch: &Scra
         return Verdict::drop(Reason::Sender);
     }
     if datagram.protocol == u32::from(I::ICMP) {
-        return ping::<F, I>(frame, own);
+        return ping::<F, T, I>(frame, tables, own);
     }
     if datagram.protocol != Tcp::PROTOCOL && datagram.protocol != Udp::PROTOCOL {
         return Verdict::drop(Reason::Host);
@@ -234,10 +238,13 @@ fn asks_for_listeners<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u
 const LISTENER_QUERY: u8 = 130;
 
 #[inline(never)]
-fn ping<F: Frame, I: Control>(frame: &mut F, own: MacWords) -> Verdict {
+fn ping<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, own: MacWords) -> Verdict {
     match frame.view::<Icmp>(ETHERNET_LEN + I::LEN) {
         Some(message) if message.kind == I::ECHO_REQUEST && message.code == 0 => {}
         _ => return Verdict::drop(Reason::Host),
+    }
+    if sum::verify::<F, T, I>(frame, tables) == Soundness::Wrong {
+        return Verdict::drop(Reason::BadChecksum);
     }
     match icmp::echo_answer::<F, I>(frame, join_mac(own.0, own.1)) {
         Some(()) => Verdict::Send { ifindex: frame.ingress() },

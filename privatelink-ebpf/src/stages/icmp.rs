@@ -4,17 +4,21 @@
 use crate::{
     environment::Frame,
     flows::{operations::Operations, table::Arrival},
-    stages::{stop::refused_admission, verdict::Verdict},
+    stages::{
+        stop::refused_admission,
+        sum::{self, Soundness},
+        verdict::Verdict,
+    },
     wire::{
-        Control, Datagram, ETHERNET_LEN, Ethernet, Extension, Fragment, Icmp, LEAST_QUOTE, Quoted,
-        Tcp, Transport, Udp, swapped,
+        Control, Datagram, ETHERNET_LEN, Ethernet, Extension, Fragment, Fresh, Icmp, LEAST_QUOTE,
+        Quoted, Tcp, Transport, Udp, swapped,
     },
 };
 use privatelink_common::{Local, LocalKey, LocalKind, Mac, Reason, Refusal, Scratch, Stage};
 
 /// The stage for a control message to one of our addresses, at our Ethernet address.
 #[inline(never)]
-pub fn icmp<F: Frame, T: Operations, I: Control>(
+pub fn icmp<F: Frame, T: Operations, I: Fresh>(
     frame: &mut F,
     tables: &T,
     scratch: &Scratch,
@@ -46,7 +50,7 @@ pub fn icmp<F: Frame, T: Operations, I: Control>(
 /// Answers a ping. An endpoint that waits for its provider's decision answers too, which shows a
 /// client that the address is right, unless the provider has chosen silence.
 #[inline(always)]
-fn echo<F: Frame, T: Operations, I: Control>(
+fn echo<F: Frame, T: Operations, I: Fresh>(
     frame: &mut F,
     tables: &T,
     datagram: &Datagram<I>,
@@ -65,6 +69,10 @@ fn echo<F: Frame, T: Operations, I: Control>(
     if !I::is_host(datagram.source) {
         return Verdict::drop_for(Reason::Malformed, local);
     }
+    // One in several buffers is left to whoever reads the answer.
+    if sum::verify::<F, T, I>(frame, tables) == Soundness::Wrong {
+        return Verdict::drop_for(Reason::BadChecksum, local);
+    }
     if echo_answer::<F, I>(frame, local.mac).is_none() {
         return Verdict::NOT_OURS;
     }
@@ -82,7 +90,7 @@ pub fn echo_answer<F: Frame, I: Control>(frame: &mut F, mac: Mac) -> Option<()> 
 
 /// Finds the flow that an error is about: one of those that send packets like the quoted one.
 #[inline(always)]
-fn error<F: Frame, T: Operations, I: Control>(
+fn error<F: Frame, T: Operations, I: Fresh>(
     frame: &mut F,
     tables: &T,
     datagram: &Datagram<I>,
@@ -103,6 +111,12 @@ fn error<F: Frame, T: Operations, I: Control>(
     };
     scratch.slot.store(index);
     scratch.quoted.store(quote.transport);
+    let Some(endpoint) = tables.slot(index).map(|slot| slot.endpoint()) else {
+        return Verdict::drop(Reason::Internal);
+    };
+    if sum::verify::<F, T, I>(frame, tables) != Soundness::Sound {
+        return Verdict::drop_at(Reason::BadChecksum, endpoint);
+    }
     Verdict::Next(Stage::IcmpError)
 }
 

@@ -1,7 +1,7 @@
 //! Translates an ICMP error between the two families of a flow (RFC 7915, sections 4.2 and 5.2).
 //!
-//! Both IP headers are written anew, and the checksum is computed over the whole message. A wrong
-//! checksum would become a right one, so it is verified first.
+//! Both IP headers are written anew, and the checksum is computed over the whole message, as the
+//! stage before has verified it.
 
 use crate::{
     environment::{Frame, Tables},
@@ -39,9 +39,6 @@ pub fn translate_error<F: Frame, T: Tables, I: Fresh>(
             Ok(length) => *length,
             Err(reason) => return refuse(*reason),
         };
-    if !is_sound::<F, T, I>(frame, tables, length) {
-        return refuse(Reason::BadChecksum);
-    }
     if path_mtu::is_refused::<F, T, I>(frame, tables, &leg) {
         return refuse(Reason::PathMtu);
     }
@@ -76,17 +73,6 @@ fn max_error_input_len<I: Fresh, O: Fresh>(leg: &Leg<'_>) -> u32 {
         return u32::MAX;
     }
     Egress::<O>::of(leg).mtu + 2 * (I::LEN - O::LEN) as u32
-}
-
-/// Whether the message's checksum is right.
-#[inline(always)]
-fn is_sound<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, length: u32) -> bool {
-    let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return false };
-    let Ok(datagram) = &header.datagram() else { return false };
-    let (source, destination) = (datagram.source, datagram.destination);
-    let length = length.wrapping_sub(I::LEN as u32);
-    let Some(sum) = sum::over(frame, tables, ETHERNET_LEN + I::LEN, length) else { return false };
-    checksum::fold(sum + I::control_sum(source, destination, length)) == 0xffff
 }
 
 /// Notes type, code and the rest of the header as the other family has them, if it has any.
