@@ -1,10 +1,11 @@
 //! ICMP and ICMPv6 for the gateway's own addresses: pings are answered, and errors find the flow
-//! that they belong to.
+//! that they belong to, and lose what must not go on.
 
 use crate::{
     environment::Frame,
     flows::{operations::Operations, table::Arrival},
     stages::{
+        objects,
         stop::refused_admission,
         sum::{self, Soundness},
         verdict::Verdict,
@@ -116,6 +117,9 @@ fn error<F: Frame, T: Operations, I: Fresh>(
     };
     if sum::verify::<F, T, I>(frame, tables) != Soundness::Sound {
         return Verdict::drop_at(Reason::BadChecksum, endpoint);
+    }
+    if objects::cut_off::<F, T, I>(frame, tables).is_none() {
+        return Verdict::drop_at(Reason::Internal, endpoint);
     }
     Verdict::Next(Stage::IcmpError)
 }

@@ -11,6 +11,7 @@ pub mod host;
 pub mod icmp;
 pub mod icmp_error;
 mod neighbour;
+mod objects;
 pub mod open;
 mod options;
 pub mod packet;

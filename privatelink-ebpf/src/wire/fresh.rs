@@ -53,6 +53,14 @@ pub trait Fresh: Control {
     /// The rest of its header in the other family, likewise.
     fn rest_across(kind: u8, code: u8, rest: u32) -> u32;
 
+    /// Changes the length of what follows the header, which has no options.
+    fn set_payload(&mut self, length: u32);
+    /// How many bytes of a packet an error shows before its extensions (RFC 4884); zero if it has
+    /// none. `rest` is that of its header, as the machine loads it.
+    fn shown(kind: u8, rest: u32) -> u32;
+    /// The rest of a header that says of no extensions.
+    fn without_shown(rest: u32) -> u32;
+
     /// The sum over the pseudo header of control messages, if there is one.
     fn control_sum(source: Self::Address, destination: Self::Address, length: u32) -> u32;
 
@@ -174,6 +182,26 @@ impl Fresh for Ipv4 {
     }
 
     #[inline(always)]
+    fn set_payload(&mut self, length: u32) {
+        let before = self.version_length();
+        let after = (u32::from_be(before) & 0xffff_0000 | (length + Self::LEN as u32)).to_be();
+        self.set_version_length(after);
+        let change = checksum::difference(Self::sum(before), Self::sum(after));
+        self.set_check(checksum::apply(self.check(), change));
+    }
+
+    #[inline(always)]
+    fn shown(kind: u8, rest: u32) -> u32 {
+        let [_, words, ..] = rest.to_ne_bytes();
+        if Self::is_error(kind) { u32::from(words) * 4 } else { 0 }
+    }
+
+    #[inline(always)]
+    fn without_shown(rest: u32) -> u32 {
+        rest & 0xff00_ffff_u32.to_be()
+    }
+
+    #[inline(always)]
     fn control_sum(_source: u32, _destination: u32, _length: u32) -> u32 {
         0
     }
@@ -228,6 +256,23 @@ impl Fresh for Ipv6 {
     #[inline(always)]
     fn rest_across(kind: u8, code: u8, rest: u32) -> u32 {
         across::rest_to_v4(kind, code, rest)
+    }
+
+    #[inline(always)]
+    fn set_payload(&mut self, length: u32) {
+        self.set_payload_length((length as u16).to_be());
+    }
+
+    #[inline(always)]
+    fn shown(kind: u8, rest: u32) -> u32 {
+        let [units, ..] = rest.to_ne_bytes();
+        let may = kind == icmp_v6::UNREACHABLE || kind == icmp_v6::TIME_EXCEEDED;
+        if may { u32::from(units) * 8 } else { 0 }
+    }
+
+    #[inline(always)]
+    fn without_shown(rest: u32) -> u32 {
+        rest & 0x00ff_ffff_u32.to_be()
     }
 
     #[inline(always)]

@@ -17,13 +17,19 @@ pub(super) struct Message {
     rest: [u8; 4],
     /// The packet that it is about, and how much of that it shows.
     quote: Option<(Box<Packet>, usize)>,
+    /// What stands behind that.
+    objects: Vec<u8>,
 }
 
 impl Packet {
     /// A control message of this type and code, with the second word of its head.
     pub fn icmp(from: impl Into<End>, to: impl Into<End>, kind: (u8, u8), rest: u32) -> Self {
         let ((kind, code), rest) = (kind, rest.to_be_bytes());
-        Self::new(from, to, Transport::Icmp(Message { kind, code, rest, quote: None }))
+        Self::new(
+            from,
+            to,
+            Transport::Icmp(Message { kind, code, rest, quote: None, objects: Vec::new() }),
+        )
     }
 
     /// About this packet, of which it shows `length` bytes from the IP header on, if there are
@@ -35,12 +41,23 @@ impl Packet {
         self
     }
 
+    /// With this behind the packet that it quotes.
+    pub fn followed_by(mut self, objects: &[u8]) -> Self {
+        if let Transport::Icmp(message) = &mut self.transport {
+            message.objects = objects.to_vec();
+        }
+        self
+    }
+
     /// The packet with the bytes that it quotes.
     pub(super) fn with_quote(&self, given: &Given) -> Self {
         let mut packet = self.clone();
-        if let Transport::Icmp(Message { quote: Some((quoted, length)), .. }) = &self.transport {
+        if let Transport::Icmp(Message { quote: Some((quoted, length)), objects, .. }) =
+            &self.transport
+        {
             let mut bytes = quoted.build(given).split_off(ETHERNET);
             bytes.truncate(*length);
+            bytes.extend(objects);
             packet.payload = bytes;
         }
         packet
