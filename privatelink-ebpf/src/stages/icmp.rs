@@ -5,7 +5,7 @@ use crate::{
     environment::Frame,
     flows::{operations::Operations, table::Arrival},
     stages::{
-        objects,
+        objects, path_mtu,
         stop::refused_admission,
         sum::{self, Soundness},
         verdict::Verdict,
@@ -118,6 +118,7 @@ fn error<F: Frame, T: Operations, I: Fresh>(
     if sum::verify::<F, T, I>(frame, tables) != Soundness::Sound {
         return Verdict::drop_at(Reason::BadChecksum, endpoint);
     }
+    path_mtu::lower::<F, T, I>(frame, tables, index);
     if objects::cut_off::<F, T, I>(frame, tables).is_none() {
         return Verdict::drop_at(Reason::Internal, endpoint);
     }

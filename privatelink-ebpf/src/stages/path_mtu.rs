@@ -9,9 +9,13 @@
 use crate::{
     environment::{Frame, Tables},
     flows::table::Leg,
-    wire::{ETHERNET_LEN, Fresh, Icmp, Ip as _, Ipv4, Tcp, Transport as _},
+    stages::egress::max_input_len,
+    wire::{ETHERNET_LEN, Fresh, Icmp, Ip as _, Ipv4, Tcp, Transport as _, checksum},
 };
-use privatelink_common::{flow::Phase, path::Path};
+use privatelink_common::{
+    flow::{Phase, word},
+    path::Path,
+};
 
 /// The least MTU that a target is told of, and anyone over IPv6: every link has it there.
 const LEAST: u32 = 1280;
@@ -39,6 +43,30 @@ pub fn is_refused<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, leg:
         note(tables, leg.slot.endpoint(), mtu);
     }
     mtu < least || is_early
+}
+
+/// Lowers the MTU that an error reports to what the gateway's own links carry: those that the quoted
+/// packet came by, and would have left by. `index` is the slot of packets in answer to that.
+#[inline(never)]
+pub fn lower<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, index: u32) {
+    let Some(message) = frame.view::<Icmp>(ETHERNET_LEN + I::LEN) else { return };
+    if (message.kind, message.code) != I::TOO_BIG {
+        return;
+    }
+    let Some(leg) = Leg::at(tables, index) else { return };
+    let (endpoint, target) = (leg.endpoint.largest(), leg.target.largest());
+    let (here, there) = if leg.is_reverse() { (target, endpoint) } else { (endpoint, target) };
+    let there = max_input_len::<I>(leg.word & word::LEAVES_V6, there);
+    let most = if here < there { here } else { there };
+    let rest = u32::from_be(message.rest());
+    let mtu = if I::LEAVES == Ipv4::LEAVES { rest & 0xffff } else { rest };
+    if mtu <= most {
+        return;
+    }
+    let (before, after) = (message.rest(), (rest - mtu + most).to_be());
+    message.set_rest(after);
+    let change = checksum::difference(Ipv4::sum(before), Ipv4::sum(after));
+    message.set_check(checksum::apply(message.check(), change));
 }
 
 /// Notes an MTU of which targets are not told.
