@@ -116,3 +116,11 @@ pub fn max_fragment_input_len<I: Ip>(leaves: u32, mtu: u32) -> u32 {
     let out = if leaves == Ipv6::LEAVES { Ipv6::FRAGMENT_LEN } else { Ipv4::FRAGMENT_LEN };
     max_input_len::<I>(leaves, mtu).wrapping_add(I::FRAGMENT_LEN as u32).wrapping_sub(out as u32)
 }
+
+/// The MTU to tell the sender of a datagram that was too large. It may cut the next one into
+/// fragments of that size, and over IPv6 each of them has a header that it lacks over IPv4.
+#[inline(always)]
+pub fn leave_room<I: Ip>(leaves: u32, mtu: u32) -> u32 {
+    let added = leaves == Ipv6::LEAVES && I::FRAGMENT_LEN == 0;
+    if added { mtu.wrapping_sub(Ipv6::FRAGMENT_LEN as u32) } else { mtu }
+}

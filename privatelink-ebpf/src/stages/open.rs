@@ -2,7 +2,7 @@
 
 use super::{
     chain::Chained,
-    egress::max_input_len,
+    egress::{leave_room, max_input_len},
     packet::{Packet, opens_tcp},
     ports::{self, NewFlow, PortSearch},
     sender,
@@ -12,7 +12,9 @@ use super::{
 use crate::{
     environment::Frame,
     flows::{operations::Operations, policy, rules, table::Arrival},
-    wire::{Control, ETHERNET_LEN, Ethernet, Ip, Ipv4, Ipv6, checksum, tcp_flags},
+    wire::{
+        Control, ETHERNET_LEN, Ethernet, Ip, Ipv4, Ipv6, Transport as _, Udp, checksum, tcp_flags,
+    },
 };
 use privatelink_common::{
     Admission, Endpoint, Listener, ListenerKey, LocalKey, LocalKind, Opening, Pool, Reason,
@@ -227,7 +229,8 @@ fn pick_target<T: Operations, I: Ip>(
     let leaves = if target.address.is_v4() { Ipv4::LEAVES } else { Ipv6::LEAVES };
     let max_len = max_input_len::<I>(leaves, target.largest());
     if packet.length > max_len {
-        scratch.mtu.store(max_len);
+        let is_udp = packet.arrival.protocol == Udp::PROTOCOL;
+        scratch.mtu.store(if is_udp { leave_room::<I>(leaves, max_len) } else { max_len });
         return Err(Reason::TooBig);
     }
     let port = if target.port == 0 { listener.target_port } else { target.port };

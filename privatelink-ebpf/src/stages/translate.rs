@@ -9,7 +9,7 @@
 
 use super::{
     chain::{self, Chained},
-    egress::{Egress, Ingress, max_fragment_input_len, max_input_len},
+    egress::{Egress, Ingress, leave_room, max_fragment_input_len, max_input_len},
     packet::Packet,
     sent::{Sent, finish},
     stop::stop,
@@ -72,6 +72,9 @@ fn translate_transport<
     };
     let stopped = stop(frame, tables, packet, scratch, &leg, &ingress);
     if !stopped.is_nothing() {
+        if !PART && L::PROTOCOL == Udp::PROTOCOL {
+            scratch.mtu.store(leave_room::<I>(O::LEAVES, scratch.mtu.load()));
+        }
         return stopped.verdict(endpoint);
     }
     let egress = Egress::<O>::of(&leg);
