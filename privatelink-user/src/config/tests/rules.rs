@@ -46,6 +46,10 @@ refuses! {
         ["`on_reject` does not say how long to drain", "\"drain\""];
     not_toml: "port = 80" => "port = = 80", ["not valid TOML: extra `=`, expected nothing", "="],
         ["not valid TOML: unexpected key or value, expected newline, `#`", ""];
+    number_without_digits: "port = 80" => "port = 0x",
+        ["not valid TOML: a number has no digits behind its prefix", "0x"];
+    octal_number_without_digits: "port = 80" => "port = [{ a = 0o }, 0b]",
+        ["not valid TOML: a number has no digits behind its prefix", "0o"];
     duplicate_network: "name = \"vendor\"" => "name = \"acme\"",
         ["the network `acme` is defined twice", "\"acme\""], ["there is no network `vendor`",
          "\"vendor\""];
