@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::{cli::print::write, config};
+use crate::{cli::print::write, config, timestamp::Timestamp};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -62,16 +62,38 @@ fn manual(
     directory: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<()> {
+    // A page of each `help` subcommand would say what `--help` says.
+    program = program.disable_help_subcommand(true);
     program.build();
+    let date = date();
     let Some(directory) = directory else {
         let mut page = Vec::new();
-        Man::new(program).render(&mut page)?;
+        Man::new(program).date(date).render(&mut page)?;
         return write(out, &String::from_utf8(page)?);
     };
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    clap_mangen::generate_to(program, directory)
+    pages(&program, directory, &date)
         .with_context(|| format!("cannot write the pages to {}", directory.display()))
+}
+
+/// Writes the page of a command and those of its subcommands.
+fn pages(command: &clap::Command, directory: &Path, date: &str) -> io::Result<()> {
+    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        pages(subcommand, directory, date)?;
+    }
+    Man::new(command.clone()).date(date).generate_to(directory).map(drop)
+}
+
+/// The day that the pages are of: that of the release's sources, from which the same pages are to
+/// be made again, or else today.
+fn date() -> String {
+    let epoch = option_env!("SOURCE_DATE_EPOCH").and_then(|seconds| seconds.parse::<u64>().ok());
+    let moment = match epoch {
+        Some(seconds) => Timestamp::from_millis(seconds.saturating_mul(1_000)),
+        None => Timestamp::now(),
+    };
+    moment.to_string().chars().take_while(|char| *char != 'T').collect()
 }
 
 #[cfg(test)]
@@ -99,6 +121,17 @@ mod tests {
             seen += 1;
         }
         assert!(seen > 10);
+        for entry in fs::read_dir(directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(!name.ends_with("-help"), "{name}");
+            let page = fs::read_to_string(&path).unwrap();
+            let title = page.lines().find(|line| line.starts_with(".TH")).unwrap();
+            // Such as `.TH privatelink 1 2026-01-31 "privatelink 0.1.0"`.
+            let date = title.split(' ').nth(3).unwrap().trim_matches('"');
+            let is_date = date.len() == 10 && date.chars().all(|char| "0123456789-".contains(char));
+            assert!(is_date, "{name}: {title}");
+        }
         let mut page = Vec::new();
         manual(Cli::command(), None, &mut page).unwrap();
         assert_eq!(page, fs::read(directory.path().join("privatelink.1")).unwrap());
