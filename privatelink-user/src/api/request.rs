@@ -15,8 +15,8 @@ use crate::{
     events,
     interface::types::{
         AccessKey, CatalogueEntry, Configuration, Connection, Difference, Endpoint, FlowQuery,
-        MadeKey, Network, NetworkNames, NewKey, ObjectSet, Problem, Service, Status, Target,
-        Written,
+        MadeKey, Network, NetworkNames, NewKey, ObjectSet, Problem, Service, Status, Stopped,
+        Target, Written,
     },
     objects::{Condition, Step},
     state::{connection::Decision, keys::KeyId},
@@ -92,7 +92,7 @@ pub enum Request {
     /// Make the flow table as large as the configuration asks.
     Grow(Reply<()>),
     /// Stop forwarding, and end.
-    Down(Reply<()>),
+    Down(Reply<Stopped>),
     /// List the access keys.
     Keys(Reply<Vec<AccessKey>>),
     /// Make an access key.
@@ -127,7 +127,8 @@ impl Request {
             Self::Follow(to) => to.send(Err(why)),
             Self::Metrics(_, to) => to.send(Err(why)),
             Self::Plan(_, to) | Self::Reload(_, to) => to.send(Err(why)),
-            Self::Grow(to) | Self::Down(to) => to.send(Err(why)),
+            Self::Grow(to) => to.send(Err(why)),
+            Self::Down(to) => to.send(Err(why)),
             Self::Keys(to) => to.send(Err(why)),
             Self::MakeKey(_, to) => to.send(Err(why)),
             Self::RevokeKey(_, to) => to.send(Err(why)),

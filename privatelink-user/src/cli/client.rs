@@ -25,7 +25,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::daemon::{Daemon, Server};
+use super::{
+    absence::Absence,
+    daemon::{Daemon, Server},
+};
 use crate::{
     api::OMITTED,
     interface::types::{Flow, Problem},
@@ -40,13 +43,15 @@ const PATIENCE: Duration = Duration::from_secs(35);
 pub enum Error {
     /// No daemon listens on the socket.
     #[error(
-        "no daemon listens on {}: start one with `privatelink run`, or name its socket with \
-         --socket",
+        "no daemon listens on {}: {absence}\nstart one with `systemctl start privatelink` or \
+         `privatelink run`, or name the socket of another with --socket",
         socket.display()
     )]
     NotRunning {
         /// The socket.
         socket: PathBuf,
+        /// What packets do.
+        absence: Absence,
     },
     /// The socket cannot be used.
     #[error("cannot connect to the daemon on {}{}", socket.display(), hint(source))]
@@ -370,7 +375,7 @@ async fn connect_here(socket: &Path) -> Result<UnixStream, Error> {
         let socket = socket.to_owned();
         let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
         if nobody.contains(&source.kind()) {
-            Error::NotRunning { socket }
+            Error::NotRunning { absence: Absence::of(&socket), socket }
         } else {
             Error::Connect { socket, source }
         }

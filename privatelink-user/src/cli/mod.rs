@@ -3,6 +3,7 @@
 //! A command stands in one file of `commands/`: its arguments, from which clap makes the parser,
 //! the help and the manual page, and what it does. Those that belong together share a file.
 
+mod absence;
 pub mod args;
 pub mod client;
 pub(crate) mod commands;
@@ -10,4 +11,5 @@ pub mod daemon;
 pub mod exit;
 mod globals;
 mod logging;
+mod moment;
 mod print;

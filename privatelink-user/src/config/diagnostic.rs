@@ -94,6 +94,11 @@ impl Diagnostics {
         Self { faults, sources }
     }
 
+    /// As [`new`](Self::new), in the order in which they were found.
+    pub(super) fn in_this_order(report: Report, sources: Sources) -> Self {
+        Self { faults: report.faults, sources }
+    }
+
     /// Joins the faults that two stages have found in the same files.
     pub fn and(mut self, other: Self) -> Self {
         self.faults.extend(other.faults);
@@ -108,33 +113,50 @@ impl Diagnostics {
 
     /// Shows every fault with its line, for a terminal if `color`.
     pub fn render(&self, color: bool) -> String {
+        self.render_as(color, &Level::ERROR, "error")
+    }
+
+    /// As [`render`](Self::render), for what is only worth a look.
+    pub(super) fn render_warnings(&self, color: bool) -> String {
+        self.render_as(color, &Level::WARNING, "warning")
+    }
+
+    fn render_as(&self, color: bool, level: &Level<'_>, word: &str) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
         for fault in self.faults.iter().take(SHOWN) {
-            text += &self.render_fault(&renderer, fault);
+            text += &self.render_fault(&renderer, fault, level);
             text += "\n\n";
         }
         match self.faults.len() {
-            1 => text += "1 error\n",
-            count @ 2..=SHOWN => text += &format!("{count} errors\n"),
-            count => text += &format!("{count} errors, of which the first {SHOWN} are shown\n"),
+            1 => text += &format!("1 {word}\n"),
+            count @ 2..=SHOWN => text += &format!("{count} {word}s\n"),
+            count => text += &format!("{count} {word}s, of which the first {SHOWN} are shown\n"),
         }
         text
     }
 
     /// The first fault on one line, for lists of problems.
     pub fn brief(&self) -> String {
-        let Some(fault) = self.faults.first() else { return String::new() };
-        let place = fault.at.and_then(|at| {
-            let file = self.sources.files.get(at.file)?;
-            let (line, column) = position(file, at.start);
-            Some(format!("{}:{line}:{column}: ", file.path.display()))
-        });
-        let help = fault.help.as_ref().map(|help| format!("; {help}"));
-        let more = self.faults.len() - 1;
-        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-        let (place, help) = (place.unwrap_or_default(), help.unwrap_or_default());
-        printable(&format!("{place}{}{help}{more}", fault.message))
+        let Some(line) = self.lines().next() else { return String::new() };
+        match self.faults.len() - 1 {
+            0 => line,
+            more => format!("{line} (and {more} more)"),
+        }
+    }
+
+    /// Each fault on one line: place, message and advice.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        self.faults.iter().map(|fault| {
+            let place = fault.at.and_then(|at| {
+                let file = self.sources.files.get(at.file)?;
+                let (line, column) = position(file, at.start);
+                Some(format!("{}:{line}:{column}: ", file.path.display()))
+            });
+            let help = fault.help.as_ref().map(|help| format!("; {help}"));
+            let (place, help) = (place.unwrap_or_default(), help.unwrap_or_default());
+            printable(&format!("{place}{}{help}", fault.message))
+        })
     }
 
     /// Every fault as an object with `message`, `file`, `line`, `column`, `text`, `help`.
@@ -142,8 +164,8 @@ impl Diagnostics {
         self.faults.iter().map(|fault| self.fault_json(fault)).collect()
     }
 
-    fn render_fault(&self, renderer: &Renderer, fault: &Fault) -> String {
-        let title = Level::ERROR.primary_title(printable(&fault.message));
+    fn render_fault(&self, renderer: &Renderer, fault: &Fault, level: &Level<'_>) -> String {
+        let title = level.clone().primary_title(printable(&fault.message));
         let primary = fault
             .at
             .map(|at| (AnnotationKind::Primary, at, fault.label.as_deref().unwrap_or_default()));

@@ -26,18 +26,38 @@ impl Sources {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Diagnostics {
-        let at = self.files.iter().enumerate().find_map(|(number, file)| {
-            locate(&file.text, kind, name, key).map(|span| Location::new(number, span))
-        });
+        let at = Locator::new(self).find(kind, name, key);
         let mut report = Report::default();
         report.push(Fault { at, help: Some(help.into()), ..Fault::new(message) });
         Diagnostics::new(report, self.clone())
     }
 }
 
-/// Finds the value of `key` in `text`, or the innermost table on the way to it that exists.
-fn locate(text: &str, kind: ObjectKind, name: &Name, key: &str) -> Option<Range<usize>> {
-    let (document, _) = DeTable::parse_recoverable(text);
+/// The sources, parsed once for any number of searches.
+pub(super) struct Locator<'a>(Vec<Spanned<DeTable<'a>>>);
+
+impl<'a> Locator<'a> {
+    /// Parses the sources.
+    pub fn new(sources: &'a Sources) -> Self {
+        Self(sources.files.iter().map(|file| DeTable::parse_recoverable(&file.text).0).collect())
+    }
+
+    /// Where `key` of the named object is written, or the innermost table on the way to it.
+    pub fn find(&self, kind: ObjectKind, name: &Name, key: &str) -> Option<Location> {
+        let documents = self.0.iter().enumerate();
+        documents.into_iter().find_map(|(number, document)| {
+            locate(document, kind, name, key).map(|span| Location::new(number, span))
+        })
+    }
+}
+
+/// Finds the value of `key`, or the innermost table on the way to it that exists.
+fn locate(
+    document: &Spanned<DeTable<'_>>,
+    kind: ObjectKind,
+    name: &Name,
+    key: &str,
+) -> Option<Range<usize>> {
     let section = document.get_ref().get(kind.word())?;
     let named = |element: &&Spanned<DeValue<'_>>| {
         let written = element.get_ref().get("name");

@@ -6,10 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    diagnostic::Diagnostics,
-    load::Loaded,
-    source::ObjectKind,
-    warning::{self, Warning},
+    diagnostic::Diagnostics, doubtful, load::Loaded, source::ObjectKind, warning::Warning,
 };
 use crate::model::{Model, Name, Protocol, Service};
 
@@ -33,7 +30,11 @@ pub struct Unsupported {
 impl Unsupported {
     /// Names the object and what is not supported.
     pub fn message(&self) -> String {
-        format!("the {} `{}`: {} in this release", self.kind.word(), self.name, self.what)
+        format!("the {} `{}`: {}", self.kind.word(), self.name, self.said())
+    }
+
+    fn said(&self) -> String {
+        format!("{} in this release", self.what)
     }
 }
 
@@ -50,8 +51,8 @@ pub fn review(loaded: &Loaded) -> Result<Vec<Warning>, Diagnostics> {
     });
     let warned = warned
         .into_iter()
-        .map(|item| Warning { message: item.message(), help: item.help.to_owned() });
-    let warned = warned.chain(warning::warnings(&loaded.model)).collect();
+        .map(|item| Warning::of((item.kind, &item.name, "name"), item.said(), item.help));
+    let warned = warned.chain(doubtful::warnings(&loaded.model)).collect();
     refused.reduce(Diagnostics::and).map_or(Ok(warned), Err)
 }
 

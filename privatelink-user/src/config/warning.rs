@@ -1,19 +1,27 @@
-//! What a configuration says that is valid, and probably not meant.
+//! What is worth a look before a configuration is applied, each with its place and a remedy.
 
 use std::fmt;
 
-use ipnet::IpNet;
+use serde_json::Value;
 
-use super::source::ObjectKind;
-use crate::model::{Model, Name, Network};
+use super::{
+    diagnostic::{Diagnostics, Fault, Report},
+    refuse::Locator,
+    source::{ObjectKind, Sources},
+};
+use crate::model::Name;
 
-/// Prefixes that one warning lists.
-const SHOWN: usize = 3;
+/// Warnings whose place is looked up: the text is parsed for that, and nobody reads more.
+const PLACED: usize = 100;
 
 /// Something that the operator should look at; the configuration is used as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// What it is about, and what is odd about it.
+    /// The object that it is about.
+    pub about: (ObjectKind, Name),
+    /// The key to look at, as a path such as `listener.0.port`.
+    pub key: &'static str,
+    /// What is odd.
     pub message: String,
     /// What to do.
     pub help: String,
@@ -27,134 +35,59 @@ impl fmt::Display for Warning {
 }
 
 impl Warning {
-    fn of(kind: ObjectKind, name: &Name, what: impl fmt::Display, help: String) -> Self {
-        Self { message: format!("the {} `{name}`: {what}", kind.word()), help }
+    /// A warning about a key of the named object.
+    pub(super) fn of(
+        (kind, name, key): (ObjectKind, &Name, &'static str),
+        what: impl fmt::Display,
+        help: impl Into<String>,
+    ) -> Self {
+        let message = format!("the {} `{name}`: {what}", kind.word());
+        Self { about: (kind, name.clone()), key, message, help: help.into() }
     }
 }
 
-/// Everything in a configuration that is probably not meant.
-pub(super) fn warnings(model: &Model) -> Vec<Warning> {
-    let routed = model.networks().values().filter_map(routed_twice);
-    routed.chain(strangers(model)).chain(promised(model)).collect()
+/// The warnings about one configuration, with the lines that they are about.
+#[derive(Clone, Debug)]
+pub struct Warnings {
+    list: Vec<Warning>,
+    shown: Diagnostics,
 }
 
-/// Limits that together let endpoints have more flows than there is room for.
-fn promised(model: &Model) -> Option<Warning> {
-    let gateway = model.gateway();
-    let limits = model.endpoints().values().filter_map(|endpoint| endpoint.limits.flows);
-    let sum: u64 = limits.map(|limit| limit.get()).sum();
-    let room = u64::from(gateway.max_flows.get());
-    let what =
-        format!("the limits of endpoints are {sum} flows together, and `max_flows` is {room}");
-    let help = "raise `max_flows`, or lower the limits: when the flow table is full, each endpoint \
-                keeps no more than its share, whatever its limit is";
-    (sum > room).then(|| Warning { message: what, help: help.to_owned() })
-}
-
-/// A prefix of `reachable_from` that adds nothing.
-fn routed_twice(network: &Network) -> Option<Warning> {
-    let within = |prefix: &IpNet| {
-        let subnet = network.subnets.iter().find(|subnet| subnet.contains(prefix))?;
-        Some(format!("`reachable_from` lists {prefix}, which is in the subnet {subnet}"))
-    };
-    let what = network.reachable_from.iter().find_map(within)?;
-    let help = "remove it: the clients of a subnet need no router".to_owned();
-    Some(Warning::of(ObjectKind::Network, &network.name, what, help))
-}
-
-/// Endpoints whose rules allow clients that their network does not have.
-fn strangers(model: &Model) -> impl Iterator<Item = Warning> {
-    model.endpoints().values().filter_map(|endpoint| {
-        let network = model.networks().get(&endpoint.network)?;
-        let own = IpNet::aggregate(&network.clients().collect());
-        let allowed = endpoint.allow.iter().map(|rule| rule.from);
-        let beyond = allowed.filter(|from| !own.iter().any(|prefix| prefix.contains(from)));
-        let beyond: Vec<String> = beyond.map(|from| from.to_string()).collect();
-        let more = match beyond.len() {
-            0 => return None,
-            count @ 1..=SHOWN => (count, String::new()),
-            count => (SHOWN, format!(" and {} more", count - SHOWN)),
-        };
-        let listed = beyond.get(..more.0).unwrap_or_default().join(", ");
-        let what = format!(
-            "`allow` lists {listed}{}, beyond `subnets` and `reachable_from` of the network `{}`",
-            more.1, network.name
-        );
-        let help = "list routed clients in the network's `reachable_from`, or narrow the rule: \
-                    replies go to the host that sent a client's packets, whatever its address is";
-        Some(Warning::of(ObjectKind::Endpoint, &endpoint.name, what, help.to_owned()))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config;
-
-    const PARTS: &str = include_str!("../desired/tests.toml");
-
-    fn said(from: &str, to: &str) -> Vec<String> {
-        assert!(PARTS.contains(from), "{from}");
-        let text = PARTS.replacen(from, to, 1);
-        let model = config::from_text("test.toml", &text).unwrap_or_else(|wrong| panic!("{wrong}"));
-        warnings(&model.model).into_iter().map(|warning| warning.message).collect()
+impl Warnings {
+    /// Looks up the places of warnings.
+    pub fn new(list: Vec<Warning>, sources: &Sources) -> Self {
+        let mut report = Report::default();
+        let locator = if list.is_empty() { None } else { Some(Locator::new(sources)) };
+        for (number, warning) in list.iter().enumerate() {
+            let (kind, name) = &warning.about;
+            let locator = locator.as_ref().filter(|_| number < PLACED);
+            let at = locator.and_then(|locator| locator.find(*kind, name, warning.key));
+            let help = Some(warning.help.clone());
+            report.push(Fault { at, help, ..Fault::new(warning.message.clone()) });
+        }
+        Self { shown: Diagnostics::in_this_order(report, sources.clone()), list }
     }
 
-    #[test]
-    fn what_is_meant_causes_no_warning() {
-        assert_eq!(said("", ""), [""; 0]);
-        let allow = "addresses = [\"10.1.0.50\"]\nallow = [{ from = \"10.1.7.0/24\" }]";
-        assert_eq!(said("addresses = [\"10.1.0.50\"]", allow), [""; 0]);
-        let routed = "interface = \"veth-acme\"\nreachable_from = [\"10.0.0.0/8\"]";
-        assert_eq!(said("interface = \"veth-acme\"", routed), [""; 0]);
+    /// What each is about and says.
+    pub fn list(&self) -> &[Warning] {
+        &self.list
     }
 
-    #[test]
-    fn a_routed_prefix_within_a_subnet_is_pointed_out() {
-        let routed =
-            "interface = \"veth-acme\"\nreachable_from = [\"10.9.0.0/16\", \"10.1.2.0/24\"]";
-        assert_eq!(
-            said("interface = \"veth-acme\"", routed),
-            [
-                "the network `acme`: `reachable_from` lists 10.1.2.0/24, which is in the subnet 10.1.0.0/16"
-            ]
-        );
+    /// Each on one line: place, message and advice. Those about other objects than `is_meant` knows
+    /// are left out.
+    pub fn lines(&self, is_meant: impl Fn(ObjectKind, &Name) -> bool) -> Vec<String> {
+        let lines = self.list.iter().zip(self.shown.lines());
+        let meant = lines.filter(|(warning, _)| is_meant(warning.about.0, &warning.about.1));
+        meant.map(|(_, line)| line).collect()
     }
 
-    #[test]
-    fn a_rule_for_clients_of_no_listed_prefix_is_pointed_out() {
-        let all = "addresses = [\"10.1.0.50\"]\nallow = [{ from = \"10.1.0.0/16\" }, { from = \"0.0.0.0/0\" }]";
-        assert_eq!(
-            said("addresses = [\"10.1.0.50\"]", all),
-            [
-                "the endpoint `acme-web`: `allow` lists 0.0.0.0/0, beyond `subnets` and `reachable_from` of the network `acme`"
-            ]
-        );
+    /// Shows each with its line, for a terminal if `color`; nothing if there are none.
+    pub fn render(&self, color: bool) -> String {
+        if self.list.is_empty() { String::new() } else { self.shown.render_warnings(color) }
     }
 
-    #[test]
-    fn limits_beyond_the_flow_table_are_pointed_out() {
-        let limits = "addresses = [\"10.1.0.50\"]\nlimits = { flows = 2_000_000 }";
-        assert_eq!(
-            said("addresses = [\"10.1.0.50\"]", limits),
-            ["the limits of endpoints are 2000000 flows together, and `max_flows` is 1000000"]
-        );
-    }
-
-    #[test]
-    fn routed_clients_may_be_in_rules() {
-        let routed = PARTS
-            .replacen(
-                "interface = \"veth-acme\"",
-                "interface = \"veth-acme\"\nreachable_from = [\"10.0.0.0/16\"]",
-                1,
-            )
-            .replacen(
-                "addresses = [\"10.1.0.50\"]",
-                "addresses = [\"10.1.0.50\"]\nallow = [{ from = \"10.0.0.0/15\" }]",
-                1,
-            );
-        let model = config::from_text("test.toml", &routed).unwrap();
-        assert_eq!(warnings(&model.model), [], "both halves of the prefix are listed");
+    /// Each as an object, as faults are.
+    pub fn to_json(&self) -> Vec<Value> {
+        self.shown.to_json()
     }
 }

@@ -11,17 +11,25 @@ use crate::{
         server::{self, Door},
     },
     chain::Chain,
-    config::{Loaded, Origins, Warning, lockout, own_targets, unsupported},
+    config::{
+        Loaded, ObjectKind, Origins, Warning, Warnings, host_claims, lockout, own_targets,
+        unsupported,
+    },
     desired::{Pools, desired},
     events::{Event, Kind},
+    host::addresses_at,
     interface::types::{Action, Change, Difference},
-    model::{Gateway, Model},
+    model::{Gateway, Model, Name, Network},
     state::{
         State,
         objects::{self, ObjectName, Objects},
     },
+    timestamp::Timestamp,
     view::difference::{self, Side},
 };
+
+/// Warnings that are logged of one configuration.
+const LOGGED: usize = 30;
 
 /// A configuration that can be adopted, and what follows from it.
 pub(super) struct Prepared {
@@ -30,12 +38,13 @@ pub(super) struct Prepared {
     /// What to keep under it.
     pub state: State,
     pools: Pools,
-    warnings: Vec<Warning>,
+    warnings: Warnings,
 }
 
 /// Refuses what this release cannot do, and logs what it does not do.
 pub(super) fn check(loaded: &Loaded) -> Result<(), Error> {
-    log_warnings(&unsupported::review(loaded)?, &loaded.model);
+    let warnings = Warnings::new(unsupported::review(loaded)?, &loaded.sources);
+    log_warnings(&warnings, &loaded.model);
     Ok(lockout::review(loaded)?)
 }
 
@@ -46,7 +55,8 @@ pub(super) fn prepare(
     objects: Objects,
 ) -> Result<Prepared, Error> {
     lockout::review(&loaded)?;
-    prepare_objects(now, loaded, objects)
+    let missing = host_claims::missing_interfaces(&loaded.model, &addresses_at);
+    prepare_with(now, loaded, objects, missing)
 }
 
 /// As [`prepare`], where only these objects of the API have changed: networks are files'.
@@ -55,12 +65,23 @@ pub(super) fn prepare_objects(
     loaded: Loaded,
     objects: Objects,
 ) -> Result<Prepared, Error> {
-    let warnings = unsupported::review(&loaded)?;
+    prepare_with(now, loaded, objects, Vec::new())
+}
+
+fn prepare_with(
+    now: &Snapshot<'_>,
+    loaded: Loaded,
+    objects: Objects,
+    mut warnings: Vec<Warning>,
+) -> Result<Prepared, Error> {
+    warnings.extend(unsupported::review(&loaded)?);
+    host_claims::review(&loaded, &addresses_at)?;
     let (model, facts) = (&loaded.model, now.facts);
     own_targets::review(&loaded, |network, ip| facts.is_gateway_itself(model, network, ip))?;
     let mut state = State { objects, ..now.state.clone() };
     state.follow(&loaded.model, now.facts, now.inputs, now.at.now)?;
     let pools = now.targets.rearranged(&loaded.model, &state, now.tables)?;
+    let warnings = Warnings::new(warnings, &loaded.sources);
     Ok(Prepared { loaded, state, pools, warnings })
 }
 
@@ -80,8 +101,33 @@ pub(super) fn compare(now: &Snapshot<'_>, next: &Prepared) -> Difference {
     for change in &mut difference.changes {
         change.source = source(change, [&next.loaded.origins, now.origins]);
     }
-    difference.warnings = next.warnings.iter().map(Warning::to_string).collect();
+    difference.warnings = next.warnings(|_, _| true);
+    difference.warnings.extend(ended_by_missing_interfaces(now, next, &difference));
     difference
+}
+
+/// The live flows that end because a network moves to an interface that the host does not have.
+fn ended_by_missing_interfaces(
+    now: &Snapshot<'_>,
+    next: &Prepared,
+    difference: &Difference,
+) -> Vec<String> {
+    let networks = next.loaded.model.networks().values();
+    let missing =
+        networks.filter(|one| now.facts.link(one.attachment.interface.as_str()).is_none());
+    let warning = |network: &Network| {
+        let is_its =
+            |change: &&Change| change.kind == "network" && change.name == network.name.as_str();
+        let cut = difference.changes.iter().find(is_its)?.flows_cut;
+        let word = if cut == 1 { "flow ends" } else { "flows end" };
+        (cut > 0).then(|| {
+            format!(
+                "the network `{}`: {cut} live {word}, because `{}` does not exist",
+                network.name, network.attachment.interface
+            )
+        })
+    };
+    missing.filter_map(warning).collect()
 }
 
 /// Where the object of a change is declared, or was.
@@ -93,6 +139,11 @@ fn source(change: &Change, origins: [&Origins; 2]) -> Option<String> {
 }
 
 impl Prepared {
+    /// The warnings about those objects that `is_meant` knows, each on a line.
+    pub fn warnings(&self, is_meant: impl Fn(ObjectKind, &Name) -> bool) -> Vec<String> {
+        self.warnings.lines(is_meant)
+    }
+
     /// Logs what the configuration asks for and does not get, now or before the next start.
     pub fn log_warnings(&self, old: &Gateway) {
         log_warnings(&self.warnings, &self.loaded.model);
@@ -117,9 +168,13 @@ impl Prepared {
     }
 }
 
-fn log_warnings(warnings: &[Warning], model: &Model) {
-    for warning in warnings {
+fn log_warnings(warnings: &Warnings, model: &Model) {
+    let lines = warnings.lines(|_, _| true);
+    for warning in lines.iter().take(LOGGED) {
         warn!("{warning}");
+    }
+    if let Some(more) = lines.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+        warn!("{more} more warnings about the configuration: see `privatelink check`");
     }
     missing_members(model).iter().for_each(|missing| warn!("{missing}"));
 }
@@ -147,4 +202,15 @@ pub(super) fn reloaded(result: &Result<Difference, Error>) -> Event {
             Event::new(Kind::ConfigurationRefused, text)
         }
     }
+}
+
+/// Why a configuration was refused, as a problem that lasts until another one is applied.
+pub(super) fn refused(error: &Error) -> String {
+    let why =
+        if let Error::Config(faults) = error { faults.brief() } else { Chain(error).to_string() };
+    format!(
+        "the configuration on disk was refused at {}, and the one before is in force: {why}; correct \
+         it and run `privatelink reload`",
+        Timestamp::now().to_string().split('.').next().unwrap_or_default().to_owned() + "Z",
+    )
 }

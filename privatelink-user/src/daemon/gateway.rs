@@ -28,7 +28,7 @@ use super::{
     paced_count::PacedCount,
     parts::{
         AccessKeys, Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping,
-        Maps, Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN,
+        Maps, Pending, Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN,
         TargetDiscovery, TargetHealth, Targets, acceptance, capacity, listeners,
     },
     service_manager,
@@ -48,10 +48,14 @@ use crate::{
     dns::{self, Feeder},
     events::{Bus, Event, Kind, of_drains},
     host::{self, Host},
-    interface::types::{Connection, Difference},
+    interface::types::{Connection, Difference, Stopped},
     metrics::Inventory,
     model::Model,
-    state::{Journal, Store, connection::Decision, targets::Inputs},
+    state::{
+        Journal, Store,
+        connection::Decision,
+        targets::{Inputs, TargetKey},
+    },
     supervision,
     timestamp::{Moment, Timestamp},
     view::flows::FlowCounts,
@@ -277,11 +281,19 @@ impl Gateway {
     /// Declares the gateway ready when it is, and from then on publishes what changes around it.
     fn update_readiness(&mut self) {
         let facts = self.host.facts();
-        let settled = self.surroundings.are_resolved(facts)
-            && self.health.is_settled(&self.inputs)
-            && self.dns.is_settled();
+        let unresolved = self.surroundings.unresolved(facts);
+        let unresolved = unresolved.map(|hop| format!("the next hop {hop} to answer"));
+        let unchecked = self.health.unsettled(&self.inputs);
+        let unchecked = unchecked.map(|key| {
+            let TargetKey { service, address, port } = key;
+            format!("the first health check of {service} {address}, port {port}")
+        });
+        let pending = Pending {
+            targets: unresolved.chain(unchecked).collect(),
+            names: !self.dns.is_settled(),
+        };
         let attached = self.attachments.modes();
-        if self.readiness.update(settled, Instant::now()) {
+        if self.readiness.update(pending, Instant::now()) {
             service_manager::ready();
             let ready = format!("ready: {} interfaces attached", attached.len());
             self.events.publish(Event::new(Kind::GatewayReady, ready));
@@ -349,6 +361,10 @@ impl Gateway {
     /// is to be tried again, or if something has panicked.
     pub fn look_around(&mut self) -> Result<bool, String> {
         self.publisher.note_drops(self.datapath.reader(), std::time::Instant::now());
+        let (endpoints, ids) = (self.model.endpoints().values(), &self.store.state().ids);
+        let indices: Vec<u32> = endpoints.filter_map(|endpoint| ids.endpoint(endpoint)).collect();
+        let reader = self.datapath.reader();
+        self.publisher.note_refusals(reader, &indices, std::time::Instant::now());
         self.events.publish_all(self.records.lost(Instant::now()));
         self.events.publish_all(self.surroundings.flapping());
         self.events.report_left_out(std::time::Instant::now());
@@ -472,6 +488,7 @@ impl Gateway {
             service_manager::ready();
         }
         self.publisher.reloaded(result.is_ok(), begin.elapsed());
+        self.readiness.note_reload(result.as_ref().err().map(adoption::refused));
         self.publish_metrics();
         if let Err(error) = &result {
             error!("the configuration was not applied, the previous one stays: {}", Chain(error));
@@ -530,16 +547,22 @@ impl Gateway {
 
     /// Takes the programs off all interfaces, which are then as they were before the first start,
     /// and ends the name server.
-    pub async fn stop_forwarding(&self) -> Result<(), bpf::Error> {
+    pub async fn stop_forwarding(&self) -> Result<Stopped, bpf::Error> {
         let gateway = self.model.gateway();
-        Datapath::down(&gateway.pin_dir)?;
+        let removed = Datapath::down(&gateway.pin_dir)?;
         host::restore(&gateway.state_dir).await.iter().for_each(|problem| warn!("{problem}"));
         self.dns.end();
-        Ok(())
+        Ok(stopped(&gateway.pin_dir, removed))
     }
 
     /// Publishes that the daemon ends.
     pub fn publish_end(&self, text: &str) {
         self.events.publish(Event::new(Kind::GatewayEnding, text));
     }
+}
+
+/// What the end of forwarding has removed, as callers are shown it.
+pub(super) fn stopped(pin_dir: &Path, removed: bpf::Removed) -> Stopped {
+    let bpf::Removed { interfaces, flows } = removed;
+    Stopped { pin_dir: pin_dir.display().to_string(), interfaces, flows }
 }

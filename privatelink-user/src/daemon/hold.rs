@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{error::Error, service_manager, signals::Signals, snapshot::failed};
+use super::{error::Error, gateway::stopped, service_manager, signals::Signals, snapshot::failed};
 use crate::{
     access::Register,
     api::request::{Call, Refused, Request},
@@ -106,7 +106,8 @@ impl Hold<'_> {
         } else if let Request::Down(to) = call.request {
             let pins = &self.model.gateway().pin_dir;
             let allowed = caller.and_then(|caller| Ok(caller.administrates()?));
-            let stopped = allowed.and_then(|()| Datapath::down(pins).map_err(failed));
+            let removed = allowed.and_then(|()| Datapath::down(pins).map_err(failed));
+            let stopped = removed.map(|removed| stopped(pins, removed));
             let goes_on = stopped.is_err();
             to.send(stopped);
             return goes_on;
@@ -123,6 +124,7 @@ impl Hold<'_> {
             gateway: gateway.name.to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
             ready: false,
+            waits_for: problem.iter().cloned().collect(),
             uptime_seconds: started.elapsed().as_secs(),
             networks: Vec::new(),
             services: Vec::new(),
@@ -135,6 +137,7 @@ impl Hold<'_> {
             recent_drops: Vec::new(),
             principals: Vec::new(),
             waiting: Vec::new(),
+            partial: problem.is_none(),
             problems: problem.into_iter().collect(),
         }
     }

@@ -194,6 +194,7 @@ impl Snapshot<'_> {
             gateway: gateway.name.to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
             ready: self.readiness.is_ready(),
+            waits_for: if all { self.readiness.waits_for() } else { Vec::new() },
             uptime_seconds: self.readiness.uptime().as_secs(),
             networks: view.networks(),
             services: view.services(),
@@ -207,6 +208,7 @@ impl Snapshot<'_> {
             recent_drops,
             drops: status::drops(drops),
             problems: if all { self.problems(active, capacity) } else { Vec::new() },
+            partial: !all,
         })
     }
 
@@ -220,7 +222,8 @@ impl Snapshot<'_> {
     fn problems(&self, active: u64, capacity: u64) -> Vec<String> {
         let ports = self.publisher.source_ports();
         let shortages = shortages(Usage { used: active, of: capacity }, &ports);
-        [self.readiness.problems(), &self.dns.problems(), &shortages].concat()
+        let unserved = self.publisher.unserved(Instant::now(), self.model, &self.state.ids);
+        [self.readiness.problems(), &self.dns.problems(), &shortages, &unserved].concat()
     }
 
     /// The endpoints, with their counters.

@@ -69,11 +69,35 @@ pub fn next_hops(
     inputs: &Inputs,
     now: Timestamp,
 ) -> BTreeSet<(u32, IpAddr)> {
+    hops(model, facts, |service| targets::kept(service, inputs, &state.drains, now))
+}
+
+/// The next hops to targets that get new flows, by interface.
+pub fn serving_hops(
+    model: &Model,
+    state: &State,
+    facts: &HostFacts,
+    inputs: &Inputs,
+) -> BTreeSet<(u32, IpAddr)> {
+    hops(model, facts, |service| {
+        let mut addresses: BTreeSet<IpAddr> =
+            targets::served(service, inputs).into_iter().map(|(address, _)| address).collect();
+        addresses.retain(|address| state.drains.of(service, *address).is_none());
+        addresses
+    })
+}
+
+/// The next hops to these addresses of each service, by interface.
+fn hops<A: IntoIterator<Item = IpAddr>>(
+    model: &Model,
+    facts: &HostFacts,
+    addresses: impl Fn(&model::Service) -> A,
+) -> BTreeSet<(u32, IpAddr)> {
     let services = model.services().values();
     let hops = services.flat_map(|service| {
         let network = model.networks().get(&service.network);
         let attachment = network.and_then(|network| Some((network, interface(network, facts)?)));
-        let addresses = targets::kept(service, inputs, &state.drains, now).into_iter();
+        let addresses = addresses(service).into_iter().collect::<Vec<_>>().into_iter();
         addresses.filter_map(move |address| {
             let (network, attached) = attachment?;
             if facts.is_gateway_itself(model, network, address) {

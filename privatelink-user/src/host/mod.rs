@@ -18,6 +18,6 @@ pub use exposure::exposures;
 pub use facts::{HostFacts, Link, Neighbour, is_link_local};
 pub use footprint::Footprint;
 pub use netlink::{Event, Events, Host};
-pub use reach::{Reach, reach};
+pub use reach::{Reach, addresses_at, reach};
 pub use restore::restore;
 pub use settings::is_ipv6_off;

@@ -41,12 +41,7 @@ impl fmt::Display for Reach {
 ///
 /// Where there is no such interface, or the host does not tell, there is nothing.
 pub fn reach(attachment: &Attachment, is_ours: impl Fn(u16) -> bool) -> Option<Reach> {
-    let interface = match &attachment.vlan {
-        None => attachment.interface.to_string(),
-        Some(vlan) => {
-            vlan_interface(&table("vlan/config"), attachment.interface.as_str(), vlan.get())?
-        }
-    };
+    let interface = stack(attachment)?;
     if has_default_v4(&table("route"), &interface)
         || has_default_v6(&table("ipv6_route"), &interface)
     {
@@ -55,6 +50,24 @@ pub fn reach(attachment: &Attachment, is_ours: impl Fn(u16) -> bool) -> Option<R
     let own = own_addresses(&interface);
     let sockets = sockets(&table("tcp")).chain(sockets(&table("tcp6"))).collect::<Vec<_>>();
     login(&sockets, &own, is_ours)
+}
+
+/// The name of the interface that the host's own stack uses at an attachment.
+fn stack(attachment: &Attachment) -> Option<String> {
+    match &attachment.vlan {
+        None => Some(attachment.interface.to_string()),
+        Some(vlan) => {
+            vlan_interface(&table("vlan/config"), attachment.interface.as_str(), vlan.get())
+        }
+    }
+}
+
+/// The host's own addresses at an attachment; `None` if the host has no such interface.
+pub fn addresses_at(attachment: &Attachment) -> Option<BTreeSet<IpAddr>> {
+    let mut all = getifaddrs().ok()?;
+    let name = attachment.interface.as_str();
+    all.any(|one| one.interface_name == name)
+        .then(|| stack(attachment).map(|name| own_addresses(&name)).unwrap_or_default())
 }
 
 /// One of the kernel's tables of this network namespace; empty where it has none.

@@ -41,6 +41,9 @@ pub struct Status {
     pub version: String,
     /// Whether packets can flow.
     pub ready: bool,
+    /// What the gateway waits for before it is ready, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// How long the daemon has been running.
     pub uptime_seconds: u64,
     /// The networks, by name.
@@ -73,6 +76,21 @@ pub struct Status {
     pub waiting: Vec<Connection>,
     /// What does not work, each with what to do about it, for people.
     pub problems: Vec<String>,
+    /// Whether the caller sees only what is its own: drops and problems of the gateway are left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+}
+
+/// What the end of forwarding has removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stopped {
+    /// The directory of what was pinned.
+    pub pin_dir: String,
+    /// The interfaces that packets are forwarded on no more.
+    pub interfaces: Vec<String>,
+    /// The live flows that ended; absent if another release made the flow table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows: Option<u64>,
 }
 
 /// Packets not forwarded in the last minutes, for one reason.
@@ -164,7 +182,8 @@ pub struct Target {
     pub ports: String,
     /// Its share of new flows.
     pub weight: u32,
-    /// `initial`, before the first check has ended; `healthy`; `unhealthy`; `draining`, while it gets
+    /// `initial`, before the first check has ended; `healthy`; `unhealthy`; `unreachable`, while its
+    /// next hop does not answer; `draining`, while it gets
     /// no new flows and its live flows may end by themselves; `unused`, once it has drained.
     pub health: String,
     /// Why its health is what it is, for people.

@@ -16,7 +16,7 @@ use crate::{
     interface::types,
     state::connection::Acceptance,
     timestamp::Timestamp,
-    view::status::Overview,
+    view::status::{Overview, UNREACHABLE},
 };
 
 /// What the daemon has done since it was started.
@@ -264,7 +264,8 @@ fn worst(targets: &[types::Target]) -> impl Iterator<Item = &types::Target> {
     let mut found: BTreeMap<&str, &types::Target> = BTreeMap::new();
     for target in targets {
         let worst = found.entry(&target.address).or_insert(target);
-        if target.health == UNHEALTHY {
+        let is_worse = target.health == UNREACHABLE && worst.health != UNHEALTHY;
+        if target.health == UNHEALTHY || is_worse {
             *worst = target;
         }
     }
@@ -365,7 +366,8 @@ pub(super) mod tests {
             (1, 0)
         );
         assert_eq!(b.endpoints.values().sum::<u64>(), 0);
-        assert_eq!((b.targets["healthy"], b.targets["unhealthy"]), (1, 0));
+        assert_eq!((b.targets["healthy"], b.targets["unhealthy"]), (0, 0));
+        assert_eq!(b.targets["unreachable"], 1, "its next hop is not known");
         let target = &inventory.targets[0];
         assert_eq!(
             (target.labels.as_str(), target.resolved),

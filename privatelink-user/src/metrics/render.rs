@@ -392,7 +392,7 @@ mod tests {
             "privatelink_events_left_out_total{principal=\"vendor\"} 0",
             "privatelink_refused_flows_unlogged_total{principal=\"acme\"} 13",
             "privatelink_service_endpoints{service=\"a\",state=\"pending-acceptance\"} 1",
-            "privatelink_service_targets{service=\"b\",health=\"healthy\"} 1",
+            "privatelink_service_targets{service=\"b\",health=\"unreachable\"} 1",
             "privatelink_service_source_ports_used_ratio{service=\"b\"} 0",
             "privatelink_endpoint_packets_total{endpoint=\"acme-a\",service=\"a\",\
              network=\"acme\",direction=\"in\"} 7",

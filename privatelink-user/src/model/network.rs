@@ -77,6 +77,8 @@ pub struct Network {
     pub gateways: Vec<IpAddr>,
     /// What the gateway's host takes from it, where that is written.
     pub host: Option<HostAccess>,
+    /// The host's own addresses there that endpoints and services may take from it.
+    pub taken_from_host: Vec<IpAddr>,
     /// Who may publish services in it, besides its owner.
     pub publishers: Vec<Name>,
     /// Whether private names are served on this network.

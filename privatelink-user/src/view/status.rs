@@ -6,6 +6,7 @@ mod reasons;
 mod recent;
 mod shortage;
 mod targets;
+mod unserved;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +33,8 @@ use crate::{
 pub use reasons::{notices, reasons};
 pub use recent::Recent;
 pub use shortage::shortages;
+pub use targets::UNREACHABLE;
+pub use unserved::Unserved;
 
 /// Everything that the parts of a status are computed from, and whose view they are.
 pub struct Overview<'a> {

@@ -29,8 +29,8 @@ const SAME: u64 = 1_000;
 pub enum When {
     /// The present: flows that are live.
     Now,
-    /// A moment in the past.
-    At(Timestamp),
+    /// A time in the past: a moment, or the whole second that was named.
+    Between(Timestamp, Timestamp),
     /// Any time from a moment on.
     Since(Timestamp),
 }
@@ -39,7 +39,7 @@ impl When {
     fn meets(self, opened: Timestamp, last: Timestamp) -> bool {
         match self {
             Self::Now => false,
-            Self::At(at) => opened <= at && at <= last,
+            Self::Between(from, to) => opened <= to && from <= last,
             Self::Since(since) => since <= last,
         }
     }
@@ -47,7 +47,7 @@ impl When {
     fn meets_live(self, opened: Timestamp) -> bool {
         match self {
             Self::Now | Self::Since(_) => true,
-            Self::At(at) => opened <= at,
+            Self::Between(_, to) => opened <= to,
         }
     }
 }
@@ -227,7 +227,8 @@ mod tests {
             let found = lookup.run(std::iter::empty()).unwrap();
             found.into_iter().map(|one| one.client).collect::<Vec<_>>()
         };
-        let at = |seconds: u64| When::At(Timestamp::from_millis(seconds * 1_000));
+        let moment = |millis| Timestamp::from_millis(millis);
+        let at = |seconds: u64| When::Between(moment(seconds * 1_000), moment(seconds * 1_000));
         let of = |name: &str| Rights::Of([name.parse().unwrap()].into());
         assert_eq!(find(at(15), Rights::All, None), ["10.1.0.2:1"]);
         assert_eq!(find(at(25), Rights::All, None), [""; 0]);
@@ -236,6 +237,9 @@ mod tests {
         assert_eq!(find(at(35), of("vendor"), None), ["10.1.0.2:2"]);
         assert_eq!(find(at(55), of("vendor"), None), ["10.1.0.2:2"]);
         assert_eq!(find(at(35), of("acme"), None), [""; 0]);
+        // Of a second that is named as such, every moment counts.
+        let whole = When::Between(moment(60_000), moment(60_999));
+        assert_eq!(find(whole, of("vendor"), None), ["10.1.0.2:2"]);
         let since = When::Since(Timestamp::from_millis(18_000));
         assert_eq!(find(since, of("vendor"), None), ["10.1.0.2:1", "10.1.0.2:2"]);
         assert_eq!(find(When::Now, Rights::All, None), [""; 0]);

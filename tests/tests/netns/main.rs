@@ -47,6 +47,7 @@ mod strangers;
 mod sums;
 mod targets;
 mod torture;
+mod truth;
 mod unprivileged;
 mod upgrade;
 mod vlan;

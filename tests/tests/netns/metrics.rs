@@ -138,7 +138,7 @@ fn source_ports_in_use_are_seen() {
 fn the_status_says_first_what_needs_attention() {
     let scene = Scene::start().unwrap();
     let said = || tool::run(scene.daemon.cli().arg("status")).unwrap();
-    assert!(said().contains("\nall is well\n"), "{}", said());
+    assert!(said().contains("\nno problems\n"), "{}", said());
 
     let waits = CONFIG
         .replacen("acceptance = \"automatic\"", "acceptance = \"manual\"\naccept = [\"acme\"]", 1)
@@ -159,9 +159,12 @@ fn the_status_says_first_what_needs_attention() {
     let text = said();
     let titles: Vec<&str> =
         text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
-    assert_eq!(titles[1], "1 problem, 1 connection waits", "{text}");
+    let headline =
+        "1 problem, 1 service with unhealthy targets, 1 connection waits; 1 packet refused";
+    assert!(titles[1].starts_with(headline), "{text}");
+    assert!(titles[1].ends_with(": no_listener"), "{text}");
     assert_eq!(titles[2..4], ["problems", "waiting for a decision"], "{text}");
-    assert!(titles[4].starts_with("not forwarded in the last "), "{text}");
+    assert_eq!(titles[4], "packets not forwarded", "{text}");
     assert!(text.contains("fd00::99"), "{text}");
 }
 

@@ -68,7 +68,7 @@ fn a_provider_learns_who_uses_and_who_used_an_address() {
         // A consumer may not ask about source addresses.
         let (code, said) = outcome(scene.daemon.cli_as(ACME).unwrap().args(["whois", &source]));
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("no flow uses"), "{said}");
+        assert!(said.contains("no service that you may see has the source address"), "{said}");
     }
 
     // After the flow has ended, the log has it.
@@ -92,6 +92,24 @@ fn a_provider_learns_who_uses_and_who_used_an_address() {
     let (code, said) = outcome(scene.daemon.cli().args(["whois", &source, "--at", "1h"]));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("no flow used"), "{said}");
+    let nearest = format!("the nearest is of client {}", talks[0].local_addr().unwrap());
+    assert!(said.contains(&nearest), "{said}");
+
+    // A time without a fraction is that whole second.
+    let second = then.split('.').next().unwrap().to_owned() + "Z";
+    for spelling in [second.clone(), second.replace('T', " ").replace('Z', "")] {
+        let found = scene.daemon.ask(&["whois", &source, "--at", &spelling, "--json"]).unwrap();
+        assert_eq!(found["endpoint"], "acme-web", "{spelling}");
+    }
+
+    // Addresses that are none of the gateway's are answered with those that are.
+    let (code, said) = outcome(scene.daemon.cli().args(["whois", "10.0.0.10:7777"]));
+    assert_eq!(code, Some(1), "{said}");
+    let expected = "10.0.0.10 is a target of service web, and no source address: ";
+    assert!(said.contains(expected) && said.contains("web has 10.0.0.240 to "), "{said}");
+    let (code, said) = outcome(scene.daemon.cli().args(["whois", "192.0.2.1:7"]));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("has the source address 192.0.2.1: web has "), "{said}");
 }
 
 #[test]

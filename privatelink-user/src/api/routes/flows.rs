@@ -1,7 +1,7 @@
 //! Flows, and the clients behind them. Threads besides the daemon's loop make these lists, and send
 //! them while they do.
 
-use std::{convert::Infallible, ops::ControlFlow};
+use std::{convert::Infallible, ops::ControlFlow, time::Duration};
 
 use axum::{
     Json,
@@ -158,7 +158,12 @@ fn when(query: &WhoisQuery) -> Result<When, String> {
     };
     match (&query.at, &query.since) {
         (None, None) => Ok(When::Now),
-        (Some(at), None) => moment("at", at).map(When::At),
+        (Some(at), None) => {
+            let from = moment("at", at)?;
+            // Without a fraction it is the name of a whole second.
+            let rest = if at.contains('.') { 0 } else { 999 };
+            Ok(When::Between(from, from.after(Duration::from_millis(rest))))
+        }
         (None, Some(since)) => moment("since", since).map(When::Since),
         (Some(_), Some(_)) => Err("use either `at` or `since`, not both".into()),
     }

@@ -14,7 +14,7 @@ use crate::{
     },
     interface::{
         path,
-        types::{Configuration, Difference, ReloadQuery, Status},
+        types::{Configuration, Difference, ReloadQuery, Status, Stopped},
     },
 };
 
@@ -73,7 +73,7 @@ async fn grow(client: Client) -> Answer<()> {
 /// Stops forwarding, removes all that is pinned, and ends the daemon
 ///
 /// Administrators only.
-#[utoipa::path(post, path = path::DOWN, responses((status = OK, body = ()), Conflict))]
-async fn down(client: Client) -> Answer<()> {
+#[utoipa::path(post, path = path::DOWN, responses((status = OK, body = Stopped), Conflict))]
+async fn down(client: Client) -> Answer<Stopped> {
     Ok(Json(client.ask(Request::Down).await?))
 }

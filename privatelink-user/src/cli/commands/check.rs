@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::Args;
@@ -10,7 +10,10 @@ use serde_json::json;
 
 use crate::{
     cli::{exit::Exit, globals::Globals},
-    config::{DEFAULT_PATH, Loaded, Warning, load, lockout, unsupported},
+    config::{
+        DEFAULT_PATH, Diagnostics, Loaded, Warnings, host_claims, load, lockout, unsupported,
+    },
+    host::addresses_at,
 };
 
 #[derive(Debug, Args)]
@@ -18,55 +21,71 @@ pub struct CheckArgs {
     /// The configuration: a file, or a directory of *.toml
     #[arg(value_name = "PATH", default_value = DEFAULT_PATH)]
     pub path: PathBuf,
+
+    /// Fail if there are warnings, too
+    #[arg(long)]
+    pub deny_warnings: bool,
+
+    /// Do not compare with this host: the configuration is of another one
+    #[arg(long)]
+    pub no_host: bool,
 }
 
 impl CheckArgs {
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> io::Result<Exit> {
         let color = io::stderr().is_terminal();
-        check(&self.path, globals.json, out, &mut io::stderr(), color)
+        self.check(globals.json, out, &mut io::stderr(), color)
     }
-}
 
-/// Validates the configuration at `path`.
-///
-/// The answer goes to `out`: one line, or with `json` one object. Without `json`, faults go to
-/// `faults` as text, coloured if `color`.
-///
-/// # Errors
-///
-/// When the answer cannot be written.
-pub fn check(
-    path: &Path,
-    json: bool,
-    out: &mut dyn Write,
-    faults: &mut dyn Write,
-    color: bool,
-) -> io::Result<Exit> {
-    let reviewed = load(path).and_then(|loaded| {
-        lockout::review(&loaded)?;
-        Ok((unsupported::review(&loaded)?, loaded))
-    });
-    match reviewed {
-        Ok((warnings, loaded)) => {
-            if json {
-                writeln!(out, "{}", summary_json(&loaded, &warnings))?;
-            } else {
-                for warning in warnings {
-                    writeln!(faults, "warning: {warning}")?;
+    /// Validates the configuration.
+    ///
+    /// The answer goes to `out`: one line, or with `json` one object. Without `json`, faults and
+    /// warnings go to `faults` as text, coloured if `color`.
+    ///
+    /// # Errors
+    ///
+    /// When the answer cannot be written.
+    pub fn check(
+        &self,
+        json: bool,
+        out: &mut dyn Write,
+        faults: &mut dyn Write,
+        color: bool,
+    ) -> io::Result<Exit> {
+        match load(&self.path).and_then(|loaded| Ok((self.review(&loaded)?, loaded))) {
+            Ok((warnings, loaded)) => {
+                let denied = self.deny_warnings && !warnings.list().is_empty();
+                if json {
+                    writeln!(out, "{}", summary_json(&loaded, &warnings, !denied))?;
+                } else {
+                    faults.write_all(warnings.render(color).as_bytes())?;
+                    let verdict = if denied { "refused, because of --deny-warnings" } else { "ok" };
+                    writeln!(out, "{}: {}: {verdict}", self.path.display(), summary(&loaded))?;
                 }
-                writeln!(out, "{}: {}: ok", path.display(), summary(&loaded))?;
+                Ok(if denied { Exit::Failed } else { Exit::Done })
             }
-            Ok(Exit::Done)
-        }
-        Err(diagnostics) => {
-            if json {
-                let answer = json!({ "ok": false, "errors": diagnostics.to_json() });
-                writeln!(out, "{answer}")?;
-            } else {
-                faults.write_all(diagnostics.render(color).as_bytes())?;
+            Err(diagnostics) => {
+                if json {
+                    let answer = json!({ "ok": false, "errors": diagnostics.to_json() });
+                    writeln!(out, "{answer}")?;
+                } else {
+                    faults.write_all(diagnostics.render(color).as_bytes())?;
+                }
+                Ok(Exit::Failed)
             }
-            Ok(Exit::Failed)
         }
+    }
+
+    /// What this release, and this host, think of a valid configuration.
+    fn review(&self, loaded: &Loaded) -> Result<Warnings, Diagnostics> {
+        let mut warnings = Vec::new();
+        if !self.no_host {
+            lockout::review(loaded)?;
+            host_claims::review(loaded, &addresses_at)?;
+            warnings = host_claims::missing_interfaces(&loaded.model, &addresses_at);
+        }
+        warnings.extend(unsupported::review(loaded)?);
+        Ok(Warnings::new(warnings, &loaded.sources))
     }
 }
 
@@ -79,15 +98,17 @@ fn summary(loaded: &Loaded) -> String {
         .join(", ")
 }
 
-fn summary_json(loaded: &Loaded, warnings: &[Warning]) -> serde_json::Value {
+fn summary_json(loaded: &Loaded, warnings: &Warnings, is_ok: bool) -> serde_json::Value {
     let [networks, services, endpoints] = counts(loaded).map(|(_, count)| count);
-    let warnings: Vec<_> = warnings.iter().map(|warning| &warning.message).collect();
+    let details = warnings.to_json();
+    let warnings: Vec<_> = warnings.list().iter().map(|warning| &warning.message).collect();
     json!({
-        "ok": true,
+        "ok": is_ok,
         "networks": networks,
         "services": services,
         "endpoints": endpoints,
         "warnings": warnings,
+        "warning_details": details,
     })
 }
 

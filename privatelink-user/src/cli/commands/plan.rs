@@ -37,6 +37,10 @@ pub struct ReloadArgs {
     #[arg(long)]
     pub grow: bool,
 
+    /// Apply nothing if there are warnings
+    #[arg(long, conflicts_with = "adopt")]
+    pub deny_warnings: bool,
+
     /// Services and endpoints that the API has made, and that the files declare as well, become the
     /// files': what `privatelink export` printed, say
     #[arg(long)]
@@ -49,6 +53,10 @@ pub struct PlanArgs {
     /// reload]
     #[arg(value_name = "PATH")]
     pub path: Option<PathBuf>,
+
+    /// Fail if there are warnings
+    #[arg(long)]
+    pub deny_warnings: bool,
 }
 
 impl Command {
@@ -57,6 +65,9 @@ impl Command {
             Self::Plan(args) => plan(globals, args, out),
             Self::Reload(args) => {
                 let daemon = globals.daemon();
+                if args.deny_warnings && !is_without_warnings(globals, &daemon, out)? {
+                    return Ok(Exit::Failed);
+                }
                 let query = ReloadQuery { adopt: args.adopt.then_some(1) };
                 let path = client::with_query(path::RELOAD, &query)?;
                 let exit = show(globals, client::post(&daemon, &path), "were", out)?;
@@ -106,7 +117,20 @@ fn plan(globals: &Globals, args: &PlanArgs, out: &mut impl Write) -> Result<Exit
     };
     let configuration = Configuration { files };
     let answer = client::send(&globals.daemon(), path::PLAN, &configuration);
-    show(globals, answer, "would be", out)
+    let warned = answer.as_ref().is_ok_and(|one: &Difference| !one.warnings.is_empty());
+    let exit = show(globals, answer, "would be", out)?;
+    Ok(if args.deny_warnings && warned { Exit::Failed } else { exit })
+}
+
+/// Whether the configuration on disk causes no warning; else shows what it would change.
+fn is_without_warnings(globals: &Globals, daemon: &Daemon, out: &mut impl Write) -> Result<bool> {
+    let answer = client::send(daemon, path::PLAN, &Configuration::default());
+    let is_clean = answer.as_ref().is_ok_and(|one: &Difference| one.warnings.is_empty());
+    if !is_clean {
+        show(globals, answer, "would be", out)?;
+        eprintln!("nothing was applied, because of --deny-warnings");
+    }
+    Ok(is_clean)
 }
 
 /// Prints what changes, or why nothing does; `are` says whether that has happened.

@@ -1,4 +1,4 @@
-//! `privatelink status`: one screen that says whether all is well, and if not, where.
+//! `privatelink status`: one screen that says what is wrong, and where.
 
 use std::{cmp::Reverse, fmt::Write as _, io, time::Duration};
 
@@ -15,6 +15,7 @@ use crate::{
         path,
         types::{FlowLog, LeftOut, Service, Status, Subscriber, Target},
     },
+    view::status::UNREACHABLE,
 };
 
 /// The most rows of a table on the screen; the command for its kind shows all.
@@ -26,7 +27,11 @@ pub fn run(globals: &Globals, out: &mut impl io::Write) -> Result<()> {
 }
 
 fn screen(status: &Status) -> String {
-    let readiness = if status.ready { "ready" } else { "not ready yet" };
+    let readiness = match status.waits_for.as_slice() {
+        _ if status.ready => "ready".to_owned(),
+        [] => "not ready yet".to_owned(),
+        some => format!("not ready yet, waits for {}", some.join(", ")),
+    };
     let up = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
     let mut text = format!(
         "gateway {}: {readiness}, privatelink {}, up {up}\n{}\n",
@@ -42,9 +47,8 @@ fn screen(status: &Status) -> String {
     if !status.waiting.is_empty() {
         section(&mut text, "waiting for a decision", waiting(status));
     }
-    if let Some(drops) = status.recent_drops.first() {
-        let period = humantime::format_duration(Duration::from_secs(drops.seconds.max(1)));
-        section(&mut text, &format!("not forwarded in the last {period}"), recent_drops(status));
+    if let Some(drops) = drops(status) {
+        section(&mut text, "packets not forwarded", drops);
     }
     // Writing to a string cannot fail.
     let _ = writeln!(text, "\nflows: {} of {}", status.flows.active, status.flows.capacity);
@@ -70,20 +74,17 @@ fn screen(status: &Status) -> String {
     section(&mut text, "networks", networks(status));
     section(&mut text, "services", services(status));
     section(&mut text, "endpoints", endpoints(status));
-    if let Some(drops) = drops(status) {
-        section(&mut text, "packets not forwarded", drops);
-    }
     text
 }
 
-/// Whether all is well, in a line.
+/// What is wrong, in a line that never says more than is so.
 fn verdict(status: &Status) -> String {
     let number = |count: usize, one: &str, more: &str| {
         let word = if count == 1 { one } else { more };
         (count > 0).then(|| format!("{count} {word}"))
     };
     let unhealthy = status.services.iter().filter(|service| unwell(service)).count();
-    let found: Vec<String> = [
+    let mut found: Vec<String> = [
         number(status.problems.len(), "problem", "problems"),
         number(unhealthy, "service with unhealthy targets", "services with unhealthy targets"),
         number(status.waiting.len(), "connection waits", "connections wait"),
@@ -91,11 +92,48 @@ fn verdict(status: &Status) -> String {
     .into_iter()
     .flatten()
     .collect();
-    if found.is_empty() { "all is well".to_owned() } else { found.join(", ") }
+    if found.is_empty() {
+        found.push("no problems".to_owned());
+    }
+    let mut text = found.join(", ");
+    if let Some(refused) = refused(status) {
+        text += &format!("; {refused}");
+    }
+    if status.partial {
+        text += "; problems and drops of the gateway are shown to its administrators only";
+    }
+    text
+}
+
+/// How many packets were refused in the last minutes, and why.
+fn refused(status: &Status) -> Option<String> {
+    const SHOWN: usize = 3;
+    // What hosts say to each other is refused all the time, and is none of ours.
+    let recent: Vec<_> =
+        status.recent_drops.iter().filter(|one| one.reason != Reason::Host.name()).collect();
+    let first = recent.first()?;
+    let sum: u64 = recent.iter().map(|one| one.packets).sum();
+    let packets = if sum == 1 { "1 packet".to_owned() } else { format!("{sum} packets") };
+    let names: Vec<&str> = recent.iter().take(SHOWN).map(|one| one.reason.as_str()).collect();
+    let more = if recent.len() > SHOWN { ", .." } else { "" };
+    Some(format!(
+        "{packets} refused in the last {}: {}{more}",
+        minutes(first.seconds),
+        names.join(", ")
+    ))
+}
+
+/// A recent period in words.
+fn minutes(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{} s", seconds.max(1)),
+        _ => format!("{} min", (seconds + 30) / 60),
+    }
 }
 
 fn unwell(service: &Service) -> bool {
-    service.targets.iter().any(|target: &Target| target.health == "unhealthy")
+    let is_ill = |target: &Target| target.health == "unhealthy" || target.health == UNREACHABLE;
+    service.targets.iter().any(is_ill)
 }
 
 fn waiting(status: &Status) -> String {
@@ -125,16 +163,6 @@ fn quotas(status: &Status) -> String {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {}: {}", one.name, limits.join(", "));
         }
-    }
-    text
-}
-
-fn recent_drops(status: &Status) -> String {
-    let mut text = String::new();
-    for drops in &status.recent_drops {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {}: {} packets. {}", drops.reason, drops.packets, drops.meaning);
-        let _ = writeln!(text, "    {}", drops.advice);
     }
     text
 }
@@ -180,17 +208,29 @@ fn section(text: &mut String, title: &str, content: String) {
     let _ = write!(text, "\n{title}\n{content}");
 }
 
-/// The drop counters that are not zero, with what they mean; `None` if all are.
+/// The drop counters that are not zero, those first that have risen, with what they mean and what
+/// to do; `None` if all are zero.
 fn drops(status: &Status) -> Option<String> {
-    let mut table = Table::new(&["REASON", "PACKETS", "MEANING"], &[1]);
-    let mut any = false;
-    for (name, count) in status.drops.iter().filter(|(_, count)| **count > 0) {
-        let reason = Reason::ALL.iter().find(|reason| reason.name() == name);
+    let period = status.recent_drops.first().map_or(300, |drops| drops.seconds);
+    let lately = format!("LAST {}", minutes(period).to_uppercase());
+    let recent = |name: &str| status.recent_drops.iter().find(|one| one.reason == name);
+    let mut table = Table::new(&["REASON", &lately, "ALL", "MEANING"], &[1, 2]);
+    let mut counted: Vec<_> = status.drops.iter().filter(|(_, count)| **count > 0).collect();
+    counted.sort_by_key(|(name, count)| {
+        (Reverse(recent(name).map(|one| one.packets)), Reverse(**count))
+    });
+    for (name, count) in &counted {
+        let reason = Reason::ALL.iter().find(|reason| reason.name() == *name);
         let meaning = reason.map_or("", |reason| reason.meaning()).trim();
-        table.row([name.clone(), count.to_string(), meaning.to_owned()]);
-        any = true;
+        let lately = recent(name);
+        let risen = lately.map_or_else(|| "-".to_owned(), |one| one.packets.to_string());
+        table.row([(*name).clone(), risen, count.to_string(), meaning.to_owned()]);
+        if let Some(one) = lately {
+            let empty = String::new;
+            table.row([empty(), empty(), empty(), format!("-> {}", one.advice)]);
+        }
     }
-    any.then(|| table.render(2))
+    (!counted.is_empty()).then(|| table.render(2))
 }
 
 #[cfg(test)]
@@ -213,6 +253,8 @@ mod tests {
             gateway: "gw-a".into(),
             version: "1.2.3".into(),
             ready: true,
+            waits_for: Vec::new(),
+            partial: false,
             uptime_seconds: 61,
             networks: vec![
                 network("acme", Some(3), Some("generic")),
@@ -261,10 +303,10 @@ mod tests {
             titles,
             [
                 "gateway gw-a: ready, privatelink 1.2.3, up 1m 1s",
-                "1 problem, 1 connection waits",
+                "1 problem, 1 connection waits; 2 packets refused in the last 2 min: no_flow",
                 "problems",
                 "waiting for a decision",
-                "not forwarded in the last 1m 30s",
+                "packets not forwarded",
                 "flows: 5 of 100",
                 "flow log: /f: 7 records written, 1 lost",
                 "left out of principal globex: 12 events, 3 refused flows; 4 events were not logged, \
@@ -272,17 +314,16 @@ mod tests {
                 "networks",
                 "services",
                 "endpoints",
-                "packets not forwarded",
             ]
         );
         for line in [
             "  late      web      globex     now    privatelink accept late, or reject late",
-            "  no_flow: 2 packets. A meaning.",
-            "    Some advice",
             "  acme    veth-acme    generic            acme       10.1.0.0/16",
             "  globex  veth-globex  not attached       globex     10.1.0.0/16",
             "  vendor  veth-vendor  no interface       vendor     10.1.0.0/16",
-            &format!("  no_flow        3  {}", Reason::NoFlow.meaning().trim()),
+            "  REASON   LAST 2 MIN  ALL  MEANING",
+            &format!("  no_flow           2    3  {}", Reason::NoFlow.meaning().trim()),
+            "                            -> Some advice",
             "  something",
         ] {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
@@ -291,9 +332,47 @@ mod tests {
         // What is not attached comes first.
         let place = |name: &str| text.find(&format!("veth-{name}"));
         assert!(place("globex") < place("acme"), "{text}");
+    }
 
-        let well = Status { problems: Vec::new(), waiting: Vec::new(), ..status };
-        assert_eq!(screen(&well).lines().nth(1), Some("all is well"));
+    #[test]
+    fn the_headline_never_says_more_than_is_so() {
+        let line = |status: &Status| screen(status).lines().nth(1).map(ToOwned::to_owned).unwrap();
+        let quiet = Status {
+            problems: Vec::new(),
+            waiting: Vec::new(),
+            recent_drops: Vec::new(),
+            ..example()
+        };
+        assert_eq!(line(&quiet), "no problems");
+        let drops = |reason: &str, packets| RecentDrops {
+            reason: reason.into(),
+            packets,
+            ..example().recent_drops.remove(0)
+        };
+        let noisy = |recent_drops| Status { recent_drops, ..quiet.clone() };
+        assert_eq!(
+            line(&noisy(vec![drops("bad_checksum", 3)])),
+            "no problems; 3 packets refused in the last 2 min: bad_checksum"
+        );
+        assert_eq!(line(&noisy(vec![drops("host", 99)])), "no problems");
+        let many = ["a", "b", "c", "d"].map(|reason| drops(reason, 1)).into();
+        assert_eq!(
+            line(&noisy(many)),
+            "no problems; 4 packets refused in the last 2 min: a, b, c, .."
+        );
+        let partial = Status { partial: true, ..quiet.clone() };
+        assert_eq!(
+            line(&partial),
+            "no problems; problems and drops of the gateway are shown to its administrators only"
+        );
+        let waits = Status {
+            ready: false,
+            waits_for: vec!["the next hop 10.0.0.9 to answer".into()],
+            ..quiet
+        };
+        assert!(screen(&waits).starts_with(
+            "gateway gw-a: not ready yet, waits for the next hop 10.0.0.9 to answer, privatelink"
+        ));
     }
 
     #[test]

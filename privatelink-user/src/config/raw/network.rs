@@ -75,6 +75,9 @@ section! {
         /// everything that is not for the gateway, as if it were not there: see
         /// [the host](operation.md#what-reaches-the-host).
         host: HostAccess = optional "`\"services\"`",
+        /// Addresses of the gateway's own host in this network that endpoints and services may have.
+        /// The host receives nothing at them any more: its own servers there are unreachable.
+        taken_from_host: List<IpAddr> = default List::new(),
         /// Principals, besides its owner, who may publish services in it.
         publishers: List<Name> = default List::new(),
         /// Serve private names on this network, at the gateway's own addresses there: see

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::{Diagnostics, ObjectKind, from_text, load};
 use crate::{
-    cli::{commands::check::check, exit::Exit},
+    cli::{commands::check::CheckArgs, exit::Exit},
     model::{AddressPair, EndpointAddresses, IdleTimeout, Limits, OnReject, Principals},
 };
 
@@ -203,11 +203,13 @@ fn later_stages_can_point_at_what_they_refuse() {
 fn check_answers_for_people_and_for_scripts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gw.toml");
-    let run = |json| {
+    let answer = |json, deny_warnings| {
         let (mut out, mut faults) = (Vec::new(), Vec::new());
-        let exit = check(&path, json, &mut out, &mut faults, false).unwrap();
+        let args = CheckArgs { path: path.clone(), deny_warnings, no_host: true };
+        let exit = args.check(json, &mut out, &mut faults, false).unwrap();
         (exit, String::from_utf8(out).unwrap(), String::from_utf8(faults).unwrap())
     };
+    let run = |json| answer(json, false);
     let valid = include_str!("../../../../examples/quickstart.toml");
     fs::write(&path, valid).unwrap();
     let (exit, out, _) = run(false);
@@ -218,8 +220,22 @@ fn check_answers_for_people_and_for_scripts() {
     let (exit, out, _) = run(true);
     assert_eq!(
         (exit, out.trim()),
-        (Exit::Done, r#"{"endpoints":1,"networks":2,"ok":true,"services":1,"warnings":[]}"#)
+        (
+            Exit::Done,
+            r#"{"endpoints":1,"networks":2,"ok":true,"services":1,"warning_details":[],"warnings":[]}"#
+        )
     );
+    fs::write(&path, valid.replace("allow = [\"acme\"]", "allow = [\"acme\", \"amce\"]")).unwrap();
+    let (exit, out, faults) = answer(false, false);
+    assert!(exit == Exit::Done && out.ends_with(": ok\n"), "{out}");
+    assert!(faults.starts_with("warning: the service `web`: `allow` lists `amce`"), "{faults}");
+    assert!(faults.contains("help: did you mean `acme`?") && faults.ends_with("1 warning\n"));
+    let (exit, out, _) = answer(false, true);
+    assert!(exit == Exit::Failed && out.ends_with(": refused, because of --deny-warnings\n"));
+    let (exit, out, _) = answer(true, true);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(exit == Exit::Failed && json["ok"] == false, "{out}");
+    assert_eq!(json["warning_details"][0]["text"], "[\"acme\", \"amce\"]");
     fs::write(&path, valid.replace("veth-vendor", "veth-acme")).unwrap();
     let (exit, out, faults) = run(false);
     assert!(exit == Exit::Failed && out.is_empty() && faults.contains("1 error"));

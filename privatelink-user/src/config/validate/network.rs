@@ -60,6 +60,7 @@ pub(super) fn validate(
             reachable_from: routed(raw.reachable_from.value, report),
             gateways,
             host: raw.host.map(|host| host.value),
+            taken_from_host: raw.taken_from_host.value.into_iter().map(|one| one.value).collect(),
             publishers: raw.publishers.value.into_iter().map(|name| name.value).collect(),
             dns: raw.dns.value,
             dns_proven: false,

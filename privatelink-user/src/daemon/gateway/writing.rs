@@ -109,9 +109,10 @@ impl Gateway {
     fn difference(&self, caller: &Caller, writing: &Writing, next: &Prepared) -> Difference {
         let mut difference = adoption::compare(&self.snapshot(), next);
         if caller.rights != Rights::All {
-            let names: Vec<String> = writing.outcomes.keys().map(ToString::to_string).collect();
-            let is_own = |warning: &String| names.iter().any(|name| warning.starts_with(name));
-            difference.warnings.retain(is_own);
+            difference.warnings = next.warnings(|kind, name| {
+                let is_written = |one: &ObjectName| one.kind.word() == kind.word();
+                writing.outcomes.keys().any(|one| is_written(one) && one.name == *name)
+            });
         }
         difference
     }

@@ -148,12 +148,13 @@ impl TargetHealth {
         (!changed.is_empty()).then(|| events.collect())
     }
 
-    /// Whether every target that can be checked has been.
-    pub fn is_settled(&self, inputs: &Inputs) -> bool {
-        self.wanted.iter().all(|(key, check)| {
-            let known = inputs.health.get(key);
-            check.obstacle.is_some() || known.is_some_and(|known| known.health != Health::Initial)
-        })
+    /// The targets that can be checked, and whose first check has not ended.
+    pub fn unsettled<'a>(&'a self, inputs: &'a Inputs) -> impl Iterator<Item = &'a TargetKey> {
+        let all = self.wanted.iter().filter(|(key, check)| {
+            let known = inputs.health.get(*key);
+            check.obstacle.is_none() && known.is_none_or(|known| known.health == Health::Initial)
+        });
+        all.map(|(key, _)| key)
     }
 
     /// One problem for each service whose targets cannot be checked for want of an address.

@@ -39,7 +39,7 @@ pub(super) use keeping::Keeping;
 pub(super) use keys::AccessKeys;
 pub(super) use maps::Maps;
 pub(super) use publisher::Publisher;
-pub(super) use readiness::Readiness;
+pub(super) use readiness::{Pending, Readiness};
 pub(super) use records::Records;
 pub(super) use surroundings::Surroundings;
 pub(super) use sweep::{FIRST_TURN, Sweep, SweepScope, TURN};

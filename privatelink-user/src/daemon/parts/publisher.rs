@@ -12,16 +12,20 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     chain::Chain,
-    datapath::bpf::Reader,
+    datapath::bpf::{self, Reader},
     dns,
     events::Bus,
     flow_log::Totals,
     interface::types,
     metrics::{self, Inventory, Progress, Server, Source, Token},
-    model::Gateway,
+    model::{Gateway, Model},
+    state::ids::Ids,
     supervision::keep_polling,
     timestamp::Timestamp,
-    view::{status::Recent, usage::Usage},
+    view::{
+        status::{Recent, Unserved},
+        usage::Usage,
+    },
 };
 
 /// The daemon's figures, and where scrapes can ask for them.
@@ -31,6 +35,8 @@ pub(in crate::daemon) struct Publisher {
     source: Arc<Source>,
     /// Drop counters of the last minutes.
     recent: Recent,
+    /// What endpoints have refused in the last minutes.
+    unserved: Unserved,
     /// The token for which scrapes see the series of tenants.
     token: watch::Sender<Option<Token>>,
     /// The address that was asked for, and the server there.
@@ -53,7 +59,16 @@ impl Publisher {
             keep_polling("the count of source ports", begin).await;
         });
         let (progress, recent) = (Progress::begin(), Recent::default());
-        Self { progress, recent, source, token: watch::Sender::default(), server: None, census }
+        let unserved = Unserved::default();
+        Self {
+            progress,
+            recent,
+            unserved,
+            source,
+            token: watch::Sender::default(),
+            server: None,
+            census,
+        }
     }
 
     /// Serves metrics as configured; returns what does not work.
@@ -119,6 +134,28 @@ impl Publisher {
             Ok(counts) => self.recent.note(now, counts),
             Err(error) => warn!("cannot read drop counters: {}", Chain(&error)),
         }
+    }
+
+    /// Notes what endpoints have refused and opened, from time to time.
+    pub fn note_refusals(&mut self, reader: &Reader, endpoints: &[u32], now: Instant) {
+        if !self.unserved.is_due(now) {
+            return;
+        }
+        let read = || -> Result<_, bpf::Error> {
+            Ok((reader.endpoint_drops()?, reader.counters(endpoints)?))
+        };
+        match read() {
+            Ok((refused, counters)) => {
+                let opened = counters.iter().map(|counted| counted.new_flows);
+                self.unserved.note(now, refused, endpoints.iter().copied().zip(opened));
+            }
+            Err(error) => warn!("cannot read the counters of endpoints: {}", Chain(&error)),
+        }
+    }
+
+    /// Endpoints none of whose clients gets through.
+    pub fn unserved(&self, now: Instant, model: &Model, ids: &Ids) -> Vec<String> {
+        self.unserved.problems(now, model, ids)
     }
 
     /// The drops of the last minutes, given the counters of now.

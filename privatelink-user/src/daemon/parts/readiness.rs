@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use log::warn;
+use log::{info, warn};
 use tokio::time::Instant;
 
 use crate::{
@@ -11,8 +11,12 @@ use crate::{
     token_bucket::{Rate, TokenBucket},
 };
 
-/// How long the daemon waits for next hops, checks and names before it declares itself ready.
-const SETTLE: Duration = Duration::from_secs(5);
+/// How long the daemon waits for targets before it declares itself ready. Those that live answer
+/// within milliseconds, and others must hold nothing up.
+const TARGETS: Duration = Duration::from_secs(2);
+/// How long it waits for names to be served: an IPv6 address cannot be used before the kernel has
+/// seen that no other host has it.
+const NAMES: Duration = Duration::from_secs(5);
 
 /// How many problems have a line of the log each: at most 60 in any minute. There may be thousands,
 /// and hosts that flap make and end them.
@@ -23,6 +27,10 @@ const LINES: Rate = Rate { burst: 30, refill: Duration::from_secs(2) };
 pub(in crate::daemon) struct Readiness {
     started: Instant,
     ready: bool,
+    /// What it waits for.
+    pending: Pending,
+    /// Why the last reload was refused.
+    refused: Option<String>,
     problems: Vec<String>,
     /// The problems that have been logged, so that each is logged once.
     logged: Vec<String>,
@@ -31,12 +39,35 @@ pub(in crate::daemon) struct Readiness {
     unlogged: PacedCount,
 }
 
+/// What is still missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::daemon) struct Pending {
+    /// Next hops and first checks of targets.
+    pub targets: Vec<String>,
+    /// Whether names are not served yet that should be.
+    pub names: bool,
+}
+
+impl Pending {
+    /// The first things that are missing.
+    fn words(&self) -> Vec<String> {
+        const SHOWN: usize = 3;
+        let mut words: Vec<String> = self.targets.iter().take(SHOWN).cloned().collect();
+        if let Some(more) = self.targets.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            words.push(format!("{more} more targets"));
+        }
+        words.extend(self.names.then(|| "names to be served".to_owned()));
+        words
+    }
+}
+
 impl Readiness {
     /// Not ready yet.
     pub fn new(started: Instant) -> Self {
         let (lines, unlogged) = (TokenBucket::full(started.into_std()), PacedCount::default());
         let (problems, logged) = (Vec::new(), Vec::new());
-        Self { started, ready: false, problems, logged, lines, unlogged }
+        let (pending, refused) = (Pending::default(), None);
+        Self { started, ready: false, pending, refused, problems, logged, lines, unlogged }
     }
 
     /// Whether packets can flow.
@@ -54,17 +85,43 @@ impl Readiness {
         &self.problems
     }
 
-    /// Declares the gateway ready once everything is settled, or has had its time. `true` if it
-    /// has just become ready.
-    pub fn update(&mut self, settled: bool, now: Instant) -> bool {
-        let becomes_ready = !self.ready && (settled || now >= self.started + SETTLE);
-        self.ready |= becomes_ready;
-        becomes_ready
+    /// What the gateway waits for before it declares itself ready.
+    pub fn waits_for(&self) -> Vec<String> {
+        if self.ready { Vec::new() } else { self.pending.words() }
+    }
+
+    /// Declares the gateway ready once nothing is missing, or has had its time. `true` if it has
+    /// just become ready.
+    pub fn update(&mut self, pending: Pending, now: Instant) -> bool {
+        if self.ready {
+            return false;
+        }
+        let has_targets = pending.targets.is_empty() || now >= self.started + TARGETS;
+        let has_names = !pending.names || now >= self.started + NAMES;
+        self.ready = has_targets && has_names;
+        let words = pending.words().join(", ");
+        if self.ready && !words.is_empty() {
+            warn!("ready, without {words}");
+        } else if !self.ready && pending != self.pending {
+            info!("not ready yet: waits for {words}");
+        }
+        self.pending = pending;
+        self.ready
+    }
+
+    /// Notes the outcome of a reload: a refusal is a problem until one is applied.
+    pub fn note_reload(&mut self, refused: Option<String>) {
+        let before = std::mem::replace(&mut self.refused, refused);
+        self.problems.retain(|problem| Some(problem) != before.as_ref());
+        self.problems.splice(0..0, self.refused.clone());
     }
 
     /// Replaces the problems, logs those that are new, and shows the service manager how things
     /// are.
-    pub fn report(&mut self, problems: Vec<String>, model: &Model, attached: usize) {
+    pub fn report(&mut self, mut problems: Vec<String>, model: &Model, attached: usize) {
+        // The reload has logged it.
+        self.logged.extend(self.refused.clone());
+        problems.splice(0..0, self.refused.clone());
         // Next hops that do not answer at once are no reason to warn.
         if self.ready {
             let lines = self.lines(&problems, std::time::Instant::now());
@@ -139,12 +196,38 @@ mod tests {
     fn a_gateway_is_ready_once_settled_or_after_a_while() {
         let start = Instant::now();
         let mut readiness = Readiness::new(start);
-        assert!(!readiness.update(false, start) && !readiness.is_ready());
-        assert!(readiness.update(true, start) && readiness.is_ready());
-        assert!(!readiness.update(true, start), "it was ready before");
-        assert!(!readiness.update(false, start) && readiness.is_ready(), "it stays so");
+        let none = Pending::default;
+        let dead =
+            || Pending { targets: vec!["the next hop 10.0.0.9 to answer".into()], names: false };
+        assert!(!readiness.update(dead(), start) && !readiness.is_ready());
+        assert_eq!(readiness.waits_for(), ["the next hop 10.0.0.9 to answer"]);
+        assert!(readiness.update(none(), start) && readiness.is_ready());
+        assert!(!readiness.update(none(), start), "it was ready before");
+        assert!(!readiness.update(dead(), start) && readiness.is_ready(), "it stays so");
+        assert_eq!(readiness.waits_for(), [""; 0]);
         let mut slow = Readiness::new(start);
-        assert!(!slow.update(false, start + SETTLE - Duration::from_millis(1)));
-        assert!(slow.update(false, start + SETTLE));
+        assert!(!slow.update(dead(), start + TARGETS - Duration::from_millis(1)));
+        assert!(slow.update(dead(), start + TARGETS), "one dead target holds up little");
+        let mut nameless = Readiness::new(start);
+        let names = || Pending { names: true, ..dead() };
+        assert!(!nameless.update(names(), start + TARGETS));
+        assert_eq!(nameless.waits_for(), ["the next hop 10.0.0.9 to answer", "names to be served"]);
+        assert!(nameless.update(names(), start + NAMES));
+    }
+
+    #[test]
+    fn a_refused_reload_is_a_problem_until_one_is_applied() {
+        let mut readiness = Readiness::new(Instant::now());
+        let text = include_str!("../../../../examples/quickstart.toml");
+        let model = crate::config::from_text("test.toml", text).unwrap().model;
+        readiness.report(vec!["other".into()], &model, 2);
+        readiness.note_reload(Some("refused".into()));
+        assert_eq!(readiness.problems(), ["refused", "other"]);
+        readiness.report(Vec::new(), &model, 2);
+        assert_eq!(readiness.problems(), ["refused"], "it outlasts a reconciliation");
+        readiness.note_reload(Some("again".into()));
+        assert_eq!(readiness.problems(), ["again"]);
+        readiness.note_reload(None);
+        assert_eq!(readiness.problems(), [""; 0]);
     }
 }

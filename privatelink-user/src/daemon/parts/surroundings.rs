@@ -9,7 +9,7 @@ use std::{
 use crate::{
     chain::Chain,
     datapath::bpf::Mode,
-    desired::next_hops,
+    desired::{next_hops, serving_hops},
     events::{Event, Flapping, Observation},
     host::{Host, HostFacts},
     model::Model,
@@ -22,6 +22,8 @@ use crate::{
 pub(in crate::daemon) struct Surroundings {
     /// The addresses that packets to targets are handed on to, by interface.
     next_hops: BTreeSet<(u32, IpAddr)>,
+    /// Those of them that lead to targets which get new flows.
+    serving: BTreeSet<(u32, IpAddr)>,
     /// `None` before the gateway was ready.
     observed: Option<Observation>,
     flapping: Flapping,
@@ -38,12 +40,15 @@ impl Surroundings {
         now: Timestamp,
     ) -> Vec<String> {
         self.next_hops = next_hops(model, state, host.facts(), inputs, now);
+        self.serving = serving_hops(model, state, host.facts(), inputs);
         host.watch(&self.next_hops).await.iter().map(|error| Chain(error).to_string()).collect()
     }
 
-    /// Whether the Ethernet address of every next hop is known.
-    pub fn are_resolved(&self, facts: &HostFacts) -> bool {
-        self.next_hops.iter().all(|(ifindex, hop)| facts.neighbour(*ifindex, *hop).is_some())
+    /// The next hops to serving targets whose Ethernet address is not known.
+    pub fn unresolved<'a>(&'a self, facts: &'a HostFacts) -> impl Iterator<Item = IpAddr> + 'a {
+        let all = self.serving.iter();
+        let missing = all.filter(|(ifindex, hop)| facts.neighbour(*ifindex, *hop).is_none());
+        missing.map(|(_, hop)| *hop)
     }
 
     /// The changes since the last call.

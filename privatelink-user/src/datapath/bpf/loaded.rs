@@ -30,7 +30,7 @@ use super::{
     error::Error,
     fdinfo, flows,
     maps::{self, Maps},
-    pins::Pins,
+    pins::{Pins, Removed},
     predecessor::Predecessor,
     read::Reader,
     settings::{Adoption, Settings},
@@ -86,12 +86,12 @@ impl Datapath {
         Self::load(&settings, max_flows, None)
     }
 
-    /// Detaches everything, unpins it and removes `pin_dir`. Needs no daemon and no object; what is
-    /// gone already is not an error.
+    /// Detaches everything, unpins it and removes `pin_dir`; says what that was. Needs no daemon and
+    /// no object; what is gone already is not an error.
     ///
     /// # Errors
     /// When the kernel refuses, or when an object of another program remains in the directory.
-    pub fn down(pin_dir: &Path) -> Result<(), Error> {
+    pub fn down(pin_dir: &Path) -> Result<Removed, Error> {
         Pins::at(pin_dir).remove_all()
     }
 

@@ -34,6 +34,7 @@ pub use error::Error;
 pub use frames::FrameSender;
 pub use loaded::{BPF_OBJECT, Datapath};
 pub use mode::Mode;
+pub use pins::{Removed, is_pinned, pinned_interfaces};
 pub use read::Reader;
 pub use settings::Adoption;
 pub use store::Kernel;

@@ -21,11 +21,13 @@ use std::{
 use aya::maps::MapData;
 use nix::{
     fcntl::{Flock, FlockArg},
+    net::if_::if_indextoname,
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
-use privatelink_common::{FLOW_LAYOUTS_READ, Stage, maps};
+use privatelink_common::{FLOW_LAYOUTS_READ, Stage, flow::Region, maps};
 
 use super::{
+    batch,
     error::Error,
     fdinfo::{self, Object, Shape},
     former,
@@ -86,6 +88,37 @@ pub(super) struct PinnedLink {
     pub path: PathBuf,
 }
 
+/// What was detached and ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// The interfaces that the program was taken off.
+    pub interfaces: Vec<String>,
+    /// The flows that ended; `None` if the table was of another release.
+    pub flows: Option<u64>,
+}
+
+/// The interfaces that are attached by what is pinned in a directory, by name.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn pinned_interfaces(pin_dir: &Path) -> Result<Vec<String>, Error> {
+    let indices = list(&pin_dir.join(LINKS))?;
+    let mut names: Vec<String> = indices
+        .iter()
+        .filter_map(|path| {
+            let name = if_indextoname(number_of(path)?).ok()?;
+            name.into_string().ok()
+        })
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Whether a directory holds what keeps forwarding.
+pub fn is_pinned(pin_dir: &Path) -> bool {
+    pin_dir.join(settings::NAME).exists() || pin_dir.join(LINKS).exists()
+}
+
 impl Pins {
     pub(super) fn at(root: &Path) -> Self {
         Self { root: root.to_owned() }
@@ -95,11 +128,7 @@ impl Pins {
     pub(super) fn prepare(&self) -> Result<Flock<fs::File>, Error> {
         let mut ancestors = self.root.ancestors();
         let existing = ancestors.find(|path| path.exists()).unwrap_or(Path::new("/"));
-        let kind =
-            statfs(existing).map_err(io::Error::from).map_err(Error::path("look at", existing))?;
-        if kind.filesystem_type() != BPF_FS_MAGIC {
-            return Err(Error::NotBpffs { path: self.root.clone() });
-        }
+        self.check_file_system(existing)?;
         for directory in [self.path(LINKS), self.path(STAGES)] {
             fs::create_dir_all(&directory).map_err(Error::path("create", &directory))?;
         }
@@ -191,12 +220,15 @@ impl Pins {
         Ok(())
     }
 
-    /// Detaches and unpins everything of privatelink.
-    pub(super) fn remove_all(&self) -> Result<(), Error> {
+    /// Detaches and unpins everything of privatelink; says what that was.
+    pub(super) fn remove_all(&self) -> Result<Removed, Error> {
         if !self.root.exists() {
-            return Ok(());
+            return Ok(Removed::default());
         }
+        self.check_file_system(&self.root)?;
         let survey = self.survey()?;
+        let removed =
+            Removed { interfaces: pinned_interfaces(&self.root)?, flows: self.live_flows(&survey) };
         for link in self.links()? {
             link.remove()?;
         }
@@ -217,8 +249,31 @@ impl Pins {
         }
         match absent_is_fine(fs::remove_dir(&self.root)) {
             // Root has made it for a daemon of another user: it stays, empty.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
-            done => done.map_err(Error::path("remove", &self.root)),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(removed),
+            done => done.map(|()| removed).map_err(Error::path("remove", &self.root)),
+        }
+    }
+
+    /// How many flows the pinned table holds, if it is of this release.
+    fn live_flows(&self, survey: &Survey) -> Option<u64> {
+        survey.maps.get(maps::REGIONS)?;
+        let map = MapData::from_pin(self.path(maps::REGIONS)).ok()?;
+        if usize::try_from(map.info().ok()?.value_size()) != Ok(size_of::<Region>()) {
+            return None;
+        }
+        let mut slots = 0;
+        batch::for_each_index(&map, |_, region: Region| slots += u64::from(region.live)).ok()?;
+        Some(slots / 2)
+    }
+
+    /// Refuses a path that is not on a BPF file system.
+    fn check_file_system(&self, existing: &Path) -> Result<(), Error> {
+        let kind =
+            statfs(existing).map_err(io::Error::from).map_err(Error::path("look at", existing))?;
+        if kind.filesystem_type() == BPF_FS_MAGIC {
+            Ok(())
+        } else {
+            Err(Error::NotBpffs { path: self.root.clone() })
         }
     }
 

@@ -60,7 +60,7 @@ impl FlowQuery {
 }
 
 /// The client behind a source address and port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Whois {
     /// The endpoint that the client used.
     pub endpoint: String,
@@ -103,7 +103,8 @@ pub struct WhoisQuery {
     /// The target, `IP:PORT`: flows to several targets may share a source port.
     #[param(value_type = Option<String>)]
     pub target: Option<SocketAddr>,
-    /// At this time, in RFC 3339, from the flow log; without it, now.
+    /// At this time, in RFC 3339, from the flow log; without a fraction, in that whole second. If
+    /// absent, now.
     pub at: Option<String>,
     /// At any time since this one, in RFC 3339, from the flow log.
     pub since: Option<String>,

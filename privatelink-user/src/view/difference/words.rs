@@ -173,6 +173,8 @@ pub(super) fn network(before: Option<&Network>, after: &Network) -> Words {
     words.detail("dns_accept", old, new);
     let (old, new) = of(|one| one.host.unwrap_or(HostAccess::Services).to_string());
     words.detail("host", old, new);
+    let (old, new) = of(|one| list(&one.taken_from_host));
+    words.detail("taken_from_host", old, new);
     let (old, new) = of(|one| list(&one.forwarders));
     words.detail("forwarders", old, new);
     let (old, new) = of(|one| one.dns_rate.get().to_string());

@@ -11,12 +11,30 @@ use crate::{
     timestamp::Timestamp,
 };
 
+/// The word for a target that no packet can get to.
+pub const UNREACHABLE: &str = "unreachable";
+
 /// The health of a target as people see it, draining included.
 struct Life {
     word: &'static str,
     reason: String,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+}
+
+impl Life {
+    /// As it is seen while the next hop does not answer: no packet gets there, whatever is known or
+    /// assumed of the target itself.
+    fn without_neighbour(self, hop: Option<IpAddr>) -> Self {
+        if ![Health::Healthy.word(), Health::Initial.word()].contains(&self.word) {
+            return self;
+        }
+        let reason = match hop {
+            Some(hop) => format!("no answer from its next hop {hop}"),
+            None => "it is in no subnet of the network, which has no `gateway`".to_owned(),
+        };
+        Self { word: UNREACHABLE, reason, ..self }
+    }
 }
 
 impl Overview<'_> {
@@ -68,7 +86,10 @@ impl Overview<'_> {
         let hop = network.and_then(|network| next_hop(network, address));
         let neighbour = link.zip(hop).and_then(|(l, hop)| self.facts.neighbour(l.index, hop));
         let index = self.state.ids.target(service, address);
-        let life = self.life(service, address, ports, weight);
+        let mut life = self.life(service, address, ports, weight);
+        if neighbour.is_none() {
+            life = life.without_neighbour(hop);
+        }
         types::Target {
             service: service.name.to_string(),
             address: address.to_string(),
