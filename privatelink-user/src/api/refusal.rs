@@ -57,7 +57,7 @@ impl Refusal {
 
     /// There is no object of this kind with this name.
     pub fn absent(kind: &str, name: &str) -> Self {
-        Refused::Unknown(format!("there is no {kind} `{name}`; see `privatelink {kind}s`")).into()
+        Refused::unknown(kind, name, []).into()
     }
 }
 

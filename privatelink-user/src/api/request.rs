@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     access::{Denied, Identity, Rights},
     audit::AuditReader,
+    config::suggestion,
     datapath::bpf::Reader,
     events,
     interface::types::{
@@ -227,6 +228,13 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// There is no object of this kind with this name. The caller may see those that are `known`.
+    pub fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let see = || format!("see `privatelink {kind}s`");
+        let help = suggestion(name, known).unwrap_or_else(see);
+        Self::Unknown(format!("there is no {kind} `{name}`; {help}"))
+    }
+
     /// What the audit log calls it.
     pub fn word(&self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
 use super::{
@@ -23,11 +23,13 @@ pub(super) struct Fault {
     pub label: Option<String>,
     pub related: Option<(Location, String)>,
     pub help: Option<String>,
+    /// In how many more places it is.
+    pub again: usize,
 }
 
 impl Fault {
     pub fn new(message: impl Into<String>) -> Self {
-        Self { at: None, message: message.into(), label: None, related: None, help: None }
+        Self { at: None, message: message.into(), label: None, related: None, help: None, again: 0 }
     }
 
     /// Underlines a location.
@@ -62,6 +64,14 @@ impl Report {
         self.faults.push(fault);
     }
 
+    /// Adds a fault, unless the same is known of another place: that one counts it.
+    pub fn push_once(&mut self, fault: Fault) {
+        match self.faults.iter_mut().find(|known| known.message == fault.message) {
+            Some(known) => known.again += 1,
+            None => self.faults.push(fault),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.faults.is_empty()
     }
@@ -91,6 +101,11 @@ impl Diagnostics {
     pub(super) fn new(report: Report, sources: Sources) -> Self {
         let mut faults = report.faults;
         faults.sort();
+        for fault in faults.iter_mut().filter(|fault| fault.again > 0) {
+            let places = if fault.again == 1 { "place" } else { "places" };
+            fault.message += &format!(" (and in {} more {places})", fault.again);
+            fault.again = 0;
+        }
         Self { faults, sources }
     }
 
@@ -175,7 +190,15 @@ impl Diagnostics {
             (Some(a), Some(b)) if a.1.file == b.1.file => vec![self.snippet(&[a, b])],
             _ => primary.iter().chain(&related).map(|place| self.snippet(&[*place])).collect(),
         };
-        let group = title.elements(snippets.into_iter().flatten());
+        let mut snippets = snippets.into_iter().flatten().peekable();
+        if snippets.peek().is_none() {
+            // Without a line to show, there is no gutter either.
+            let title = renderer.render(&[Group::with_title(title)]);
+            let help = fault.help.as_ref();
+            let help = help.map(|help| format!("\n  = help: {}", printable(help)));
+            return title.trim_end().to_owned() + &help.unwrap_or_default();
+        }
+        let group = title.elements(snippets);
         let help = fault.help.as_ref().map(|help| Level::HELP.message(printable(help)));
         renderer.render(&[group.elements(help)])
     }

@@ -10,7 +10,7 @@ use super::{
     decode::Decode,
     diagnostic::{Fault, Report},
     source::{Located, Location},
-    suggestion::suggestion,
+    suggestion::nearest,
     toml_value::{TomlValue, listed},
 };
 
@@ -81,6 +81,8 @@ pub(super) struct SectionReader<'a> {
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
     refused: Vec<&'static str>,
+    /// Required keys that are not there, each with an example.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'a> SectionReader<'a> {
@@ -89,7 +91,8 @@ impl<'a> SectionReader<'a> {
         let DeValue::Table(table) = value.value else {
             return value.mistyped(&format!("a table such as {title}"), report);
         };
-        Some(Self { title, at: value.at, table, known: Vec::new(), refused: Vec::new() })
+        let (known, refused, missing) = (Vec::new(), Vec::new(), Vec::new());
+        Some(Self { title, at: value.at, table, known, refused, missing })
     }
 
     /// The value of a key; `None` if it is left out or refused.
@@ -125,22 +128,26 @@ impl<'a> SectionReader<'a> {
         report: &mut Report,
     ) -> Option<Located<T>> {
         if !self.table.contains_key(key) {
-            report.push(
-                Fault::new(format!("{} has no `{key}`", self.title))
-                    .at(self.at)
-                    .help(format!("add `{example}`")),
-            );
+            self.missing.push((key, example.to_owned()));
         }
         self.optional(key, report)
     }
 
-    /// Reports the keys that were not asked for, and returns those whose value was refused.
-    pub fn close(self, report: &mut Report) -> Vec<&'static str> {
+    /// Reports the keys that were not asked for and those that are missing, and returns those that
+    /// are there in some form: with a value that was refused, or mistyped.
+    pub fn close(mut self, report: &mut Report) -> Vec<&'static str> {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
             if !self.known.contains(&name) {
-                let help = suggestion(name, &self.known)
-                    .unwrap_or_else(|| format!("the keys here are {}", listed(&self.known)));
+                let absent = self.known.iter().filter(|known| !self.table.contains_key(**known));
+                let meant = nearest(name, absent).copied();
+                // One mistake is one fault: the key is there, under another name.
+                self.missing.retain(|(missing, _)| Some(*missing) != meant);
+                self.refused.extend(meant);
+                let help = match meant {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("the keys here are {}", listed(&self.known)),
+                };
                 report.push(
                     Fault::new(format!("{} has no key `{name}`", self.title))
                         .at(Location::new(self.at.file, key.span()))
@@ -148,6 +155,13 @@ impl<'a> SectionReader<'a> {
                         .help(help),
                 );
             }
+        }
+        for (key, example) in self.missing {
+            report.push(
+                Fault::new(format!("{} has no `{key}`", self.title))
+                    .at(self.at)
+                    .help(format!("add `{example}`")),
+            );
         }
         self.refused
     }

@@ -50,12 +50,39 @@ impl<'a> TomlValue<'a> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        report.push(
-            Fault::new(format!("`{}` must be {expected}, not {found}", self.key))
-                .at(self.at)
-                .label(format!("expected {expected}")),
-        );
+        let fault = Fault::new(format!("`{}` must be {expected}, not {found}", self.key));
+        let fault = fault.at(self.at).label(format!("expected {expected}"));
+        report.push(match self.retyped(expected) {
+            Some(instead) => fault.help(format!("write {instead}")),
+            None => fault,
+        });
         None
+    }
+
+    /// The value in the type that is expected, if it is clear what was meant.
+    fn retyped(&self, expected: &str) -> Option<String> {
+        let key = self.key;
+        if let DeValue::String(text) = self.value {
+            let is_number = expected == "a whole number" && text.parse::<i64>().is_ok();
+            let is_bool = expected == "true or false" && ["true", "false"].contains(&&**text);
+            return if is_number || is_bool {
+                Some(format!("`{key} = {text}`, without quotes"))
+            } else if expected == "a list in brackets" {
+                Some(format!("`{key} = [\"{text}\"]`"))
+            } else {
+                None
+            };
+        }
+        if let DeValue::Integer(number) = self.value
+            && expected.starts_with("a duration")
+        {
+            return Some(format!("`{key} = \"{}s\"` if it is seconds", number.as_str()));
+        }
+        if self.value.is_table() && expected.starts_with("a list of tables") {
+            return Some(format!("`[[{key}]]`, one for each, instead of `[{key}]`"));
+        }
+        let title = expected.strip_prefix("a table such as [").filter(|_| self.value.is_array())?;
+        Some(format!("`[{title}`, in single brackets"))
     }
 
     /// Reports text that is neither the one word nor the other shape that the key accepts.
@@ -73,11 +100,15 @@ impl<'a> TomlValue<'a> {
     pub fn accept<T>(&self, result: Result<T, Invalid>, report: &mut Report) -> Option<T> {
         result
             .map_err(|invalid| {
-                report.push(
-                    Fault::new(format!("`{}`: {invalid}", self.key))
-                        .at(self.at)
-                        .help(invalid.help()),
-                );
+                let fault = |message: String| Fault::new(message).at(self.at).help(invalid.help());
+                // A name stands wherever its object is meant: it is wrong once.
+                if matches!(invalid, Invalid::LongName { .. }) {
+                    report.push_once(fault(invalid.to_string()));
+                } else if matches!(invalid, Invalid::Name(_)) {
+                    report.push_once(fault(format!("`{}`: {invalid}", self.key)));
+                } else {
+                    report.push(fault(format!("`{}`: {invalid}", self.key)));
+                }
             })
             .ok()
     }
@@ -92,11 +123,12 @@ impl<'a> TomlValue<'a> {
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*value);
         }
-        report.push(
-            Fault::new(format!("`{}` cannot be `{text}`", self.key))
-                .at(self.at)
-                .help(suggestion(text, &words).unwrap_or_else(|| format!("use one of {expected}"))),
-        );
+        report.push(Fault::new(format!("`{}` cannot be `{text}`", self.key)).at(self.at).help(
+            match suggestion(text, &words) {
+                Some(meant) => format!("{meant} The words are {expected}"),
+                None => format!("use one of {expected}"),
+            },
+        ));
         None
     }
 

@@ -196,9 +196,7 @@ pub(super) fn reloaded(result: &Result<Difference, Error>) -> Event {
             Event::new(Kind::ConfigurationApplied, text)
         }
         Err(error) => {
-            let error = Chain(error).to_string();
-            let first = error.lines().next().unwrap_or_default().trim_end_matches(':');
-            let text = format!("the configuration was not applied: {first}");
+            let text = format!("the configuration was not applied: {}", why(error));
             Event::new(Kind::ConfigurationRefused, text)
         }
     }
@@ -206,11 +204,15 @@ pub(super) fn reloaded(result: &Result<Difference, Error>) -> Event {
 
 /// Why a configuration was refused, as a problem that lasts until another one is applied.
 pub(super) fn refused(error: &Error) -> String {
-    let why =
-        if let Error::Config(faults) = error { faults.brief() } else { Chain(error).to_string() };
+    let why = why(error);
     format!(
         "the configuration on disk was refused at {}, and the one before is in force: {why}; correct \
          it and run `privatelink reload`",
         Timestamp::now().to_string().split('.').next().unwrap_or_default().to_owned() + "Z",
     )
+}
+
+/// Why a configuration was refused, on one line.
+fn why(error: &Error) -> String {
+    if let Error::Config(faults) = error { faults.brief() } else { Chain(error).to_string() }
 }

@@ -14,8 +14,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration is faulty.
-    #[error("the configuration has {} fault(s):\n\n{}", .0.count(), .0.render(false).trim_end())]
-    Config(#[from] Diagnostics),
+    #[error("the configuration is faulty\n\n{}", .0.render(false).trim_end())]
+    Config(Diagnostics),
     /// The configuration asks for more than the maps hold.
     #[error(transparent)]
     TooMuch(#[from] state::TooMuch),
@@ -49,4 +49,11 @@ pub enum Error {
     /// Nothing more is heard of interfaces and neighbours.
     #[error("the netlink subscription ended")]
     EventsEnded,
+}
+
+// Not a source: the report would be printed again as the cause of itself.
+impl From<Diagnostics> for Error {
+    fn from(faults: Diagnostics) -> Self {
+        Self::Config(faults)
+    }
 }

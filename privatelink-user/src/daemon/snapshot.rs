@@ -106,8 +106,9 @@ impl Snapshot<'_> {
     pub fn names(&self, rights: &Rights, network: &str) -> Result<types::NetworkNames, Refused> {
         let found = self.model.networks().get(network);
         let Some(found) = found.filter(|network| rights.see_network(network)) else {
-            let error = format!("there is no network `{network}`; see `privatelink networks`");
-            return Err(Refused::Unknown(error));
+            let seen = self.model.networks().values().filter(|one| rights.see_network(one));
+            let known = seen.map(|one| one.name.as_str());
+            return Err(Refused::unknown("network", network, known));
         };
         let wanted = self.dns.wanted();
         let Some(names) = wanted.names.get(network) else {
@@ -133,8 +134,10 @@ impl Snapshot<'_> {
         counts: &FlowCounts,
     ) -> Result<types::Service, Refused> {
         let services = self.view(rights, counts).services();
-        let found = services.into_iter().find(|one| one.name == name);
-        let mut service = found.ok_or_else(|| absent(Kind::Service, name))?;
+        let known = || services.iter().map(|one| one.name.as_str());
+        let missing = || Refused::unknown("service", name, known());
+        let mut service =
+            services.iter().find(|one| one.name == name).cloned().ok_or_else(missing)?;
         service.definition = self.definition(Kind::Service, name);
         Ok(service)
     }
@@ -142,8 +145,10 @@ impl Snapshot<'_> {
     /// One endpoint, and what the API has written of it.
     pub fn endpoint(&self, rights: &Rights, name: &str) -> Result<types::Endpoint, Refused> {
         let endpoints = self.endpoints(rights, &self.endpoint_counts())?;
-        let found = endpoints.into_iter().find(|one| one.name == name);
-        let mut endpoint = found.ok_or_else(|| absent(Kind::Endpoint, name))?;
+        let known = || endpoints.iter().map(|one| one.name.as_str());
+        let missing = || Refused::unknown("endpoint", name, known());
+        let mut endpoint =
+            endpoints.iter().find(|one| one.name == name).cloned().ok_or_else(missing)?;
         endpoint.definition = self.definition(Kind::Endpoint, name);
         Ok(endpoint)
     }
@@ -252,8 +257,8 @@ impl Snapshot<'_> {
         if let Some(name) = &query.endpoint
             && !endpoints.contains_key(name.as_str())
         {
-            let error = format!("there is no endpoint `{name}`; see `privatelink endpoints`");
-            return Err(Refused::Unknown(error));
+            let known = endpoints.keys().map(|known| known.as_str());
+            return Err(Refused::unknown("endpoint", name, known));
         }
         let wanted = endpoints.values().filter(|endpoint| {
             query.endpoint.as_ref().is_none_or(|name| endpoint.name.as_str() == name)
@@ -299,12 +304,6 @@ impl Snapshot<'_> {
         let busy = || Refused::Failed("the maps are being written; try again".into());
         self.tables.map(FlowRecords::of).ok_or_else(busy)
     }
-}
-
-/// There is no such object, or it is not the caller's.
-fn absent(kind: Kind, name: &str) -> Refused {
-    let kind = kind.word();
-    Refused::Unknown(format!("there is no {kind} `{name}`; see `privatelink {kind}s`"))
 }
 
 /// The caller's request failed, for this reason.

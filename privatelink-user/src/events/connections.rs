@@ -43,7 +43,11 @@ fn stepped(
     };
     let until =
         step.until.map(|until| format!(" until {}", ahead.shown(until))).unwrap_or_default();
-    let text = format!("connection {endpoint}: {}{until} by {}: {}", step.to, step.by, step.reason);
+    let reason = match step.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    let text = format!("connection {endpoint}: {}{until} by {}{reason}", step.to, step.by);
     let mut event = event(kind, text, endpoint, connection);
     if step.to != Acceptance::Pending && step.by != Author::Rule {
         event = event.made_by(&connection.parties.provider);

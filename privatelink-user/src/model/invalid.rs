@@ -10,6 +10,14 @@ pub enum Invalid {
     /// A name with characters that cannot be part of a DNS name.
     #[error("`{0}` is not a name")]
     Name(String),
+    /// A name that is longer than a label of a DNS name.
+    #[error("the name `{begin}…` has {length} characters")]
+    LongName {
+        /// How it begins.
+        begin: String,
+        /// How long it is.
+        length: usize,
+    },
     /// Text that the kernel would refuse as the name of an interface.
     #[error("`{0}` is not an interface name")]
     Interface(String),
@@ -42,7 +50,7 @@ pub enum Invalid {
     #[error("`{0}` is not a duration")]
     Duration(String),
     /// A length of time beyond the bounds of its key.
-    #[error("{} is out of range", humantime::format_duration(*.value))]
+    #[error("{} is out of range", short(*.value))]
     DurationOutOfRange {
         /// The value in the file.
         value: Duration,
@@ -57,6 +65,14 @@ pub enum Invalid {
     /// Text that is not an IP address.
     #[error("`{0}` is not an IP address")]
     Address(String),
+    /// The address of a target together with a port.
+    #[error("`{address}:{port}` has a port")]
+    AddressWithPort {
+        /// The address or the name.
+        address: String,
+        /// The port.
+        port: u16,
+    },
     /// An IPv4 address in the notation of IPv6, such as `::ffff:10.1.0.50`.
     #[error("`{0}` is an IPv4 address written as IPv6")]
     MappedAddress(std::net::Ipv6Addr),
@@ -97,8 +113,7 @@ impl Invalid {
                 return format!("use a number from {min} to {max}");
             }
             Self::DurationOutOfRange { min, max, .. } => {
-                let [min, max] = [min, max].map(|bound| humantime::format_duration(*bound));
-                return format!("use {min} to {max}");
+                return format!("use {} to {}", short(*min), short(*max));
             }
             Self::ReversedPorts(first, last) => return format!("write \"{last}-{first}\""),
             Self::HostBits(prefix) => return format!("write \"{}\"", prefix.trunc()),
@@ -106,6 +121,13 @@ impl Invalid {
                 Some(plain) => return format!("write \"{plain}\""),
                 None => "write it in dotted form",
             },
+            Self::LongName { .. } => "use at most 63: a name becomes a label in the DNS",
+            Self::AddressWithPort { address, port } => {
+                return format!(
+                    "the port goes into `target_port` of the listener: write \"{address}\" here, and \
+                     `target_port = {port}` there"
+                );
+            }
             Self::Name(_) => {
                 "use 1 to 63 lower-case letters, digits, `-`, `_` and `.`, with a letter or a \
                  digit at both ends"
@@ -149,5 +171,19 @@ impl Invalid {
             Self::TagValue(_) => "write at most 255 bytes on one line",
         };
         fixed.to_owned()
+    }
+}
+
+/// A length of time as people write it: in the largest unit that divides it, and minutes from two on.
+fn short(time: Duration) -> String {
+    let millis = time.as_millis();
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let fits = |(unit, size): &(&str, u128)| {
+        millis.is_multiple_of(*size) && (*unit != "m" || millis >= 2 * size)
+    };
+    match units.into_iter().find(fits) {
+        Some((_, _)) if millis == 0 => "0s".to_owned(),
+        Some((unit, size)) => format!("{}{unit}", millis / size),
+        None => format!("{millis}ms"),
     }
 }

@@ -15,6 +15,9 @@ use super::invalid::Invalid;
 pub struct Name(String);
 
 impl Name {
+    /// The most characters: a label of a DNS name has no more.
+    const LONGEST: usize = 63;
+
     /// The name as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -26,8 +29,12 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let valid = text.len() <= 63
-            && text.starts_with(edge)
+        let count = text.chars().count();
+        if count > Self::LONGEST {
+            let begin = text.chars().take(16).collect();
+            return Err(Invalid::LongName { begin, length: count });
+        }
+        let valid = text.starts_with(edge)
             && text.ends_with(edge)
             && text.chars().all(|c| edge(c) || matches!(c, '-' | '_' | '.'));
         if valid { Ok(Self(text.into())) } else { Err(Invalid::Name(text.into())) }

@@ -10,7 +10,7 @@ use crate::{
         extract::{PathName, QueryString},
         page::{Page, Tagged},
         refusal::{Answer, Refusal},
-        request::Request,
+        request::{Refused, Request},
     },
     interface::{
         path,
@@ -168,6 +168,8 @@ fn place(target: &Target) -> String {
 /// The object of this name. The daemon answers with those that the caller may see, so one that it
 /// may not see is absent.
 fn one<T>(kind: &str, name: &str, all: Vec<T>, name_of: impl Fn(&T) -> &String) -> Answer<T> {
+    let known = all.iter().map(|one| name_of(one).as_str());
+    let unknown = Refused::unknown(kind, name, known);
     let found = all.into_iter().find(|one| name_of(one) == name);
-    found.map(Json).ok_or_else(|| Refusal::absent(kind, name))
+    found.map(Json).ok_or_else(|| unknown.into())
 }

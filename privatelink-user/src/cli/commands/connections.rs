@@ -50,7 +50,8 @@ pub struct AcceptArgs {
 
     /// How long the connection stays available, such as 7d or "12h 30m" [default: until it is
     /// rejected]
-    #[arg(long = "for", value_name = "DURATION", value_parser = grant_period)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = grant_period,
+        allow_hyphen_values = true)]
     pub period: Option<Duration>,
 }
 

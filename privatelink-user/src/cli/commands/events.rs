@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::{
     cli::{client, globals::Globals, print::print},
+    config::suggestion,
     events::Kind,
     interface::{
         path,
@@ -43,7 +44,24 @@ fn event_kind(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-    Err(format!("the kinds are {}", words.join(", ")))
+    Err(match suggestion(text, &words) {
+        Some(meant) => meant,
+        None => format!("the kinds are, by group:{}", groups(&words)),
+    })
+}
+
+/// The kinds in groups, a group on a line: those whose words begin alike, and which the first part
+/// names together.
+fn groups(words: &[&str]) -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for word in words {
+        let group = word.split('-').next().unwrap_or_default();
+        match groups.iter_mut().find(|(name, _)| *name == group) {
+            Some((_, members)) => members.push(word),
+            None => groups.push((group, vec![word])),
+        }
+    }
+    groups.iter().map(|(name, all)| format!("\n  {name}: {}", all.join(", "))).collect()
 }
 
 impl EventsArgs {

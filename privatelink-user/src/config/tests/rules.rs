@@ -44,8 +44,7 @@ refuses! {
         ["`on_reject` cannot be `rest`", "\"rest\""];
     drain_without_duration: "on_reject = \"reset\"" => "on_reject = \"drain\"",
         ["`on_reject` does not say how long to drain", "\"drain\""];
-    not_toml: "port = 80" => "port = = 80", ["not valid TOML: extra `=`, expected nothing", "="],
-        ["not valid TOML: unexpected key or value, expected newline, `#`", ""];
+    not_toml: "port = 80" => "port = = 80", ["not valid TOML: extra `=`, expected nothing", "="];
     number_without_digits: "port = 80" => "port = 0x",
         ["not valid TOML: a number has no digits behind its prefix", "0x"];
     octal_number_without_digits: "port = 80" => "port = [{ a = 0o }, 0b]",
@@ -123,7 +122,7 @@ refuses! {
         ["`ports`: the range 9099-9092 ends before it begins", "\"9099-9092\""];
     target_range_mismatch: "19092-19099"
         => "19092-19098",
-        ["`target_port` has 7 ports, but the listener has 8", "\"19092-19098\""];
+        ["`target_port` names 7 ports, but the listener has 8", "\"19092-19098\""];
     port_zero: "port = 80" => "port = 0", ["`port`: 0 is out of range", "0"];
     port_and_ports: "port = 80"
         => "port = 80\nports = \"81-82\"",
@@ -135,7 +134,7 @@ refuses! {
         => "port = 9095",
         ["the listeners on tcp 9095 and 9092-9099 overlap", "\"9092-9099\""];
     idle_timeout_too_short: "350s" => "59s", ["`idle_timeout`: 59s is out of range", "\"59s\""];
-    idle_timeout_too_long: "350s" => "8d", ["`idle_timeout`: 8days is out of range", "\"8d\""];
+    idle_timeout_too_long: "350s" => "8d", ["`idle_timeout`: 8d is out of range", "\"8d\""];
     not_a_duration: "350s" => "350", ["`idle_timeout`: `350` is not a duration", "\"350\""];
     timeout_not_below_interval: "timeout = \"5s\"" => "timeout = \"10s\"",
         ["the health check's timeout of 10s is not shorter than its interval of 10s", "\"10s\""];
@@ -218,7 +217,7 @@ refuses! {
         ["the listeners on tcp 9093 and 9092-9099 overlap", "\"9092-9099\""];
     map_with_other_ports: "port = 80"
         => "map = { 81-82 = \"10.0.0.11:91-93\" }",
-        ["the target has 3 ports, but the listener has 2", "\"10.0.0.11:91-93\""];
+        ["the target names 3 ports, but the listener has 2", "\"10.0.0.11:91-93\""];
     empty_map: "port = 80" => "map = {}", ["`map` is empty", "{}"];
     unknown_stickiness: "on_reject = \"reset\""
         => "stickiness = \"clients\"\non_unhealthy = \"reject\"",

@@ -162,8 +162,8 @@ fn matching(
     }
     report.push(
         Fault::new(format!(
-            "{what} has {} ports, but the listener has {}",
-            target.value.len(),
+            "{what} names {}, but the listener has {}",
+            count(target.value),
             ports.value.len()
         ))
         .at(target.at)
@@ -171,4 +171,12 @@ fn matching(
         .help("use as many target ports, or leave them out to use the same ports"),
     );
     None
+}
+
+/// How many ports a range has, in words.
+fn count(ports: PortRange) -> String {
+    match ports.len() {
+        1 => "1 port".to_owned(),
+        more => format!("{more} ports"),
+    }
 }
