@@ -306,3 +306,30 @@ fn tests_that_the_page_about_security_names_exist() {
     }
     assert!(named > 3, "only {named} tests are named");
 }
+
+/// An alert that leads nowhere is worse at night than none.
+#[test]
+fn alerts_lead_to_sections_of_the_page_about_symptoms() {
+    const BASE: &str = "/blob/main/docs/troubleshooting.md#";
+    let page = page("docs/troubleshooting.md");
+    let headings = page.text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        title.chars().filter(|c| c.is_alphanumeric() || *c == ' ').collect::<String>()
+    };
+    let anchors: Vec<String> = headings.map(|line| anchor(line).replace(' ', "-")).collect();
+    let rules = root().join("packaging/prometheus/privatelink.rules.yml");
+    let rules = fs::read_to_string(rules).expect("the rules can be read");
+    let alerts = rules.matches("- alert: ").count();
+    let links = rules.lines().filter_map(|line| line.split_once(BASE));
+    let linked: Vec<&str> = links.map(|(_, rest)| rest.trim_end_matches('"')).collect();
+    assert_eq!(linked.len(), alerts, "each alert has a `runbook_url`");
+    for link in linked {
+        assert!(anchors.iter().any(|anchor| anchor == link), "no section #{link}");
+    }
+    // The table at the top of the page leads to sections, too.
+    for place in page.text.split("](#").skip(1) {
+        let link = place.split(')').next().unwrap_or_default();
+        assert!(anchors.iter().any(|anchor| anchor == link), "no section #{link}");
+    }
+}

@@ -47,8 +47,10 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
-    /// Show a private link between network namespaces, or start the daemon on this host
-    Run(run::Arguments),
+    /// Show a private link between network namespaces; this host's own network stays as it is
+    Run(run::Demonstration),
+    /// Start the daemon on this host, whose interfaces it attaches to
+    RunHere(run::Daemon),
     /// Run the tests that the privileges of this process allow
     Test(test::Selection),
     /// Measure the datapath
@@ -105,7 +107,8 @@ fn perform(task: &Task) -> Result<()> {
     match task {
         Task::Setup => setup::run(),
         Task::Build { release } => build::run(*release),
-        Task::Run(arguments) => run::run(arguments),
+        Task::Run(arguments) => run::demonstrate(arguments),
+        Task::RunHere(arguments) => run::daemon(arguments),
         Task::Test(selection) => test::run(selection),
         Task::Bench { arguments } => bench::run(arguments),
         Task::Torture { arguments } => torture::run(arguments),

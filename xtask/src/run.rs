@@ -1,4 +1,5 @@
-//! `cargo xtask run`: the demonstration between network namespaces, or a daemon on this host.
+//! `cargo xtask run`: the demonstration between network namespaces; `cargo xtask run-here`: the daemon on
+//! this host.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,34 +14,45 @@ use crate::workspace;
 /// The configuration that the demonstration shows.
 const QUICKSTART: &str = "examples/quickstart.toml";
 
-/// What to start.
+/// How to show it.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct Demonstration {
     /// Leave the demonstration's networks in place, to look around in them
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long)]
     keep: bool,
-    /// Start the daemon on this host with this configuration, instead of the demonstration
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// Further arguments of the program that is started
+    #[arg(last = true)]
+    rest: Vec<OsString>,
+}
+
+/// What to start on this host.
+#[derive(clap::Args)]
+pub struct Daemon {
+    /// The configuration: a file, or a directory of *.toml
+    #[arg(long, value_name = "PATH")]
+    config: PathBuf,
+    /// Further arguments of the daemon
     #[arg(last = true)]
     rest: Vec<OsString>,
 }
 
 /// # Errors
 /// When the machine cannot be set up or something does not compile.
-pub fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(config) = &arguments.config {
-        setup::toolchain()?;
-        progress::build(&["--release", "--package", "privatelink-user"])?;
-        // The caller's path is meant from where the caller is.
-        let config = std::path::absolute(config)?;
-        return Step::new(workspace::target_dir().join("release/privatelink"))
-            .args(["run", "--config"])
-            .arg(config)
-            .args(&arguments.rest)
-            .exec();
-    }
+pub fn daemon(arguments: &Daemon) -> Result<()> {
+    setup::toolchain()?;
+    progress::build(&["--release", "--package", "privatelink-user"])?;
+    // The caller's path is meant from where the caller is.
+    let config = std::path::absolute(&arguments.config)?;
+    Step::new(workspace::target_dir().join("release/privatelink"))
+        .args(["run", "--config"])
+        .arg(config)
+        .args(&arguments.rest)
+        .exec()
+}
+
+/// # Errors
+/// When the machine cannot be set up or something does not compile.
+pub fn demonstrate(arguments: &Demonstration) -> Result<()> {
     setup::demonstration(arguments.keep)?;
     // Not optimised, since it shows a few packets: that takes half the time to build.
     progress::build(&progress::daemon_and("privatelink-lab", "demo"))?;

@@ -31,7 +31,7 @@ const NEVER: Duration = Duration::from_millis(500);
 const NAME_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1));
 
 /// How many steps are announced.
-const STEPS: u32 = 7;
+const STEPS: u32 = 8;
 
 /// Runs the demonstration with the configuration at `config`.
 ///
@@ -85,6 +85,9 @@ fn cross(
         .step("Fetching the page from acme by its name, with curl", || fetch(lab, scenario))?;
     screen.page(scenario, &page);
     screen.step("The same over each address, and a UDP echo", || the_rest(lab, scenario))?;
+    screen.step("Knocking at a port that is not published, which must be refused", || {
+        knock(lab, scenario)
+    })?;
     let evidence = screen.step("Asking both sides what they saw", || {
         Ok((provider.seen(), daemon.ask(&["flows", "--json"]), daemon.status()?))
     })?;
@@ -96,6 +99,20 @@ fn cross(
     screen.conclusion(scenario);
     Ok(())
 }
+
+/// Tries a port that the vendor does not publish: one packet is refused, and counted with the reason.
+fn knock(lab: &Lab, scenario: &Scenario) -> Result<()> {
+    let address = scenario.addresses.first().context("the endpoint has an address")?;
+    let closed = SocketAddr::new(*address, CLOSED);
+    ensure!(
+        lab.host("acme").run(|| client::connect(closed, SOON)).is_err(),
+        "{closed} is not published, and answers"
+    );
+    Ok(())
+}
+
+/// A port that the service does not offer.
+const CLOSED: u16 = 81;
 
 /// Shows that only the endpoint can have carried the page.
 fn no_route(lab: &Lab) -> Result<()> {

@@ -97,7 +97,7 @@ impl<'a> Screen<'a> {
     }
 
     pub(super) fn drops(&self, status: &Value) {
-        println!("\n      Packets dropped, by reason:");
+        println!("\n      Packets refused, by reason (one on purpose: port 81 is not published):");
         let mut none = true;
         for (reason, count) in status.get("drops").and_then(Value::as_object).into_iter().flatten()
         {
@@ -145,6 +145,14 @@ impl<'a> Screen<'a> {
             scenario.url()
         );
         println!("  look at the gateway:    {privatelink} --socket {socket} status");
+        let (endpoint, control) = (&scenario.endpoint, format!("{privatelink} --socket {socket}"));
+        println!("  reject it, and see:     {control} reject {endpoint} --reason 'just trying'");
+        println!("                          fetch the page again: refused at once, and");
+        println!("                          `status` says why in its second line");
+        println!("  accept it again:        {control} accept {endpoint} --for 10m");
+        println!("  see who decided:        {control} connections {endpoint}");
+        println!("  who is behind a source: {control} flows, then {control} whois ADDR:PORT");
+        println!("  kill the daemon:        kill -9 $(pidof privatelink); the page still comes");
         println!("  see the configuration:  cat {}", daemon.config().display());
         println!("  watch acme's packets:   {acme} tcpdump -ni eth0");
         println!("  watch the vendor's:     {vendor} tcpdump -ni eth0");
