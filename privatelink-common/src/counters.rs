@@ -70,15 +70,15 @@ pub struct DropKey {
 }
 
 impl EndpointCounters {
-    /// Counts one forwarded packet, from a consumer or to one.
+    /// Counts forwarded packets, from a consumer or to one.
     #[inline(always)]
-    pub fn add(&mut self, from_consumer: bool, bytes: u32) {
-        let (packets, all) = if from_consumer {
+    pub fn add(&mut self, from_consumer: bool, packets: u32, bytes: u32) {
+        let (count, all) = if from_consumer {
             (&mut self.packets_in, &mut self.bytes_in)
         } else {
             (&mut self.packets_out, &mut self.bytes_out)
         };
-        *packets = packets.wrapping_add(1);
+        *count = count.wrapping_add(u64::from(packets));
         *all = all.wrapping_add(u64::from(bytes));
     }
 }

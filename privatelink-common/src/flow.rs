@@ -242,10 +242,10 @@ impl Slot {
         }
     }
 
-    /// Counts one packet of `bytes` bytes. Not atomic: one direction of a flow is on one CPU.
+    /// Counts packets of `bytes` bytes together. Not atomic: one direction of a flow is on one CPU.
     #[inline(always)]
-    pub fn count(&self, bytes: u32) {
-        self.packets.store(self.packets.load().wrapping_add(1));
+    pub fn count(&self, packets: u32, bytes: u32) {
+        self.packets.store(self.packets.load().wrapping_add(packets));
         self.bytes.store(self.bytes.load().wrapping_add(u64::from(bytes)));
     }
 

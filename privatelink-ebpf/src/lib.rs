@@ -41,7 +41,7 @@ pub mod flows;
 mod stages;
 pub mod wire;
 
-pub use environment::{Frame, Socket, Tables, Walk};
+pub use environment::{Frame, Load, Segments, Socket, Tables, Walk};
 #[cfg(feature = "memory")]
 pub use environment::{MemoryFrame, MemoryTables};
 pub use flows::{
@@ -58,7 +58,7 @@ use flows::table::NEAR;
 use privatelink_common::Reason;
 use stages::{
     answer, carry, clamp, egress::Egress, fragment, host, icmp, icmp_error, open, packet::Packet,
-    room, slow, translate, translate_error,
+    room, sent, slow, translate, translate_error,
 };
 use wire::{Datagram, EtherType, Ethernet, Front, Ip, Ipv4, Ipv6, Tcp, Transport, Udp};
 
@@ -143,9 +143,16 @@ fn fast_transport<F: Frame, T: Tables, I: Ip, L: Transport>(
     network: u32,
     datagram: &Datagram<I>,
 ) -> Option<Verdict> {
+    let segments = frame.segments();
     let (packet, head) = Packet::read_transport::<F, L>(frame, network, datagram).ok()?;
     let leg = packet.arrival.find(tables, NEAR)?;
     let egress = Egress::of(&leg);
-    carry::takes_fast_path(head, &packet, &leg, &egress)
-        .then(|| carry::send(head, tables, packet.length, &leg, &egress))
+    if !carry::takes_fast_path(head, &packet, segments, &leg, &egress) {
+        return None;
+    }
+    carry::rewrite::<F, I, L>(head, &leg, &egress);
+    if F::DEFERS_CHECKSUMS && frame.amend::<L>(packet.transport(), leg.gains()).is_none() {
+        return Some(Verdict::drop(Reason::Internal));
+    }
+    Some(sent::count_sent(tables, packet.load(segments), &leg, &egress))
 }

@@ -1,6 +1,6 @@
 //! Whether an endpoint may open a flow, or send a packet, by its limits.
 
-use crate::environment::{Tables, Walk};
+use crate::environment::{Load, Tables, Walk};
 use privatelink_common::{
     Endpoint, Reason,
     cell::Word64,
@@ -36,15 +36,16 @@ pub fn is_too_soon<T: Tables>(tables: &T, endpoint: u32) -> bool {
     !take(tables, &meter.new_flows, limits.flow_nanos, FLOW_BURST)
 }
 
-/// The reason for which a packet of `length` bytes may not pass an endpoint now; `None` if it may,
-/// and then the packet is counted.
+/// The reason for which packets may not pass an endpoint now; `None` if they may, and then they are
+/// counted.
 #[inline(never)]
-pub fn refused_packet<T: Tables>(tables: &T, endpoint: u32, length: u32) -> Option<Reason> {
+pub fn refused_packets<T: Tables>(tables: &T, endpoint: u32, load: Load) -> Option<Reason> {
     let (limits, meter) = (tables.limits(endpoint)?, tables.meter(endpoint)?);
-    if !take(tables, &meter.packets, limits.packet_nanos, PACKET_BURST) {
+    let nanos = limits.packet_nanos.wrapping_mul(u64::from(load.packets));
+    if !take(tables, &meter.packets, nanos, PACKET_BURST) {
         return Some(Reason::PacketRateLimit);
     }
-    let nanos = limits.byte_nanos.wrapping_mul(u64::from(length)) >> BYTE_SHIFT;
+    let nanos = limits.byte_nanos.wrapping_mul(u64::from(load.bytes)) >> BYTE_SHIFT;
     (!take(tables, &meter.bytes, nanos, PACKET_BURST)).then_some(Reason::BitRateLimit)
 }
 

@@ -12,7 +12,10 @@ use crate::{
         sum,
         verdict::{Refused, Verdict},
     },
-    wire::{ETHERNET_LEN, Ethernet, Fresh, Head, Icmp, Tcp, checksum, swapped, tcp_flags},
+    wire::{
+        ETHERNET_LEN, Ethernet, Fresh, Head, Icmp, Tcp, Transport, Udp, checksum, swapped,
+        tcp_flags,
+    },
 };
 use privatelink_common::{Notice, Reason, Refusal, Scratch, Stage, TCP};
 
@@ -120,6 +123,9 @@ fn reset<F: Frame, I: Fresh>(frame: &mut F, packet: &Packet<I>) -> Option<()> {
     if packet.flags & tcp_flags::RST != 0 {
         return None;
     }
+    // The new header stands where the old one does, if the kernel is to complete its checksum: an
+    // answer without options to a packet with some would be cut too short for that.
+    let is_unfinished = frame.is_unfinished::<Tcp>(packet.transport());
     let refused = frame.view::<Tcp>(packet.transport())?;
     let (sequence, acknowledgment, flags) = if packet.flags & tcp_flags::ACK != 0 {
         (refused.acknowledgment(), 0, tcp_flags::RST)
@@ -149,12 +155,13 @@ fn reset<F: Frame, I: Fresh>(frame: &mut F, packet: &Packet<I>) -> Option<()> {
     tcp.set_window(0);
     tcp.set_urgent(0);
     let halves = |word: u32| (word & 0xffff) + (word >> 16);
-    let sum = I::pseudo_sum(source, destination, TCP, LEN)
+    let pseudo = I::pseudo_sum(source, destination, TCP, LEN);
+    let sum = pseudo
         + halves(ports)
         + halves(sequence)
         + halves(acknowledgment)
         + u32::from(offset_flags);
-    tcp.set_check(!checksum::fold(sum));
+    tcp.set_check(if is_unfinished { checksum::fold(pseudo) } else { !checksum::fold(sum) });
     Some(())
 }
 
@@ -167,6 +174,7 @@ fn complain<F: Frame, T: Tables, I: Fresh>(
     scratch: &Scratch,
 ) -> Option<()> {
     const ICMP: usize = size_of::<Icmp>();
+    let unfinished = unfinished(frame, packet);
     let quote = if packet.length < I::QUOTE { packet.length } else { I::QUOTE };
     frame.resize(ETHERNET_LEN + quote as usize)?;
     let ethernet = frame.view::<Ethernet>(0)?;
@@ -187,10 +195,41 @@ fn complain<F: Frame, T: Tables, I: Fresh>(
     } else {
         0
     });
-    let sum = sum::over(frame, tables, ETHERNET_LEN + I::LEN, length)?;
-    let sum = sum + I::control_sum(source, destination, length);
+    // Whatever the kernel puts into a checksum that it completes, the transport then sums to the
+    // complement of what stood there.
+    let summed = if unfinished == WHOLE {
+        length
+    } else {
+        (packet.transport() - ETHERNET_LEN + ICMP) as u32
+    };
+    let sum = sum::over(frame, tables, ETHERNET_LEN + I::LEN, summed)?;
+    let sum = sum + I::control_sum(source, destination, length) + (!unfinished & 0xffff);
     frame.view::<Icmp>(ETHERNET_LEN + I::LEN)?.set_check(!checksum::fold(sum));
     Some(())
+}
+
+/// The checksum of a transport that the kernel need not complete.
+const WHOLE: u32 = u32::MAX;
+
+/// What stands in a packet's checksum if the kernel has yet to complete it, or [`WHOLE`].
+#[inline(always)]
+fn unfinished<F: Frame, I: Fresh>(frame: &mut F, packet: &Packet<I>) -> u32 {
+    let at = packet.transport();
+    let check = if packet.arrival.protocol == u32::from(TCP) {
+        check_of::<F, Tcp>(frame, at)
+    } else {
+        check_of::<F, Udp>(frame, at)
+    };
+    check.unwrap_or(WHOLE)
+}
+
+#[inline(always)]
+fn check_of<F: Frame, L: Transport>(frame: &mut F, at: usize) -> Option<u32> {
+    if !frame.is_unfinished::<L>(at) {
+        return None;
+    }
+    let bytes = frame.view::<[u8; 2]>(at + L::CHECK)?;
+    Some(u16::from_ne_bytes(*bytes).into())
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use super::{
     chain::Chained,
     egress::{Egress, Ingress},
     packet::Packet,
-    sent::{Sent, count_sent, finish},
+    sent::{Sent, finish},
     stop::stop,
     verdict::Verdict,
 };
 use crate::{
-    environment::{Frame, Tables},
+    environment::{Frame, Segments},
     flows::{operations::Operations, phase, table::Leg},
     wire::{Front, Head, Ip, Tcp, Transport, Udp, swapped},
 };
@@ -23,6 +23,7 @@ use privatelink_common::{
 pub fn takes_fast_path<I: Ip, L: Transport>(
     head: &Head<I, L>,
     packet: &Packet<I>,
+    segments: Segments,
     leg: &Leg<'_>,
     egress: &Egress<I>,
 ) -> bool {
@@ -37,22 +38,42 @@ pub fn takes_fast_path<I: Ip, L: Transport>(
         && packet.flags & phase::PHASE_FLAGS == 0
         // Established beyond doubt, and of the same family on both sides.
         && leg.word & (word::PHASE | word::DOUBT | word::LEAVES_V6) == Phase::Established.bits() | I::LEAVES
-        && packet.length <= egress.untagged_mtu
+        && packet.largest(segments) <= egress.untagged_mtu
 }
 
-/// Rewrites a packet, counts it, and sends it out on the other side.
+/// Rewrites a packet to one for the other side; its checksum is left to [`Frame::amend`] where the
+/// frame defers it.
 #[inline(always)]
-pub fn send<T: Tables, I: Ip, L: Transport>(
+pub fn rewrite<F: Frame, I: Ip, L: Transport>(
     head: &mut Head<I, L>,
-    tables: &T,
-    length: u32,
     leg: &Leg<'_>,
     egress: &Egress<I>,
-) -> Verdict {
+) {
     head.ethernet.readdress(egress.mac, egress.hop);
     head.ip.readdress(egress.source, egress.destination, leg.slot.l3_delta());
-    head.transport.rewrite(swapped(egress.ports), leg.slot.l4_delta());
-    count_sent(tables, length, leg, egress)
+    if F::DEFERS_CHECKSUMS {
+        head.transport.put_ports(swapped(egress.ports));
+    } else {
+        head.transport.rewrite(swapped(egress.ports), leg.slot.l4_delta());
+    }
+}
+
+/// Rewrites the transport header at an offset, of a packet whose addresses are rewritten too.
+#[inline(always)]
+pub fn rewrite_transport<F: Frame, L: Transport>(
+    frame: &mut F,
+    at: usize,
+    ports: u32,
+    leg: &Leg<'_>,
+) -> Option<()> {
+    let transport = frame.view::<L>(at)?;
+    if F::DEFERS_CHECKSUMS {
+        transport.put_ports(ports);
+        frame.amend::<L>(at, leg.gains())
+    } else {
+        transport.rewrite(ports, leg.slot.l4_delta());
+        Some(())
+    }
 }
 
 /// Carries a packet that the fast path does not, or refuses it.
@@ -98,9 +119,12 @@ fn carry_transport<F: Frame, T: Operations, I: Chained, L: Transport>(
         I::renumber(frame, packet.fragment, scratch.identification.load());
     }
     if !packet.fragment.is_later() {
-        let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
-        transport.rewrite(swapped(egress.ports), leg.slot.l4_delta());
+        let ports = swapped(egress.ports);
+        if rewrite_transport::<F, L>(frame, packet.transport(), ports, &leg).is_none() {
+            return internal;
+        }
     }
-    let sent = Sent { length: packet.length, flags: packet.flags, transport: packet.transport() };
+    let load = packet.load(frame.segments());
+    let sent = Sent { load, flags: packet.flags, transport: packet.transport() };
     finish::<T, I, L>(tables, scratch, &leg, &egress, &sent)
 }

@@ -7,7 +7,7 @@ use crate::{
     environment::{Frame, Tables, Walk},
     flows::table::Leg,
     stages::{chain, path_mtu, verdict::Verdict},
-    wire::{Ip, Ipv4, Ipv6, Tcp, checksum, option},
+    wire::{Gains, Ip, Ipv4, Ipv6, Tcp, checksum, option},
 };
 use privatelink_common::{Scratch, flow::word};
 
@@ -119,7 +119,7 @@ impl<F: Frame> TcpOptions<'_, F> {
             u32::from(u16::from_ne_bytes(bytes))
         };
         let delta = checksum::difference(word(old), word(new));
-        let Some(tcp) = self.frame.view::<Tcp>(start) else { return };
-        tcp.set_check(checksum::apply(tcp.check(), delta));
+        // Without its checksum the packet is of no use, and the receiver drops it.
+        let _amended = self.frame.amend::<Tcp>(start, Gains::payload(delta));
     }
 }

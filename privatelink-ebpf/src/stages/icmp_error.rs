@@ -7,7 +7,7 @@
 //! itself is not touched: any sender can forge an error.
 
 use crate::{
-    environment::{Frame, Tables},
+    environment::{Frame, Load, Tables},
     flows::{policy, table::Leg},
     stages::{egress::Egress, path_mtu, stop::refused, verdict::Verdict, vlan},
     wire::{
@@ -80,7 +80,8 @@ pub fn permit<F: Frame, T: Tables, I: Control>(
         return Err(Reason::TtlExpired);
     }
     if policy::is_metered(leg.endpoint)
-        && let Some(reason) = policy::refused_packet(tables, leg.slot.endpoint(), length)
+        && let Some(reason) =
+            policy::refused_packets(tables, leg.slot.endpoint(), Load::one(length))
     {
         return Err(reason);
     }

@@ -19,7 +19,7 @@ mod path_mtu;
 mod ports;
 pub mod room;
 mod sender;
-mod sent;
+pub mod sent;
 pub mod slow;
 mod stop;
 mod sum;

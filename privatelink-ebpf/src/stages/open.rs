@@ -62,7 +62,8 @@ pub fn open<F: Frame, T: Operations, I: Chained + Control>(
     if sender::is_group(client_mac) || client_mac == split_mac(local.mac) {
         return refuse(Reason::Sender);
     }
-    let mut chosen = choose(tables, scratch, packet, index);
+    let largest = packet.largest(frame.segments());
+    let mut chosen = choose(tables, scratch, packet, largest, index);
     let flow = match &mut chosen {
         Ok(flow) => flow,
         Err(reason) => return refuse(*reason),
@@ -143,6 +144,7 @@ fn choose<T: Operations, I: Control>(
     tables: &T,
     scratch: &Scratch,
     packet: &Packet<I>,
+    largest: u32,
     index: u32,
 ) -> Result<NewFlow, Reason> {
     if !sender::is_client(tables, packet) {
@@ -168,7 +170,8 @@ fn choose<T: Operations, I: Control>(
         return Err(reason);
     }
     let choice = tables.choice(arrival, false);
-    let picked = pick_target::<T, I>(tables, scratch, packet, &listener, choice)?;
+    let picked =
+        pick_target::<T, I>(tables, scratch, &packet.arrival, largest, &listener, choice)?;
     let Picked { target, port, leaves } = picked;
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;
     let sources = if leaves == Ipv6::LEAVES { service.sources_v6 } else { service.sources_v4 };
@@ -210,12 +213,13 @@ struct Picked {
 fn pick_target<T: Operations, I: Ip>(
     tables: &T,
     scratch: &Scratch,
-    packet: &Packet<I>,
+    arrival: &Arrival<I>,
+    largest: u32,
     listener: &Listener,
     choice: u64,
 ) -> Result<Picked, Reason> {
     let is_sticky = listener.flags & Listener::STICKY != 0;
-    let choice = if is_sticky { tables.choice(&packet.arrival, true) } else { choice };
+    let choice = if is_sticky { tables.choice(arrival, true) } else { choice };
     let index = pick(I::backends(listener), choice as u32)
         .and_then(|index| tables.backend(index))
         .ok_or(Reason::NoTarget)?;
@@ -228,8 +232,8 @@ fn pick_target<T: Operations, I: Ip>(
     }
     let leaves = if target.address.is_v4() { Ipv4::LEAVES } else { Ipv6::LEAVES };
     let max_len = max_input_len::<I>(leaves, target.largest());
-    if packet.length > max_len {
-        let is_udp = packet.arrival.protocol == Udp::PROTOCOL;
+    if largest > max_len {
+        let is_udp = arrival.protocol == Udp::PROTOCOL;
         scratch.mtu.store(if is_udp { leave_room::<I>(leaves, max_len) } else { max_len });
         return Err(Reason::TooBig);
     }

@@ -1,7 +1,7 @@
 //! A TCP or UDP packet, checked and taken apart.
 
 use crate::{
-    environment::{Frame, Tables},
+    environment::{Frame, Load, Segments, Tables},
     flows::table::Arrival,
     stages::chain::{self, Chain, Chained},
     wire::{
@@ -80,6 +80,30 @@ impl<I: Ip> Packet<I> {
     #[inline(always)]
     pub fn transport(&self) -> usize {
         chain::bounded(u32::from(self.transport))
+    }
+
+    /// Length of the transport header, which a later fragment does not have.
+    #[inline(always)]
+    pub fn header(&self) -> u32 {
+        self.header.into()
+    }
+
+    /// Length from the IP header on of the largest packet that it stands for.
+    #[inline(always)]
+    pub fn largest(&self, segments: Segments) -> u32 {
+        segments.largest(self.length, self.headers())
+    }
+
+    /// What it weighs against limits and in counters.
+    #[inline(always)]
+    pub fn load(&self, segments: Segments) -> Load {
+        segments.load(self.length, self.headers())
+    }
+
+    /// Length of all headers from the IP header on.
+    #[inline(always)]
+    fn headers(&self) -> u32 {
+        u32::from(self.transport) + u32::from(self.header) - ETHERNET_LEN as u32
     }
 
     /// Where in the frame the part of the datagram begins that a fragment holds.

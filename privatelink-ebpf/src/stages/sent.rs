@@ -2,7 +2,7 @@
 
 use super::{egress::Egress, verdict::Verdict, vlan};
 use crate::{
-    environment::Tables,
+    environment::{Load, Tables},
     flows::table::Leg,
     wire::{Ip, Tcp, Transport, tcp_flags},
 };
@@ -10,8 +10,8 @@ use privatelink_common::{Scratch, Stage};
 
 /// A packet that has been rewritten.
 pub struct Sent {
-    /// Length from the IP header on, as it came.
-    pub length: u32,
+    /// What counters count of it, as it came.
+    pub load: Load,
     /// [`tcp_flags`]; zero for UDP.
     pub flags: u32,
     /// Where in the frame its transport header begins.
@@ -22,14 +22,17 @@ pub struct Sent {
 #[inline(always)]
 pub fn count_sent<T: Tables, I: Ip>(
     tables: &T,
-    length: u32,
+    load: Load,
     leg: &Leg<'_>,
     egress: &Egress<I>,
 ) -> Verdict {
     leg.slot.seen(tables.now());
-    leg.slot.count(length);
+    let Load { packets, bytes } = load;
+    leg.slot.count(packets, bytes);
     let from_consumer = egress.from_consumer;
-    tables.count_endpoint(leg.slot.endpoint(), |count| count.add(from_consumer, length));
+    tables.count_endpoint(leg.slot.endpoint(), |count| {
+        count.add(from_consumer, packets, bytes);
+    });
     Verdict::Send { ifindex: egress.ifindex }
 }
 
@@ -43,7 +46,7 @@ pub fn finish<T: Tables, I: Ip, L: Transport>(
     egress: &Egress<I>,
     sent: &Sent,
 ) -> Verdict {
-    let verdict = count_sent(tables, sent.length, leg, egress);
+    let verdict = count_sent(tables, sent.load, leg, egress);
     vlan::leave_by(scratch, egress.vlan);
     if L::PROTOCOL == Tcp::PROTOCOL && sent.flags & tcp_flags::SYN != 0 {
         scratch.transport.store(sent.transport as u32);

@@ -12,7 +12,7 @@ use crate::{
         verdict::Verdict,
         vlan,
     },
-    wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, checksum, tcp_flags},
+    wire::{ETHERNET_LEN, EtherType, Ethernet, Fresh, Ipv4, Ipv6, Tcp, checksum, tcp_flags},
 };
 use privatelink_common::{
     EndCause, Reason, Scratch, Stage, TAGGED_ONLY, TCP,
@@ -26,8 +26,10 @@ pub fn slow<F: Frame, T: Operations>(frame: &mut F, tables: &T, scratch: &Scratc
     let Some(network) = tables.network(frame.ingress()) else { return Verdict::Pass };
     scratch.tag.store(0);
     scratch.leaves.store(0);
-    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
-    let network = if ethernet.ethertype() == EtherType::TAGGED {
+    if frame.view::<Ethernet>(0).is_none() {
+        return Verdict::drop(Reason::Malformed);
+    }
+    let network = if frame.is_tagged() {
         let Some(network) = vlan::take_off(frame, tables, scratch, network) else {
             // No network of the gateway: it is up to the host what that VLAN is.
             return Verdict::Pass;
@@ -134,6 +136,9 @@ fn fault<F: Frame, T: Operations, I: Fresh + Chained>(
     packet: &Packet<I>,
 ) -> u32 {
     let at = packet.transport();
+    if frame.is_unfinished::<Tcp>(at) {
+        return Scratch::NO_FAULT;
+    }
     let length = packet.length.wrapping_sub((at - ETHERNET_LEN) as u32);
     let Some(sum) = sum::over(frame, tables, at, length) else {
         return Reason::Malformed as u32;

@@ -55,6 +55,7 @@ pub fn stop<F: Frame, T: Operations, I: Ip>(
     leg: &Leg<'_>,
     ingress: &Ingress,
 ) -> Stop {
+    let segments = frame.segments();
     let Some(head) = frame.view::<Front<I>>(0) else { return Stop::NOT_OURS };
     if head.ethernet.to() != ingress.own {
         return Stop::NOT_OURS;
@@ -63,7 +64,7 @@ pub fn stop<F: Frame, T: Operations, I: Ip>(
     if let Some(reason) = refused(leg) {
         return Stop::refused(reason);
     }
-    if packet.length > ingress.max_input_len {
+    if packet.largest(segments) > ingress.max_input_len {
         scratch.mtu.store(ingress.max_input_len);
         return Stop::refused(Reason::TooBig);
     }
@@ -71,7 +72,7 @@ pub fn stop<F: Frame, T: Operations, I: Ip>(
         return Stop::refused(Reason::TtlExpired);
     }
     if policy::is_metered(leg.endpoint)
-        && let Some(reason) = policy::refused_packet(tables, endpoint, packet.length)
+        && let Some(reason) = policy::refused_packets(tables, endpoint, packet.load(segments))
     {
         return Stop::refused(reason);
     }

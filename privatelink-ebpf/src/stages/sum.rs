@@ -55,6 +55,7 @@ pub fn over<F: Frame, T: Tables>(
     if length >= LONGEST || offset > FARTHEST {
         return None;
     }
+    frame.gather(offset + length as usize);
     let mut sum = Sum { frame, offset, length, value: 0, whole: true };
     tables.walk(LONGEST / WORD, &mut sum);
     let rest = (length & !(WORD - 1)) as usize;

@@ -8,6 +8,7 @@
 //! compiled.
 
 use super::{
+    carry::rewrite_transport,
     chain::{self, Chained},
     egress::{Egress, Ingress, leave_room, max_fragment_input_len, max_input_len},
     packet::Packet,
@@ -78,14 +79,10 @@ fn translate_transport<
         return stopped.verdict(endpoint);
     }
     let egress = Egress::<O>::of(&leg);
-    if !PART || !packet.fragment.is_later() {
-        let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
-        let lacks = I::UDP_MAY_LACK_CHECKSUM && !transport.has_checksum();
-        if lacks && (PART || !add_checksum::<F, T, I>(frame, tables, packet)) {
-            return Verdict::drop_at(Reason::NoChecksum, endpoint);
-        }
-        let Some(transport) = frame.view::<L>(packet.transport()) else { return internal };
-        transport.rewrite(swapped(egress.ports), leg.slot.l4_delta());
+    let ports = swapped(egress.ports);
+    let fault = rewrite_ports::<F, T, I, L, PART>(frame, tables, packet, &leg, ports);
+    if let Some(reason) = fault {
+        return Verdict::drop_at(reason, endpoint);
     }
 
     let Some(header) = frame.view::<I>(ETHERNET_LEN) else { return internal };
@@ -93,7 +90,8 @@ fn translate_transport<
     let marks = if PART { O::FRAGMENT_LEN } else { 0 };
     let payload_at = if PART { chain::bounded(packet.part_at()) } else { packet.transport() };
     let payload = packet.length.wrapping_sub((payload_at - ETHERNET_LEN) as u32);
-    if frame.shift(payload_at as i32 - (ETHERNET_LEN + O::LEN + marks) as i32).is_none() {
+    let by = payload_at as i32 - (ETHERNET_LEN + O::LEN + marks) as i32;
+    if frame.change_family(O::ETHERTYPE, by).is_none() {
         return Verdict::drop_at(Reason::Internal, endpoint);
     }
     let Some(ethernet) = frame.view::<Ethernet>(0) else { return internal };
@@ -119,8 +117,34 @@ fn translate_transport<
         place: if PART { packet.fragment.place } else { 0 },
     });
     let transport = ETHERNET_LEN + O::LEN + marks;
-    let sent = Sent { length: packet.length, flags: packet.flags, transport };
+    let load = packet.load(frame.segments());
+    let sent = Sent { load, flags: packet.flags, transport };
     finish::<T, O, L>(tables, scratch, &leg, &egress, &sent)
+}
+
+/// Rewrites the transport header, where there is one; returns what keeps the packet from going on.
+#[inline(always)]
+fn rewrite_ports<F: Frame, T: Operations, I: Fresh, L: Transport, const PART: bool>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet<I>,
+    leg: &Leg<'_>,
+    ports: u32,
+) -> Option<Reason> {
+    if PART && packet.fragment.is_later() {
+        return None;
+    }
+    let Some(transport) = frame.view::<L>(packet.transport()) else {
+        return Some(Reason::Internal);
+    };
+    let lacks = I::UDP_MAY_LACK_CHECKSUM && !transport.has_checksum();
+    if lacks && (PART || !add_checksum::<F, T, I>(frame, tables, packet)) {
+        return Some(Reason::NoChecksum);
+    }
+    match rewrite_transport::<F, L>(frame, packet.transport(), ports, leg) {
+        Some(()) => None,
+        None => Some(Reason::Internal),
+    }
 }
 
 /// Computes the checksum of a UDP datagram that has none, because IPv6 requires one; `false` if

@@ -151,7 +151,8 @@ fn compose<F: Frame, T: Tables, O: Fresh>(
     let egress = Egress::<O>::of(leg);
     let at = outline.at as usize & OFFSETS;
     frame.resize(at + (outline.shown & 0x7ff) as usize)?;
-    frame.shift(at as i32 - (ETHERNET_LEN + 2 * O::LEN + ICMP) as i32)?;
+    let by = at as i32 - (ETHERNET_LEN + 2 * O::LEN + ICMP) as i32;
+    frame.change_family(O::ETHERTYPE, by)?;
     let ethernet = frame.view::<Ethernet>(0)?;
     ethernet.readdress(egress.mac, egress.hop);
     ethernet.set_ethertype(O::ETHERTYPE);

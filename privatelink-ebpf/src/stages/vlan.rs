@@ -7,7 +7,7 @@
 use crate::{
     environment::{Frame, Tables},
     stages::verdict::Verdict,
-    wire::{ETHERNET_LEN, EtherType, Ethernet, VlanTag},
+    wire::VlanTag,
 };
 use privatelink_common::{Scratch, TAGGED_ONLY, TagKey};
 
@@ -22,18 +22,14 @@ pub fn take_off<F: Frame, T: Tables>(
     scratch: &Scratch,
     untagged: u32,
 ) -> Option<u32> {
-    let control = u16::from_be(frame.view::<VlanTag>(ETHERNET_LEN)?.control());
+    let control = frame.tag()?;
     let vlan = control & VlanTag::VLAN;
     let network = if vlan == 0 && untagged != TAGGED_ONLY {
         untagged
     } else {
         tables.tagged(&TagKey { ifindex: frame.ingress(), vlan: vlan.into() })?
     };
-    let ethernet = frame.view::<Ethernet>(0)?;
-    let (to, from) = (ethernet.to(), ethernet.from());
-    frame.shift(size_of::<VlanTag>() as i32)?;
-    // The payload's ethertype lies where the header has it now.
-    frame.view::<Ethernet>(0)?.readdress(from, to);
+    frame.take_tag()?;
     scratch.tag.store(Scratch::TAGGED | u32::from(control));
     // An answer gets the tag of the packet that it answers.
     scratch.leaves.store(Scratch::TAGGED | u32::from(control));
@@ -61,17 +57,5 @@ pub fn leave<F: Frame, T: Tables>(frame: &mut F, tables: &T, verdict: &Verdict) 
         Verdict::Send { .. } => scratch.leaves.load(),
         Verdict::Pass | Verdict::Drop(_) | Verdict::Reply { .. } => scratch.tag.load(),
     };
-    tag == 0 || insert(frame, tag as u16).is_some()
-}
-
-#[inline(always)]
-fn insert<F: Frame>(frame: &mut F, control: u16) -> Option<()> {
-    let ethernet = frame.view::<Ethernet>(0)?;
-    let (to, from) = (ethernet.to(), ethernet.from());
-    frame.shift(-(size_of::<VlanTag>() as i32))?;
-    let ethernet = frame.view::<Ethernet>(0)?;
-    ethernet.readdress(from, to);
-    ethernet.set_ethertype(EtherType::TAGGED);
-    frame.view::<VlanTag>(ETHERNET_LEN)?.set_control(control.to_be());
-    Some(())
+    tag == 0 || frame.put_tag(tag as u16).is_some()
 }

@@ -34,6 +34,36 @@ pub const fn difference(old: u32, new: u32) -> u16 {
     fold(new + (!fold(old)) as u32)
 }
 
+/// What the checksum of a transport gains by the rewrite of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gains {
+    /// By new addresses, which are in the pseudo header. Where the kernel has yet to complete the
+    /// checksum, it gains no more.
+    pub pseudo: u16,
+    /// By all that is new.
+    pub whole: u16,
+}
+
+impl Gains {
+    /// Those of each packet of a flow's direction, by its precomputed differences.
+    #[inline(always)]
+    pub const fn of(l3_delta: u16, l4_delta: u16) -> Self {
+        Self { pseudo: difference(TTL_STEP as u32, l3_delta as u32), whole: l4_delta }
+    }
+
+    /// Those of a packet whose addresses stay.
+    #[inline(always)]
+    pub const fn payload(delta: u16) -> Self {
+        Self { pseudo: 0, whole: delta }
+    }
+
+    /// By what is not in the pseudo header.
+    #[inline(always)]
+    pub const fn rest(self) -> u16 {
+        difference(self.pseudo as u32, self.whole as u32)
+    }
+}
+
 /// What an IPv4 header's checksum gains from one hop less.
 pub const TTL_STEP: u16 = difference(u16::from_ne_bytes([1, 0]) as u32, 0);
 

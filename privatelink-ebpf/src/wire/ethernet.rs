@@ -74,6 +74,8 @@ impl EtherType {
     pub const IPV4: u16 = 0x0800_u16.to_be();
     /// An 802.1Q tag, and something else behind it.
     pub const TAGGED: u16 = 0x8100_u16.to_be();
+    /// An 802.1ad tag.
+    pub const SERVICE_TAGGED: u16 = 0x88a8_u16.to_be();
     /// IPv6.
     pub const IPV6: u16 = 0x86dd_u16.to_be();
 }

@@ -21,6 +21,7 @@ mod word;
 
 pub use across::NO_MESSAGE;
 pub use arp::Arp;
+pub use checksum::Gains;
 pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet, MacWords};
 pub use extension::{Extension, Fragment, Word, option};
 pub use fresh::{Fresh, NewHeader};

@@ -28,6 +28,8 @@ pub const fn swapped(ports: u32) -> u32 {
 pub trait Transport: Wire {
     /// IP protocol number.
     const PROTOCOL: u32;
+    /// Where in the header the checksum stands.
+    const CHECK: usize;
 
     /// Reads the header of a payload of this length.
     ///
@@ -36,8 +38,16 @@ pub trait Transport: Wire {
     fn segment(&self, payload: u32, may_lack_checksum: bool) -> Result<Segment, Reason>;
     /// Whether there is a checksum.
     fn has_checksum(&self) -> bool;
+    /// Puts both ports.
+    fn put_ports(&mut self, ports: u32);
+    /// Changes the checksum by what has been rewritten.
+    fn amend(&mut self, l4_delta: u16);
     /// Puts both ports, and the checksum that goes with all that was rewritten.
-    fn rewrite(&mut self, ports: u32, l4_delta: u16);
+    #[inline(always)]
+    fn rewrite(&mut self, ports: u32, l4_delta: u16) {
+        self.put_ports(ports);
+        self.amend(l4_delta);
+    }
 }
 
 /// The TCP header without options.
@@ -72,6 +82,7 @@ fields!(Tcp:
 
 impl Transport for Tcp {
     const PROTOCOL: u32 = TCP as u32;
+    const CHECK: usize = core::mem::offset_of!(Self, check);
 
     #[inline(always)]
     fn segment(&self, payload: u32, _may_lack_checksum: bool) -> Result<Segment, Reason> {
@@ -89,8 +100,12 @@ impl Transport for Tcp {
     }
 
     #[inline(always)]
-    fn rewrite(&mut self, ports: u32, l4_delta: u16) {
+    fn put_ports(&mut self, ports: u32) {
         self.set_ports(ports);
+    }
+
+    #[inline(always)]
+    fn amend(&mut self, l4_delta: u16) {
         self.set_check(checksum::apply(self.check(), l4_delta));
     }
 }
@@ -127,6 +142,7 @@ fields!(Udp:
 
 impl Transport for Udp {
     const PROTOCOL: u32 = UDP as u32;
+    const CHECK: usize = core::mem::offset_of!(Self, check);
 
     #[inline(always)]
     fn segment(&self, payload: u32, may_lack_checksum: bool) -> Result<Segment, Reason> {
@@ -146,8 +162,12 @@ impl Transport for Udp {
     }
 
     #[inline(always)]
-    fn rewrite(&mut self, ports: u32, l4_delta: u16) {
+    fn put_ports(&mut self, ports: u32) {
         self.set_ports(ports);
+    }
+
+    #[inline(always)]
+    fn amend(&mut self, l4_delta: u16) {
         // Zero says that there is no checksum; one that comes out as zero is sent as 0xffff.
         let check = self.check();
         if check != 0 {

@@ -1,6 +1,6 @@
 //! A slot with the records that it names.
 
-use crate::environment::Tables;
+use crate::{environment::Tables, wire::Gains};
 use privatelink_common::{
     Endpoint, Source, Target,
     flow::{Slot, word},
@@ -46,6 +46,12 @@ impl<'t> Leg<'t> {
     pub fn at<T: Tables>(tables: &'t T, index: u32) -> Option<Self> {
         let slot = tables.slot(index)?;
         Self::of(tables, index, slot, slot.word())
+    }
+
+    /// What the checksums of its packets gain.
+    #[inline(always)]
+    pub fn gains(&self) -> Gains {
+        Gains::of(self.slot.l3_delta(), self.slot.l4_delta())
     }
 
     /// IP protocol number of the flow.
