@@ -76,6 +76,8 @@ pub const SCRATCH: &str = "SCRATCH";
 pub const SUSPECTS: &str = "SUSPECTS";
 /// The programs of the later stages, by [`Stage`](crate::Stage).
 pub const STAGES: &str = "STAGES";
+/// The same of the programs in the network stack.
+pub const TC_STAGES: &str = "TC_STAGES";
 
 /// Every map, in the order in which a packet meets them.
 pub const ALL: &[&str] = &[
@@ -115,6 +117,7 @@ pub const ALL: &[&str] = &[
     SCRATCH,
     SUSPECTS,
     STAGES,
+    TC_STAGES,
 ];
 
 /// Bytes of [`ENDS`].
@@ -156,6 +159,8 @@ pub const MAX_LOCALS: u32 = 262_144;
 
 /// Name of the program that is attached, and of its pin.
 pub const PROGRAM: &str = "privatelink";
+/// Name of the program that is attached in the network stack, and of its pin.
+pub const TC_PROGRAM: &str = "privatelink_tc";
 /// Name of the program that returns the datapath's time.
 pub const CLOCK_PROGRAM: &str = "privatelink_clock";
 /// Name of the program that ends silent flows. It finds the first region, how many, and whether

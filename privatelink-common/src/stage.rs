@@ -2,7 +2,7 @@
 
 /// Defines the stages once: the enum, their order in the map of programs, and the programs' names.
 macro_rules! stages {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $program:literal,)+) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
         /// A later stage of the packet path; its number is its place in
         /// [`STAGES`](crate::maps::STAGES).
         #[repr(u32)]
@@ -17,7 +17,12 @@ macro_rules! stages {
 
             /// Name of the program, and of its pin.
             pub const fn program(self) -> &'static str {
-                match self { $(Self::$variant => $program,)+ }
+                match self { $(Self::$variant => concat!("privatelink_", $name),)+ }
+            }
+
+            /// Name of the program in the network stack, and of its pin.
+            pub const fn tc_program(self) -> &'static str {
+                match self { $(Self::$variant => concat!("privatelink_tc_", $name),)+ }
             }
         }
     };
@@ -25,31 +30,31 @@ macro_rules! stages {
 
 stages! {
     /// Looks at whatever the first stage left: finds its flow, answers for our addresses.
-    Slow = "privatelink_slow",
+    Slow = "slow",
     /// Opens a flow.
-    Open = "privatelink_open",
+    Open = "open",
     /// Carries an unusual packet of a flow.
-    Carry = "privatelink_carry",
+    Carry = "carry",
     /// Keeps segments small enough for both sides of a flow that opens.
-    Clamp = "privatelink_clamp",
+    Clamp = "clamp",
     /// Carries a packet of a flow whose ends are of different families.
-    Translate = "privatelink_translate",
+    Translate = "translate",
     /// Carries a fragment of such a flow.
-    TranslatePart = "privatelink_translate_part",
+    TranslatePart = "translate_part",
     /// Answers pings, and finds the flow that an ICMP error is about.
-    Icmp = "privatelink_icmp",
+    Icmp = "icmp",
     /// Translates an ICMP error, and the packet that it quotes.
-    IcmpError = "privatelink_icmp_error",
+    IcmpError = "icmp_error",
     /// Translates an ICMP error about a packet of a flow whose ends are of different families.
-    TranslateError = "privatelink_translate_error",
+    TranslateError = "translate_error",
     /// Tells the sender of a refused packet.
-    Answer = "privatelink_answer",
+    Answer = "answer",
     /// Finds the flow of fragments.
-    Fragment = "privatelink_fragment",
+    Fragment = "fragment",
     /// Decides what reaches the host's own stack.
-    Host = "privatelink_host",
+    Host = "host",
     /// Ends a flow of an endpoint beyond its share, so that there is room for the one to be opened.
-    Room = "privatelink_room",
+    Room = "room",
 }
 
 #[cfg(test)]

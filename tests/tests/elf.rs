@@ -22,13 +22,18 @@ fn the_object_is_fit_for_the_kernel() {
 fn the_programs_are_those_that_the_daemon_attaches() {
     let found: BTreeSet<(String, String)> = shape().programs.into_iter().collect();
     let stages = Stage::ALL.iter().map(|stage| ("xdp", stage.program()));
+    let tc_stages = Stage::ALL.iter().map(|stage| ("classifier", stage.tc_program()));
     let others = [
         ("xdp", maps::PROGRAM),
+        ("classifier", maps::TC_PROGRAM),
         ("classifier", maps::CLOCK_PROGRAM),
         ("classifier", maps::SWEEP_PROGRAM),
         ("classifier", maps::ADOPT_PROGRAM),
     ];
-    let wanted = stages.chain(others).map(|(kind, name)| (kind.to_owned(), name.to_owned()));
+    let wanted = stages
+        .chain(tc_stages)
+        .chain(others)
+        .map(|(kind, name)| (kind.to_owned(), name.to_owned()));
     assert_eq!(found, wanted.collect());
 }
 

@@ -6,13 +6,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Result, ensure};
 use privatelink_common::{
-    EndCause, Listener, TCP, UDP,
+    EndCause, Listener, Reason, TCP, UDP,
     flow::{Flow, Phase, word},
 };
 use privatelink_tests::{
     fixtures::{
         self, Action, Counts, Family, Gateway, Host, Interfaces, Kernel, MAX_FLOWS, Outcome, Port,
-        Tagged, Talk, World, play,
+        TC_REDIRECT, Tagged, Talk, World, play,
         spread::{deviation, pool, spread, talks},
         world::{ENDPOINTS, TARGETS},
     },
@@ -30,9 +30,18 @@ const SHORTEST: usize = 14;
 
 #[test]
 fn every_fixture_goes_as_on_the_host() {
+    every_fixture_goes_as_on_the_host_by(Both::new);
+}
+
+#[test]
+fn every_fixture_goes_by_tc_as_on_the_host() {
+    every_fixture_goes_as_on_the_host_by(Both::by_tc);
+}
+
+fn every_fixture_goes_as_on_the_host_by(new: fn(u32) -> Both) {
     with_interfaces(|interfaces| {
         let fixtures = fixtures::all();
-        let mut both = Both::new(MAX_FLOWS);
+        let mut both = new(MAX_FLOWS);
         let failures: Vec<String> = fixtures
             .iter()
             .filter_map(|fixture| play(fixture, interfaces, both.reset()).err())
@@ -62,9 +71,18 @@ fn every_fixture_goes_through_vlans_as_on_the_host() {
 
 #[test]
 fn mutated_frames_go_as_on_the_host() {
+    mutated_frames_go_as_on_the_host_by(Both::new);
+}
+
+#[test]
+fn mutated_frames_go_by_tc_as_on_the_host() {
+    mutated_frames_go_as_on_the_host_by(Both::by_tc);
+}
+
+fn mutated_frames_go_as_on_the_host_by(new: fn(u32) -> Both) {
     const CASES: u32 = 4_000;
     with_interfaces(|interfaces| {
-        let mut both = Both::new(MAX_FLOWS);
+        let mut both = new(MAX_FLOWS);
         both.load(&World::new(interfaces).tables).unwrap();
         let frames = seeds(interfaces, &mut both);
         let config = Config {
@@ -268,6 +286,39 @@ fn phases_of_many_flows_change_in_the_kernel() {
     });
 }
 
+/// A frame that the kernel will cut into packets counts as these, and is as large as the largest.
+#[test]
+fn a_frame_of_several_packets_counts_as_these() {
+    const SEGMENT: u32 = 1_000;
+    with_interfaces(|interfaces| {
+        for family in [Family::V4, Family::V6] {
+            let mut kernel = Kernel::new(MAX_FLOWS).unwrap().by_tc();
+            let mut world = World::new(interfaces);
+            world.tables.targets.values_mut().for_each(|target| target.mtu = 1_500);
+            kernel.load(&world.tables).unwrap();
+            let talk = Talk::new(family, UDP);
+            let acme = interfaces.index(Port::Acme);
+            let run = |kernel: &Kernel, payload: usize, segments: u32| {
+                let frame = talk.request().payload(&vec![0x5a; payload]).build(&Given::default());
+                let length = frame.len() as u64 - 14;
+                let segments = (segments, if segments == 0 { 0 } else { SEGMENT });
+                let (action, _) = kernel.datapath().test_run_tc(&frame, acme, segments).unwrap();
+                (action, length)
+            };
+            // Too large as one packet, and not as four.
+            run(&kernel, 3_400, 0);
+            assert!(kernel.counts().unwrap().drops.contains_key(&Reason::TooBig));
+            let (action, length) = run(&kernel, 3_400, 4);
+            assert_eq!(action, TC_REDIRECT);
+            let count = kernel.counts().unwrap().endpoints[&0];
+            let headers = length - 3_400;
+            assert_eq!((count.packets_in, count.bytes_in), (4, length + 3 * headers), "{family:?}");
+            let flow = kernel.flows().into_iter().find(|flow| !flow.is_reverse()).unwrap();
+            assert_eq!((u64::from(flow.packets), flow.bytes), (count.packets_in, count.bytes_in));
+        }
+    });
+}
+
 /// The kernel and the host side by side, which must agree.
 struct Both {
     kernel: Kernel,
@@ -278,6 +329,11 @@ struct Both {
 impl Both {
     fn new(max_flows: u32) -> Self {
         Self { kernel: Kernel::new(max_flows).unwrap(), host: Host::new(max_flows), max_flows }
+    }
+
+    /// With the programs of the network stack.
+    fn by_tc(max_flows: u32) -> Self {
+        Self { kernel: Kernel::new(max_flows).unwrap().by_tc(), ..Self::new(max_flows) }
     }
 
     /// Resets everything but the programs, which the kernel takes a second to verify.

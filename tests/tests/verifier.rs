@@ -5,12 +5,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    iter,
     path::Path,
 };
 
-use aya::{EbpfLoader, programs::Xdp};
-use privatelink_common::{Stage, maps::PROGRAM};
+use aya::{
+    EbpfLoader,
+    programs::{Program, SchedClassifier, Xdp},
+};
+use privatelink_common::{
+    Stage,
+    maps::{PROGRAM, TC_PROGRAM},
+};
 use privatelink_user::datapath::bpf::BPF_OBJECT;
 use serde::Deserialize;
 
@@ -105,14 +110,20 @@ fn kernel() -> String {
 fn verified() -> Vec<(&'static str, u32)> {
     let mut ebpf = EbpfLoader::new().load(BPF_OBJECT).unwrap();
     let verified = programs().map(|name| {
-        let program: &mut Xdp = ebpf.program_mut(name).unwrap().try_into().unwrap();
-        program.load().unwrap();
-        (name, program.info().unwrap().verified_instruction_count().unwrap())
+        let program = ebpf.program_mut(name).unwrap();
+        if matches!(program, Program::Xdp(_)) {
+            <&mut Xdp>::try_from(program).unwrap().load().unwrap();
+        } else {
+            <&mut SchedClassifier>::try_from(program).unwrap().load().unwrap();
+        }
+        let info = ebpf.program(name).unwrap().info().unwrap();
+        (name, info.verified_instruction_count().unwrap())
     });
     verified.collect()
 }
 
 /// The programs that carry packets.
 fn programs() -> impl Iterator<Item = &'static str> {
-    iter::once(PROGRAM).chain(Stage::ALL.iter().map(|stage| stage.program()))
+    let stages = Stage::ALL.iter().flat_map(|stage| [stage.program(), stage.tc_program()]);
+    [PROGRAM, TC_PROGRAM].into_iter().chain(stages)
 }

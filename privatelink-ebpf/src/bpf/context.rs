@@ -1,6 +1,6 @@
 //! The frame behind an XDP context.
 
-use crate::sockets::{self, Tuple};
+use crate::sockets;
 use aya_ebpf::{
     EbpfContext as _,
     bindings::xdp_md,
@@ -10,7 +10,7 @@ use aya_ebpf::{
 use core::mem::offset_of;
 use privatelink_ebpf::{
     Frame, Socket,
-    wire::{Ip, Ipv4, Tcp, Transport as _, Wire},
+    wire::{Ip, Wire},
 };
 
 /// A frame in the driver's buffer.
@@ -113,26 +113,7 @@ impl Frame for XdpFrame {
         ports: u32,
         protocol: u32,
     ) -> Socket {
-        let (tuple, length): (Tuple, u32) = if I::ARRIVES == Ipv4::ARRIVES {
-            let (from, to) = (I::to_addr(source).words()[3], I::to_addr(destination).words()[3]);
-            ([from, to, ports, 0, 0, 0, 0, 0, 0], 12)
-        } else {
-            let ([a, b, c, d], [e, f, g, h]) =
-                (I::to_addr(source).words(), I::to_addr(destination).words());
-            ([a, b, c, d, e, f, g, h, ports], 36)
-        };
         let context = self.context.as_ptr().cast();
-        let found = if protocol == Tcp::PROTOCOL {
-            sockets::tcp(context, &tuple, length)
-        } else {
-            sockets::udp(context, &tuple, length)
-        };
-        match found >> 32 {
-            sockets::NONE => Socket::None,
-            sockets::CONNECTED => Socket::Connected,
-            // The number of the interface that it is bound to.
-            _ if found as u32 == self.ingress() => Socket::Bound,
-            _ => Socket::None,
-        }
+        sockets::socket::<I>(context, source, destination, ports, protocol, self.ingress())
     }
 }

@@ -4,6 +4,8 @@
 #![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "BPF has no atomics in core"))]
 
 #[cfg(target_arch = "bpf")]
+mod buffer;
+#[cfg(target_arch = "bpf")]
 mod context;
 #[cfg(target_arch = "bpf")]
 mod maps;

@@ -1,22 +1,29 @@
 //! The programs: they call the packet function, count, and turn its verdict into an action.
 
 use crate::{
+    buffer::BufferFrame,
     context::XdpFrame,
     maps::Maps,
     operations::{flow_adopt, flow_sweep},
     watch::put_off,
 };
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    bindings::{
+        TC_ACT_SHOT, TC_ACT_UNSPEC,
+        xdp_action::{XDP_DROP, XDP_PASS},
+    },
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
 use privatelink_common::{
     Reason,
     flow::Flow,
+    host,
     maps::{ADOPT_BATCH, SWEEP_RANGE},
 };
-use privatelink_ebpf::{Refused, Stage, Tables as _, Verdict, Walk, fast, leave, stage};
+use privatelink_ebpf::{
+    Frame as _, Refused, Stage, Tables as _, Verdict, Walk, fast, leave, stage,
+};
 
 /// Carries the packets of one interface; what is unusual goes on to the later stages.
 #[xdp(frags)]
@@ -26,9 +33,33 @@ pub fn privatelink(context: XdpContext) -> u32 {
     act(&frame, verdict)
 }
 
-/// Defines the program of each later stage.
+/// [`privatelink`] in the network stack, where the kernel has joined packets, and leaves checksums
+/// and tags for later.
+#[classifier]
+pub fn privatelink_tc(context: TcContext) -> i32 {
+    let mut frame = BufferFrame::first(context);
+    let verdict = if !frame.is_tagged_beside() {
+        fast(&mut frame, &Maps).unwrap_or(Verdict::Next(Stage::Slow))
+    } else if frame.has_foreign_tag() {
+        foreign(&frame)
+    } else {
+        Verdict::Next(Stage::Slow)
+    };
+    act_tc(&frame, verdict)
+}
+
+/// What becomes of a frame with tags that no network has.
+#[inline(always)]
+fn foreign(frame: &BufferFrame) -> Verdict {
+    match Maps.network(frame.ingress()) {
+        Some(network) if Maps.host(network) & host::ALL == 0 => Verdict::drop(Reason::Host),
+        _ => Verdict::Pass,
+    }
+}
+
+/// Defines the programs of each later stage.
 macro_rules! stages {
-    ($($program:ident: $stage:ident,)+) => {$(
+    ($($program:ident, $tc:ident: $stage:ident,)+) => {$(
         #[doc = concat!("[`Stage::", stringify!($stage), "`].")]
         #[xdp(frags)]
         pub fn $program(context: XdpContext) -> u32 {
@@ -40,23 +71,35 @@ macro_rules! stages {
             }
             act(&frame, verdict)
         }
+
+        #[doc = concat!("[`Stage::", stringify!($stage), "`] in the network stack.")]
+        #[classifier]
+        pub fn $tc(context: TcContext) -> i32 {
+            let mut frame = BufferFrame::later(context);
+            let verdict = stage(Stage::$stage, &mut frame, &Maps);
+            if !leave(&mut frame, &Maps, &verdict) {
+                Maps.count_drop(Reason::Internal, None);
+                return TC_ACT_SHOT;
+            }
+            act_tc(&frame, verdict)
+        }
     )+};
 }
 
 stages! {
-    privatelink_slow: Slow,
-    privatelink_open: Open,
-    privatelink_carry: Carry,
-    privatelink_fragment: Fragment,
-    privatelink_clamp: Clamp,
-    privatelink_translate: Translate,
-    privatelink_translate_part: TranslatePart,
-    privatelink_icmp: Icmp,
-    privatelink_icmp_error: IcmpError,
-    privatelink_translate_error: TranslateError,
-    privatelink_answer: Answer,
-    privatelink_host: Host,
-    privatelink_room: Room,
+    privatelink_slow, privatelink_tc_slow: Slow,
+    privatelink_open, privatelink_tc_open: Open,
+    privatelink_carry, privatelink_tc_carry: Carry,
+    privatelink_fragment, privatelink_tc_fragment: Fragment,
+    privatelink_clamp, privatelink_tc_clamp: Clamp,
+    privatelink_translate, privatelink_tc_translate: Translate,
+    privatelink_translate_part, privatelink_tc_translate_part: TranslatePart,
+    privatelink_icmp, privatelink_tc_icmp: Icmp,
+    privatelink_icmp_error, privatelink_tc_icmp_error: IcmpError,
+    privatelink_translate_error, privatelink_tc_translate_error: TranslateError,
+    privatelink_answer, privatelink_tc_answer: Answer,
+    privatelink_host, privatelink_tc_host: Host,
+    privatelink_room, privatelink_tc_room: Room,
 }
 
 /// Returns the time; user space runs this program for its result.
@@ -127,6 +170,32 @@ fn act(frame: &XdpFrame, verdict: Verdict) -> u32 {
             Maps.go_on(frame.context(), stage);
             Maps.count_drop(Reason::Internal, None);
             XDP_DROP
+        }
+    }
+}
+
+/// [`act`] in the network stack.
+#[inline(always)]
+fn act_tc(frame: &BufferFrame, verdict: Verdict) -> i32 {
+    match verdict {
+        // Other programs of the interface may look at it, too.
+        Verdict::Pass => TC_ACT_UNSPEC,
+        Verdict::Drop(Refused { reason, endpoint }) => {
+            Maps.count_drop(reason, endpoint);
+            TC_ACT_SHOT
+        }
+        Verdict::Reply { refused: Refused { reason, endpoint }, ifindex } => {
+            Maps.count_drop(reason, endpoint);
+            Maps.hand_over(ifindex).unwrap_or(TC_ACT_SHOT)
+        }
+        Verdict::Send { ifindex } => Maps.hand_over(ifindex).unwrap_or_else(|| {
+            Maps.count_drop(Reason::NoDevice, None);
+            TC_ACT_SHOT
+        }),
+        Verdict::Next(stage) => {
+            Maps.go_on_tc(frame.context(), stage);
+            Maps.count_drop(Reason::Internal, None);
+            TC_ACT_SHOT
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::model::Attachment;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostFacts {
     links: BTreeMap<u32, Link>,
+    /// Kinds of interfaces that the kernel makes in software, such as `veth`, by index.
+    kinds: BTreeMap<u32, String>,
     neighbours: BTreeMap<(u32, IpAddr), Neighbour>,
     own: BTreeSet<(u32, IpAddr)>,
 }
@@ -60,6 +62,16 @@ impl HostFacts {
     /// The interface of this index.
     pub fn link_at(&self, index: u32) -> Option<&Link> {
         self.links.get(&index)
+    }
+
+    /// The kind of an interface that the kernel makes in software, such as `veth`.
+    pub fn kind(&self, index: u32) -> Option<&str> {
+        self.kinds.get(&index).map(String::as_str)
+    }
+
+    /// Notes the kind of an interface.
+    pub fn insert_kind(&mut self, index: u32, kind: String) {
+        self.kinds.insert(index, kind);
     }
 
     /// The interface that the host's own stack uses in a network: that of the attachment, or the
@@ -119,6 +131,9 @@ impl HostFacts {
         #[expect(clippy::wildcard_enum_match_arm, reason = "six kinds of fifty matter here")]
         match message {
             RouteNetlinkMessage::NewLink(link) => {
+                if let Some(kind) = kind(link) {
+                    self.insert_kind(link.header.index, kind);
+                }
                 read_link(link).is_some_and(|link| self.insert_link(link))
             }
             // A port that leaves its bridge causes a message of the bridge family, and still exists.
@@ -142,6 +157,7 @@ impl HostFacts {
     fn remove_link(&mut self, index: u32) -> bool {
         self.neighbours.retain(|(ifindex, _), _| *ifindex != index);
         self.own.retain(|(ifindex, _)| *ifindex != index);
+        self.kinds.remove(&index);
         self.links.remove(&index).is_some()
     }
 
@@ -181,6 +197,16 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
     }
     // Bridges send messages about their ports in another family, without most attributes.
     (!link.name.is_empty() && link.mtu != 0).then_some(link)
+}
+
+/// The kind of an interface that the kernel makes in software.
+fn kind(message: &LinkMessage) -> Option<String> {
+    message.attributes.iter().find_map(|attribute| {
+        let LinkAttribute::LinkInfo(infos) = attribute else { return None };
+        infos.iter().find_map(|info| {
+            if let LinkInfo::Kind(kind) = info { Some(kind.to_string()) } else { None }
+        })
+    })
 }
 
 /// The parent of a VLAN interface, and its VLAN.

@@ -36,7 +36,7 @@ pub use health_check::{
 };
 pub use invalid::Invalid;
 pub use name::{DnsName, Interface, Name};
-pub use network::{Attachment, HostAccess, Network, Principal, VlanId};
+pub use network::{AttachMode, Attachment, HostAccess, Network, Principal, VlanId};
 pub use number::{Number, Period, Quantity};
 pub use port::{Port, PortRange, Protocol};
 pub use quota::Quota;

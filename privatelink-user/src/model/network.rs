@@ -59,6 +59,20 @@ words! {
     }
 }
 
+words! {
+    /// Where in the kernel packets of an interface are carried.
+    pub enum AttachMode {
+        /// Where the interface is best served: see the daemon's `modes`.
+        Auto = "auto",
+        /// By XDP in the driver.
+        Native = "native",
+        /// By XDP in the network stack.
+        Generic = "generic",
+        /// By tc, in the network stack.
+        Tc = "tc",
+    }
+}
+
 /// A segment that the gateway is attached to.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +83,8 @@ pub struct Network {
     pub principal: Name,
     /// The interface and the VLAN through which the gateway reaches it.
     pub attachment: Attachment,
+    /// Where in the kernel its packets are carried. Networks of one interface have the same.
+    pub mode: AttachMode,
     /// Its address ranges, in order and without overlap; never empty.
     pub subnets: Vec<IpNet>,
     /// Prefixes of clients behind its routers, which may use its endpoints like those in `subnets`.

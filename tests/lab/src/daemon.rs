@@ -1,6 +1,7 @@
 //! The gateway's daemon, run as users run it: the binary, a configuration file, the command line.
 
 mod binary;
+mod mode;
 mod unprivileged;
 
 use std::{
@@ -313,6 +314,11 @@ impl Daemon {
             fs::write(&file, TOKEN).context("cannot write the token")?;
             fs::set_permissions(&file, fs::Permissions::from_mode(0o640))?;
             gateway.insert("metrics_token_file".to_owned(), file.display().to_string().into());
+        }
+        // A release before this one does not know the key.
+        let newest = find_binary().ok().and_then(|binary| fs::canonicalize(binary).ok());
+        if newest.as_ref() == Some(&self.binary) {
+            mode::choose(&mut table);
         }
         fs::write(self.config(), table.to_string()).context("cannot write the configuration")
     }

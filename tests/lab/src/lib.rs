@@ -10,7 +10,7 @@
 //!
 //! Interface names are fixed inside the gateway's own namespace, so one configuration fits every
 //! lab, and any number of labs run side by side. The gateway's kernel forwards nothing: what
-//! crosses was carried by XDP. Everything is removed when the [`Lab`] is dropped.
+//! crosses was carried by the datapath. Everything is removed when the [`Lab`] is dropped.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -189,7 +189,9 @@ impl Lab {
                 None => network::cable((&gateway, &interface), (&host, DEVICE), network)?,
                 Some(switch) => plug(switch, &format!("port{index}"), (&host, DEVICE), network)?,
             }
-            network::behave_like_a_wire(&host, DEVICE)?;
+            if !network.offloads {
+                network::behave_like_a_wire(&host, DEVICE)?;
+            }
             hosts.push(host);
         }
         let own = network::address(&gateway, &interface, &network.gateway)?;
@@ -213,7 +215,9 @@ impl Lab {
         switch.ip(&format!("link set bridge0 mtu {} up", network.mtu))?;
         let interface = network.interface();
         plug(&switch, "uplink", (&self.gateway, &interface), network)?;
-        network::behave_like_a_wire(&switch, "uplink")?;
+        if !network.offloads {
+            network::behave_like_a_wire(&switch, "uplink")?;
+        }
         self.switches.push(switch.clone());
         Ok(switch)
     }

@@ -31,12 +31,20 @@ pub struct Network {
     pub(super) hosts: Vec<(String, Vec<String>)>,
     pub(super) mtu: u32,
     pub(super) queues: u32,
+    pub(super) offloads: bool,
 }
 
 impl Network {
     /// Describes a network without hosts, in which the gateway has no address of its own.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), gateway: Vec::new(), hosts: Vec::new(), mtu: 1500, queues: 1 }
+        Self {
+            name: name.to_owned(),
+            gateway: Vec::new(),
+            hosts: Vec::new(),
+            mtu: 1500,
+            queues: 1,
+            offloads: false,
+        }
     }
 
     /// Describes a consumer's network: one client, 10.1.0.2/16 and fd00:1::2/64, named as the
@@ -81,6 +89,14 @@ impl Network {
     #[must_use]
     pub fn queues(mut self, queues: u32) -> Self {
         self.queues = queues;
+        self
+    }
+
+    /// Leaves offloads as they are by default, as containers have them: hosts leave checksums, and
+    /// the cutting of long packets, to a device that does neither.
+    #[must_use]
+    pub fn with_offloads(mut self) -> Self {
+        self.offloads = true;
         self
     }
 

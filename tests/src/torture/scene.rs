@@ -173,7 +173,12 @@ impl Scene {
         let own: Vec<IpAddr> =
             OWN.iter().flatten().map(|own| own.parse()).collect::<Result<_, _>>()?;
         let host_server = Provider::at(lab.gateway(), &own, &[(Kind::TcpEcho, HOST_SERVER)])?;
-        let daemon = Daemon::start(lab.gateway(), CONFIG)?;
+        let config = if setting == Setting::Generic {
+            CONFIG.replace("[[network]]", "[[network]]\nmode = \"generic\"")
+        } else {
+            CONFIG.to_owned()
+        };
+        let daemon = Daemon::start(lab.gateway(), &config)?;
         let tenants = [
             ("acme", Role::Consumer, Some(0)),
             ("globex", Role::Consumer, None),

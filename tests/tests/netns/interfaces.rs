@@ -10,7 +10,7 @@ use privatelink_tests::lab::{
     network::{self, interface_of},
     wait_until,
 };
-use privatelink_user::datapath::bpf::Datapath;
+use privatelink_user::datapath::bpf::{Datapath, Mode};
 use serde_json::Value;
 
 use crate::fixture::{ENDPOINT, SOON, Scene, at, everything_works};
@@ -140,7 +140,7 @@ fn a_foreign_program_is_reported_and_left_alone() {
     let other = Datapath::unpinned(1, None).unwrap();
     // The kernel detaches the old one with some delay.
     wait_until(NOTICED, "the other program is attached", || {
-        gateway.run(|| Ok(other.attach(ifindex, &interface)?)).is_ok()
+        gateway.run(|| Ok(other.attach(ifindex, &interface, Mode::XDP)?)).is_ok()
     })
     .unwrap();
     scene.daemon.run().unwrap();

@@ -34,6 +34,7 @@ mod metrics;
 mod next_hops;
 mod noise;
 mod objects;
+mod offloads;
 mod plan;
 mod refused;
 mod restore;

@@ -67,7 +67,7 @@ fn a_restart_adopts_the_maps_with_what_they_hold() {
     drop(first);
 
     let (second, adoption) = Datapath::open(&pins.path, FLOWS).unwrap();
-    assert_eq!(adoption.kept.len(), maps::ALL.len() - 1, "all but the stages");
+    assert_eq!(adoption.kept.len(), maps::ALL.len() - 2, "all but the stages");
     assert!(adoption.replaced.is_empty());
     assert_eq!(second.store().unwrap().load().unwrap(), example());
     assert_eq!(self::settings(&pins.path), settings, "the table has other keys");
@@ -120,7 +120,7 @@ fn maps_of_an_unknown_version_are_replaced() {
     drop(Datapath::open(&pins.path, FLOWS).unwrap());
     fs::remove_file(pins.path.join("SETTINGS")).unwrap();
     let (_datapath, adoption) = Datapath::open(&pins.path, FLOWS).unwrap();
-    assert_eq!((adoption.kept.len(), adoption.replaced.len()), (0, maps::ALL.len() - 1));
+    assert_eq!((adoption.kept.len(), adoption.replaced.len()), (0, maps::ALL.len() - 2));
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn attachments_outlive_the_daemon_and_get_the_program_of_the_next() {
         let native = Attached { ifindex: veth, mode: Mode::Native };
         let generic = Attached { ifindex: lo, mode: Mode::Generic };
         let (first, _) = Datapath::open(&pins.path, FLOWS).unwrap();
-        assert_eq!(first.attach(veth, "veth0").unwrap(), native);
-        assert_eq!(first.attach(lo, "lo").unwrap(), generic);
+        assert_eq!(first.attach(veth, "veth0", Mode::XDP).unwrap(), native);
+        assert_eq!(first.attach(lo, "lo", Mode::XDP).unwrap(), generic);
         let program = gateway.program("veth0");
         assert!(program.is_some());
         drop(first);
@@ -176,14 +176,15 @@ fn attachments_outlive_the_daemon_and_get_the_program_of_the_next() {
         let (second, _) = Datapath::open(&pins.path, FLOWS).unwrap();
         assert_eq!(gateway.program("veth0"), program, "attached before its time");
         assert_eq!(second.attached().unwrap(), [generic, native]);
-        assert_eq!(second.attach(veth, "veth0").unwrap(), native);
+        assert_eq!(second.attach(veth, "veth0", Mode::XDP).unwrap(), native);
         assert_ne!(gateway.program("veth0"), program);
         assert!(gateway.program("veth0").is_some());
 
         let stages = pins.path.join("stages");
-        assert_eq!(entries(&stages).len(), 2, "lo still runs the first program");
-        assert_eq!(second.attach(lo, "lo").unwrap(), generic);
-        assert_eq!(entries(&stages), [gateway.program("lo").unwrap().to_string()]);
+        assert_eq!(entries(&stages).len(), 3, "lo still runs the first program");
+        assert_eq!(second.attach(lo, "lo", Mode::XDP).unwrap(), generic);
+        let current = gateway.program("lo").unwrap().to_string();
+        assert!(entries(&stages).contains(&current) && entries(&stages).len() == 2);
 
         second.detach(veth).unwrap();
         second.detach(veth).unwrap();
@@ -193,17 +194,72 @@ fn attachments_outlive_the_daemon_and_get_the_program_of_the_next() {
 }
 
 #[test]
+fn an_attachment_by_tc_outlives_the_daemon_too() {
+    let pins = PinDirectory::new();
+    let gateway = Gateway::with(&["veth0"]);
+    gateway.run(|| {
+        let veth = index_of("veth0");
+        let tc = Attached { ifindex: veth, mode: Mode::Tc };
+        let (first, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        assert_eq!(first.attach(veth, "veth0", &[Mode::Tc]).unwrap(), tc);
+        assert_eq!(gateway.program("veth0"), None, "not by XDP");
+        drop(first);
+
+        let (second, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        let stages = pins.path.join("stages");
+        assert_eq!(second.attached().unwrap(), [tc]);
+        assert_eq!(entries(&stages).len(), 3, "veth0 still runs the first program");
+        assert_eq!(second.attach(veth, "veth0", &[Mode::Tc]).unwrap(), tc);
+        assert_eq!(entries(&stages).len(), 2);
+
+        second.detach(veth).unwrap();
+        second.detach(veth).unwrap();
+        assert_eq!(second.attached().unwrap(), []);
+        assert_eq!(entries(&pins.path.join("links")), [""; 0]);
+
+        second.attach(veth, "veth0", &[Mode::Tc]).unwrap();
+        Datapath::down(&pins.path).unwrap();
+        assert!(!pins.path.exists());
+    });
+}
+
+#[test]
+fn an_interface_changes_its_mode_and_keeps_one_attachment() {
+    let pins = PinDirectory::new();
+    let gateway = Gateway::with(&["veth0"]);
+    gateway.run(|| {
+        let veth = index_of("veth0");
+        let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        for mode in [Mode::Tc, Mode::Native, Mode::Tc, Mode::Generic, Mode::Native, Mode::Tc] {
+            let attached = Attached { ifindex: veth, mode };
+            assert_eq!(datapath.attach(veth, "veth0", &[mode]).unwrap(), attached);
+            assert_eq!(datapath.attached().unwrap(), [attached]);
+            assert_eq!(gateway.program("veth0").is_some(), mode != Mode::Tc);
+        }
+        // What runs is not moved to a mode that is better, but not wanted more.
+        datapath.attach(veth, "veth0", &[Mode::Generic]).unwrap();
+        let attached = datapath.attach(veth, "veth0", Mode::XDP).unwrap();
+        assert_eq!(attached.mode, Mode::Generic);
+        // An interface in the loopback's kind has no native XDP: the next mode is taken.
+        let lo = datapath.attach(index_of("lo"), "lo", &[Mode::Native, Mode::Tc]).unwrap();
+        assert_eq!(lo.mode, Mode::Tc);
+        gateway.ip("link del veth0");
+        assert_eq!(datapath.attached().unwrap(), [lo]);
+    });
+}
+
+#[test]
 fn removing_an_interface_removes_its_attachment() {
     let pins = PinDirectory::new();
     let gateway = Gateway::with(&["veth0"]);
     gateway.run(|| {
         let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
-        datapath.attach(index_of("veth0"), "veth0").unwrap();
+        datapath.attach(index_of("veth0"), "veth0", Mode::XDP).unwrap();
         assert_eq!(entries(&pins.path.join("links")).len(), 1);
         gateway.ip("link del veth0");
         assert_eq!(datapath.attached().unwrap(), []);
         assert_eq!(entries(&pins.path.join("links")).len(), 0);
-        let error = datapath.attach(4_000_000, "veth0").unwrap_err();
+        let error = datapath.attach(4_000_000, "veth0", Mode::XDP).unwrap_err();
         assert!(error.to_string().contains("no such interface"), "{error}");
     });
 }
@@ -215,11 +271,11 @@ fn a_foreign_program_is_reported_and_left_alone() {
     gateway.run(|| {
         let veth = index_of("veth0");
         let other = Datapath::unpinned(FLOWS, None).unwrap();
-        other.attach(veth, "veth0").unwrap();
+        other.attach(veth, "veth0", Mode::XDP).unwrap();
         let program = gateway.program("veth0").unwrap();
 
         let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
-        let error = datapath.attach(veth, "veth0").unwrap_err();
+        let error = datapath.attach(veth, "veth0", Mode::XDP).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(&format!("veth0 has XDP program {program}")), "{text}");
         assert_eq!(gateway.program("veth0"), Some(program));
@@ -233,7 +289,7 @@ fn down_leaves_nothing() {
     let gateway = Gateway::with(&["veth0"]);
     gateway.run(|| {
         let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
-        datapath.attach(index_of("veth0"), "veth0").unwrap();
+        datapath.attach(index_of("veth0"), "veth0", Mode::XDP).unwrap();
         // A daemon that still has everything open does not keep the program attached.
         Datapath::down(&pins.path).unwrap();
         assert_eq!(gateway.program("veth0"), None);

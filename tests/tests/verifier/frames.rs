@@ -51,7 +51,7 @@ pub fn stacks(object: &[u8]) -> BTreeMap<String, Stack> {
     let functions = functions(&file);
     let programs = functions.values().filter(|function| {
         let section = file.section_by_index(SectionIndex(function.section)).unwrap();
-        section.name().is_ok_and(|name| name.starts_with("xdp"))
+        section.name().is_ok_and(|name| name.starts_with("xdp") || name == "classifier")
     });
     let stack = |program: &Function| {
         let (function, deepest) = deepest_from(program, &functions);

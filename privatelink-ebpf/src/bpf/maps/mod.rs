@@ -9,8 +9,9 @@ use aya_ebpf::{
     btf_maps::{
         Array, DevMap, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf,
     },
+    helpers::generated::bpf_redirect,
     macros::btf_map,
-    programs::XdpContext,
+    programs::{TcContext, XdpContext},
 };
 use privatelink_common::{
     Deadline, DropKey, End, Endpoint, EndpointCounters, Limits, Listener, ListenerKey, Local,
@@ -130,6 +131,9 @@ static SUSPECTS: PerCpuArray<Suspect, { REGION_SLOTS as usize }> = PerCpuArray::
 /// Programs of the later stages, entered by the loader.
 #[btf_map]
 static STAGES: ProgramArray<{ Stage::ALL.len() }> = ProgramArray::new();
+/// Those of the programs in the network stack: a map of programs holds one kind.
+#[btf_map]
+static TC_STAGES: ProgramArray<{ Stage::ALL.len() }> = ProgramArray::new();
 
 /// What [`SenderKey`](privatelink_common::SenderKey) holds behind the length: the network's index
 /// and the address.
@@ -183,6 +187,24 @@ impl Maps {
     pub fn go_on(&self, context: &XdpContext, stage: Stage) {
         // SAFETY: the programs of the map take the same context as this one.
         unsafe { STAGES.tail_call(context, stage as u32) };
+    }
+
+    /// [`Self::go_on`] in the network stack.
+    #[inline(always)]
+    pub fn go_on_tc(&self, context: &TcContext, stage: Stage) {
+        // SAFETY: the programs of the map take the same context as this one.
+        unsafe { TC_STAGES.tail_call(context, stage as u32) };
+    }
+
+    /// Hands the frame to an interface in the network stack; `None` if no network has it. The map
+    /// of devices is of the other kind of program, and attachments say the same.
+    #[inline(always)]
+    pub fn hand_over(&self, ifindex: u32) -> Option<i32> {
+        if *ATTACHMENTS.get(ifindex)? == 0 {
+            return None;
+        }
+        // SAFETY: the helper takes numbers.
+        Some(unsafe { bpf_redirect(ifindex, 0) } as i32)
     }
 
     /// Hands the frame to an interface.

@@ -14,7 +14,9 @@ use crate::{
         toml_value::TomlValue,
         written::Written,
     },
-    model::{self, DnsPattern, HostAccess, Interface, Name, Quantity, VlanId, quota::Count},
+    model::{
+        self, AttachMode, DnsPattern, HostAccess, Interface, Name, Quantity, VlanId, quota::Count,
+    },
 };
 
 section! {
@@ -62,6 +64,11 @@ section! {
         interface: Interface = required r#"interface = "eth1""#,
         /// The VLAN on that interface: see [below](#networks-on-vlans).
         vlan: VlanId = optional "untagged",
+        /// Where in the kernel its packets are carried: `"native"`, by XDP in the driver;
+        /// `"generic"`, by XDP in the network stack; `"tc"`, by tc in the network stack; or
+        /// `"auto"`, which chooses by the kind of interface: see
+        /// [modes](operation.md#modes). Networks on one interface have the same.
+        mode: AttachMode = default AttachMode::Auto,
         /// Its address ranges; those of one network must not overlap.
         subnets: OneOrMore<IpNet> = required r#"subnets = ["10.1.0.0/24"]"#,
         /// Prefixes of clients that reach the network through a router of its owner. Together with

@@ -15,7 +15,7 @@ use crate::{
         raw,
         source::{Located, Location},
     },
-    model::{Attachment, Name, Network},
+    model::{AttachMode, Attachment, Interface, Name, Network},
 };
 
 /// Further name servers would be asked only after the client has given up.
@@ -28,6 +28,7 @@ pub(super) fn validate(
     report: &mut Report,
 ) -> BTreeMap<Name, Network> {
     let mut attachments: BTreeMap<Attachment, (Name, Location)> = BTreeMap::new();
+    let mut modes = BTreeMap::new();
     let mut networks = BTreeMap::new();
     // In the order of the files, so that a fault of two networks is reported at the later one.
     let mut raw: Vec<_> = raw.into_iter().collect();
@@ -40,6 +41,7 @@ pub(super) fn validate(
         });
         if let Some(attachment) = &attachment {
             attach(&name, attachment, &mut attachments, report);
+            same_mode(&name, &attachment.value, &raw.mode, &mut modes, report);
         }
         let subnets = raw.subnets.map(|subnets| separate(subnets.value, report));
         let routers = raw.gateway.map_or_else(List::new, |routers| routers.value.0);
@@ -56,6 +58,7 @@ pub(super) fn validate(
             name: name.clone(),
             principal: principal.value,
             attachment: attachment.value,
+            mode: raw.mode.value,
             subnets,
             reachable_from: routed(raw.reachable_from.value, report),
             gateways,
@@ -91,6 +94,33 @@ fn forwarders(list: Located<List<IpAddr>>, report: &mut Report) -> Vec<IpAddr> {
         }
     }
     hosts
+}
+
+/// The interface has one program, so its networks agree on where it runs.
+fn same_mode(
+    name: &Name,
+    attachment: &Attachment,
+    mode: &Located<AttachMode>,
+    modes: &mut BTreeMap<Interface, (Name, Located<AttachMode>)>,
+    report: &mut Report,
+) {
+    let Some((other, first)) = modes.get(&attachment.interface) else {
+        let first = Located { value: mode.value, at: mode.at };
+        modes.insert(attachment.interface.clone(), (name.clone(), first));
+        return;
+    };
+    if first.value != mode.value {
+        report.push(
+            Fault::new(format!(
+                "the networks `{other}` and `{name}` are on interface {}, with the modes `{}` and \
+                 `{}`",
+                attachment.interface, first.value, mode.value
+            ))
+            .at(mode.at)
+            .related(first.at, "the other mode")
+            .help("write the same `mode` in both: an interface has one"),
+        );
+    }
 }
 
 fn attach(

@@ -1,4 +1,4 @@
-//! The XDP program on the interfaces of networks: attached, kept attached, detached.
+//! The program on the interfaces of networks: attached, kept attached, detached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +10,16 @@ use crate::{
         bpf::{Datapath, Mode},
         tables::MapTables,
     },
-    host::{Host, HostFacts},
-    model::Model,
+    host::{Host, HostFacts, Link},
+    model::{AttachMode, Model, Network},
 };
 
 /// The interfaces that have the program.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct Attachments {
     modes: BTreeMap<u32, Mode>,
+    /// What was asked for, best first.
+    wanted: BTreeMap<u32, &'static [Mode]>,
 }
 
 impl Attachments {
@@ -62,13 +64,21 @@ impl Attachments {
         for ifindex in &lost {
             self.modes.remove(ifindex);
             if let Some(link) = facts.link_at(*ifindex) {
-                warn!("another program removed the XDP program from {}", link.name);
+                warn!("another program removed privatelink's program from {}", link.name);
             }
         }
-        let networks = model.networks().values();
-        let mut links =
-            networks.filter_map(|network| facts.link(network.attachment.interface.as_str()));
-        Ok(links.any(|link| link.mac.is_some() && !self.modes.contains_key(&link.index)))
+        let mut networks = model.networks().values().filter_map(|network| {
+            Some((network, facts.link(network.attachment.interface.as_str())?))
+        });
+        Ok(networks.any(|(network, link)| {
+            link.mac.is_some() && !self.is_attached(link.index, modes(network, facts, link))
+        }))
+    }
+
+    /// Whether an interface has the program, in the mode that was found for the wanted ones.
+    fn is_attached(&self, ifindex: u32, wanted: &[Mode]) -> bool {
+        self.modes.contains_key(&ifindex)
+            && self.wanted.get(&ifindex).is_some_and(|before| *before == wanted)
     }
 
     /// Attaches to the interfaces of all networks that exist and lack the program.
@@ -91,12 +101,14 @@ impl Attachments {
             {
                 problems.push(Chain(&error).to_string());
             }
-            if self.modes.contains_key(&link.index) {
+            let wanted = modes(network, host.facts(), link);
+            if self.is_attached(link.index, wanted) {
                 continue;
             }
-            match datapath.attach(link.index, &link.name) {
+            match datapath.attach(link.index, &link.name, wanted) {
                 Ok(attached) => {
                     self.modes.insert(link.index, attached.mode);
+                    self.wanted.insert(link.index, wanted);
                 }
                 Err(error) => {
                     problems.push(format!("network {}: {}", network.name, Chain(&error)));
@@ -119,5 +131,23 @@ impl Attachments {
                 Err(error) => problems.push(Chain(&error).to_string()),
             }
         }
+    }
+}
+
+/// The modes for a network's interface, best first.
+///
+/// The kernel hands on frames between interfaces that it makes in software, such as veth, as it
+/// would to a device that cuts them into packets and completes their checksums. XDP sees no sign of
+/// that, and tc does.
+fn modes(network: &Network, facts: &HostFacts, link: &Link) -> &'static [Mode] {
+    match network.mode {
+        AttachMode::Native => &[Mode::Native],
+        AttachMode::Generic => &[Mode::Generic],
+        AttachMode::Tc => &[Mode::Tc],
+        // Kernels before 6.6 cannot attach by tc in a way that outlives the daemon.
+        AttachMode::Auto if facts.kind(link.index).is_some() => {
+            &[Mode::Tc, Mode::Native, Mode::Generic]
+        }
+        AttachMode::Auto => &[Mode::Native, Mode::Tc, Mode::Generic],
     }
 }

@@ -90,7 +90,9 @@ impl Datapath {
         let Some(held) = self.pins.as_ref().filter(|_| self.before.is_some()) else {
             return Ok(0);
         };
-        let old = |link: &pins::PinnedLink| link.ifindex != 0 && link.program != self.program_id;
+        let old = |link: &pins::PinnedLink| {
+            link.ifindex != 0 && !self.program_ids.contains(&link.program)
+        };
         if held.pins.links()?.iter().any(old) {
             return Ok(0);
         }

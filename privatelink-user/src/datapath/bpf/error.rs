@@ -103,6 +103,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The kernel has no tcx.
+    #[error(
+        "the kernel cannot attach to interface {interface} by tc: that needs Linux 6.6 or newer; \
+         set mode = \"native\" or \"generic\" for the network, and see \
+         `privatelink explain bad_checksum`"
+    )]
+    NoTc {
+        /// Name of the interface.
+        interface: String,
+    },
     /// The program cannot be detached from an interface.
     #[error("cannot detach from the interface with index {ifindex}{}", needs(.source))]
     Detach {
@@ -142,6 +152,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the interface or the kernel lacks what the mode needs.
+    pub(super) fn is_unsupported(&self) -> bool {
+        if let Self::Attach { source, .. } = self {
+            return source.raw_os_error() == Some(libc::EOPNOTSUPP);
+        }
+        matches!(self, Self::NoTc { .. })
+    }
+
     pub(super) fn path(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Path { action, path, source }

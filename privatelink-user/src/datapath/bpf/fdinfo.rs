@@ -10,6 +10,8 @@ use std::{
 
 use aya_obj::generated::{BPF_F_RDONLY_PROG, bpf_map_type};
 
+use super::mode::Mode;
+
 /// An open BPF object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Object {
@@ -18,7 +20,9 @@ pub(super) enum Object {
     /// A program, by its id.
     Program(u32),
     /// A program's attachment to an interface, which is 0 once the interface is gone.
-    XdpLink {
+    Link {
+        /// Where the program is attached.
+        hook: Hook,
         /// Index of the interface.
         ifindex: u32,
         /// Id of the program.
@@ -26,6 +30,25 @@ pub(super) enum Object {
     },
     /// An object of a kind that privatelink does not use.
     Other,
+}
+
+/// Where in the kernel a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hook {
+    /// XDP.
+    Xdp,
+    /// The ingress of tc.
+    Tc,
+}
+
+impl Hook {
+    /// The hook of a mode.
+    pub(super) const fn of(mode: Mode) -> Self {
+        match mode {
+            Mode::Native | Mode::Generic => Self::Xdp,
+            Mode::Tc => Self::Tc,
+        }
+    }
 }
 
 /// What has to be equal before one map may be used in place of another.
@@ -86,8 +109,10 @@ fn parse(text: &str) -> Object {
             flags,
         });
     }
+    let link = |hook| Object::Link { hook, ifindex: number("ifindex"), program: number("prog_id") };
     match field("link_type") {
-        Some("xdp") => Object::XdpLink { ifindex: number("ifindex"), program: number("prog_id") },
+        Some("xdp") => link(Hook::Xdp),
+        Some("tcx") => link(Hook::Tc),
         Some(_) => Object::Other,
         None if field("prog_type").is_some() => Object::Program(number("prog_id")),
         None => Object::Other,
@@ -113,9 +138,11 @@ mod tests {
         assert_eq!(parse(map), Object::Map(shape));
         let link =
             "pos:\t0\nlink_type:\txdp\nlink_id:\t3\nprog_tag:\tab\nprog_id:\t9\nifindex:\t7\n";
-        assert_eq!(parse(link), Object::XdpLink { ifindex: 7, program: 9 });
+        assert_eq!(parse(link), Object::Link { hook: Hook::Xdp, ifindex: 7, program: 9 });
+        let link = "link_type:\ttcx\nprog_id:\t9\nifindex:\t7\nattach_type:\t46 (tcx_ingress)\n";
+        assert_eq!(parse(link), Object::Link { hook: Hook::Tc, ifindex: 7, program: 9 });
         assert_eq!(parse("pos:\t0\nprog_type:\t6\nprog_id:\t12\n"), Object::Program(12));
-        assert_eq!(parse("pos:\t0\nlink_type:\ttcx\n"), Object::Other);
+        assert_eq!(parse("pos:\t0\nlink_type:\tnetkit\n"), Object::Other);
     }
 
     #[test]

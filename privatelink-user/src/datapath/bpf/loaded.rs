@@ -1,7 +1,6 @@
 //! The object in the kernel: loading it on pinned maps or on new ones, and running its programs.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -11,7 +10,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Map, MapData, RingBuf},
-    programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp},
+    programs::{ProgramFd, SchedClassifier, Xdp},
 };
 use nix::fcntl::Flock;
 use privatelink_common::{
@@ -19,8 +18,8 @@ use privatelink_common::{
     flow::regions_for,
     hash::HashKeys,
     maps::{
-        ADOPT_PROGRAM, CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, SWEEP_PROGRAM, SWEEP_RANGE,
-        SWEEP_WORDS,
+        ADOPT_PROGRAM, CLOCK_PROGRAM, ENDS, PROGRAM, REFUSALS, STAGES, SWEEP_PROGRAM, SWEEP_RANGE,
+        SWEEP_WORDS, TC_PROGRAM, TC_STAGES,
     },
 };
 
@@ -30,6 +29,7 @@ use super::{
     error::Error,
     fdinfo, flows,
     maps::{self, Maps},
+    mode::Mode,
     pins::{Pins, Removed},
     predecessor::Predecessor,
     read::Reader,
@@ -42,16 +42,15 @@ use super::{
 pub static BPF_OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/privatelink.bpf.o"));
 
-/// How many bytes an answer may be longer than the packet that caused it.
-const GROWTH: usize = 512;
-
 /// The loaded programs and their maps.
 ///
 /// Dropping it leaves everything that is pinned as it is: packets are forwarded without it.
 pub struct Datapath {
     pub(super) ebpf: Ebpf,
-    program: ProgramFd,
-    pub(super) program_id: u32,
+    pub(super) program: ProgramFd,
+    pub(super) tc_program: ProgramFd,
+    /// Ids of the two.
+    pub(super) program_ids: [u32; 2],
     pub(super) maps: Maps,
     reader: Arc<Reader>,
     ends: Mutex<RingBuf<MapData>>,
@@ -60,8 +59,15 @@ pub struct Datapath {
     /// The flow table that this one replaces.
     pub(super) before: Option<Predecessor>,
     pub(super) regions: u32,
-    /// Attachments that are not pinned, by interface index: they end with their descriptor.
-    pub(super) links: Mutex<BTreeMap<u32, OwnedFd>>,
+    /// Attachments that are not pinned: they end with their descriptor.
+    pub(super) links: Mutex<Vec<HeldLink>>,
+}
+
+/// An attachment that is not pinned.
+pub(super) struct HeldLink {
+    pub(super) ifindex: u32,
+    pub(super) mode: Mode,
+    pub(super) _link: OwnedFd,
 }
 
 /// A pin directory that is locked until this is dropped.
@@ -154,15 +160,6 @@ impl Datapath {
         self.regions
     }
 
-    pub(super) fn run_classifier(&self, name: &str, packet: &[u8]) -> Result<u32, Error> {
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(packet);
-        let fail = |error| Error::TestRun { bytes: packet.len(), source: Box::new(error) };
-        let program = self.ebpf.program(name).and_then(|program| program.try_into().ok());
-        let program: &SchedClassifier = program.ok_or_else(|| no_program(name))?;
-        Ok(program.test_run(options).map_err(fail)?.return_value)
-    }
-
     /// The maps that the daemon writes.
     ///
     /// # Errors
@@ -179,32 +176,6 @@ impl Datapath {
     /// The XDP program, for callers that run it themselves.
     pub fn program_fd(&self) -> BorrowedFd<'_> {
         self.program.as_fd()
-    }
-
-    /// Runs the program `repeat` times on a packet that arrives on an interface of the calling
-    /// thread's network namespace, and returns its verdict and the packet after the last run.
-    ///
-    /// # Errors
-    /// When the kernel refuses: too long or too short a packet, or no such interface.
-    pub fn test_run(
-        &self,
-        packet: &[u8],
-        ifindex: u32,
-        repeat: u32,
-    ) -> Result<(u32, Vec<u8>), Error> {
-        let length = u32::try_from(packet.len()).unwrap_or(u32::MAX);
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let context = [0, length, 0, ifindex, 0, 0].map(u32::to_ne_bytes);
-        let mut out = vec![0; packet.len() + GROWTH];
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(packet);
-        options.data_out = Some(&mut out);
-        options.ctx_in = Some(context.as_flattened());
-        options.repeat = repeat;
-        let fail = |error| Error::TestRun { bytes: packet.len(), source: Box::new(error) };
-        let result = xdp(&self.ebpf, PROGRAM)?.test_run(options).map_err(fail)?;
-        out.truncate(result.data_size_out as usize);
-        Ok((result.return_value, out))
     }
 
     /// Loads the object: on pinned maps where `adopted` keeps them, else on new ones that are
@@ -235,24 +206,29 @@ impl Datapath {
             }
         }
         let mut ebpf = loader.load(BPF_OBJECT).map_err(Error::load("maps"))?;
-        let program = load_program(&mut ebpf, PROGRAM)?;
-        let stages = Stage::ALL.iter().map(|stage| load_program(&mut ebpf, stage.program()));
-        let stages = stages.collect::<Result<Vec<_>, Error>>()?;
-        load_classifier(&mut ebpf, CLOCK_PROGRAM)?;
-        load_classifier(&mut ebpf, SWEEP_PROGRAM)?;
-        load_classifier(&mut ebpf, ADOPT_PROGRAM)?;
-        let maps = Maps::take(&mut ebpf)?;
-        for (stage, program) in Stage::ALL.iter().zip(&stages) {
-            maps.enter_stage(*stage, program)?;
+        let (program, tc_program) =
+            (load_program(&mut ebpf, PROGRAM)?, load_classifier(&mut ebpf, TC_PROGRAM)?);
+        let mut stages = Vec::new();
+        for stage in Stage::ALL {
+            stages.push((STAGES, *stage, load_program(&mut ebpf, stage.program())?));
+            stages.push((TC_STAGES, *stage, load_classifier(&mut ebpf, stage.tc_program())?));
         }
-        let program_id = program_id(program.as_fd())?;
+        for name in [CLOCK_PROGRAM, SWEEP_PROGRAM, ADOPT_PROGRAM] {
+            load_classifier(&mut ebpf, name)?;
+        }
+        let maps = Maps::take(&mut ebpf)?;
+        for (map, stage, program) in &stages {
+            maps.enter_stage(map, *stage, program)?;
+        }
+        let program_ids = [program_id(program.as_fd())?, program_id(tc_program.as_fd())?];
         let reader = Arc::new(Reader::open(&maps)?);
         let (ends, refusals) = (ring(&maps, ENDS)?, ring(&maps, REFUSALS)?);
         let links = Mutex::default();
         Ok(Self {
             ebpf,
             program,
-            program_id,
+            tc_program,
+            program_ids,
             maps,
             reader,
             ends,
@@ -288,19 +264,22 @@ fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {
     fd.try_clone().map_err(Error::load("program"))
 }
 
-fn load_classifier(ebpf: &mut Ebpf, name: &str) -> Result<(), Error> {
+fn load_classifier(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {
     let program = ebpf.program_mut(name).ok_or_else(|| no_program(name))?;
     let program: &mut SchedClassifier = program.try_into().map_err(|_| no_program(name))?;
-    program.load().map_err(Error::load("program"))
+    program.load().map_err(Error::load("program"))?;
+    let fd = program.fd().map_err(Error::load("program"))?;
+    fd.try_clone().map_err(Error::load("program"))
 }
 
-pub(super) fn xdp<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp, Error> {
-    let program = ebpf.program(name).and_then(|program| program.try_into().ok());
-    program.ok_or_else(|| no_program(name))
+/// The descriptor of a loaded program of either kind.
+pub(super) fn fd_of<'a>(ebpf: &'a Ebpf, name: &str) -> Result<BorrowedFd<'a>, Error> {
+    let program = ebpf.program(name).ok_or_else(|| no_program(name))?;
+    Ok(program.fd().map_err(Error::load("program"))?.as_fd())
 }
 
-fn no_program(name: &str) -> Error {
-    Error::Object { what: format!("it has no XDP program {name}") }
+pub(super) fn no_program(name: &str) -> Error {
+    Error::Object { what: format!("it has no program {name}") }
 }
 
 fn program_id(program: BorrowedFd<'_>) -> Result<u32, Error> {

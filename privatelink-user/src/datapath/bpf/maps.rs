@@ -32,9 +32,14 @@ impl Maps {
         self.0.get(name).ok_or(StoreError::Missing { map: name })
     }
 
-    /// Enters `program` as a later stage, for tail calls.
-    pub(super) fn enter_stage(&self, stage: Stage, program: &ProgramFd) -> Result<(), Error> {
-        let stages = Map::from_map_data(self.duplicate(maps::STAGES)?);
+    /// Enters `program` as a later stage into a map of stages, for tail calls.
+    pub(super) fn enter_stage(
+        &self,
+        map: &'static str,
+        stage: Stage,
+        program: &ProgramFd,
+    ) -> Result<(), Error> {
+        let stages = Map::from_map_data(self.duplicate(map)?);
         stages
             .and_then(ProgramArray::try_from)
             .and_then(|mut stages| stages.set(stage as u32, program, 0))
@@ -70,10 +75,10 @@ fn data(map: Map) -> Option<MapData> {
     }
 }
 
-/// The maps that a new program may adopt from the one before. The map of the later stages is not
+/// The maps that a new program may adopt from the one before. The maps of the later stages are not
 /// among them: each program calls its own.
 pub(super) fn adoptable() -> impl Iterator<Item = &'static str> {
-    maps::ALL.iter().copied().filter(|map| *map != maps::STAGES)
+    maps::ALL.iter().copied().filter(|map| ![maps::STAGES, maps::TC_STAGES].contains(map))
 }
 
 /// What an object's adoptable maps will look like in the kernel, for a flow table of `regions`.

@@ -23,6 +23,7 @@ mod pins;
 mod port_blocks;
 mod predecessor;
 mod read;
+mod run;
 mod settings;
 mod store;
 mod sys;

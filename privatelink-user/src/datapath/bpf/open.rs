@@ -8,13 +8,13 @@ use aya::{
 };
 use privatelink_common::{
     flow::regions_for,
-    maps::{ENDPOINTS, PORT_BLOCKS, STAGES, TARGETS},
+    maps::{ENDPOINTS, PORT_BLOCKS, STAGES, TARGETS, TC_STAGES},
 };
 
 use super::{
     error::Error,
     former::Former,
-    loaded::{BPF_OBJECT, Datapath, Held, xdp},
+    loaded::{BPF_OBJECT, Datapath, Held, fd_of},
     maps,
     pins::{self, Pins},
     predecessor::Predecessor,
@@ -66,7 +66,7 @@ impl Datapath {
             loaded.begin_carrying(former)?;
         }
         pins.remove_dead_links()?;
-        pins.retire_stages(Some(loaded.program_id))?;
+        pins.retire_stages(&loaded.program_ids)?;
         loaded.pins = Some(Held { pins, _lock: lock });
         Ok((loaded, adoption))
     }
@@ -105,11 +105,13 @@ impl Datapath {
         for map in maps::adoptable().filter(|map| !adoption.kept.contains(map)) {
             self.pin_map(map, &pins.path(map))?;
         }
-        self.pin_map(STAGES, &pins.stage_path(self.program_id))?;
+        for (stages, program) in [STAGES, TC_STAGES].into_iter().zip(self.program_ids) {
+            self.pin_map(stages, &pins.stage_path(program))?;
+        }
         for name in pins::programs() {
             let path = pins.path(name);
             pins::remove_file(&path)?;
-            let fd = xdp(&self.ebpf, name)?.fd().map_err(Error::load("program"))?;
+            let fd = fd_of(&self.ebpf, name)?;
             sys::pin(fd.as_fd(), &path).map_err(Error::path("pin", &path))?;
         }
         Ok(())

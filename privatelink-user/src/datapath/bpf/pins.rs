@@ -2,7 +2,7 @@
 //!
 //! It holds `SETTINGS`, the maps and the programs by name, and two directories:
 //!
-//! - `links`: one attachment per interface, by interface index. An index does not change with the
+//! - `links`: one attachment per interface, by interface index, with `-tc` behind it for one by tc. An index does not change with the
 //!   name, and the kernel says which interface a link is on, so a reused index cannot be mistaken
 //!   for the interface that was.
 //! - `stages`: the map through which a program calls its later stages, by the id of the program.
@@ -29,7 +29,7 @@ use privatelink_common::{FLOW_LAYOUTS_READ, Stage, flow::Region, maps};
 use super::{
     batch,
     error::Error,
-    fdinfo::{self, Object, Shape},
+    fdinfo::{self, Hook, Object, Shape},
     former,
     maps::adoptable,
     settings::{self, Settings},
@@ -38,6 +38,8 @@ use super::{
 
 /// The directory of the attachments.
 const LINKS: &str = "links";
+/// How the name of an attachment by tc ends.
+const TC: &str = "-tc";
 /// The directory of the later stages.
 const STAGES: &str = "stages";
 /// The flow table that is being replaced, until its flows are in the new one; the version of its
@@ -48,7 +50,14 @@ const NAME_LENGTH: usize = 15;
 
 /// The programs, by the names of their pins.
 pub(super) fn programs() -> impl Iterator<Item = &'static str> {
-    iter::once(maps::PROGRAM).chain(Stage::ALL.iter().map(|stage| stage.program()))
+    tc_programs()
+        .chain(iter::once(maps::PROGRAM))
+        .chain(Stage::ALL.iter().map(|stage| stage.program()))
+}
+
+/// Those that run in the network stack.
+pub(super) fn tc_programs() -> impl Iterator<Item = &'static str> {
+    iter::once(maps::TC_PROGRAM).chain(Stage::ALL.iter().map(|stage| stage.tc_program()))
 }
 
 /// The version of the layout of a flow table that is being replaced, by the name of its pin.
@@ -80,6 +89,8 @@ pub(super) struct Survey {
 pub(super) struct PinnedLink {
     /// Index of the interface, 0 once it is gone.
     pub ifindex: u32,
+    /// Where the program is attached.
+    pub hook: Hook,
     /// Id of the program.
     pub program: u32,
     /// The attachment.
@@ -167,7 +178,7 @@ impl Pins {
                 (found, _) => survey.foreign.push((path, describe(found))),
             }
         }
-        let link = |object| matches!(object, Object::XdpLink { .. });
+        let link = |object| matches!(object, Object::Link { .. });
         self.survey_numbered(LINKS, link, &mut survey)?;
         self.survey_numbered(STAGES, |object| matches!(object, Object::Map(_)), &mut survey)?;
         Ok(survey)
@@ -193,10 +204,10 @@ impl Pins {
     pub(super) fn links(&self) -> Result<Vec<PinnedLink>, Error> {
         let mut links = Vec::new();
         for path in list(&self.path(LINKS))? {
-            if let Some((link, Object::XdpLink { ifindex, program })) = open(&path)?
+            if let Some((link, Object::Link { hook, ifindex, program })) = open(&path)?
                 && number_of(&path).is_some()
             {
-                links.push(PinnedLink { ifindex, program, link, path });
+                links.push(PinnedLink { ifindex, hook, program, link, path });
             }
         }
         Ok(links)
@@ -208,10 +219,10 @@ impl Pins {
         links.iter().filter(|link| link.ifindex == 0).try_for_each(PinnedLink::remove)
     }
 
-    /// Unpins the later stages of programs that no interface runs, except those of `current`.
-    pub(super) fn retire_stages(&self, current: Option<u32>) -> Result<(), Error> {
+    /// Unpins the later stages of programs that no interface runs, except those of `current` ones.
+    pub(super) fn retire_stages(&self, current: &[u32]) -> Result<(), Error> {
         let links = self.links()?;
-        let is_used = |id| current == Some(id) || links.iter().any(|link| link.program == id);
+        let is_used = |id| current.contains(&id) || links.iter().any(|link| link.program == id);
         for path in list(&self.path(STAGES))? {
             if number_of(&path).is_some_and(|id| !is_used(id)) {
                 remove_file(&path)?;
@@ -232,7 +243,7 @@ impl Pins {
         for link in self.links()? {
             link.remove()?;
         }
-        self.retire_stages(None)?;
+        self.retire_stages(&[])?;
         let befores = FLOW_LAYOUTS_READ.iter().map(|version| self.before_path(*version));
         let names = adoptable().chain(programs()).chain([settings::NAME]);
         for path in names.map(|name| self.path(name)).chain(befores) {
@@ -316,6 +327,11 @@ impl Pins {
         let Some(settings) = settings else {
             return Err(Error::NoDowngrade { path: self.root.clone() });
         };
+        // It knows no attachments by tc, and attaches to those interfaces by itself.
+        let links = self.links()?;
+        links.iter().filter(|link| link.hook == Hook::Tc).try_for_each(PinnedLink::remove)?;
+        self.retire_stages(&[])?;
+        tc_programs().map(|name| self.path(name)).try_for_each(|path| remove_file(&path))?;
         if settings.version == former::LAYOUT {
             return Ok(());
         }
@@ -331,8 +347,12 @@ impl Pins {
     }
 
     /// Where the attachment to an interface is pinned.
-    pub(super) fn link_path(&self, ifindex: u32) -> PathBuf {
-        self.path(LINKS).join(ifindex.to_string())
+    pub(super) fn link_path(&self, ifindex: u32, hook: Hook) -> PathBuf {
+        let name = match hook {
+            Hook::Xdp => ifindex.to_string(),
+            Hook::Tc => format!("{ifindex}{TC}"),
+        };
+        self.path(LINKS).join(name)
     }
 
     /// Where the map of a program's later stages is pinned.
@@ -402,7 +422,8 @@ fn is_named(fd: &OwnedFd, name: &str) -> bool {
 }
 
 fn number_of(path: &Path) -> Option<u32> {
-    path.file_name()?.to_str()?.parse().ok()
+    let name = path.file_name()?.to_str()?;
+    name.strip_suffix(TC).unwrap_or(name).parse().ok()
 }
 
 fn describe(found: Option<(OwnedFd, Object)>) -> &'static str {
@@ -410,7 +431,7 @@ fn describe(found: Option<(OwnedFd, Object)>) -> &'static str {
         None => "not a pinned BPF object",
         Some((_, Object::Map(_))) => "a map of another name",
         Some((_, Object::Program(_))) => "a program",
-        Some((_, Object::XdpLink { .. })) => "an attachment",
+        Some((_, Object::Link { .. })) => "an attachment",
         Some((_, Object::Other)) => "some other BPF object",
     }
 }

@@ -19,7 +19,9 @@ use aya::{
     maps::{MapData, MapError, MapType},
     util::nr_cpus,
 };
-use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, bpf_attach_type, bpf_cmd};
+use aya_obj::generated::{
+    BPF_F_BEFORE, XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, bpf_attach_type, bpf_cmd,
+};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::mode::Mode;
@@ -39,6 +41,10 @@ struct LinkCreate {
     target_ifindex: u32,
     attach_type: u32,
     flags: u32,
+    /// Of tc: the program beside which this one goes, none, and the expected revision, any.
+    relative: u32,
+    reserved: u32,
+    revision: u64,
 }
 
 #[derive(IntoBytes, FromBytes)]
@@ -104,7 +110,7 @@ pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     unsafe { call(bpf_cmd::BPF_OBJ_PIN, &mut arguments) }.map(drop)
 }
 
-/// Attaches an XDP program to an interface.
+/// Attaches a program to an interface: before all others, where there may be several.
 pub(super) fn create_link(
     program: BorrowedFd<'_>,
     ifindex: u32,
@@ -113,11 +119,18 @@ pub(super) fn create_link(
     let mut arguments = LinkCreate {
         prog_fd: number(program),
         target_ifindex: ifindex,
-        attach_type: bpf_attach_type::BPF_XDP as u32,
+        attach_type: match mode {
+            Mode::Native | Mode::Generic => bpf_attach_type::BPF_XDP,
+            Mode::Tc => bpf_attach_type::BPF_TCX_INGRESS,
+        } as u32,
         flags: match mode {
             Mode::Native => XDP_FLAGS_DRV_MODE,
             Mode::Generic => XDP_FLAGS_SKB_MODE,
+            Mode::Tc => BPF_F_BEFORE,
         },
+        relative: 0,
+        reserved: 0,
+        revision: 0,
     };
     // SAFETY: these arguments hold no address.
     let fd = unsafe { call(bpf_cmd::BPF_LINK_CREATE, &mut arguments) }?;

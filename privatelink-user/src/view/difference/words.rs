@@ -157,6 +157,8 @@ pub(super) fn network(before: Option<&Network>, after: &Network) -> Words {
     words.key("principal", old, new);
     let (old, new) = of(|one| one.attachment.to_string());
     words.key("on", old, new);
+    let (old, new) = of(|one| one.mode.to_string());
+    words.detail("mode", old, new);
     let (old, new) = of(|one| list(&one.subnets));
     words.key("subnets", old, new);
     let (old, new) = of(|one| list(&one.reachable_from));
