@@ -12,6 +12,7 @@ mod own;
 mod reach;
 mod restore;
 mod settings;
+mod xdp_targets;
 
 pub use error::Error;
 pub use exposure::exposures;
@@ -21,3 +22,4 @@ pub use netlink::{Event, Events, Host};
 pub use reach::{Reach, addresses_at, reach};
 pub use restore::restore;
 pub use settings::is_ipv6_off;
+pub use xdp_targets::takes_frames;

@@ -117,8 +117,12 @@ pub struct Network {
     pub interface: String,
     /// Index of the interface; absent while the host has none of that name.
     pub ifindex: Option<u32>,
-    /// Where XDP runs: `native`, in the driver, or `generic`; absent while nothing is forwarded.
+    /// Where packets are carried: `native`, by XDP in the driver; `generic`, by XDP in the network
+    /// stack; or `tc`, by tc in the network stack. Absent while nothing is forwarded.
     pub xdp_mode: Option<String>,
+    /// Why there; absent while nothing is forwarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode_reason: Option<String>,
     /// The largest IP packet that the interface carries.
     pub mtu: Option<u32>,
     /// The principal that owns the network.

@@ -147,7 +147,7 @@ families! {
         + "They are `failed` when none of the network's `forwarders` answers, or when too many \
            wait.";
     NETWORK_ATTACHED: Gauge "privatelink_network_attached" ["network", "interface", "mode"]
-        = "Whether the network's packets are forwarded; mode is native, generic or none.";
+        = "Whether the network's packets are forwarded; mode is native, generic, tc or none.";
     EVENTS_LEFT_OUT: Counter "privatelink_events_left_out_total" ["principal"]
         = "Events of the principal beyond its budget: counted, not logged, stored or delivered."
         + "See [noise](events.md#noise). Counted from the start of the daemon.";

@@ -19,7 +19,7 @@ use crate::{
     desired::share::{self, SourcePorts},
     host::{HostFacts, is_link_local},
     interface::types,
-    model::{self, Model, naming},
+    model::{self, AttachMode, Model, naming},
     state::{
         State,
         connection::Acceptance,
@@ -58,6 +58,33 @@ pub struct Overview<'a> {
     pub origins: &'a Origins,
 }
 
+/// Why packets of an interface, of a kind if the kernel makes it in software, are carried where they
+/// are.
+fn mode_reason(written: AttachMode, kind: Option<&str>, mode: Mode) -> String {
+    if written != AttachMode::Auto {
+        return "the configuration says so".to_owned();
+    }
+    match (mode, kind) {
+        (Mode::Tc, Some(kind)) => format!(
+            "a {kind} has frames that are cut, and checksums that are completed, only where they \
+             leave the host"
+        ),
+        (Mode::Tc, None) => {
+            "the driver has no XDP, or packets go on to an interface that takes none \
+             from XDP"
+                .to_owned()
+        }
+        (Mode::Native, None) => "the driver has XDP".to_owned(),
+        (Mode::Native | Mode::Generic, Some(_)) => {
+            "the kernel is older than Linux 6.6, and cannot attach by tc".to_owned()
+        }
+        (Mode::Generic, None) => {
+            "the driver has no XDP, and the kernel, older than Linux 6.6, cannot attach by tc"
+                .to_owned()
+        }
+    }
+}
+
 impl Overview<'_> {
     /// The networks with their attachments.
     pub fn networks(&self) -> Vec<types::Network> {
@@ -69,6 +96,9 @@ impl Overview<'_> {
                 interface: network.attachment.interface.to_string(),
                 ifindex: link.map(|link| link.index),
                 xdp_mode: mode.map(|mode| mode.name().to_owned()),
+                mode_reason: link.zip(mode).map(|(link, mode)| {
+                    mode_reason(network.mode, self.facts.kind(link.index), *mode)
+                }),
                 mtu: link.map(|link| link.mtu),
                 principal: network.principal.to_string(),
                 subnets: network.subnets.iter().map(ToString::to_string).collect(),

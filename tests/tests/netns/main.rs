@@ -31,6 +31,7 @@ mod large;
 mod life;
 mod many;
 mod metrics;
+mod modes;
 mod next_hops;
 mod noise;
 mod objects;

@@ -20,7 +20,9 @@ pub(super) fn network(network: &Network) -> String {
     }
     lines.add("mac", network.mac.as_deref().unwrap_or_default());
     lines.add("mtu", &network.mtu.map(|mtu| mtu.to_string()).unwrap_or_default());
-    lines.add("xdp", network.xdp_mode.as_deref().unwrap_or("not attached"));
+    let mode = network.xdp_mode.as_deref().unwrap_or("not attached");
+    let reason = network.mode_reason.as_deref();
+    lines.add("xdp", &reason.map_or_else(|| mode.to_owned(), |why| format!("{mode}: {why}")));
     lines.text
 }
 

@@ -244,6 +244,7 @@ mod tests {
             interface: format!("veth-{name}"),
             ifindex,
             xdp_mode: xdp_mode.map(ToOwned::to_owned),
+            mode_reason: None,
             mtu: None,
             principal: name.into(),
             subnets: vec!["10.1.0.0/16".into()],

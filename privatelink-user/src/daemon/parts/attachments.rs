@@ -7,19 +7,21 @@ use log::{info, warn};
 use crate::{
     chain::Chain,
     datapath::{
-        bpf::{Datapath, Mode},
+        bpf::{Datapath, Error, Mode},
         tables::MapTables,
     },
-    host::{Host, HostFacts, Link},
-    model::{AttachMode, Model, Network},
+    host::{Host, HostFacts},
+    model::Model,
 };
+
+use super::modes::{Modes, Wanted};
 
 /// The interfaces that have the program.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct Attachments {
     modes: BTreeMap<u32, Mode>,
     /// What was asked for, best first.
-    wanted: BTreeMap<u32, &'static [Mode]>,
+    wanted: BTreeMap<u32, Modes>,
 }
 
 impl Attachments {
@@ -41,6 +43,7 @@ impl Attachments {
         let mut problems = Vec::new();
         problems.extend(self.are_incomplete(model, host.facts(), datapath).err());
         self.attach(model, host, datapath, &mut problems).await;
+        problems.extend(Wanted::of(model, host.facts()).problems(&self.modes));
         if let Some(tables) = tables {
             self.detach(datapath, tables, &mut problems);
         }
@@ -67,12 +70,9 @@ impl Attachments {
                 warn!("another program removed privatelink's program from {}", link.name);
             }
         }
-        let mut networks = model.networks().values().filter_map(|network| {
-            Some((network, facts.link(network.attachment.interface.as_str())?))
-        });
-        Ok(networks.any(|(network, link)| {
-            link.mac.is_some() && !self.is_attached(link.index, modes(network, facts, link))
-        }))
+        let wanted = Wanted::of(model, facts).interfaces();
+        let mut wanted = wanted.into_iter().filter(|(link, _)| link.mac.is_some());
+        Ok(wanted.any(|(link, modes)| !self.is_attached(link.index, modes)))
     }
 
     /// Whether an interface has the program, in the mode that was found for the wanted ones.
@@ -89,10 +89,7 @@ impl Attachments {
         datapath: &Datapath,
         problems: &mut Vec<String>,
     ) {
-        for network in model.networks().values() {
-            let Some(link) = host.facts().link(network.attachment.interface.as_str()) else {
-                continue;
-            };
+        for (link, wanted) in Wanted::of(model, host.facts()).interfaces() {
             if link.mac.is_none() {
                 continue;
             }
@@ -101,7 +98,6 @@ impl Attachments {
             {
                 problems.push(Chain(&error).to_string());
             }
-            let wanted = modes(network, host.facts(), link);
             if self.is_attached(link.index, wanted) {
                 continue;
             }
@@ -110,9 +106,7 @@ impl Attachments {
                     self.modes.insert(link.index, attached.mode);
                     self.wanted.insert(link.index, wanted);
                 }
-                Err(error) => {
-                    problems.push(format!("network {}: {}", network.name, Chain(&error)));
-                }
+                Err(error) => problems.extend(of_networks(model, &link.name, &error)),
             }
         }
     }
@@ -134,20 +128,11 @@ impl Attachments {
     }
 }
 
-/// The modes for a network's interface, best first.
-///
-/// The kernel hands on frames between interfaces that it makes in software, such as veth, as it
-/// would to a device that cuts them into packets and completes their checksums. XDP sees no sign of
-/// that, and tc does.
-fn modes(network: &Network, facts: &HostFacts, link: &Link) -> &'static [Mode] {
-    match network.mode {
-        AttachMode::Native => &[Mode::Native],
-        AttachMode::Generic => &[Mode::Generic],
-        AttachMode::Tc => &[Mode::Tc],
-        // Kernels before 6.6 cannot attach by tc in a way that outlives the daemon.
-        AttachMode::Auto if facts.kind(link.index).is_some() => {
-            &[Mode::Tc, Mode::Native, Mode::Generic]
-        }
-        AttachMode::Auto => &[Mode::Native, Mode::Tc, Mode::Generic],
-    }
+/// What does not work, for each network on an interface.
+fn of_networks(model: &Model, interface: &str, error: &Error) -> Vec<String> {
+    let networks = model.networks().values();
+    networks
+        .filter(|network| network.attachment.interface.as_str() == interface)
+        .map(|network| format!("network {}: {}", network.name, Chain(error)))
+        .collect()
 }

@@ -19,6 +19,7 @@ mod keeping;
 pub(super) mod keys;
 pub(super) mod listeners;
 mod maps;
+mod modes;
 mod passes;
 mod publisher;
 mod readiness;
