@@ -77,9 +77,9 @@ reasons! {
         meaning: "The IPv4 header checksum is wrong, a UDP packet over IPv6 has no checksum, or \
             the checksum of a SYN, a ping or an ICMP error is wrong",
         advice: "Look for a faulty device on the path. If it is every SYN of a virtual machine or \
-            namespace on this host, its checksums are left to hardware that does not exist: run \
-            `ethtool -K DEVICE tx off` at the sender's end. The gateway does not verify other TCP \
-            and UDP checksums; the receiver does",
+            namespace on this host, its checksums are left to hardware that does not exist: set \
+            `mode = \"tc\"` for its network, or run `ethtool -K DEVICE tx off` at the sender's end. The \
+            gateway does not verify other TCP and UDP checksums; the receiver does",
     }
     TtlExpired {
         name: "ttl_expired",
