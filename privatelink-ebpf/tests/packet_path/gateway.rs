@@ -164,7 +164,7 @@ impl Gateway {
             rules: EVERYONE,
             ..Endpoint::default()
         };
-        for number in [RuleNode::ROOT_V4, RuleNode::ROOT_V6] {
+        for number in RuleNode::ROOTS {
             let key = RuleKey { set: EVERYONE, number };
             self.tables.rules.insert(key, RuleNode::EVERYONE);
         }
