@@ -76,8 +76,8 @@ impl<'l> Witness<'l> {
 
 /// Has another release take over.
 fn change(daemon: &mut Daemon, binary: &Path, max_flows: u32) {
-    daemon.write_config(&config(max_flows)).unwrap();
     daemon.replace_binary(binary);
+    daemon.write_config(&config(max_flows)).unwrap();
     let begin = Instant::now();
     daemon.run().unwrap();
     let output = daemon.output();
@@ -124,8 +124,8 @@ fn the_previous_release_and_back_lose_no_flow() {
     let other = config(300_000);
     let (head, tail) = other.split_once("name = \"globex-web\"").unwrap();
     let tail = tail.replacen("10.1.0.50", "10.1.0.51", 1);
-    daemon.write_config(&format!("{head}name = \"globex-web\"{tail}")).unwrap();
     daemon.replace_binary(&ours);
+    daemon.write_config(&format!("{head}name = \"globex-web\"{tail}")).unwrap();
     daemon.run().unwrap();
     let of_globex = |flow: &&String| flow.starts_with("globex-web");
     let left = || flows(&daemon).unwrap();

@@ -187,7 +187,8 @@ impl Frame for BufferFrame {
 
     #[inline(always)]
     fn resize(&mut self, length: usize) -> Option<()> {
-        if self.length() == length {
+        // The helper also ends that the kernel will cut the frame, whatever the length.
+        if self.length() == length && field!(self, gso_size) == 0 {
             return Some(());
         }
         // SAFETY: as in `make_room`.

@@ -9,7 +9,7 @@ use crate::{
     stages::options,
     wire::{
         Datagram, ETHERNET_LEN, Extension, Fragment, Front, Ip, Ipv4, Ipv6, Segment, Transport,
-        Word, checksum, option,
+        Word, checksum, masked, option,
     },
 };
 use privatelink_common::Reason;
@@ -54,7 +54,7 @@ pub fn part_at(fragment: Fragment, transport: u32) -> u32 {
 /// A place in the frame that [`Chain`] found.
 #[inline(always)]
 pub fn bounded(at: u32) -> usize {
-    (at & OFFSET_MASK) as usize
+    masked::<OFFSET_MASK>(at) as usize
 }
 
 impl<I: Ip> Chain<I> {

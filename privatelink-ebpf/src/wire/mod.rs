@@ -33,4 +33,4 @@ pub use ipv4::Ipv4;
 pub use ipv6::Ipv6;
 pub use transport::{Segment, Tcp, Transport, Udp, swapped, tcp_flags};
 pub use vlan::VlanTag;
-pub use word::Wire;
+pub use word::{Wire, masked};

@@ -68,6 +68,33 @@ macro_rules! word {
 word!(u16, u32, wreg, 2, "u16", load16, store16);
 word!(u32, u32, wreg, 4, "u32", load32, store32);
 
+/// The bits of a value that a mask has, by an instruction that the compiler cannot leave out.
+///
+/// It may know that the value has no others; the verifier, above all that of older kernels, does not
+/// follow it.
+#[inline(always)]
+pub fn masked<const MASK: u32>(value: u32) -> u32 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = value;
+        // SAFETY: changes nothing but a register.
+        #[expect(unsafe_code, reason = "an instruction that the compiler must not leave out")]
+        unsafe {
+            core::arch::asm!(
+                "{value} &= {mask}",
+                value = inout(wreg) value,
+                mask = const MASK,
+                options(nostack, nomem, pure),
+            );
+        }
+        value
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        value & MASK
+    }
+}
+
 /// Accessors of a header's fields that are words: a getter, and a setter where one is named.
 macro_rules! fields {
     ($header:ty: $($(#[doc = $doc:literal])+ $field:ident: $kind:ident $(= $set:ident)?;)+) => {

@@ -47,6 +47,11 @@ fn everything_works_with_default_offloads() {
     for consumer in ["acme", "globex"] {
         everything_works(scene.lab.host(consumer)).unwrap();
     }
+    // In fragments.
+    for endpoint in ENDPOINT {
+        let payload = vec![0x5a; 20_000];
+        scene.lab.host("acme").run(|| client::udp_echo(at(endpoint, 7), &payload, SOON)).unwrap();
+    }
     assert_eq!(scene.daemon.drops().unwrap(), 0, "{}", scene.daemon.status().unwrap());
 }
 

@@ -223,6 +223,29 @@ fn an_attachment_by_tc_outlives_the_daemon_too() {
     });
 }
 
+/// The release before knows nothing of tc: it finds what it would have attached itself.
+#[test]
+fn a_downgrade_leaves_xdp_in_place_of_tc() {
+    let pins = PinDirectory::new();
+    let gateway = Gateway::with(&["veth0"]);
+    gateway.run(|| {
+        let veth = index_of("veth0");
+        let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        datapath.attach(veth, "veth0", &[Mode::Tc]).unwrap();
+        drop(datapath);
+        Datapath::prepare_downgrade(&pins.path).unwrap();
+        let program = gateway.program("veth0").unwrap().to_string();
+        assert_eq!(entries(&pins.path.join("links")), [veth.to_string()]);
+        assert_eq!(entries(&pins.path.join("stages")), [program]);
+        assert!(!entries(&pins.path).iter().any(|name| name.contains("privatelink")));
+        // Who changes their mind finds it, too.
+        Datapath::prepare_downgrade(&pins.path).unwrap();
+        let (datapath, _) = Datapath::open(&pins.path, FLOWS).unwrap();
+        let attached = datapath.attach(veth, "veth0", &[Mode::Tc]).unwrap();
+        assert_eq!(datapath.attached().unwrap(), [attached]);
+    });
+}
+
 #[test]
 fn an_interface_changes_its_mode_and_keeps_one_attachment() {
     let pins = PinDirectory::new();

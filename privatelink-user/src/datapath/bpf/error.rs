@@ -113,6 +113,19 @@ pub enum Error {
         /// Name of the interface.
         interface: String,
     },
+    /// The program cannot be attached by XDP in place of tc.
+    #[error(
+        "cannot attach by XDP to the interface with index {ifindex}, which the release before would \
+         do{}",
+        needs(.source)
+    )]
+    LeaveTc {
+        /// Index of the interface.
+        ifindex: u32,
+        /// The kernel's error.
+        #[source]
+        source: io::Error,
+    },
     /// The program cannot be detached from an interface.
     #[error("cannot detach from the interface with index {ifindex}{}", needs(.source))]
     Detach {

@@ -32,6 +32,7 @@ use super::{
     fdinfo::{self, Hook, Object, Shape},
     former,
     maps::adoptable,
+    mode::Mode,
     settings::{self, Settings},
     sys,
 };
@@ -327,9 +328,7 @@ impl Pins {
         let Some(settings) = settings else {
             return Err(Error::NoDowngrade { path: self.root.clone() });
         };
-        // It knows no attachments by tc, and attaches to those interfaces by itself.
-        let links = self.links()?;
-        links.iter().filter(|link| link.hook == Hook::Tc).try_for_each(PinnedLink::remove)?;
+        self.leave_tc()?;
         self.retire_stages(&[])?;
         tc_programs().map(|name| self.path(name)).try_for_each(|path| remove_file(&path))?;
         if settings.version == former::LAYOUT {
@@ -339,6 +338,23 @@ impl Pins {
         let flow_table = |map: &&str| former::FLOW_TABLE.contains(map);
         let others = adoptable().filter(|map| !flow_table(map)).chain(programs());
         others.map(|name| self.path(name)).try_for_each(|path| remove_file(&path))
+    }
+
+    /// Attaches by XDP where the program is attached by tc, which the release before does not know.
+    fn leave_tc(&self) -> Result<(), Error> {
+        let links = self.links()?;
+        for link in links.iter().filter(|link| link.hook == Hook::Tc && link.ifindex != 0) {
+            let ifindex = link.ifindex;
+            let path = self.path(maps::PROGRAM);
+            let program = sys::open(&path).map_err(Error::path("open", &path))?;
+            let attach = |mode| sys::create_link(program.as_fd(), ifindex, mode);
+            let attached = attach(Mode::Native).or_else(|_| attach(Mode::Generic));
+            let attached = attached.map_err(|source| Error::LeaveTc { ifindex, source })?;
+            let path = self.link_path(ifindex, Hook::Xdp);
+            sys::pin(attached.as_fd(), &path).map_err(Error::path("pin", &path))?;
+            link.remove()?;
+        }
+        Ok(())
     }
 
     /// Where an object of this name is pinned.
