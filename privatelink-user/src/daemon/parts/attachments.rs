@@ -65,9 +65,9 @@ impl Attachments {
         let lost = |ifindex: &u32| !present.contains(ifindex);
         let lost: Vec<u32> = self.modes.keys().copied().filter(lost).collect();
         for ifindex in &lost {
-            self.modes.remove(ifindex);
+            let kind = if self.modes.remove(ifindex) == Some(Mode::Tc) { "tc" } else { "XDP" };
             if let Some(link) = facts.link_at(*ifindex) {
-                warn!("another program removed privatelink's program from {}", link.name);
+                warn!("another program removed the {kind} program from {}", link.name);
             }
         }
         let wanted = Wanted::of(model, facts).interfaces();
