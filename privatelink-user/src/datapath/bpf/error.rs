@@ -105,9 +105,9 @@ pub enum Error {
     },
     /// The kernel has no tcx.
     #[error(
-        "the kernel cannot attach to interface {interface} by tc: that needs Linux 6.6 or newer; \
-         set mode = \"native\" or \"generic\" for the network, and see \
-         `privatelink explain bad_checksum`"
+        "the kernel cannot attach to interface {interface} by tc, which needs Linux 6.6: set \
+         mode = \"native\" or \"generic\" for the network, and run `ethtool -K DEVICE tx off` at \
+         senders on this host"
     )]
     NoTc {
         /// Name of the interface.
