@@ -57,6 +57,12 @@ fn arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict 
     if !asks && !answers {
         return Verdict::drop(Reason::Host);
     }
+    // Not a request for another address: the kernel would answer it, and note who asks.
+    if (answers || asker == about)
+        && claims_ours(tables, network, Addr::from_v4_word(asker), sender)
+    {
+        return Verdict::Pass;
+    }
     let own = own::<T, Ipv4>(tables, network, about);
     // Without an address of its own there, the kernel asks under another, or under none.
     let is_answer = answers && to == interface(tables, network);
@@ -118,7 +124,7 @@ fn ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, scratch: &Scratc
         if kind == NeighbourMessage::ADVERTISEMENT {
             let is_put_to_all = to == split_mac(neighbour::ALL_NODES_MAC);
             let is_expected = own != NOBODY || is_put_to_all;
-            return advertisement::<T, I>(tables, network, &datagram, is_expected);
+            return advertisement::<F, T, I>(frame, tables, network, &datagram, is_expected);
         }
     }
     if own == NOBODY {
@@ -138,6 +144,18 @@ fn ip<F: Frame, T: Tables, I: Fresh>(frame: &mut F, tables: &T, scratch: &Scratc
     } else {
         Verdict::drop(Reason::Host)
     }
+}
+
+/// Whether a host says that an address of the gateway is its own, as often as a network may say
+/// so. The daemon looks at such frames; the kernel does nothing about them.
+#[inline(never)]
+fn claims_ours<T: Tables>(tables: &T, network: u32, address: Addr, sender: MacWords) -> bool {
+    let key = LocalKey { network, address };
+    let Some(local) = tables.local(&key) else { return false };
+    local.is_served()
+        && split_mac(local.mac) != sender
+        && !sender::is_group(sender)
+        && tables.may_complain(network)
 }
 
 /// The Ethernet address for an address that is not the host's.
@@ -193,12 +211,21 @@ fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) ->
 /// The host gets answers to its own solicitations, and the news that a neighbour has another
 /// Ethernet address; `is_expected` if the frame is for the host's Ethernet address or that of all.
 #[inline(never)]
-fn advertisement<T: Tables, I: Control>(
+fn advertisement<F: Frame, T: Tables, I: Control>(
+    frame: &mut F,
     tables: &T,
     network: u32,
     datagram: &Datagram<I>,
     is_expected: bool,
 ) -> Verdict {
+    let Some(ethernet) = frame.view::<Ethernet>(0) else { return Verdict::drop(Reason::Malformed) };
+    let sender = ethernet.from();
+    let Some(message) = frame.view::<NeighbourMessage>(ETHERNET_LEN + I::LEN) else {
+        return Verdict::drop(Reason::Malformed);
+    };
+    if claims_ours(tables, network, Addr::from_words(message.target()), sender) {
+        return Verdict::Pass;
+    }
     let destination = I::to_addr(datagram.destination).words();
     let is_ours = destination == neighbour::ALL_NODES
         || self::own::<T, I>(tables, network, datagram.destination) != NOBODY;

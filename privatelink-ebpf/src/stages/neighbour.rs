@@ -18,6 +18,10 @@ use privatelink_common::{Addr, LocalKey, LocalKind, Mac, Reason, Stage, flow::sp
 pub fn answer_arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, network: u32) -> Verdict {
     let Some(arp) = frame.view::<Arp>(ETHERNET_LEN) else { return Verdict::NOT_OURS };
     let Some(address) = arp.asks_for() else { return Verdict::NOT_OURS };
+    // An announcement asks for nothing.
+    if arp.sender() == address {
+        return Verdict::NOT_OURS;
+    }
     let key = LocalKey { network, address: Addr::from_v4_word(address) };
     let Some(local) = tables.local(&key) else { return Verdict::NOT_OURS };
     if !local.is_served() || !is_put_to(frame, local.mac) {

@@ -27,9 +27,9 @@ use super::{
     opening::{self, Opened},
     paced_count::PacedCount,
     parts::{
-        AccessKeys, Announcements, Attachments, Deadlines, FIRST_TURN, Frames, HostGuard, Keeping,
-        Maps, Pending, Publisher, Readiness, Records, Surroundings, Sweep, SweepScope, TURN,
-        TargetDiscovery, TargetHealth, Targets, acceptance, capacity, listeners,
+        AccessKeys, Announcements, Attachments, Conflicts, Deadlines, FIRST_TURN, Frames,
+        HostGuard, Keeping, Maps, Pending, Publisher, Readiness, Records, Surroundings, Sweep,
+        SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, acceptance, capacity, listeners,
     },
     service_manager,
     snapshot::Snapshot,
@@ -98,6 +98,7 @@ pub(super) struct Gateway {
     attachments: Attachments,
     surroundings: Surroundings,
     announcements: Announcements,
+    conflicts: Conflicts,
     sweep: Sweep,
     frames: Frames,
     keeping: Keeping,
@@ -155,6 +156,7 @@ impl Gateway {
             attachments: Attachments::default(),
             surroundings: Surroundings::default(),
             announcements: Announcements::default(),
+            conflicts: Conflicts::open(),
             sweep: Sweep::default(),
             frames: Frames::open(),
             keeping: Keeping::default(),
@@ -205,6 +207,7 @@ impl Gateway {
         let (model, state, inputs) = (&self.model, self.store.state(), &self.inputs);
         let resolved = self.surroundings.reconcile(model, state, inputs, &mut self.host, now);
         problems.extend(resolved.await);
+        problems.extend(self.conflicts.problems(&self.model, self.host.facts()));
         self.update_readiness();
         self.report(problems);
         self.publisher.converged(Timestamp::now());
@@ -372,9 +375,21 @@ impl Gateway {
         let unkept = self.keeping.is_due(self.store.as_ref(), Instant::now());
         let attached =
             self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath);
+        let conflicts = self.look_for_conflicts();
         let panics = supervision::panics();
         let panicked = std::mem::replace(&mut self.panics, panics) != panics;
-        Ok(attached? || unkept || panicked)
+        Ok(attached? || unkept || panicked || conflicts)
+    }
+
+    /// Looks for other hosts that use an address of the gateway; `true` if there is news.
+    fn look_for_conflicts(&mut self) -> bool {
+        let (facts, tables, sender) =
+            (self.host.facts(), self.maps.contents(), self.frames.sender());
+        let events =
+            self.conflicts.look(&self.model, facts, tables, sender, std::time::Instant::now());
+        let is_news = !events.is_empty();
+        self.events.publish_all(events);
+        is_news
     }
 
     /// Forgets what the maps hold, so that the next convergence compares them with the kernel's.

@@ -105,6 +105,10 @@ kinds! {
         "A next hop no longer answers.", Network;
     NextHopFlapping = "next-hop-flapping",
         "A next hop has changed again and again; reported at most once a minute, with the number of changes.", Network;
+    AddressConflict = "address-conflict",
+        "Another host in a network uses an address of the gateway there ([operation.md](operation.md#address-conflicts)).", Network;
+    AddressConflictEnded = "address-conflict-ended",
+        "No other host uses the address any more.", Network;
     EventsLeftOut = "events-left-out",
         "A principal has caused too many events of a kind; reported at most once a minute, with their number.", Principal;
     FlowLogLost = "flow-log-lost",

@@ -7,7 +7,7 @@ use log::warn;
 use crate::{
     datapath::{
         bpf::{FrameSender, Mode},
-        frames::announce::{ServedAddresses, frame, served_addresses},
+        frames::announce::{ServedAddresses, frame, probe, served_addresses},
         tables::MapTables,
     },
     host::HostFacts,
@@ -44,7 +44,11 @@ impl Announcements {
             if made.get(place) == Some(mac) || !attached.contains_key(ifindex) {
                 continue;
             }
-            match sender.send(*ifindex, &frame(*mac, *vlan, *address)) {
+            // A holder of the address answers the probe, which `Conflicts` notices. The address is
+            // announced at once all the same: it is the operator who has assigned it, and when a
+            // gateway takes over another's addresses, clients must not wait for seconds.
+            let asked = sender.send(*ifindex, &probe(*mac, *vlan, *address));
+            match asked.and_then(|()| sender.send(*ifindex, &frame(*mac, *vlan, *address))) {
                 Ok(()) => drop(made.insert(*place, *mac)),
                 Err(error) => failed = Some((*ifindex, error)),
             }

@@ -9,6 +9,7 @@ mod announcements;
 mod attachments;
 pub(super) mod audit;
 pub(super) mod capacity;
+mod conflicts;
 mod connections;
 mod deadlines;
 mod discovery;
@@ -30,6 +31,7 @@ mod targets;
 
 pub(super) use announcements::Announcements;
 pub(super) use attachments::Attachments;
+pub(super) use conflicts::Conflicts;
 pub(super) use connections::Connections;
 pub(super) use deadlines::Deadlines;
 pub(super) use discovery::TargetDiscovery;

@@ -7,6 +7,7 @@
 mod attach;
 mod batch;
 mod carry;
+mod claims;
 mod error;
 mod fdinfo;
 mod flows;
@@ -31,6 +32,7 @@ mod turns;
 mod watch;
 
 pub use attach::Attached;
+pub use claims::{Claim, ClaimListener};
 pub use error::Error;
 pub use frames::FrameSender;
 pub use loaded::{BPF_OBJECT, Datapath};

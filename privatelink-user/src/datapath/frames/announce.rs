@@ -25,6 +25,7 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 /// Hosts ignore a neighbour message with another hop limit: it may come from beyond the link.
 const ON_LINK: u8 = 255;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 /// The override flag: hosts replace the address that they know.
 const OVERRIDE: [u8; 4] = [0x20, 0, 0, 0];
@@ -57,10 +58,24 @@ pub fn served_addresses(tables: &MapTables, facts: &HostFacts) -> ServedAddresse
 
 /// The frame that announces an address, tagged unless `vlan` is zero.
 pub fn frame(mac: Mac, vlan: u16, address: IpAddr) -> Vec<u8> {
-    let mut frame = match address {
-        IpAddr::V4(v4) => arp(mac, v4),
+    let frame = match address {
+        IpAddr::V4(v4) => arp(mac, v4, v4),
         IpAddr::V6(v6) => advertisement(mac, v6),
     };
+    tagged(vlan, frame)
+}
+
+/// The frame that asks whether another host has an address: an ARP probe (RFC 5227), or the
+/// solicitation of duplicate address detection (RFC 4862).
+pub fn probe(mac: Mac, vlan: u16, address: IpAddr) -> Vec<u8> {
+    let frame = match address {
+        IpAddr::V4(v4) => arp(mac, Ipv4Addr::UNSPECIFIED, v4),
+        IpAddr::V6(v6) => solicitation(mac, v6),
+    };
+    tagged(vlan, frame)
+}
+
+fn tagged(vlan: u16, mut frame: Vec<u8>) -> Vec<u8> {
     if vlan != 0 {
         let [high, low] = vlan.to_be_bytes();
         frame.splice(MACS..MACS, [TAGGED[0], TAGGED[1], high, low]);
@@ -68,12 +83,33 @@ pub fn frame(mac: Mac, vlan: u16, address: IpAddr) -> Vec<u8> {
     frame
 }
 
-fn arp(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
-    let own = address.octets();
-    // Ethernet, IPv4, their lengths, and a request: for the sender's own address.
+fn arp(mac: Mac, sender: Ipv4Addr, address: Ipv4Addr) -> Vec<u8> {
+    let (sender, asked) = (sender.octets(), address.octets());
+    // Ethernet, IPv4, their lengths, and a request.
     let kind = [0, 1, 8, 0, 6, 4, 0, 1];
     let type_of_frame = [8, 6];
-    [&BROADCAST[..], &mac, &type_of_frame, &kind, &mac, &own, &[0; 6], &own].concat()
+    [&BROADCAST[..], &mac, &type_of_frame, &kind, &mac, &sender, &[0; 6], &asked].concat()
+}
+
+fn solicitation(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
+    let [.., high, middle, low] = address.octets();
+    let group = Ipv6Addr::new(
+        0xff02,
+        0,
+        0,
+        0,
+        0,
+        1,
+        0xff00 | u16::from(high),
+        u16::from_be_bytes([middle, low]),
+    );
+    let mut frame = Vec::with_capacity(78);
+    let packet = PacketBuilder::ethernet2(mac, [0x33, 0x33, 0xff, high, middle, low])
+        .ipv6([0; 16], group.octets(), ON_LINK)
+        .icmpv6_raw(NEIGHBOUR_SOLICITATION, 0, [0; 4]);
+    // Writing to a vector cannot fail.
+    let _ = packet.write(&mut frame, &address.octets());
+    frame
 }
 
 fn advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
