@@ -5,6 +5,7 @@
 //! [`fixtures`] is the table of what the datapath does with which frames.
 
 pub mod bench;
+pub mod conformance;
 pub mod cut;
 pub mod fixtures;
 pub mod packet;

@@ -6,6 +6,7 @@ mod build;
 mod check_elf;
 mod ci;
 mod clippy;
+mod conformance;
 mod doc;
 mod docs;
 mod elf;
@@ -69,6 +70,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Make the packages of a release: Debian, RPM, tarball, OCI image, checksums
     Package(package::Arguments),
+    /// Have other people's tools judge what is promised; `docs/conformance.md` lists the verdicts
+    Conformance,
     /// Check the house rules that no compiler checks
     Tidy(tidy::Arguments),
     /// Check that the kernel can load the BPF object
@@ -115,6 +118,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Fuzz(arguments) => fuzz::run(arguments),
         Task::Package(arguments) => package::run(arguments),
         Task::Tidy(arguments) => tidy::run(arguments),
+        Task::Conformance => conformance::run(),
         Task::CheckElf => check_elf::run(),
         Task::Clippy => clippy::run(),
         Task::Fmt { check } => fmt::run(*check),

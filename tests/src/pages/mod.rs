@@ -19,6 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::conformance;
 use anyhow::{Context, Result, bail};
 use privatelink_user::{config, events, flow_log, metrics, view::status};
 
@@ -35,8 +36,9 @@ pub struct Section {
 
 /// Every generated section.
 pub fn sections() -> Vec<Section> {
-    const FIXED: [Section; 6] = [
+    const FIXED: [Section; 7] = [
         Section { page: "docs/api.md", name: "paths", text: api::paths },
+        Section { page: "docs/conformance.md", name: "requirements", text: conformance::table },
         Section { page: "docs/drop-reasons.md", name: "reasons", text: status::reasons },
         Section { page: "docs/drop-reasons.md", name: "notices", text: status::notices },
         Section { page: "docs/events.md", name: "event-kinds", text: events::kinds_table },

@@ -5,6 +5,7 @@
 mod compiler;
 pub mod flow_reader;
 mod linker;
+pub mod openapi_validator;
 pub mod packages;
 mod python;
 pub mod schemathesis;
@@ -53,11 +54,15 @@ pub fn tools() -> Result<()> {
 /// left out without it.
 fn judges() {
     type Installation = fn() -> Result<()>;
-    let judges: [(&str, Installation); 5] = [
+    let judges: [(&str, Installation); 6] = [
         ("oracle", || packages::install_missing(&[packages::ORACLE])),
         ("packaging", || packages::install_missing(&[packages::SERVICE])),
         ("prometheus", || packages::install_missing(&[packages::PROMETHEUS])),
         ("flow_reader", flow_reader::install),
+        ("conformance", || {
+            packages::install_missing(&[packages::JUDGES, packages::ORACLE])?;
+            openapi_validator::install()
+        }),
         ("api", schemathesis::install),
     ];
     for (suite, install) in judges {

@@ -78,6 +78,17 @@ pub const PROMETHEUS: &[Need] = &[
     need("prometheus", Program("promtool"), "checks metrics, and tests alert rules"),
 ];
 
+/// Other people's clients and tools, which judge conformance. Tests do without them, and say so.
+pub const JUDGES: &[Need] = &[
+    need("bind9-dnsutils", Program("dig"), "asks for names"),
+    need("knot-dnsutils", Program("kdig"), "asks for names"),
+    need("ldnsutils", Program("drill"), "asks for names"),
+    need("unbound", Program("unbound"), "forwards queries to the gateway"),
+    need("mandoc", Program("mandoc"), "reads manual pages"),
+    need("shellcheck", Program("shellcheck"), "reads scripts"),
+    need("nftables", Program("nft"), "keeps a host's kernel silent"),
+];
+
 /// What a Python program in a folder of its own needs.
 pub const PYTHON: &[Need] =
     &[need("python3-venv", File("/usr/share/doc/python3-venv"), "makes such a folder")];

@@ -37,6 +37,13 @@ pub struct Selection {
     filter: Option<String>,
 }
 
+impl Selection {
+    /// A whole suite.
+    pub fn of(suite: &str) -> Self {
+        Self { kernel: None, filter: Some(suite.to_owned()) }
+    }
+}
+
 /// What all suites together did.
 #[derive(Default)]
 pub struct Summary {

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::upgrade;
-use crate::setup::{flow_reader, packages, schemathesis};
+use crate::setup::{flow_reader, openapi_validator, packages, schemathesis};
 
 /// What a suite needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Privilege {
     Previous,
     /// All of [`Privilege::Root`], and minutes or an hour: it is run only where it is named.
     Hour,
+    /// All of [`Privilege::Root`], and the judges of `cargo xtask conformance`.
+    Conformance,
     /// Loading programs and maps.
     Bpf,
     /// Network namespaces, and programs on their interfaces.
@@ -59,6 +61,12 @@ impl Privilege {
         if self == Self::Schemathesis {
             ensure!(schemathesis::program().exists(), "needs schemathesis: cargo xtask setup");
         }
+        if self == Self::Conformance {
+            let are_met = packages::are_met(packages::JUDGES)
+                && packages::are_met(packages::ORACLE)
+                && openapi_validator::program().exists();
+            ensure!(are_met, "needs the judges: cargo xtask conformance");
+        }
         if self == Self::Previous {
             ensure!(upgrade::is_built(), "needs the previous release: cargo xtask test upgrade");
         }
@@ -84,7 +92,12 @@ impl Privilege {
         match self {
             Self::None | Self::FlowReader | Self::Scapy | Self::Systemd => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
-            Self::Root | Self::Previous | Self::Hour | Self::Prometheus | Self::Schemathesis => {
+            Self::Root
+            | Self::Previous
+            | Self::Hour
+            | Self::Prometheus
+            | Self::Schemathesis
+            | Self::Conformance => {
                 &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN"), (SYS_ADMIN, "CAP_SYS_ADMIN")]
             }
         }

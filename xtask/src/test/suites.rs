@@ -40,6 +40,7 @@ pub const SUITES: &[Suite] = &[
     suite("cut", Privilege::Hour, false),
     suite("prometheus", Privilege::Prometheus, false),
     suite("api", Privilege::Schemathesis, false),
+    suite("conformance", Privilege::Conformance, false),
 ];
 
 const fn suite(name: &'static str, privilege: Privilege, in_other_kernels: bool) -> Suite {
