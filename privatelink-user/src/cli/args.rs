@@ -1,9 +1,10 @@
 //! The command line: what `privatelink` can be asked to do, and its exit code.
 
-use std::io;
+use std::{env, io};
 
 use anyhow::Result;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use serde_json::json;
 
 use super::{
     commands::{
@@ -11,8 +12,10 @@ use super::{
         downgrade::DowngradeArgs, events::EventsArgs, flows, hook::RunHookArgs, key::KeyArgs,
         metrics, objects, plan, run::RunArgs, serve_https, status, write,
     },
+    examples::with_examples,
     exit::Exit,
     globals::Globals,
+    terminal::{self, Attention},
 };
 
 /// A private-link gateway: publish a service, not a network.
@@ -69,6 +72,20 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line of this process, and does what it says.
+    pub fn main() -> Exit {
+        let parsed = with_examples(Self::command()).try_get_matches();
+        let cli = match parsed.and_then(|matches| Self::from_arg_matches(&matches)) {
+            Ok(cli) => cli,
+            Err(error) => return misused(&error),
+        };
+        cli.run().unwrap_or_else(|error| {
+            let (text, exit) = (format!("{error:#}"), Exit::of(&error));
+            report(cli.globals.json, &text, exit);
+            exit
+        })
+    }
+
     /// Does what the command line says.
     ///
     /// # Errors
@@ -79,7 +96,7 @@ impl Cli {
         match &self.command {
             Command::Run(args) => args.run(globals)?,
             Command::Check(args) => return Ok(args.run(globals, out)?),
-            Command::Describe(command) => command.run(Self::command(), out)?,
+            Command::Describe(command) => command.run(globals, Self::command(), out)?,
             Command::Plan(command) => return command.run(globals, out),
             Command::Status => status::run(globals, out)?,
             Command::Objects(command) => command.run(globals, out)?,
@@ -97,6 +114,31 @@ impl Cli {
             Command::PrepareDowngrade(args) => args.run(globals, out)?,
         }
         Ok(Exit::Done)
+    }
+}
+
+/// Help, or what is wrong with the command line.
+fn misused(error: &clap::Error) -> Exit {
+    let is_json = env::args_os().any(|word| word == "--json");
+    if error.use_stderr() && is_json {
+        let text = error.render().to_string();
+        report(true, text.trim_start_matches("error: ").trim_end(), Exit::Usage);
+        return Exit::Usage;
+    }
+    // It fails only if there is nowhere to write to.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+/// Writes an error for people or for programs.
+fn report(is_json: bool, text: &str, exit: Exit) {
+    if is_json {
+        let code = exit as u8;
+        eprintln!("{}", json!({ "error": text, "exit_code": code }));
+    } else if terminal::takes_color(&io::stderr()) {
+        eprintln!("{} {text}", Attention::Broken.paint("error:"));
+    } else {
+        eprintln!("error: {text}");
     }
 }
 

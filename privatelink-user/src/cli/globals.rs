@@ -9,6 +9,7 @@ use crate::model::Gateway;
 
 // No documentation comment: clap would show it as what the program does.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Globals {
     /// The daemon's control socket [default: the configuration's, or
     /// /run/privatelink/privatelink.sock]

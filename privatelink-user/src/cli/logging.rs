@@ -2,35 +2,94 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     io::{self, Write as _},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
+use clap::ValueEnum;
 use env_logger::{Logger, fmt::Formatter};
-use log::{Level, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::sys::stat::fstat;
+use serde_json::json;
 
 /// A warning or error that is repeated is logged again after this time.
 const QUIET: Duration = Duration::from_secs(60);
 /// How many different messages are remembered.
 const REMEMBERED: usize = 1_000;
 
-/// Logs to standard error what `RUST_LOG` asks for, by default from level `info` on.
-pub fn start() {
-    let filter = env_logger::Env::default().default_filter_or("info");
-    let inner = env_logger::Builder::from_env(filter).format(write).build();
-    log::set_max_level(inner.filter());
+/// Where the format is named for processes that the daemon starts.
+const FORMAT: &str = "PRIVATELINK_LOG_FORMAT";
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Time, level, origin and message; under journald, which knows the time, level and message
+    Text,
+    /// An object with `time`, `level`, `target` and `message`
+    Json,
+}
+
+/// Logs to standard error, from level `info` on until the configuration says otherwise; or what
+/// `RUST_LOG` asks for.
+pub fn start(format: Option<Format>) {
+    let named = || env::var(FORMAT).ok().and_then(|name| Format::from_str(&name, true).ok());
+    let write = match format.or_else(named) {
+        Some(Format::Json) => write_json,
+        _ if is_journal() => write_journal,
+        Some(Format::Text) | None => write_text,
+    };
+    let mut builder = env_logger::Builder::new();
+    match env::var("RUST_LOG") {
+        Ok(filters) => builder.parse_filters(&filters),
+        // Which of these is logged is decided by the level of all.
+        Err(_) => {
+            builder.filter_level(LevelFilter::Info).filter_module("privatelink", LevelFilter::Debug)
+        }
+    };
+    let inner = builder.format(write).build();
+    let level = if env::var_os("RUST_LOG").is_some() { inner.filter() } else { LevelFilter::Info };
+    log::set_max_level(level);
     // It fails only if a logger has been set, which is as good.
     let _ = log::set_boxed_logger(Box::new(Quiet { inner, said: Mutex::default() }));
 }
 
+/// Whether standard error leads to the journal.
+fn is_journal() -> bool {
+    let Ok(stream) = env::var("JOURNAL_STREAM") else { return false };
+    let Ok(found) = fstat(io::stderr()) else { return false };
+    stream == format!("{}:{}", found.st_dev, found.st_ino)
+}
+
 /// Writes a record as env_logger does by default, which needs a library of time zones for it.
-fn write(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+fn write_text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let time = humantime::format_rfc3339_seconds(SystemTime::now());
     let (level, target) = (record.level(), record.target());
     let style = out.default_level_style(level);
     let text = record.args().to_string().replace('\n', "\n    ");
     writeln!(out, "[{time} {style}{level:<5}{style:#} {target}] {text}")
+}
+
+/// Writes a record for the journal: it adds the time itself, and takes the priority from the begin of
+/// each line.
+fn write_journal(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let priority = match record.level() {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    record.args().to_string().lines().try_for_each(|line| writeln!(out, "<{priority}>{line}"))
+}
+
+/// Writes a record as one JSON object.
+fn write_json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let level = record.level().as_str().to_lowercase();
+    let (target, message) = (record.target(), record.args().to_string());
+    let object = json!({ "time": time, "level": level, "target": target, "message": message });
+    writeln!(out, "{object}")
 }
 
 /// Logs each warning and each error once a minute, however often its cause strikes.
@@ -96,7 +155,6 @@ mod tests {
     use std::sync::Arc;
 
     use env_logger::{Builder, Target, WriteStyle};
-    use log::LevelFilter;
 
     use super::*;
 
@@ -114,8 +172,10 @@ mod tests {
         }
     }
 
-    /// A warning of two lines, without its time.
-    fn logged(style: WriteStyle) -> String {
+    type Write = fn(&mut Formatter, &Record<'_>) -> io::Result<()>;
+
+    /// What is written of a warning of two lines.
+    fn logged(write: Write, style: WriteStyle) -> String {
         let written = Written::default();
         let target = Target::Pipe(Box::new(written.clone()));
         let mut builder = Builder::new();
@@ -123,16 +183,35 @@ mod tests {
         let arguments = format_args!("no room\nin the journal");
         let record = Record::builder().level(Level::Warn).target("room").args(arguments).build();
         logger.target(target).build().log(&record);
-        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-        let (time, rest) = text.strip_prefix('[').and_then(|text| text.split_once(' ')).unwrap();
-        humantime::parse_rfc3339(time).unwrap();
-        rest.to_owned()
+        let text = written.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
     }
 
     #[test]
     fn a_line_has_time_level_and_origin() {
-        assert_eq!(logged(WriteStyle::Never), "WARN  room] no room\n    in the journal\n");
-        assert!(logged(WriteStyle::Always).starts_with("\u{1b}[33mWARN "));
+        let line = |style| {
+            let text = logged(write_text, style);
+            let (time, rest) = text.strip_prefix('[').unwrap().split_once(' ').unwrap();
+            humantime::parse_rfc3339(time).unwrap();
+            rest.to_owned()
+        };
+        assert_eq!(line(WriteStyle::Never), "WARN  room] no room\n    in the journal\n");
+        assert!(line(WriteStyle::Always).starts_with("\u{1b}[33mWARN "));
+    }
+
+    #[test]
+    fn the_journal_gets_priorities_and_neither_time_nor_origin() {
+        assert_eq!(logged(write_journal, WriteStyle::Never), "<4>no room\n<4>in the journal\n");
+    }
+
+    #[test]
+    fn a_line_may_be_an_object() {
+        let line = logged(write_json, WriteStyle::Never);
+        assert_eq!(line.lines().count(), 1);
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["level"], "warn");
+        assert_eq!(object["message"], "no room\nin the journal");
+        humantime::parse_rfc3339(object["time"].as_str().unwrap()).unwrap();
     }
 
     #[test]

@@ -4,12 +4,17 @@
 //! the help and the manual page, and what it does. Those that belong together share a file.
 
 mod absence;
+mod age;
 pub mod args;
 pub mod client;
 pub(crate) mod commands;
 pub mod daemon;
+mod examples;
 pub mod exit;
 mod globals;
 mod logging;
+mod manual;
 mod moment;
+mod order;
 mod print;
+mod terminal;

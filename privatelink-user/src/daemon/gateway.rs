@@ -24,6 +24,7 @@ use super::{
     commit::commit,
     error::Error,
     inbox::Inbox,
+    log_level::log_at,
     opening::{self, Opened},
     paced_count::PacedCount,
     parts::{
@@ -33,6 +34,7 @@ use super::{
     },
     service_manager,
     snapshot::Snapshot,
+    stopped::stopped,
 };
 use crate::{
     access::{Caller, Register, Rights},
@@ -526,6 +528,7 @@ impl Gateway {
     }
 
     fn adopt(&mut self, next: Prepared) -> Result<(), Error> {
+        log_at(next.loaded.model.gateway().log_level);
         next.log_warnings(self.model.gateway());
         next.open_door(&self.socket);
         let events = self.take_over(next)?;
@@ -574,10 +577,4 @@ impl Gateway {
     pub fn publish_end(&self, text: &str) {
         self.events.publish(Event::new(Kind::GatewayEnding, text));
     }
-}
-
-/// What the end of forwarding has removed, as callers are shown it.
-pub(super) fn stopped(pin_dir: &Path, removed: bpf::Removed) -> Stopped {
-    let bpf::Removed { interfaces, flows } = removed;
-    Stopped { pin_dir: pin_dir.display().to_string(), interfaces, flows }
 }

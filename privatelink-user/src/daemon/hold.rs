@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{error::Error, gateway::stopped, service_manager, signals::Signals, snapshot::failed};
+use super::{error::Error, service_manager, signals::Signals, snapshot::failed, stopped::stopped};
 use crate::{
     access::Register,
     api::request::{Call, Refused, Request},

@@ -24,6 +24,7 @@ mod gateway;
 mod hold;
 mod inbox;
 mod lock;
+mod log_level;
 mod opening;
 mod paced_count;
 mod parts;
@@ -33,6 +34,7 @@ mod scrape;
 mod service_manager;
 mod signals;
 mod snapshot;
+mod stopped;
 
 pub use error::Error;
 pub use event_loop::Outcome;

@@ -14,7 +14,9 @@ use super::{
     event_loop::{EventLoop, Outcome},
     gateway::Gateway,
     hold::Hold,
-    lock, service_manager,
+    lock,
+    log_level::log_at,
+    service_manager,
     signals::Signals,
 };
 use crate::{
@@ -53,6 +55,7 @@ pub async fn run(options: Options) -> Result<Outcome, Error> {
     })?;
     adoption::check(&loaded)?;
     let gateway = loaded.model.gateway();
+    log_at(gateway.log_level);
     let socket = options.socket.clone().unwrap_or_else(|| gateway.socket.clone());
     let _locks = lock::instance(&socket, &gateway.pin_dir, &gateway.state_dir)?;
     let mut signals = Signals::listen().map_err(Error::Signals)?;

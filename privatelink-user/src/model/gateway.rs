@@ -11,10 +11,25 @@ use super::{
     name::{DnsName, Name},
     number::Number,
     webhook::Subscriptions,
+    word::words,
 };
 
 /// The capacity of the flow table, in flows.
 pub type MaxFlows = Number<1, { 64 << 20 }>;
+
+words! {
+    /// The least important messages that are logged.
+    pub enum LogLevel {
+        /// What does not work.
+        Error = "error",
+        /// Also what soon may not.
+        Warn = "warn",
+        /// Also what changes.
+        Info = "info",
+        /// Also what helps to find faults.
+        Debug = "debug",
+    }
+}
 
 /// HTTPS for callers on other hosts.
 #[non_exhaustive]
@@ -57,6 +72,8 @@ pub struct Gateway {
     pub group: Option<String>,
     /// Where maps, programs and links are pinned.
     pub pin_dir: PathBuf,
+    /// The least important messages that are logged.
+    pub log_level: LogLevel,
     /// HTTPS for callers on other hosts; `None` serves none.
     pub api: Option<Api>,
     /// Records of flows; `None` keeps none.

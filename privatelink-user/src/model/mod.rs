@@ -30,7 +30,7 @@ pub use description::{Line, Tags};
 pub use dns::{DnsPattern, DnsTtl, DnsUnhealthy, seconds};
 pub use endpoint::{AddressPair, Endpoint, EndpointAddresses, Limits, SecurityRule, ShareWeight};
 pub use flow_log::{Destination, FlowLog, LogField, LogFiles, LogFormat, LogInterval};
-pub use gateway::{Api, Gateway, MaxFlows};
+pub use gateway::{Api, Gateway, LogLevel, MaxFlows};
 pub use health_check::{
     HealthCheck, Probe, ProbeInterval, ProbeTimeout, StatusCodes, Threshold, Tls,
 };

@@ -1,7 +1,5 @@
 //! A backup of the state directory, restored.
 
-#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
-
 use std::{fs, process::Command};
 
 use privatelink_tests::lab::tool;

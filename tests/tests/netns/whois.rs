@@ -87,18 +87,23 @@ fn a_provider_learns_who_uses_and_who_used_an_address() {
     assert_eq!(past["client"], talks[0].local_addr().unwrap().to_string());
     assert_eq!(past["live"], false);
     let then = past["opened"].as_str().unwrap();
-    let at_that_time = scene.daemon.ask(&["whois", &source, "--at", then, "--json"]).unwrap();
+    past_and_foreign(&scene, &source, then, &talks[0].local_addr().unwrap().to_string());
+}
+
+/// Asks for a flow of the past, and for addresses that are no source addresses.
+fn past_and_foreign(scene: &Scene, source: &str, then: &str, client: &str) {
+    let at_that_time = scene.daemon.ask(&["whois", source, "--at", then, "--json"]).unwrap();
     assert_eq!(at_that_time["endpoint"], "acme-web");
-    let (code, said) = outcome(scene.daemon.cli().args(["whois", &source, "--at", "1h"]));
+    let (code, said) = outcome(scene.daemon.cli().args(["whois", source, "--at", "1h"]));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("no flow used"), "{said}");
-    let nearest = format!("the nearest is of client {}", talks[0].local_addr().unwrap());
+    let nearest = format!("the nearest is of client {client}");
     assert!(said.contains(&nearest), "{said}");
 
     // A time without a fraction is that whole second.
     let second = then.split('.').next().unwrap().to_owned() + "Z";
     for spelling in [second.clone(), second.replace('T', " ").replace('Z', "")] {
-        let found = scene.daemon.ask(&["whois", &source, "--at", &spelling, "--json"]).unwrap();
+        let found = scene.daemon.ask(&["whois", source, "--at", &spelling, "--json"]).unwrap();
         assert_eq!(found["endpoint"], "acme-web", "{spelling}");
     }
 

@@ -77,6 +77,10 @@ pub fn stage(source: &Source, binary: &Path, root: &Path) -> Result<Staged> {
     let pages = root.join("usr/share/man/man1");
     std::fs::create_dir_all(&pages)?;
     Step::new(&installed).arg("man").arg(&pages).output()?;
+    // The page of the configuration is in the section for files.
+    let (name, files) = ("privatelink.toml.5", root.join("usr/share/man/man5"));
+    std::fs::create_dir_all(&files)?;
+    std::fs::rename(pages.join(name), files.join(name))?;
     let schema = ask(&["schema"])?;
     write(&root.join("usr/share/privatelink/configuration.schema.json"), &schema)?;
     write(

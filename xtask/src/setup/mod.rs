@@ -58,6 +58,7 @@ fn judges() {
         ("oracle", || packages::install_missing(&[packages::ORACLE])),
         ("packaging", || packages::install_missing(&[packages::SERVICE])),
         ("prometheus", || packages::install_missing(&[packages::PROMETHEUS])),
+        ("pages", || packages::install_missing(&[packages::PAGES])),
         ("flow_reader", flow_reader::install),
         ("conformance", || {
             packages::install_missing(&[packages::JUDGES, packages::ORACLE])?;

@@ -89,6 +89,12 @@ pub const JUDGES: &[Need] = &[
     need("nftables", Program("nft"), "keeps a host's kernel silent"),
 ];
 
+/// What judges manual pages and shell scripts. Tests do without it, and say so.
+pub const PAGES: &[Need] = &[
+    need("mandoc", Program("mandoc"), "checks manual pages"),
+    need("shellcheck", Program("shellcheck"), "checks shell scripts"),
+];
+
 /// What a Python program in a folder of its own needs.
 pub const PYTHON: &[Need] =
     &[need("python3-venv", File("/usr/share/doc/python3-venv"), "makes such a folder")];

@@ -14,6 +14,8 @@ pub enum Privilege {
     Scapy,
     /// Python's flowlogs-reader, as an independent reader of the flow log.
     FlowReader,
+    /// mandoc and shellcheck, as judges of manual pages and scripts.
+    Pages,
     /// systemd's tools, as an independent judge of the unit.
     Systemd,
     /// All of [`Privilege::Root`], and Python's schemathesis, which thinks of requests.
@@ -47,6 +49,13 @@ impl Privilege {
         if self == Self::Systemd {
             let command = packages::install_command(packages::SERVICE);
             ensure!(packages::are_met(packages::SERVICE), "needs systemd; as root: {command}");
+        }
+        if self == Self::Pages {
+            let command = packages::install_command(packages::PAGES);
+            ensure!(
+                packages::are_met(packages::PAGES),
+                "needs mandoc and shellcheck; as root: {command}"
+            );
         }
         if self == Self::Prometheus {
             let command = packages::install_command(packages::PROMETHEUS);
@@ -90,7 +99,7 @@ impl Privilege {
 
     fn capabilities(self) -> &'static [(u32, &'static str)] {
         match self {
-            Self::None | Self::FlowReader | Self::Scapy | Self::Systemd => &[],
+            Self::None | Self::FlowReader | Self::Scapy | Self::Systemd | Self::Pages => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
             Self::Root
             | Self::Previous

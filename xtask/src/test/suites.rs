@@ -31,6 +31,7 @@ pub const SUITES: &[Suite] = &[
     suite("flow_reader", Privilege::FlowReader, false),
     suite("docs", Privilege::None, false),
     suite("packaging", Privilege::Systemd, false),
+    suite("pages", Privilege::Pages, false),
     suite("verifier", Privilege::Bpf, true),
     suite("prog_run", Privilege::Bpf, true),
     suite("reconcile", Privilege::Root, false),

@@ -1,7 +1,7 @@
 //! `privatelink check`: says whether a configuration is valid, and touches nothing.
 
 use std::{
-    io::{self, IsTerminal as _, Write},
+    io::{self, Write},
     path::PathBuf,
 };
 
@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    cli::{exit::Exit, globals::Globals},
+    cli::{exit::Exit, globals::Globals, terminal::takes_color},
     config::{
         DEFAULT_PATH, Diagnostics, Loaded, Warnings, host_claims, load, lockout, unsupported,
     },
@@ -33,7 +33,7 @@ pub struct CheckArgs {
 
 impl CheckArgs {
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> io::Result<Exit> {
-        let color = io::stderr().is_terminal();
+        let color = takes_color(&io::stderr());
         self.check(globals.json, out, &mut io::stderr(), color)
     }
 

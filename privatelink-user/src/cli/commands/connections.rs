@@ -16,8 +16,9 @@ use crate::{
     cli::{client, globals::Globals, print::print},
     interface::{
         path,
-        types::{Connection, Grant, Reasoned},
+        types::{Connection, Endpoint, Grant, Reasoned},
     },
+    state::connection::Acceptance,
 };
 
 #[derive(Debug, Subcommand)]
@@ -101,7 +102,15 @@ fn decide(
     body: &impl Serialize,
     out: &mut impl Write,
 ) -> Result<()> {
-    let path = path::of(path, &client::name(endpoint)?);
-    let decided: Connection = client::send(&globals.daemon(), &path, body)?;
-    print(out, globals.json, &decided, show::decided)
+    let name = client::name(endpoint)?;
+    let path = path::of(path, &name);
+    let daemon = globals.daemon();
+    let decided: Connection = client::send(&daemon, &path, body)?;
+    print(out, globals.json, &decided, |decided| {
+        let path = path::of(path::ENDPOINT, &name);
+        let is_available = decided.state == Acceptance::Available.word();
+        // It is no failure of the decision if its endpoint cannot be shown.
+        let found = is_available.then(|| client::get::<Endpoint>(&daemon, &path).ok()).flatten();
+        show::decided(decided) + &found.as_ref().map(show::reached).unwrap_or_default()
+    })
 }

@@ -8,18 +8,28 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use clap_mangen::Man;
 
-use crate::{cli::print::write, config, timestamp::Timestamp};
+use crate::{
+    cli::{client, globals::Globals, manual, print::write},
+    config,
+    interface::{
+        path,
+        types::{Endpoint, Network, Service},
+    },
+    timestamp::Timestamp,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the JSON schema of the configuration, for editors
     Schema,
-    /// Print the completion script for a shell
+    /// Print the completion script for a shell; it asks the daemon for names
     Completions(CompletionsArgs),
+    /// Print the names of all objects of a kind, for completion
+    #[command(hide = true)]
+    CompleteNames(NamesArgs),
     /// Print the manual page, or write those of all commands into a directory
     Man(ManArgs),
 }
@@ -32,6 +42,24 @@ pub struct CompletionsArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct NamesArgs {
+    /// The kind
+    #[arg(value_name = "KIND", value_enum)]
+    pub kind: Named,
+}
+
+/// The kinds of objects whose names are completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Named {
+    /// Networks.
+    Networks,
+    /// Services.
+    Services,
+    /// Endpoints, and their connections.
+    Endpoints,
+}
+
+#[derive(Debug, Args)]
 pub struct ManArgs {
     /// Where to write privatelink.1 and a page for each command
     #[arg(value_name = "DIR")]
@@ -40,8 +68,18 @@ pub struct ManArgs {
 
 impl Command {
     /// Describes `program`, the whole command line.
-    pub fn run(&self, program: clap::Command, out: &mut impl Write) -> Result<()> {
+    pub fn run(
+        &self,
+        globals: &Globals,
+        program: clap::Command,
+        out: &mut impl Write,
+    ) -> Result<()> {
         match self {
+            Self::CompleteNames(args) => {
+                // A shell that completes has no place for errors.
+                let names = names(globals, args.kind).unwrap_or_default();
+                write(out, &names.iter().map(|name| format!("{name}\n")).collect::<String>())
+            }
             Self::Schema => write(out, &(serde_json::to_string_pretty(&config::schema())? + "\n")),
             Self::Completions(args) => completions(program, args.shell, out),
             Self::Man(args) => manual(program, args.directory.as_deref(), out),
@@ -53,7 +91,125 @@ fn completions(mut program: clap::Command, shell: Shell, out: &mut impl Write) -
     // Into memory first: the generator panics where it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut program, "privatelink", &mut script);
-    write(out, &String::from_utf8(script)?)
+    let script = String::from_utf8(script)?;
+    let script = if shell == Shell::Bash {
+        script + BASH
+    } else if shell == Shell::Zsh {
+        zsh(&script)
+    } else if shell == Shell::Fish {
+        script + FISH
+    } else {
+        script
+    };
+    write(out, &script)
+}
+
+/// The names of all objects of a kind that the user may see.
+fn names(globals: &Globals, kind: Named) -> Result<Vec<String>> {
+    let daemon = globals.daemon();
+    Ok(match kind {
+        Named::Networks => {
+            let all: Vec<Network> = client::get(&daemon, path::NETWORKS)?;
+            all.into_iter().map(|one| one.name).collect()
+        }
+        Named::Services => {
+            let all: Vec<Service> = client::get(&daemon, path::SERVICES)?;
+            all.into_iter().map(|one| one.name).collect()
+        }
+        Named::Endpoints => {
+            let all: Vec<Endpoint> = client::get(&daemon, path::ENDPOINTS)?;
+            all.into_iter().map(|one| one.name).collect()
+        }
+    })
+}
+
+/// Adds names to what the generated script completes.
+const BASH: &str = r#"
+_privatelink_names() {
+    local word kind=
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case "$word" in
+            endpoints|connections|accept|reject|request|flows) kind=endpoints ;;
+            services|targets|register|deregister) kind=services ;;
+            networks|export) kind=networks ;;
+        esac
+    done
+    case "$3" in
+        --service) kind=services ;;
+        --network) kind=networks ;;
+        -*) kind= ;;
+    esac
+    _privatelink "$@"
+    if [[ -n "$kind" && "$2" != -* ]]; then
+        local names
+        names=$(privatelink complete-names "$kind" 2>/dev/null)
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$names" -- "$2")
+    fi
+}
+complete -F _privatelink_names -o nosort -o bashdefault -o default privatelink
+"#;
+
+/// As [`BASH`].
+const FISH: &str = r#"
+for pair in endpoints:endpoints connections:endpoints accept:endpoints reject:endpoints \
+        request:endpoints flows:endpoints services:services targets:services \
+        register:services deregister:services networks:networks
+    set -l parts (string split : $pair)
+    complete -c privatelink -n "__fish_seen_subcommand_from $parts[1]" -f \
+        -a "(privatelink complete-names $parts[2] 2>/dev/null)"
+end
+complete -c privatelink -l service -x -a "(privatelink complete-names services 2>/dev/null)"
+complete -c privatelink -l network -x -a "(privatelink complete-names networks 2>/dev/null)"
+"#;
+
+/// The function that zsh calls for a name.
+const ZSH: &str = r#"
+_privatelink_names() {
+    local -a names
+    names=("${(@f)$(privatelink complete-names $1 2>/dev/null)}")
+    compadd -- $names
+}
+"#;
+
+/// The generated script, in which arguments that are names complete to names.
+fn zsh(script: &str) -> String {
+    let mut kind = "";
+    let mut text = String::new();
+    for line in script.lines() {
+        let word = line.trim();
+        if let Some(command) = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')) {
+            kind = match command {
+                "endpoints" | "connections" | "accept" | "reject" | "request" | "flows" => {
+                    "endpoints"
+                }
+                "services" | "targets" | "register" | "deregister" => "services",
+                "networks" => "networks",
+                _ => "",
+            };
+        }
+        let is_name =
+            ["'::name --", "'::service --", "':service --", "':endpoint --", "'::endpoint --"]
+                .iter()
+                .any(|begin| word.starts_with(begin));
+        let option = |name: &str| word.contains(&format!("--{name}="));
+        let kind = match (option("service"), option("network")) {
+            (true, _) => "services",
+            (_, true) => "networks",
+            _ if is_name => kind,
+            _ => "",
+        };
+        text += &if kind.is_empty() {
+            line.to_owned()
+        } else {
+            line.replace(":_default'", &format!(": _privatelink_names {kind}'"))
+        };
+        text.push('\n');
+        // Behind the line that says what the script completes.
+        if line.starts_with("#compdef") {
+            text += ZSH;
+        }
+    }
+    text
 }
 
 /// Prints the manual page of the program, or writes a page for it and each command into files.
@@ -67,22 +223,15 @@ fn manual(
     program.build();
     let date = date();
     let Some(directory) = directory else {
-        let mut page = Vec::new();
-        Man::new(program).date(date).render(&mut page)?;
-        return write(out, &String::from_utf8(page)?);
+        return write(out, &manual::main_page(&program, &date));
     };
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    pages(&program, directory, &date)
-        .with_context(|| format!("cannot write the pages to {}", directory.display()))
-}
-
-/// Writes the page of a command and those of its subcommands.
-fn pages(command: &clap::Command, directory: &Path, date: &str) -> io::Result<()> {
-    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
-        pages(subcommand, directory, date)?;
+    for (name, text) in manual::pages(&program, &date) {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Man::new(command.clone()).date(date).generate_to(directory).map(drop)
+    Ok(())
 }
 
 /// The day that the pages are of: that of the release's sources, from which the same pages are to
@@ -98,10 +247,45 @@ fn date() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{env, os::unix::fs::PermissionsExt as _, process};
+
     use clap::CommandFactory as _;
 
     use super::*;
     use crate::cli::args::Cli;
+
+    fn script(shell: Shell) -> String {
+        let mut script = Vec::new();
+        completions(Cli::command(), shell, &mut script).unwrap();
+        String::from_utf8(script).unwrap()
+    }
+
+    #[test]
+    fn names_are_completed_from_the_daemon() {
+        let directory = tempfile::tempdir().unwrap();
+        let (stub, file) = (directory.path().join("privatelink"), directory.path().join("script"));
+        fs::write(
+            &stub,
+            "#!/bin/sh\n[ \"$1 $2\" = 'complete-names endpoints' ] && echo acme-web globex-web\n",
+        )
+        .unwrap();
+        fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&file, script(Shell::Bash)).unwrap();
+        let lines = format!(
+            "source {}; COMP_WORDS=(privatelink accept ac); COMP_CWORD=2; \
+             _privatelink_names privatelink ac accept; echo \"${{COMPREPLY[*]}}\"",
+            file.display()
+        );
+        let path = format!("{}:{}", directory.path().display(), env::var("PATH").unwrap());
+        let output = process::Command::new("bash").args(["-c", &lines]).env("PATH", path).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(said.trim(), "acme-web", "{}", String::from_utf8_lossy(&output.stderr));
+        let zsh = script(Shell::Zsh);
+        assert!(zsh.contains(": _privatelink_names endpoints'"), "{zsh}");
+        assert!(zsh.contains(": _privatelink_names services'"), "{zsh}");
+        assert!(script(Shell::Fish).contains("complete-names"));
+    }
 
     #[test]
     fn every_command_is_completed_and_has_a_page() {
@@ -116,7 +300,7 @@ mod tests {
             let name = command.get_name();
             let page = directory.path().join(format!("privatelink-{name}.1"));
             let page = fs::read_to_string(page).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
-            assert!(page.starts_with(".ie"), "{page}");
+            assert!(page.starts_with(".TH"), "{page}");
             assert!(script.contains(name), "{name}");
             seen += 1;
         }

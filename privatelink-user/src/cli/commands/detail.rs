@@ -1,6 +1,8 @@
 //! One object of the gateway in detail.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
+
+use ipnet::IpNet;
 
 use super::{
     show::{amount, connected, target_table},
@@ -37,10 +39,10 @@ pub(super) fn service(service: &Service) -> String {
     lines.add("acceptance", &service.acceptance);
     lines.add("allow", &service.allow.join(" "));
     lines.add("accept", &service.accept.join(" "));
-    lines.add("source addresses", &service.source_addresses.join(" "));
-    lines.add("endpoints", &service.endpoints.join(" "));
+    lines.add("source addresses", &prefixes(&service.source_addresses));
+    lines.add("endpoints", &several(&service.endpoints, &service.name));
     lines.add("flows", &service.active_flows.to_string());
-    lines.text + "\ntargets\n" + &target_table(&service.targets).render(2)
+    lines.text + "\ntargets\n" + &target_table(&service.targets, false).render(2)
 }
 
 /// A service that the caller may connect to, and how.
@@ -120,6 +122,31 @@ pub(super) fn connection(connection: &Connection) -> String {
     lines.text + "\nhistory\n" + &table.render(2)
 }
 
+/// Addresses as the prefixes that they make up.
+fn prefixes(addresses: &[String]) -> String {
+    let nets: Option<Vec<IpNet>> =
+        addresses.iter().map(|text| text.parse::<IpAddr>().ok().map(IpNet::from)).collect();
+    let Some(nets) = nets else { return addresses.join(" ") };
+    let mut words: Vec<String> = Vec::new();
+    for net in IpNet::aggregate(&nets) {
+        let is_one = net.prefix_len() == net.max_prefix_len();
+        words.push(if is_one { net.addr().to_string() } else { net.to_string() });
+    }
+    words.join(" ")
+}
+
+/// The endpoints of a service: a few, and how to list the others.
+fn several(endpoints: &[String], service: &str) -> String {
+    const SHOWN: usize = 8;
+    let shown = endpoints.get(..SHOWN.min(endpoints.len())).unwrap_or_default().join(" ");
+    match endpoints.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => {
+            format!("{shown} and {more} more: privatelink endpoints --service {service}")
+        }
+    }
+}
+
 /// Names and values, one pair a line.
 struct Lines {
     text: String,
@@ -136,5 +163,21 @@ impl Lines {
             // Writing to a string cannot fail.
             let _ = writeln!(self.text, "  {name:<17}{value}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_short_in_a_detail() {
+        let addresses: Vec<String> = (240..248).map(|last| format!("10.0.0.{last}")).collect();
+        assert_eq!(prefixes(&addresses), "10.0.0.240/29");
+        assert_eq!(prefixes(&["10.0.0.7".into(), "fd00::f0".into()]), "10.0.0.7 fd00::f0");
+        let many: Vec<String> = (0..2_000).map(|number| format!("e{number}")).collect();
+        let line = several(&many, "web");
+        assert!(line.len() < 100, "{line}");
+        assert!(line.ends_with("and 1992 more: privatelink endpoints --service web"), "{line}");
     }
 }

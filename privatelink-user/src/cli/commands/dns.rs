@@ -52,7 +52,7 @@ impl DnsArgs {
         match &self.command {
             Command::Export(args) => args.run(globals, out),
             Command::Serve => {
-                logging::start();
+                logging::start(None);
                 Ok(server::serve()?)
             }
         }

@@ -7,11 +7,12 @@ use clap::{Args, Subcommand};
 
 use super::table::Table;
 use crate::{
-    cli::{client, globals::Globals, print::print},
+    cli::{age::age, client, globals::Globals, print::print},
     interface::{
         path,
         types::{AccessKey, MadeKey, NewKey},
     },
+    timestamp::Timestamp,
 };
 
 #[derive(Debug, Args)]
@@ -116,16 +117,21 @@ fn holder(key: &AccessKey) -> &str {
 fn table(keys: &[AccessKey]) -> String {
     let heading = ["ID", "PRINCIPAL", "MAY", "CREATED", "BY", "EXPIRES", "LAST USED", "FROM"];
     let mut table = Table::new(&heading, &[]);
+    let now = Timestamp::now();
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let since = |time: &Option<String>| age(&or_dash(time), now);
+    if keys.is_empty() {
+        return "no access keys: make one with `privatelink key create`\n".into();
+    }
     for key in keys {
         table.row([
             key.id.clone(),
             holder(key).to_owned(),
             if key.read_only { "read" } else { "write" }.to_owned(),
-            key.created.clone(),
+            age(&key.created, now),
             key.by.clone(),
-            or_dash(&key.expires),
-            or_dash(&key.last_used),
+            since(&key.expires),
+            since(&key.last_used),
             or_dash(&key.last_address),
         ]);
     }

@@ -7,11 +7,11 @@ use clap::{Args, Subcommand};
 
 use super::{
     detail,
-    list::{NameArgs, Objects},
+    list::{ListArgs, NameArgs, Objects},
     show,
 };
 use crate::{
-    cli::{client, globals::Globals, print::print},
+    cli::{client, globals::Globals},
     interface::{
         path,
         types::{Target, TargetQuery},
@@ -37,6 +37,9 @@ pub struct TargetsArgs {
     /// Only the targets of this service
     #[arg(value_name = "SERVICE")]
     pub service: Option<String>,
+
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 impl Command {
@@ -75,5 +78,5 @@ fn targets(globals: &Globals, args: &TargetsArgs, out: &mut impl Write) -> Resul
     let query = TargetQuery { service, ..TargetQuery::default() };
     let path = client::with_query(path::TARGETS, &query)?;
     let targets: Vec<Target> = client::get(&globals.daemon(), &path)?;
-    print(out, globals.json, &targets, |targets| show::targets(targets))
+    args.list.print(globals, targets, show::targets, out)
 }

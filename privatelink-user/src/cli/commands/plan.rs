@@ -1,8 +1,10 @@
 //! `privatelink plan` and `privatelink reload`: what another configuration changes.
 
 use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
     fmt::Write as _,
-    io::{self, IsTerminal as _, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -12,13 +14,17 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::table::Table;
+use super::{list::Form, table::Table};
 use crate::{
-    cli::{client, daemon::Daemon, exit::Exit, globals::Globals, print::print},
+    cli::{
+        client, daemon::Daemon, exit::Exit, globals::Globals, print::print, terminal::takes_color,
+    },
     config,
     interface::{
         path,
-        types::{Action, Configuration, Difference, Problem, ReloadQuery, SourceText, Status},
+        types::{
+            Action, Change, Configuration, Difference, Problem, ReloadQuery, SourceText, Status,
+        },
     },
 };
 
@@ -57,6 +63,10 @@ pub struct PlanArgs {
     /// Fail if there are warnings
     #[arg(long)]
     pub deny_warnings: bool,
+
+    /// How much to show: `wide` lists every change, however many there are
+    #[arg(long, short, value_name = "FORM", value_enum, default_value_t = Form::Table)]
+    pub output: Form,
 }
 
 impl Command {
@@ -110,7 +120,7 @@ fn plan(globals: &Globals, args: &PlanArgs, out: &mut impl Write) -> Result<Exit
         Some(path) => match config::texts(path) {
             Ok(sources) => Some(sources.texts().map(source).collect()),
             Err(wrong) => {
-                let error = wrong.render(io::stderr().is_terminal());
+                let error = wrong.render(takes_color(&io::stderr()));
                 return faulty(globals, &Problem { error, faults: wrong.to_json() }, out);
             }
         },
@@ -118,7 +128,8 @@ fn plan(globals: &Globals, args: &PlanArgs, out: &mut impl Write) -> Result<Exit
     let configuration = Configuration { files };
     let answer = client::send(&globals.daemon(), path::PLAN, &configuration);
     let warned = answer.as_ref().is_ok_and(|one: &Difference| !one.warnings.is_empty());
-    let exit = show(globals, answer, "would be", out)?;
+    let most = if args.output == Form::Wide { usize::MAX } else { LINES };
+    let exit = show_at_most(globals, answer, ("would be", most), out)?;
     Ok(if args.deny_warnings && warned { Exit::Failed } else { exit })
 }
 
@@ -140,10 +151,20 @@ fn show(
     are: &str,
     out: &mut impl Write,
 ) -> Result<Exit> {
+    show_at_most(globals, answer, (are, LINES), out)
+}
+
+/// As [`show`], with at most so many changes one by one.
+fn show_at_most(
+    globals: &Globals,
+    answer: Result<Difference, client::Error>,
+    (are, most): (&str, usize),
+    out: &mut impl Write,
+) -> Result<Exit> {
     match answer {
         Err(client::Error::Faulty(problem)) => faulty(globals, &problem, out),
         answer => {
-            print(out, globals.json, &answer?, |difference| text(difference, are))?;
+            print(out, globals.json, &answer?, |difference| text_of(difference, are, most))?;
             Ok(Exit::Done)
         }
     }
@@ -164,17 +185,33 @@ pub(super) fn faulty(globals: &Globals, problem: &Problem, out: &mut impl Write)
     Ok(Exit::Failed)
 }
 
+/// The most changes that are listed one by one; of more, those that cut most.
+const LINES: usize = 40;
+
 pub(super) fn text(difference: &Difference, are: &str) -> String {
+    text_of(difference, are, LINES)
+}
+
+/// What a difference is, with at most so many changes one by one.
+fn text_of(difference: &Difference, are: &str, most: usize) -> String {
     let mut text = String::new();
-    for warning in &difference.warnings {
+    for warning in difference.warnings.iter().take(most) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "warning: {warning}");
+    }
+    if let Some(more) = difference.warnings.len().checked_sub(most).filter(|more| *more > 0) {
+        let _ = writeln!(text, "warning: {more} more warnings: privatelink check");
     }
     if difference.changes.is_empty() && difference.entries == 0 {
         return text + "nothing changes\n";
     }
     let mut table = Table::new(&["", "WHAT", "NAME", "FLOWS CUT", "SOURCE", "CHANGE"], &[3]);
-    for change in &difference.changes {
+    let mut shown: Vec<&Change> = difference.changes.iter().collect();
+    if shown.len() > most {
+        shown.sort_by_key(|change| Reverse((change.flows_cut, change.flows_drained)));
+        shown.truncate(most);
+    }
+    for change in shown {
         let sign = match change.action {
             Action::Added => "+",
             Action::Changed => "~",
@@ -192,21 +229,51 @@ pub(super) fn text(difference: &Difference, are: &str) -> String {
         }
     }
     text += &table.render(0);
+    if let Some(more) = difference.changes.len().checked_sub(most).filter(|more| *more > 0) {
+        let _ = writeln!(text, "\nand {more} more; all together{}", sums(&difference.changes));
+    }
     let drained = match difference.flows_drained {
         0 => String::new(),
         flows => format!(", {}", drains(flows)),
     };
     let count = |action| difference.changes.iter().filter(|one| one.action == action).count();
+    let cut = counted(difference.flows_cut, "live flow", are);
+    let entries = counted(difference.entries, "map entry", are).replace("entrys", "entries");
     let _ = writeln!(
         text,
-        "\n{} added, {} changed, {} removed; {} live flows {are} cut{drained}, {} map entries {are} written",
+        "\n{} added, {} changed, {} removed; {cut} cut{drained}, {entries} written",
         count(Action::Added),
         count(Action::Changed),
         count(Action::Removed),
-        difference.flows_cut,
-        difference.entries,
     );
     text
+}
+
+/// So many things, and what happens to them: `1 live flow was`, `2 live flows were`.
+fn counted(count: u64, what: &str, are: &str) -> String {
+    match (count, are) {
+        (1, "were") => format!("1 {what} was"),
+        (1, _) => format!("1 {what} {are}"),
+        _ => format!("{count} {what}s {are}"),
+    }
+}
+
+/// How many objects of each kind are added, changed and removed.
+fn sums(changes: &[Change]) -> String {
+    let mut sums: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for change in changes {
+        let word = match change.action {
+            Action::Added => "added",
+            Action::Changed => "changed",
+            Action::Removed => "removed",
+        };
+        *sums.entry((&change.kind, word)).or_default() += 1;
+    }
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let lines = sums
+        .into_iter()
+        .map(|((kind, word), count)| format!("\n  {count} {kind}{} {word}", plural(count)));
+    lines.collect()
 }
 
 /// Flows whose target gets no new ones.
@@ -217,7 +284,6 @@ fn drains(flows: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interface::types::Change;
 
     #[test]
     fn a_plan_tells_each_change_and_what_it_cuts() {
@@ -259,5 +325,34 @@ warning: careful
 ";
         assert_eq!(text(&difference, "would be"), expected);
         assert_eq!(text(&Difference::default(), "were"), "nothing changes\n");
+    }
+
+    #[test]
+    fn a_plan_of_thousands_is_summed_up() {
+        let change = |number: u64| Change {
+            action: if number.is_multiple_of(2) { Action::Added } else { Action::Removed },
+            kind: "endpoint".into(),
+            name: format!("e{number}"),
+            what: Vec::new(),
+            flows_cut: u64::from(number == 1_999) * 7,
+            flows_drained: 0,
+            source: None,
+        };
+        let difference = Difference {
+            changes: (0..2_000).map(change).collect(),
+            flows_cut: 1,
+            entries: 1,
+            ..Difference::default()
+        };
+        let said = text(&difference, "were");
+        assert!(said.lines().count() < 50, "{said}");
+        assert!(said.lines().nth(1).unwrap().contains("e1999"), "what cuts most is first: {said}");
+        let sums =
+            "\nand 1960 more; all together\n  1000 endpoints added\n  1000 endpoints removed\n";
+        assert!(said.contains(sums), "{said}");
+        let last =
+            "1000 added, 0 changed, 1000 removed; 1 live flow was cut, 1 map entry was written";
+        assert!(said.ends_with(&format!("{last}\n")), "{said}");
+        assert_eq!(text_of(&difference, "were", usize::MAX).lines().count(), 2_003);
     }
 }

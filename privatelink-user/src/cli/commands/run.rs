@@ -20,12 +20,16 @@ pub struct RunArgs {
     /// The configuration: a file, or a directory of *.toml
     #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
+
+    /// What lines of the log look like [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum, env = "PRIVATELINK_LOG_FORMAT")]
+    pub log_format: Option<logging::Format>,
 }
 
 impl RunArgs {
     pub fn run(&self, globals: &Globals) -> Result<()> {
         let options = Options { config: self.config.clone(), socket: globals.socket.clone() };
-        logging::start();
+        logging::start(self.log_format);
         supervision::note_panics();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -6,6 +6,6 @@ use crate::{api::front::process, cli::logging};
 
 /// Serves on the socket that is standard input.
 pub fn run() -> Result<()> {
-    logging::start();
+    logging::start(None);
     process::serve()
 }

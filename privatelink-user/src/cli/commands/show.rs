@@ -3,19 +3,23 @@
 use std::collections::BTreeSet;
 
 use super::table::Table;
-use crate::interface::types::{
-    CatalogueConnection, CatalogueEntry, Connection, Endpoint, Flow, Network, Service, Target,
-    Whois,
+use crate::{
+    cli::age::age,
+    interface::types::{
+        CatalogueConnection, CatalogueEntry, Connection, Endpoint, Flow, Network, Service, Target,
+        Whois,
+    },
+    timestamp::Timestamp,
 };
 
 /// The networks as a table.
-pub(super) fn networks(networks: &[Network]) -> String {
-    network_table(networks).render(0)
+pub(super) fn networks(networks: &[Network], wide: bool) -> String {
+    network_table(networks, wide).render(0)
 }
 
 /// The services as a table.
-pub(super) fn services(services: &[Service]) -> String {
-    service_table(services).render(0)
+pub(super) fn services(services: &[Service], wide: bool) -> String {
+    service_table(services, wide).render(0)
 }
 
 /// The services that the caller may connect to, as a table.
@@ -45,13 +49,13 @@ pub(super) fn connected(one: &CatalogueConnection) -> String {
 }
 
 /// The targets as a table.
-pub(super) fn targets(targets: &[Target]) -> String {
-    target_table(targets).render(0)
+pub(super) fn targets(targets: &[Target], wide: bool) -> String {
+    target_table(targets, wide).render(0)
 }
 
 /// The endpoints as a table.
-pub(super) fn endpoints(endpoints: &[Endpoint]) -> String {
-    endpoint_table(endpoints).render(0)
+pub(super) fn endpoints(endpoints: &[Endpoint], wide: bool) -> String {
+    endpoint_table(endpoints, wide).render(0)
 }
 
 /// The flows as a table.
@@ -113,8 +117,20 @@ pub(super) fn whois(found: &[Whois]) -> String {
 }
 
 /// The connections as a table.
-pub(super) fn connections(connections: &[Connection]) -> String {
-    let heading = ["ENDPOINT", "SERVICE", "PRINCIPAL", "STATE", "SINCE", "UNTIL", "BY", "REASON"];
+pub(super) fn connections(connections: &[Connection], wide: bool) -> String {
+    let now = Timestamp::now();
+    let heading = [
+        "ENDPOINT",
+        "SERVICE",
+        "PRINCIPAL",
+        "STATE",
+        "SINCE",
+        "UNTIL",
+        "BY",
+        "REASON",
+        "NETWORK",
+        "PROVIDER",
+    ];
     let mut table = Table::new(&heading, &[]);
     for one in connections {
         table.row([
@@ -122,13 +138,15 @@ pub(super) fn connections(connections: &[Connection]) -> String {
             one.service.clone(),
             one.principal.clone(),
             if one.draining { format!("{}, draining", one.state) } else { one.state.clone() },
-            one.since.clone(),
-            one.until.clone().unwrap_or_else(|| "-".into()),
+            age(&one.since, now),
+            one.until.as_ref().map_or_else(|| "-".into(), |until| age(until, now)),
             one.by.clone(),
             one.reason.clone(),
+            one.network.clone(),
+            one.provider.clone(),
         ]);
     }
-    table.render(0)
+    table.without(if wide { &[] } else { &[8, 9] }).render(0)
 }
 
 /// The state of a connection after a decision, in a sentence.
@@ -139,9 +157,24 @@ pub(super) fn decided(one: &Connection) -> String {
     format!("the connection of {endpoint} to {service} is {state}{until}{drains}\n")
 }
 
+/// Where the consumer of an endpoint now reaches the service.
+pub(super) fn reached(one: &Endpoint) -> String {
+    let names = match one.dns_names.as_slice() {
+        [] => String::new(),
+        names => format!(", and by the name {}", names.join(", ")),
+    };
+    format!(
+        "{} now reaches it at {}, on {}{names}\n",
+        one.principal,
+        one.addresses.join(" and "),
+        one.listeners.join(" ")
+    )
+}
+
 /// Networks as a table.
-pub(super) fn network_table(networks: &[Network]) -> Table {
-    let mut table = Table::new(&["NAME", "INTERFACE", "XDP", "MTU", "PRINCIPAL", "SUBNETS"], &[3]);
+pub(super) fn network_table(networks: &[Network], wide: bool) -> Table {
+    let mut table =
+        Table::new(&["NAME", "INTERFACE", "XDP", "MTU", "PRINCIPAL", "SUBNETS", "MAC"], &[3]);
     for network in networks {
         let missing = if network.ifindex.is_some() { "not attached" } else { "no interface" };
         table.row([
@@ -150,16 +183,27 @@ pub(super) fn network_table(networks: &[Network]) -> Table {
             network.xdp_mode.clone().unwrap_or_else(|| missing.into()),
             network.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
             network.principal.clone(),
-            network.subnets.join(" "),
+            network.subnets.join("\n"),
+            network.mac.clone().unwrap_or_default(),
         ]);
     }
-    table
+    table.without(if wide { &[] } else { &[6] })
 }
 
 /// Services as a table.
-pub(super) fn service_table(services: &[Service]) -> Table {
-    let heading =
-        ["NAME", "PROVIDER", "NETWORK", "LISTENERS", "TARGETS", "ACCEPTANCE", "ENDPOINTS", "FLOWS"];
+pub(super) fn service_table(services: &[Service], wide: bool) -> Table {
+    let heading = [
+        "NAME",
+        "PROVIDER",
+        "NETWORK",
+        "LISTENERS",
+        "TARGETS",
+        "ACCEPTANCE",
+        "ENDPOINTS",
+        "FLOWS",
+        "ALLOW",
+        "SOURCE",
+    ];
     let mut table = Table::new(&heading, &[6, 7]);
     for service in services {
         // A target is listed once for each range of its ports.
@@ -177,13 +221,15 @@ pub(super) fn service_table(services: &[Service]) -> Table {
             service.acceptance.clone(),
             service.endpoints.len().to_string(),
             service.active_flows.to_string(),
+            service.allow.join(" "),
+            service.source.clone(),
         ]);
     }
-    table
+    table.without(if wide { &[] } else { &[8, 9] })
 }
 
 /// Targets as a table.
-pub(super) fn target_table(targets: &[Target]) -> Table {
+pub(super) fn target_table(targets: &[Target], wide: bool) -> Table {
     let heading =
         ["SERVICE", "ADDRESS", "PORT", "WEIGHT", "HEALTH", "FLOWS", "NEXT HOP", "MAC", "REASON"];
     let mut table = Table::new(&heading, &[3, 5]);
@@ -200,28 +246,44 @@ pub(super) fn target_table(targets: &[Target]) -> Table {
             target.reason.clone(),
         ]);
     }
-    table
+    // Without an answer from the next hop, the reason says so.
+    table.without(if wide { &[] } else { &[6, 7] })
 }
 
 /// Endpoints as a table.
-pub(super) fn endpoint_table(endpoints: &[Endpoint]) -> Table {
-    let heading =
-        ["NAME", "SERVICE", "NETWORK", "ADDRESSES", "STATE", "FLOWS", "IN", "OUT", "DROPS"];
+pub(super) fn endpoint_table(endpoints: &[Endpoint], wide: bool) -> Table {
+    let heading = [
+        "NAME",
+        "SERVICE",
+        "NETWORK",
+        "ADDRESSES",
+        "STATE",
+        "FLOWS",
+        "IN",
+        "OUT",
+        "DROPS",
+        "PRINCIPAL",
+        "NAMES",
+        "SOURCE",
+    ];
     let mut table = Table::new(&heading, &[5, 6, 7, 8]);
     for endpoint in endpoints {
         table.row([
             endpoint.name.clone(),
             endpoint.service.clone(),
             endpoint.network.clone(),
-            endpoint.addresses.join(" "),
+            endpoint.addresses.join("\n"),
             endpoint.state.clone(),
             endpoint.active_flows.to_string(),
             amount(endpoint.bytes_in),
             amount(endpoint.bytes_out),
             endpoint.drops.to_string(),
+            endpoint.principal.clone(),
+            endpoint.dns_names.join("\n"),
+            endpoint.source.clone(),
         ]);
     }
-    table
+    table.without(if wide { &[] } else { &[9, 10, 11] })
 }
 
 /// A number of bytes in at most four digits, with its unit.

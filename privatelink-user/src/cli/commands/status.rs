@@ -10,11 +10,18 @@ use super::{
     table::Table,
 };
 use crate::{
-    cli::{client, globals::Globals, print::print},
+    cli::{
+        age::age,
+        client,
+        globals::Globals,
+        print::print,
+        terminal::{self, Attention},
+    },
     interface::{
         path,
         types::{FlowLog, LeftOut, Service, Status, Subscriber, Target},
     },
+    timestamp::Timestamp,
     view::status::UNREACHABLE,
 };
 
@@ -37,7 +44,7 @@ fn screen(status: &Status) -> String {
         "gateway {}: {readiness}, privatelink {}, up {up}\n{}\n",
         status.gateway,
         status.version,
-        verdict(status)
+        painted(status, &verdict(status))
     );
     if !status.problems.is_empty() {
         let lines: String =
@@ -75,6 +82,19 @@ fn screen(status: &Status) -> String {
     section(&mut text, "services", services(status));
     section(&mut text, "endpoints", endpoints(status));
     text
+}
+
+/// The headline, in a colour if something needs attention and the terminal takes one.
+fn painted(status: &Status, line: &str) -> String {
+    let is_broken = !status.problems.is_empty() || status.services.iter().any(unwell);
+    let waits = !status.waiting.is_empty() || refused(status).is_some() || !status.ready;
+    let attention = match (is_broken, waits) {
+        (true, _) => Some(Attention::Broken),
+        (false, true) => Some(Attention::Waiting),
+        (false, false) => None,
+    };
+    let attention = attention.filter(|_| terminal::takes_color(&io::stdout()));
+    attention.map_or_else(|| line.to_owned(), |attention| attention.paint(line))
 }
 
 /// What is wrong, in a line that never says more than is so.
@@ -138,12 +158,13 @@ fn unwell(service: &Service) -> bool {
 
 fn waiting(status: &Status) -> String {
     let mut table = Table::new(&["ENDPOINT", "SERVICE", "PRINCIPAL", "SINCE", "DECIDE WITH"], &[]);
+    let now = Timestamp::now();
     for one in status.waiting.iter().take(LINES) {
         table.row([
             one.endpoint.clone(),
             one.service.clone(),
             one.principal.clone(),
-            one.since.clone(),
+            age(&one.since, now),
             format!("privatelink accept {0}, or reject {0}", one.endpoint),
         ]);
     }
@@ -172,7 +193,7 @@ fn networks(status: &Status) -> String {
     networks.sort_by_key(|network| network.xdp_mode.is_some());
     let all = networks.len();
     networks.truncate(LINES);
-    network_table(&networks).render(2) + &rest(all, "networks")
+    network_table(&networks, false).render(2) + &rest(all, "networks")
 }
 
 /// If there are many, those with unhealthy targets, then the busiest.
@@ -182,7 +203,7 @@ fn services(status: &Status) -> String {
         services.sort_by_key(|service| (!unwell(service), Reverse(service.active_flows)));
         services.truncate(LINES);
     }
-    service_table(&services).render(2) + &rest(status.services.len(), "services")
+    service_table(&services, false).render(2) + &rest(status.services.len(), "services")
 }
 
 /// If there are many, the busiest.
@@ -192,7 +213,7 @@ fn endpoints(status: &Status) -> String {
         endpoints.sort_by_key(|endpoint| Reverse(endpoint.active_flows));
         endpoints.truncate(LINES);
     }
-    endpoint_table(&endpoints).render(2) + &rest(status.endpoints.len(), "endpoints")
+    endpoint_table(&endpoints, false).render(2) + &rest(status.endpoints.len(), "endpoints")
 }
 
 /// How many rows are not on the screen, and which command shows them.

@@ -16,8 +16,8 @@ use crate::{
         written::{Written, quoted},
     },
     model::{
-        self, Destination, DnsName, DnsTtl, LogField, LogFiles, LogInterval, MaxFlows, Name,
-        Quantity, WebhookUrl,
+        self, Destination, DnsName, DnsTtl, LogField, LogFiles, LogInterval, LogLevel, MaxFlows,
+        Name, Quantity, WebhookUrl,
     },
 };
 
@@ -50,6 +50,9 @@ section! {
         resolvers: OneOrMore<IpAddr> = optional "the host's name servers",
         /// Directory in which maps, programs and links are pinned.
         pin_dir: PathBuf = default PathBuf::from(model::Gateway::DEFAULT_PIN_DIR),
+        /// The least important messages that the daemon logs; `RUST_LOG` in its environment outranks
+        /// it.
+        log_level: LogLevel = default LogLevel::Info,
         /// Where flow records go, and what they contain: see `[gateway.flow_log]` below.
         flow_log: FlowLog = optional "none: no records",
         /// Programs to start for each [event](events.md).

@@ -57,6 +57,7 @@ pub(super) fn validate(
         socket: raw.socket.value,
         group,
         pin_dir: raw.pin_dir.value,
+        log_level: raw.log_level.value,
         api,
         flow_log,
         subscriptions: Subscriptions {

@@ -76,6 +76,7 @@ pub(super) fn gateway(before: &Gateway, after: &Gateway) -> Words {
         words.key("path of the webhook", Some("not shown".into()), "another one".into());
     }
     words.key("resolvers", Some(list(&before.resolvers)), list(&after.resolvers));
+    words.key("log_level", Some(before.log_level.to_string()), after.log_level.to_string());
     // The daemon reads these when it starts.
     for (key, before, after) in [
         ("max_flows", before.max_flows.to_string(), after.max_flows.to_string()),
