@@ -61,7 +61,7 @@ fn a_plan_shows_what_a_reload_does_and_changes_nothing() {
     // The same as text.
     let (code, text, _) = outcome(scene.daemon.cli().arg("plan"));
     assert_eq!(code, Some(0));
-    assert!(text.contains("globex-web") && text.contains("1 live flows would be cut"), "{text}");
+    assert!(text.contains("globex-web") && text.contains("1 live flow would be cut"), "{text}");
 
     let done = scene.daemon.ask(&["reload", "--json"]).unwrap();
     assert_eq!(done, plan);

@@ -14,6 +14,7 @@ use crate::{
         age::age,
         client,
         globals::Globals,
+        order::natural,
         print::print,
         terminal::{self, Attention},
     },
@@ -159,7 +160,9 @@ fn unwell(service: &Service) -> bool {
 fn waiting(status: &Status) -> String {
     let mut table = Table::new(&["ENDPOINT", "SERVICE", "PRINCIPAL", "SINCE", "DECIDE WITH"], &[]);
     let now = Timestamp::now();
-    for one in status.waiting.iter().take(LINES) {
+    let mut waiting: Vec<_> = status.waiting.iter().collect();
+    waiting.sort_by(|one, other| natural(&one.endpoint, &other.endpoint));
+    for one in waiting.into_iter().take(LINES) {
         table.row([
             one.endpoint.clone(),
             one.service.clone(),
@@ -209,6 +212,7 @@ fn services(status: &Status) -> String {
 /// If there are many, the busiest.
 fn endpoints(status: &Status) -> String {
     let mut endpoints = status.endpoints.clone();
+    endpoints.sort_by(|one, other| natural(&one.name, &other.name));
     if endpoints.len() > LINES {
         endpoints.sort_by_key(|endpoint| Reverse(endpoint.active_flows));
         endpoints.truncate(LINES);

@@ -46,7 +46,7 @@ impl Table {
     /// The table in at most `width` columns. Text that does not fit is wrapped within its column;
     /// without a width, each row is one line.
     pub fn render_within(&self, indent: usize, width: Option<usize>, color: bool) -> String {
-        let mut widths = self.widths();
+        let mut widths = self.widths(width.is_some());
         if let Some(width) = width {
             self.shrink(&mut widths, width.saturating_sub(indent));
         }
@@ -96,12 +96,12 @@ impl Table {
         line.trim_end().to_owned() + "\n"
     }
 
-    /// The width of each column without wrapping.
-    fn widths(&self) -> Vec<usize> {
+    /// The width of each column without wrapping; cells may have several lines if `broken`.
+    fn widths(&self, broken: bool) -> Vec<usize> {
         let columns = self.rows.first().map_or(0, Vec::len);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            let lines = cells.flat_map(|cell| cell.split('\n'));
+            let lines = cells.flat_map(|cell| cell.split(|c| broken && c == '\n'));
             lines.map(|line| line.chars().count()).max().unwrap_or(0)
         };
         (0..columns).map(width).collect()
@@ -180,6 +180,8 @@ acme-web  10.1.0.50       7  timed out after
         assert_eq!(table.render_within(0, Some(45), false), expected);
         let one_line = table.render_within(0, None, false);
         assert_eq!(one_line.lines().count(), 2, "a pipe gets a row on a line: {one_line}");
+        let reasons = [one_line.find("REASON"), one_line.lines().nth(1).unwrap().find("timed")];
+        assert_eq!(reasons[0], reasons[1], "{one_line}");
         for width in 40..120 {
             let text = table.render_within(0, Some(width), false);
             assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
