@@ -82,12 +82,6 @@ impl<I: Ip> Packet<I> {
         chain::bounded(u32::from(self.transport))
     }
 
-    /// Length of the transport header, which a later fragment does not have.
-    #[inline(always)]
-    pub fn header(&self) -> u32 {
-        self.header.into()
-    }
-
     /// Length from the IP header on of the largest packet that it stands for.
     #[inline(always)]
     pub fn largest(&self, segments: Segments) -> u32 {

@@ -54,7 +54,7 @@ pub fn tools() -> Result<()> {
 /// left out without it.
 fn judges() {
     type Installation = fn() -> Result<()>;
-    let judges: [(&str, Installation); 6] = [
+    let judges: [(&str, Installation); 7] = [
         ("oracle", || packages::install_missing(&[packages::ORACLE])),
         ("packaging", || packages::install_missing(&[packages::SERVICE])),
         ("prometheus", || packages::install_missing(&[packages::PROMETHEUS])),

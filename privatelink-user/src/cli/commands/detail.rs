@@ -1,11 +1,11 @@
 //! One object of the gateway in detail.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
+use std::{fmt::Write as _, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{
-    show::{amount, connected, target_table},
+    show::{amount, connected, tags, target_table},
     table::Table,
 };
 use crate::interface::types::{CatalogueEntry, Connection, Endpoint, Network, Service};
@@ -63,11 +63,6 @@ pub(super) fn offered(service: &CatalogueEntry) -> String {
         let _ = writeln!(lines.text, "privatelink create endpoint --service {name} --network NET");
     }
     lines.text
-}
-
-fn tags(tags: &BTreeMap<String, String>) -> String {
-    let tags: Vec<String> = tags.iter().map(|(word, value)| format!("{word}={value}")).collect();
-    tags.join(" ")
 }
 
 /// An endpoint in detail, with its counters.

@@ -15,7 +15,7 @@ use crate::{
     },
     interface::{
         path,
-        types::{Connection, Endpoint, Network, Service, Target},
+        types::{CatalogueEntry, Connection, Endpoint, Network, Service, Target},
     },
 };
 
@@ -203,6 +203,17 @@ impl Listed for Endpoint {
             Column::Flows => Value::Number(self.active_flows),
             Column::Drops => Value::Number(self.drops),
         })
+    }
+}
+
+impl Listed for CatalogueEntry {
+    const NONE: &'static str = "no service is offered to you: its provider lists you in `allow`";
+
+    fn value(&self, column: Column) -> Option<Value<'_>> {
+        match column {
+            Column::Name | Column::Service => Some(Value::Text(&self.name)),
+            Column::Network | Column::State | Column::Flows | Column::Drops => None,
+        }
     }
 }
 

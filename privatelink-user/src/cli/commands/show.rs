@@ -1,6 +1,6 @@
 //! Tables of what the daemon answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::Table;
 use crate::{
@@ -23,11 +23,10 @@ pub(super) fn services(services: &[Service], wide: bool) -> String {
 }
 
 /// The services that the caller may connect to, as a table.
-pub(super) fn catalogue(offered: &[CatalogueEntry]) -> String {
-    if offered.is_empty() {
-        return "no service is offered to you: its provider lists you in `allow`\n".into();
-    }
-    let heading = ["NAME", "PROVIDER", "LISTENERS", "ACCEPTANCE", "CONNECTIONS", "DESCRIPTION"];
+pub(super) fn catalogue(offered: &[CatalogueEntry], wide: bool) -> String {
+    let heading = [
+        "NAME", "PROVIDER", "LISTENERS", "ACCEPTANCE", "CONNECTIONS", "DESCRIPTION", "TAGS",
+    ];
     let mut table = Table::new(&heading, &[]);
     for one in offered {
         let connections: Vec<String> = one.connections.iter().map(connected).collect();
@@ -38,9 +37,17 @@ pub(super) fn catalogue(offered: &[CatalogueEntry]) -> String {
             one.acceptance.clone(),
             if connections.is_empty() { "-".into() } else { connections.join(", ") },
             one.description.clone().unwrap_or_else(|| "-".into()),
+            tags(&one.tags),
         ]);
     }
+    let table = if wide { table } else { table.without(&[6]) };
     table.render(0)
+}
+
+/// Tags on one line.
+pub(super) fn tags(tags: &BTreeMap<String, String>) -> String {
+    let tags: Vec<String> = tags.iter().map(|(word, value)| format!("{word}={value}")).collect();
+    tags.join(" ")
 }
 
 /// An endpoint of the caller's, and its state.
