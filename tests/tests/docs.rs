@@ -138,7 +138,11 @@ fn words(line: &str) -> Vec<String> {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
-            ('|' | '>' | '<' | ';' | '&', None) => break,
+            ('|' | '>' | '<' | ';' | '&', None) => {
+                // The number of a stream is no word.
+                word = word.filter(|word| !word.chars().all(|c| c.is_ascii_digit()));
+                break;
+            }
             (_, None) if c.is_whitespace() => words.extend(word.take()),
             _ => word.get_or_insert_default().push(c),
         }
