@@ -170,8 +170,7 @@ fn choose<T: Operations, I: Control>(
         return Err(reason);
     }
     let choice = tables.choice(arrival, false);
-    let picked =
-        pick_target::<T, I>(tables, scratch, &packet.arrival, largest, &listener, choice)?;
+    let picked = pick_target::<T, I>(tables, scratch, &packet.arrival, largest, &listener, choice)?;
     let Picked { target, port, leaves } = picked;
     let service = tables.service(endpoint.service).ok_or(Reason::Internal)?;
     let sources = if leaves == Ipv6::LEAVES { service.sources_v6 } else { service.sources_v4 };

@@ -141,8 +141,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_head_goes_no_further() {
-        let with =
-            |bytes: usize| format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(bytes));
+        let with = |bytes: usize| {
+            format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(bytes))
+        };
         let (got, said) = relayed(&with(LONGEST_HEAD), ANSWER).await;
         assert!(said.starts_with("HTTP/1.1 431 "), "{said}");
         assert_eq!(got, "");

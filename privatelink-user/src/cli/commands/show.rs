@@ -24,9 +24,8 @@ pub(super) fn services(services: &[Service], wide: bool) -> String {
 
 /// The services that the caller may connect to, as a table.
 pub(super) fn catalogue(offered: &[CatalogueEntry], wide: bool) -> String {
-    let heading = [
-        "NAME", "PROVIDER", "LISTENERS", "ACCEPTANCE", "CONNECTIONS", "DESCRIPTION", "TAGS",
-    ];
+    let heading =
+        ["NAME", "PROVIDER", "LISTENERS", "ACCEPTANCE", "CONNECTIONS", "DESCRIPTION", "TAGS"];
     let mut table = Table::new(&heading, &[]);
     for one in offered {
         let connections: Vec<String> = one.connections.iter().map(connected).collect();
