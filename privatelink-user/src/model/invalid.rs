@@ -107,6 +107,7 @@ pub enum Invalid {
 
 impl Invalid {
     /// What to write instead.
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of value, and nothing else")]
     pub fn help(&self) -> String {
         let fixed = match self {
             Self::OutOfRange { min, max, .. } => {
