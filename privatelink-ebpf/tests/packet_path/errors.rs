@@ -52,7 +52,9 @@ proptest! {
 
         let peer = if about_request { parties.target } else { parties.client };
         let reporter = router.map_or(peer.ip(), |bytes| of_family(bytes, peer));
-        let error = Error { kind: kinds(peer)[error.0], code: error.1, rest: error.2 };
+        let mut error = Error { kind: kinds(peer)[error.0], code: error.1, rest: error.2 };
+        // So have extensions, of which these bytes would speak: see the fixtures.
+        error.rest[if peer.is_ipv4() { 1 } else { 0 }] = 0;
         // Reports of a path's MTU have rules of their own: see `path_mtu.rs`.
         prop_assume!((error.kind, error.code) != if peer.is_ipv4() { (3, 4) } else { (2, 0) });
         let (told, by): (SocketAddr, SocketAddr) = if about_request {
