@@ -18,7 +18,7 @@ use super::{
     verdict::Verdict,
 };
 use crate::{
-    environment::Frame,
+    environment::{Frame, Load},
     flows::{
         operations::Operations,
         table::{Arrival, Leg},
@@ -117,9 +117,19 @@ fn translate_transport<
         place: if PART { packet.fragment.place } else { 0 },
     });
     let transport = ETHERNET_LEN + O::LEN + marks;
-    let load = packet.load(frame.segments());
+    // A fragment is one packet.
+    let is_one = PART || !F::DEFERS_CHECKSUMS;
+    let load = if is_one { Load::one(packet.length) } else { weigh(frame, packet) };
     let sent = Sent { load, flags: packet.flags, transport };
     finish::<T, O, L>(tables, scratch, &leg, &egress, &sent)
+}
+
+/// What a packet that the kernel cuts later weighs.
+///
+/// Out of line: the stack of [`translate_transport`] has no room for it.
+#[inline(never)]
+fn weigh<F: Frame, I: Fresh>(frame: &F, packet: &Packet<I>) -> Load {
+    packet.load(frame.segments())
 }
 
 /// Rewrites the transport header, where there is one; returns what keeps the packet from going on.
