@@ -125,8 +125,8 @@ impl Invalid {
             Self::LongName { .. } => "use at most 63: a name becomes a label in the DNS",
             Self::AddressWithPort { address, port } => {
                 return format!(
-                    "the port goes into `target_port` of the listener: write \"{address}\" here, and \
-                     `target_port = {port}` there"
+                    "write \"{address}\" here and `port = {port}` beside it, or `target_port = {port}` \
+                     in the listener for all its targets"
                 );
             }
             Self::Name(_) => {
