@@ -18,7 +18,7 @@ use privatelink_common::{
     flow::{Phase, word},
 };
 
-/// Whether a packet needs nothing but [`send`].
+/// Whether a packet needs nothing but to be rewritten and sent.
 #[inline(always)]
 pub fn takes_fast_path<I: Ip, L: Transport>(
     head: &Head<I, L>,
