@@ -315,11 +315,7 @@ impl Daemon {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o640))?;
             gateway.insert("metrics_token_file".to_owned(), file.display().to_string().into());
         }
-        // A release before this one does not know the key.
-        let newest = find_binary().ok().and_then(|binary| fs::canonicalize(binary).ok());
-        if newest.as_ref() == Some(&self.binary) {
-            mode::choose(&mut table);
-        }
+        mode::choose(&mut table, &self.binary)?;
         fs::write(self.config(), table.to_string()).context("cannot write the configuration")
     }
 

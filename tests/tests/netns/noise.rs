@@ -113,7 +113,7 @@ fn announcements_of_one_host_erase_no_events_of_others() {
     let output = scene.daemon.output();
     let seconds = usize::try_from(begin.elapsed().as_secs()).unwrap() + 2;
     let count = |text: &str| output.lines().filter(|line| line.contains(text)).count();
-    let lines = count("next hop 10.0.3.");
+    let lines = count("network vendor: next hop 10.0.3.");
     assert!((20..=30 + seconds / 2).contains(&lines), "{lines} lines in {seconds} s");
     assert!(count("map entries changed") <= 2 + seconds / 10, "{output}");
     let unlogged = || scene.daemon.output().contains("of principal vendor are not in this log");
