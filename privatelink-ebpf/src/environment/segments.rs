@@ -15,7 +15,7 @@ pub struct Segments {
 /// What a frame weighs against limits and in counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Packets.
+    /// How many packets it is.
     pub packets: u32,
     /// Their bytes from the IP header on.
     pub bytes: u32,

@@ -14,9 +14,9 @@ const FARTHEST: usize = 0x1ff;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Soundness {
-    /// Right.
+    /// It matches the message.
     Sound,
-    /// Wrong.
+    /// It does not match the message.
     Wrong,
     /// Not known: the message lies in several buffers.
     Unknown,
