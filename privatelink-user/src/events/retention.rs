@@ -1,12 +1,13 @@
 //! Which events are kept when there is no room for all: no principal's displace another's, and none
 //! displace those of connections.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::stored::StoredEvent;
+use crate::model::Name;
 
 /// A share of the room: events of connections, and all others, of one principal each.
-type Share = (bool, Option<String>);
+type Share<'a> = (bool, Option<&'a str>);
 
 /// Removes events until at most `capacity` of connections and as many others are left: in turn the
 /// oldest of the principal that has most.
@@ -14,11 +15,26 @@ pub(super) fn trim(entries: &mut VecDeque<StoredEvent>, capacity: usize) {
     if entries.len() <= capacity {
         return;
     }
-    let mut counts = BTreeMap::<Share, usize>::new();
-    for entry in &*entries {
+    let surplus = surplus(entries, capacity);
+    // Once the room is full, each event displaces one: mostly an old one, which is near the front.
+    if surplus.len() == 1 {
+        surplus.into_iter().for_each(|place| drop(entries.remove(place)));
+        return;
+    }
+    let mut place = 0;
+    entries.retain(|_| {
+        place += 1;
+        !surplus.contains(&(place - 1))
+    });
+}
+
+/// The places of the events that are too many.
+fn surplus(entries: &VecDeque<StoredEvent>, capacity: usize) -> BTreeSet<usize> {
+    let mut counts = BTreeMap::<Share<'_>, usize>::new();
+    for entry in entries {
         *counts.entry(share(entry)).or_default() += 1;
     }
-    let mut surplus = BTreeMap::<Share, usize>::new();
+    let mut surplus = BTreeMap::<Share<'_>, usize>::new();
     for is_connection in [false, true] {
         let of_class = counts.iter().filter(|((class, _), _)| *class == is_connection);
         let sizes: Vec<usize> = of_class.clone().map(|(_, count)| *count).collect();
@@ -27,16 +43,18 @@ pub(super) fn trim(entries: &mut VecDeque<StoredEvent>, capacity: usize) {
         for (share, count) in of_class {
             let over = count.saturating_sub(most).min(rest);
             rest -= over;
-            surplus.insert(share.clone(), over);
+            surplus.insert(*share, over);
         }
     }
-    entries.retain(|entry| {
-        let Some(over) = surplus.get_mut(&share(entry)).filter(|over| **over > 0) else {
-            return true;
-        };
-        *over -= 1;
-        false
+    let count = surplus.values().sum();
+    let too_many = entries.iter().enumerate().filter(|(_, entry)| {
+        let over = surplus.get_mut(&share(entry)).filter(|over| **over > 0);
+        over.is_some_and(|over| {
+            *over -= 1;
+            true
+        })
     });
+    too_many.map(|(place, _)| place).take(count).collect()
 }
 
 /// The largest share so that not all of these fit into `capacity` with one more for the largest.
@@ -50,9 +68,8 @@ fn largest_share(sizes: &[usize], capacity: usize) -> usize {
     low
 }
 
-fn share(entry: &StoredEvent) -> Share {
-    let maker = entry.maker().map(ToString::to_string);
-    (entry.is_of_connection(), maker)
+fn share(entry: &StoredEvent) -> Share<'_> {
+    (entry.is_of_connection(), entry.maker().map(Name::as_str))
 }
 
 #[cfg(test)]
