@@ -1,6 +1,6 @@
 //! Names: of the things in a configuration, of interfaces, and in the DNS.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,10 @@ use super::invalid::Invalid;
 /// The name of a gateway, principal, network, service or endpoint.
 ///
 /// Names become labels in the DNS, where case does not count. Lower case only keeps two things
-/// from being one there.
+/// from being one there. Copies share the text: a gateway with many endpoints has many of each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// The most characters: a label of a DNS name has no more.
@@ -51,7 +51,7 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> Self {
-        name.0
+        name.as_str().into()
     }
 }
 
