@@ -5,6 +5,7 @@ mod access;
 mod bad_disk;
 mod clients;
 mod clock;
+mod conditions;
 mod conflicts;
 mod control;
 mod crossing;
