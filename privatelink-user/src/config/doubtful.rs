@@ -24,9 +24,16 @@ pub(super) fn warnings(model: &Model) -> Vec<Warning> {
     let services = model.services().values().filter_map(without_target);
     let endpoints = model.endpoints().values();
     let refused = endpoints.clone().filter_map(|one| not_admitted(model, one));
-    let closed = endpoints.filter_map(|one| without_client(model, one));
+    let closed = endpoints.clone().filter_map(|one| without_client(model, one));
+    let strangers = endpoints.filter_map(|one| strangers(model, one));
     let all = routed.chain(nobody(model)).chain(services).chain(refused).chain(closed);
-    all.chain(strangers(model)).chain(promised(model)).collect()
+    all.chain(strangers).chain(promised(model)).collect()
+}
+
+/// Those of [`warnings`] that are about one endpoint, which need not be in the model yet.
+pub(super) fn of_endpoint(model: &Model, endpoint: &Endpoint) -> impl Iterator<Item = Warning> {
+    let all = [not_admitted, without_client, strangers];
+    all.into_iter().filter_map(|find| find(model, endpoint))
 }
 
 /// Principals that may connect and have no network to do so from.
@@ -128,26 +135,24 @@ fn routed_twice(network: &Network) -> Option<Warning> {
     Some(Warning::of((OfNetwork, &network.name, "reachable_from"), what, help))
 }
 
-/// Endpoints whose rules allow clients that their network does not have.
-fn strangers(model: &Model) -> impl Iterator<Item = Warning> {
-    model.endpoints().values().filter_map(|endpoint| {
-        let network = model.networks().get(&endpoint.network)?;
-        let own = IpNet::aggregate(&network.clients().collect());
-        let allowed = endpoint.allow.iter().map(|rule| rule.from);
-        let beyond = allowed.filter(|from| !own.iter().any(|prefix| prefix.contains(from)));
-        let beyond: Vec<String> = beyond.map(|from| from.to_string()).collect();
-        if beyond.is_empty() {
-            return None;
-        }
-        let what = format!(
-            "`allow` lists {}, beyond `subnets` and `reachable_from` of the network `{}`",
-            listed(&beyond),
-            network.name
-        );
-        let help = "list routed clients in the network's `reachable_from`, or narrow the rule: \
-                    replies go to the host that sent a client's packets, whatever its address is";
-        Some(Warning::of((OfEndpoint, &endpoint.name, "allow"), what, help))
-    })
+/// An endpoint whose rules allow clients that its network does not have.
+fn strangers(model: &Model, endpoint: &Endpoint) -> Option<Warning> {
+    let network = model.networks().get(&endpoint.network)?;
+    let own = IpNet::aggregate(&network.clients().collect());
+    let allowed = endpoint.allow.iter().map(|rule| rule.from);
+    let beyond = allowed.filter(|from| !own.iter().any(|prefix| prefix.contains(from)));
+    let beyond: Vec<String> = beyond.map(|from| from.to_string()).collect();
+    if beyond.is_empty() {
+        return None;
+    }
+    let what = format!(
+        "`allow` lists {}, beyond `subnets` and `reachable_from` of the network `{}`",
+        listed(&beyond),
+        network.name
+    );
+    let help = "list routed clients in the network's `reachable_from`, or narrow the rule: \
+                replies go to the host that sent a client's packets, whatever its address is";
+    Some(Warning::of((OfEndpoint, &endpoint.name, "allow"), what, help))
 }
 
 /// The first of some words, and how many more there are.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{diagnostic::Diagnostics, load::Loaded, source::ObjectKind, warning::Warning};
-use crate::model::{Attachment, EndpointAddresses, Model, Name, Network};
+use crate::model::{Attachment, Endpoint, EndpointAddresses, Model, Name, Network};
 
 /// The host's own addresses at an attachment; `None` if it has no such interface.
 pub type OwnAddresses<'a> = dyn Fn(&Attachment) -> Option<BTreeSet<IpAddr>> + 'a;
@@ -41,6 +41,14 @@ pub fn review(loaded: &Loaded, own: &OwnAddresses<'_>) -> Result<(), Diagnostics
         Some(loaded.sources.refuse(kind, name, key, message, help))
     });
     refused.reduce(Diagnostics::and).map_or(Ok(()), Err)
+}
+
+/// Whether the host has none of an endpoint's addresses, so that [`review`] has nothing to say.
+pub(super) fn is_free(model: &Model, endpoint: &Endpoint, own: &OwnAddresses<'_>) -> bool {
+    let EndpointAddresses::Fixed(pair) = endpoint.addresses else { return true };
+    let network = model.networks().get(&endpoint.network);
+    let own = network.and_then(|network| own(&network.attachment)).unwrap_or_default();
+    !pair.iter().any(|address| own.contains(&address))
 }
 
 /// Networks whose interface the host does not have.

@@ -14,6 +14,7 @@
 //! `raw` declares every key with its type, its default and its meaning. Decoder, JSON schema and
 //! the tables of `docs/configuration.md` come from there.
 
+mod addition;
 mod address;
 mod confidential;
 mod decode;
@@ -48,6 +49,7 @@ mod written;
 #[cfg(test)]
 mod tests;
 
+pub use addition::{Addition, addition};
 pub use diagnostic::Diagnostics;
 pub use load::{
     DEFAULT_PATH, Loaded, files_of, from_text, from_texts, load, load_adopting, load_from,

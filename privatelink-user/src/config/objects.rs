@@ -30,7 +30,7 @@ pub fn faults_of(objects: &Objects) -> Result<(), Diagnostics> {
     if report.is_empty() { Ok(()) } else { Err(Diagnostics::new(report, sources)) }
 }
 
-fn source(name: &ObjectName, object: &Object) -> SourceFile {
+pub(super) fn source(name: &ObjectName, object: &Object) -> SourceFile {
     let of = SourceObject { name: name.clone(), authority: object.authority.clone() };
     let text = object_text(name, &object.content);
     SourceFile { object: Some(of), ..SourceFile::new(name.place(), text) }

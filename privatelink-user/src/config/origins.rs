@@ -67,17 +67,27 @@ impl Origins {
         Self(Arc::new(all))
     }
 
+    /// The API has made these as well.
+    pub fn add<'a>(&mut self, made: impl IntoIterator<Item = &'a ObjectName>) {
+        let all = Arc::make_mut(&mut self.0);
+        all.extend(made.into_iter().map(|object| (key(object), Entry { file: None, line: 1 })));
+    }
+
     /// Where an object is declared, if it is.
     pub fn find(&self, object: &ObjectName) -> Option<Origin<'_>> {
-        let kind = match object.kind {
-            Kind::Service => ObjectKind::Service,
-            Kind::Endpoint => ObjectKind::Endpoint,
-        };
-        self.0.get(&(kind, object.name.clone())).map(|entry| match &entry.file {
+        self.0.get(&key(object)).map(|entry| match &entry.file {
             Some(path) => Origin::File(path, entry.line),
             None => Origin::Api,
         })
     }
+}
+
+fn key(object: &ObjectName) -> (ObjectKind, Name) {
+    let kind = match object.kind {
+        Kind::Service => ObjectKind::Service,
+        Kind::Endpoint => ObjectKind::Endpoint,
+    };
+    (kind, object.name.clone())
 }
 
 /// Counts lines: quickly for offsets that rise, as those of most files do.

@@ -4,7 +4,7 @@ use crate::{
     daemon::error::Error,
     datapath::bpf::Datapath,
     events::{Event, of_connections},
-    state::{State, Store},
+    state::{Addition, State, Store},
     timestamp::ClockOffset,
 };
 
@@ -25,5 +25,21 @@ pub(super) fn commit(
     let changes = store.state().changes_to(next);
     let events = of_connections(&store.state().connections, &next.connections, ahead);
     store.commit(changes)?;
+    Ok(events)
+}
+
+/// Commits what endpoints that are added need; `before` is what is there of the parts that it names
+/// in full. Returns what is new about connections.
+pub(super) fn commit_addition(
+    store: &mut dyn Store,
+    datapath: &Datapath,
+    before: &State,
+    added: &Addition,
+    ahead: ClockOffset,
+) -> Result<Vec<Event>, Error> {
+    let part = &added.part;
+    datapath.forget_counts(&added.reused, &[])?;
+    let events = of_connections(&before.connections, &part.connections, ahead);
+    store.commit(before.changes_to(part))?;
     Ok(events)
 }

@@ -149,6 +149,9 @@ impl<'a> EventLoop<'a> {
                         return Ok(ControlFlow::Break(why));
                     }
                 }
+                if self.gateway.take_rest() {
+                    self.schedule.lull(Instant::now());
+                }
                 self.retry_if_behind();
             }
             Wakeup::Timer => {

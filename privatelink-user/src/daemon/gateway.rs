@@ -64,6 +64,7 @@ use crate::{
     watch::{discovery::Finding, health},
 };
 
+mod adding;
 mod writing;
 
 /// Everything that the daemon owns.
@@ -87,6 +88,8 @@ pub(super) struct Gateway {
     audit: Audit,
     /// When time alone next changes what packets meet.
     deadline: Option<Timestamp>,
+    /// Whether something other than packets waits for the next convergence.
+    rest_is_due: bool,
     /// How many panics are among the problems that are reported.
     panics: u64,
     /// Changed entries of the maps, for the log.
@@ -146,6 +149,7 @@ impl Gateway {
             events,
             audit,
             deadline: None,
+            rest_is_due: false,
             panics: 0,
             changed: PacedCount::default(),
             maps: Maps::new(datapath.store()?),
@@ -264,12 +268,16 @@ impl Gateway {
             let reach = SweepScope { datapath, frames, endpoints, records };
             Ok(self.sweep.take_turn(FIRST_TURN, passes, reach).map(drop)?)
         })?;
-        if let Some(changed) = self.changed.add(changed, std::time::Instant::now()) {
-            info!("{changed} map entries changed");
-        }
         self.dns.want(dns::wanted_names(model, state, facts, &self.inputs, now));
         self.deadline = acceptance::deadline(model, state, now);
+        self.note_changed(changed);
         Ok(())
+    }
+
+    fn note_changed(&mut self, entries: usize) {
+        if let Some(changed) = self.changed.add(entries, std::time::Instant::now()) {
+            info!("{changed} map entries changed");
+        }
     }
 
     /// Attaches to the interfaces of networks, and announces the addresses that are served there.

@@ -6,6 +6,10 @@ use tokio::time::Instant;
 
 /// Changes come in bursts: those within this time are reconciled together.
 const BURST: Duration = Duration::from_millis(10);
+/// Requests come in bursts as well. What can wait is done when none has come for this time, ...
+const LULL: Duration = Duration::from_millis(100);
+/// ... and after this time whatever comes.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often maps and interfaces are compared with what was written, in case another program
 /// writes there.
 const VERIFY: Duration = Duration::from_secs(30);
@@ -50,6 +54,8 @@ struct Periodic {
 pub(super) struct Schedule {
     /// When to reconcile a change, or to retry what failed.
     change: Option<Instant>,
+    /// Since when something waits for a lull of requests, and when the last of them came.
+    waiting: Option<(Instant, Instant)>,
     verify: Instant,
     /// When to look again, while the gateway is not ready.
     look: Option<Instant>,
@@ -75,6 +81,7 @@ impl Schedule {
         let periodic = periodic.collect();
         Self {
             change: None,
+            waiting: None,
             verify: now + VERIFY,
             look: None,
             deadline: None,
@@ -91,6 +98,12 @@ impl Schedule {
     /// Something is missing: reconcile at once.
     pub fn hurry(&mut self, now: Instant) {
         self.change.get_or_insert(now);
+    }
+
+    /// A request has left something to do that can wait until no more of its kind come.
+    pub fn lull(&mut self, now: Instant) {
+        let (since, _) = self.waiting.unwrap_or((now, now));
+        self.waiting = Some((since, now));
     }
 
     /// Something has failed: retry soon.
@@ -138,7 +151,7 @@ impl Schedule {
             return self.busy.then_some(Timer::Continue);
         }
         Some({
-            (self.change, self.look) = (None, None);
+            (self.change, self.waiting, self.look) = (None, None, None);
             if now < self.verify {
                 Timer::Converge
             } else {
@@ -151,7 +164,8 @@ impl Schedule {
     /// When to reconcile. A change that waits comes first: what else is due is done with it, and a
     /// failure is not retried sooner.
     fn convergence(&self) -> Instant {
-        let others = [self.look, self.deadline].into_iter().flatten();
+        let waiting = self.waiting.map(|(since, last)| Instant::min(since + PATIENCE, last + LULL));
+        let others = [self.look, self.deadline, waiting].into_iter().flatten();
         self.change.unwrap_or_else(|| others.fold(self.verify, Instant::min))
     }
 }
@@ -237,6 +251,29 @@ mod tests {
         schedule.hurry(now + 100 * MS);
         assert_eq!(schedule.take_due(now + 100 * MS), Some(Timer::Converge));
         assert_eq!(schedule.take_due(now + 100 * MS), None);
+    }
+
+    #[test]
+    fn what_can_wait_is_done_in_a_lull_of_requests_or_when_it_has_waited_long() {
+        let now = Instant::now();
+        let mut schedule = served(now);
+        let mut last = now;
+        while last + 50 * MS < now + PATIENCE {
+            last += 50 * MS;
+            schedule.lull(last);
+        }
+        let converged = |schedule: &mut Schedule, until| -> Vec<Duration> {
+            let seen = play(schedule, now, until);
+            seen.iter().filter(|(one, _)| *one == Timer::Converge).map(|(_, when)| *when).collect()
+        };
+        assert_eq!(converged(&mut schedule, now + PATIENCE + LULL), [50 * MS + PATIENCE]);
+        // One alone waits for no others, and a change for nothing.
+        let later = now + 3 * PATIENCE;
+        schedule.lull(later);
+        assert_eq!(converged(&mut schedule, later + LULL), [later + LULL - now]);
+        schedule.lull(later + LULL);
+        schedule.changed(later + LULL);
+        assert_eq!(converged(&mut schedule, later + 2 * LULL), [later + LULL + BURST - now]);
     }
 
     #[test]

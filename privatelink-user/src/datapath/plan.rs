@@ -40,6 +40,11 @@ impl Plan {
         Self { ops }
     }
 
+    /// Only the puts of [`Self::between`]: what to do to `actual` so that it holds `added` as well.
+    pub fn adding(actual: &MapTables, added: &MapTables) -> Self {
+        Self { ops: puts(actual, added) }
+    }
+
     /// The writes, in order.
     pub fn ops(&self) -> &[Op] {
         &self.ops

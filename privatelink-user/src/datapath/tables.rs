@@ -93,6 +93,13 @@ macro_rules! define_tables {
         pub struct MapTables {
             $($(#[$doc])* pub $field: $kind $(<$($of),+>)?,)+
         }
+
+        impl MapTables {
+            /// Takes in these entries, in the place of those with the same keys.
+            pub fn extend(&mut self, other: Self) {
+                $(self.$field.extend(other.$field);)+
+            }
+        }
     };
 }
 for_each_map!(define_tables);

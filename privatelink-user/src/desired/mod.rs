@@ -61,6 +61,32 @@ pub fn desired(
     builder.tables
 }
 
+/// What of that is there for the sake of these endpoints, and the shares of all; `None` where they
+/// change what others get.
+pub fn desired_of_added<'a>(
+    model: &Model,
+    state: &State,
+    facts: &HostFacts,
+    added: impl IntoIterator<Item = &'a model::Name>,
+    now: Timestamp,
+) -> Option<MapTables> {
+    let ids = &state.ids;
+    let flow_parts = policy::flow_parts(model);
+    let (inputs, pools) = (&Inputs::default(), &Pools::default());
+    let tables = MapTables::default();
+    let mut builder = Builder { model, state, ids, facts, inputs, pools, now, flow_parts, tables };
+    for name in added {
+        let endpoint = model.endpoints().get(name)?;
+        let network = model.networks().get(&endpoint.network)?;
+        if builder.flow_parts.contains_key(&network.principal) {
+            return None;
+        }
+        builder.endpoint(endpoint);
+    }
+    builder.shares();
+    Some(builder.tables)
+}
+
 /// The next hops that the gateway sends to, by interface.
 pub fn next_hops(
     model: &Model,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{model::Model, state::ids::Ids};
+use crate::{
+    model::{Endpoint, Model},
+    state::ids::Ids,
+};
 
 /// The names behind an endpoint's index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,16 +37,20 @@ impl IndexNames {
     /// is reused, because its flows have yet to end.
     pub fn update(&mut self, model: &Model, ids: &Ids) {
         self.gateway = model.gateway().name.to_string();
-        for (name, endpoint) in model.endpoints() {
-            let network = model.networks().get(&endpoint.network);
-            let service = model.services().get(&endpoint.service);
-            let (Some(index), Some(network), Some(service)) =
-                (ids.endpoint(endpoint), network, service)
-            else {
-                continue;
-            };
+        for endpoint in model.endpoints().values() {
+            self.add(model, ids, endpoint);
+        }
+    }
+
+    /// Loads the names of one endpoint.
+    pub fn add(&mut self, model: &Model, ids: &Ids, endpoint: &Endpoint) {
+        let network = model.networks().get(&endpoint.network);
+        let service = model.services().get(&endpoint.service);
+        if let (Some(index), Some(network), Some(service)) =
+            (ids.endpoint(endpoint), network, service)
+        {
             let names = EndpointNames {
-                endpoint: name.to_string(),
+                endpoint: endpoint.name.to_string(),
                 service: endpoint.service.to_string(),
                 network: endpoint.network.to_string(),
                 principal: network.principal.to_string(),

@@ -32,6 +32,16 @@ impl Model {
         Self { gateway, principals, networks, services, endpoints }
     }
 
+    /// Adds endpoints that `config` has validated against all the rest.
+    pub(crate) fn add(&mut self, endpoints: impl IntoIterator<Item = Endpoint>) {
+        self.endpoints.extend(endpoints.into_iter().map(|one| (one.name.clone(), one)));
+    }
+
+    /// Removes endpoints that were added just now.
+    pub(crate) fn remove<'a>(&mut self, endpoints: impl IntoIterator<Item = &'a Name>) {
+        endpoints.into_iter().for_each(|name| drop(self.endpoints.remove(name)));
+    }
+
     /// The gateway's own settings.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway

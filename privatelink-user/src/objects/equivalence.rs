@@ -85,7 +85,7 @@ fn files(base: &str, services: &[u8], endpoints: &[u8]) -> String {
     text
 }
 
-fn host() -> HostFacts {
+pub(super) fn host() -> HostFacts {
     let mut facts = HostFacts::default();
     for (index, name) in [(11, "veth-acme"), (12, "veth-globex"), (13, "veth-vendor")] {
         facts.insert_link(Link {
@@ -101,12 +101,12 @@ fn host() -> HostFacts {
     facts
 }
 
-fn follow(state: &mut State, model: &Model) {
+pub(super) fn follow(state: &mut State, model: &Model) {
     let inputs = state.inputs.clone();
     state.follow(model, &host(), &inputs, NOW).unwrap();
 }
 
-fn maps(model: &Model, state: &State) -> MapTables {
+pub(super) fn maps(model: &Model, state: &State) -> MapTables {
     let mut pools = Pools::default();
     pools.arrange(model, &state.ids, &state.inputs, &MapTables::default());
     desired(model, state, &host(), &state.inputs, &pools, NOW)

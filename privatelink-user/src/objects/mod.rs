@@ -17,6 +17,8 @@ pub use error::{Fault, WriteError};
 pub use writer::{Condition, Outcome, Step, Writer, Writing};
 
 #[cfg(test)]
+mod alone;
+#[cfg(test)]
 mod equivalence;
 #[cfg(test)]
 mod tests;

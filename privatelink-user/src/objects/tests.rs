@@ -50,12 +50,12 @@ impl World {
         Self::of(&files.replace("allow = [\"*\"]", "allow = [\"globex\"]"))
     }
 
-    fn of(files: &str) -> Self {
+    pub fn of(files: &str) -> Self {
         let loaded = config::from_text("gw.toml", files).unwrap_or_else(|wrong| panic!("{wrong}"));
         Self { files: files.into(), objects: Objects::new(), loaded }
     }
 
-    fn try_write(
+    pub fn try_write(
         &self,
         caller: &Caller,
         steps: Vec<Step>,

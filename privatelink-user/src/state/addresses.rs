@@ -96,6 +96,43 @@ impl Addresses {
         Ok(())
     }
 
+    /// What [`Self::assign`] would give those of the `added` endpoints that are `wanting` an address
+    /// in this network; `None` if it would have to take one from another endpoint, or has none left.
+    pub(super) fn adding(
+        &self,
+        model: &Model,
+        added: &[Endpoint],
+        network: &Network,
+        wanting: &[&Endpoint],
+        facts: &HostFacts,
+    ) -> Option<Self> {
+        let mut room = Room::of(model, network, facts);
+        for endpoint in added.iter().filter(|one| one.network == network.name) {
+            room.fix(endpoint);
+        }
+        room.latest = self.latest.get(&network.name).copied().unwrap_or_default();
+        let mut kept = self.leased(&network.name);
+        if !kept.all(|address| room.keep(address)) {
+            return None;
+        }
+        let leases = self.leases_in(network, wanting, &mut room).ok()?;
+        let latest = [(network.name.clone(), room.latest)].into();
+        Some(Self { leases: leases.into_iter().collect(), latest })
+    }
+
+    /// Whether an endpoint of a network was given this address.
+    pub(super) fn is_leased(&self, network: &Name, address: IpAddr) -> bool {
+        self.leased(network).any(|leased| leased == address)
+    }
+
+    fn leased(&self, network: &Name) -> impl Iterator<Item = IpAddr> {
+        let leases = self.leases.values().filter(move |lease| lease.network == *network);
+        leases.flat_map(|lease| {
+            let both = [lease.v4.map(IpAddr::V4), lease.v6.map(IpAddr::V6)];
+            both.into_iter().flatten()
+        })
+    }
+
     fn leases_in(
         &self,
         network: &Network,
@@ -152,11 +189,6 @@ impl<'a> Room<'a> {
         if let Some(link) = link {
             taken.extend(facts.own_addresses(link.index));
         }
-        for endpoint in model.endpoints().values().filter(|e| e.network == network.name) {
-            if let EndpointAddresses::Fixed(pair) = endpoint.addresses {
-                taken.extend(pair.iter());
-            }
-        }
         for service in model.services().values().filter(|s| s.network == network.name) {
             taken.extend(service.source_addresses.iter().copied());
             taken.extend(service.targets.iter().filter_map(|target| match target.address {
@@ -165,7 +197,18 @@ impl<'a> Room<'a> {
             }));
         }
         let ifindex = link.map(|link| link.index);
-        Self { network, facts, ifindex, taken, latest: LastGiven::default() }
+        let mut room = Self { network, facts, ifindex, taken, latest: LastGiven::default() };
+        for endpoint in model.endpoints().values().filter(|e| e.network == network.name) {
+            room.fix(endpoint);
+        }
+        room
+    }
+
+    /// Takes the addresses that an endpoint of the network is configured with.
+    fn fix(&mut self, endpoint: &Endpoint) {
+        if let EndpointAddresses::Fixed(pair) = endpoint.addresses {
+            self.taken.extend(pair.iter());
+        }
     }
 
     /// Takes an address that was assigned before, if nothing else has it now.

@@ -8,6 +8,7 @@
 //! A change computes the next state, and hands the difference to a [`Store`]. What a store has
 //! accepted is not lost; what it refuses has not happened.
 
+mod addition;
 pub mod addresses;
 mod change;
 pub mod connection;
@@ -24,6 +25,7 @@ mod record;
 mod store;
 pub mod targets;
 
+pub use addition::Addition;
 pub use change::Change;
 pub use error::Error;
 pub use journal::{FILE, Journal};

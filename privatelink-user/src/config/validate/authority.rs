@@ -19,13 +19,22 @@ struct Authorities(Vec<Option<Located<Name>>>);
 
 /// Reports what files declare that is not of the principal that they speak for.
 pub(super) fn check(documents: &[Document], sources: &Sources, report: &mut Report) {
+    confine_all(documents, sources, &owners(documents), report);
+}
+
+/// As [`check`], where the owners of networks are known from elsewhere.
+pub(super) fn confine_all(
+    documents: &[Document],
+    sources: &Sources,
+    owners: &BTreeMap<&Name, &Name>,
+    report: &mut Report,
+) {
     let authorities = Authorities::read(documents, sources, report);
-    let owners = owners(documents);
     let sources = sources.files.iter();
     for ((document, authority), source) in documents.iter().zip(&authorities.0).zip(sources) {
         if let Some(authority) = authority {
             let confined = Confined { authority, is_object: source.object.is_some() };
-            confined.check(document, &owners, report);
+            confined.check(document, owners, report);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! An object with a fault is left out and the others are still compared, so that one pass finds
 //! all faults. A name counts as defined even if the object that has it is left out.
 
+mod addition;
 mod address_claims;
 mod addresses;
 mod authority;
@@ -23,4 +24,5 @@ mod reserved_names;
 mod scope;
 mod service;
 
+pub(super) use addition::added;
 pub(super) use join::model;

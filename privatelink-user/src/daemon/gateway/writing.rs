@@ -15,7 +15,7 @@ use crate::{
     objects::{Outcome, WriteError, Writer, Writing},
     state::{
         connection::Acceptance,
-        objects::{Kind, ObjectName, Objects, ReplyKey, StoredReply, remember},
+        objects::{Kind, ObjectName, Objects, Replies, ReplyKey, StoredReply, remember},
     },
 };
 
@@ -27,11 +27,7 @@ impl Gateway {
 
     /// Writes objects. Once this returns, they are on disk and in the maps.
     pub async fn write(&mut self, caller: &Caller, write: Write) -> Result<Written, Refused> {
-        let key = write.key.as_ref().map(|(key, asked)| {
-            let user = caller.author.to_string();
-            (ReplyKey { user, key: key.clone() }, *asked)
-        });
-        if let Some(answered) = key.as_ref().and_then(|(key, asked)| self.answered(key, *asked)) {
+        if let Some(answered) = self.answered(caller, &write) {
             return answered;
         }
         let writing = self.work_out(caller, &write)?;
@@ -41,14 +37,19 @@ impl Gateway {
             written.waiting = self.waiting(caller, &writing);
             return Ok(written);
         }
+        if !write.dry_run
+            && let Some(added) = self.try_adding(&writing)
+        {
+            let mut written = self.add(caller, &write, &writing, added, written)?;
+            written.waiting = self.waiting(caller, &writing);
+            return Ok(written);
+        }
         let mut next = self.prepare_objects(caller, &writing)?;
         written.difference = self.difference(caller, &writing, &next);
         if write.dry_run {
             return Ok(written);
         }
-        if let Some((key, asked)) = key {
-            self.remember(&mut next, key, asked, &written)?;
-        }
+        self.remember(&mut next.state.replies, caller, &write, &written)?;
         self.adopt_objects(next).map_err(Refused::from)?;
         let text = said(caller, &writing);
         self.events.publish(Event::new(EventKind::ConfigurationApplied, text));
@@ -105,15 +106,15 @@ impl Gateway {
         is_own || writing.outcomes.contains_key(object)
     }
 
-    /// What is said of the difference: of the whole gateway only to those who administer it.
+    /// What is said of the difference: of the gateway itself only to those who administer it.
     fn difference(&self, caller: &Caller, writing: &Writing, next: &Prepared) -> Difference {
         let mut difference = adoption::compare(&self.snapshot(), next);
-        if caller.rights != Rights::All {
-            difference.warnings = next.warnings(|kind, name| {
-                let is_written = |one: &ObjectName| one.kind.word() == kind.word();
-                writing.outcomes.keys().any(|one| is_written(one) && one.name == *name)
-            });
-        }
+        let is_operator = caller.rights == Rights::All;
+        difference.warnings = next.warnings(|kind, name| {
+            let is_written = |one: &ObjectName| one.kind.word() == kind.word();
+            writing.outcomes.keys().any(|one| is_written(one) && one.name == *name)
+                || is_operator && kind == config::ObjectKind::Gateway
+        });
         difference
     }
 
@@ -132,8 +133,9 @@ impl Gateway {
     }
 
     /// The answer to a request that was answered before.
-    fn answered(&self, key: &ReplyKey, asked: u64) -> Option<Result<Written, Refused>> {
-        let reply = self.store.state().replies.get(key)?;
+    fn answered(&self, caller: &Caller, write: &Write) -> Option<Result<Written, Refused>> {
+        let (key, asked) = reply_key(caller, write)?;
+        let reply = self.store.state().replies.get(&key)?;
         if reply.asked != asked {
             let error = "this `Idempotency-Key` was used for another request: choose a new one";
             return Some(Err(Refused::Failed(error.into())));
@@ -143,18 +145,26 @@ impl Gateway {
     }
 
     /// Keeps the answer together with what it says.
-    fn remember(
+    pub(super) fn remember(
         &self,
-        next: &mut Prepared,
-        key: ReplyKey,
-        asked: u64,
+        replies: &mut Replies,
+        caller: &Caller,
+        write: &Write,
         written: &Written,
     ) -> Result<(), Refused> {
-        let answer = serde_json::to_value(written).map_err(failed)?;
-        let reply = StoredReply { at: self.clock.moment().now, asked, answer };
-        remember(&mut next.state.replies, key, reply);
+        if let Some((key, asked)) = reply_key(caller, write) {
+            let answer = serde_json::to_value(written).map_err(failed)?;
+            remember(replies, key, StoredReply { at: self.clock.moment().now, asked, answer });
+        }
         Ok(())
     }
+}
+
+/// The key under which the answer to a request is kept, if the request has one, and a number for
+/// what it asks.
+fn reply_key(caller: &Caller, write: &Write) -> Option<(ReplyKey, u64)> {
+    let (key, asked) = write.key.as_ref()?;
+    Some((ReplyKey { user: caller.author.to_string(), key: key.clone() }, *asked))
 }
 
 fn written_objects(writing: &Writing) -> Vec<WrittenObject> {
@@ -177,7 +187,7 @@ const fn word(outcome: Outcome) -> &'static str {
 }
 
 /// What has happened, on one line.
-fn said(caller: &Caller, writing: &Writing) -> String {
+pub(super) fn said(caller: &Caller, writing: &Writing) -> String {
     const SHOWN: usize = 3;
     let changed = writing.outcomes.iter().filter(|(_, outcome)| **outcome != Outcome::Unchanged);
     let all: Vec<String> =

@@ -1,5 +1,7 @@
 //! The BPF maps: what they hold, and the safe way from that to what they should hold.
 
+use std::collections::BTreeMap;
+
 use super::passes::Passes;
 use crate::{
     daemon::error::Error,
@@ -84,6 +86,24 @@ impl<S: MapStore> Maps<S> {
         Ok(changed)
     }
 
+    /// How many entries it changes to add these, which are endpoints' and the shares of all; `None`
+    /// if the maps hold something else in the place of one, or if that is not known.
+    pub fn count_additions(&self, added: &MapTables) -> Option<usize> {
+        let contents = self.contents.as_ref()?;
+        (!is_occupied(contents, added)).then(|| Plan::adding(contents, added).len())
+    }
+
+    /// Adds entries, and returns how many that changed. No flow relies on one that changes.
+    pub fn add(&mut self, added: MapTables) -> Result<usize, StoreError> {
+        let mut contents = self.take()?;
+        let plan = Plan::adding(&contents, &added);
+        plan.apply(&mut self.store).inspect_err(|_| self.passes.forget())?;
+        contents.extend(added);
+        self.passes.wrote(&contents);
+        self.contents = Some(contents);
+        Ok(plan.len())
+    }
+
     fn take(&mut self) -> Result<MapTables, StoreError> {
         self.contents.take().map_or_else(|| self.store.load(), Ok)
     }
@@ -94,6 +114,17 @@ impl<S: MapStore> Maps<S> {
         self.passes.wrote(after);
         Ok(plan.len())
     }
+}
+
+/// Whether one of the added entries would take the place of another one, shares apart.
+fn is_occupied(contents: &MapTables, added: &MapTables) -> bool {
+    fn clash<K: Ord, V: PartialEq>(there: &BTreeMap<K, V>, added: &BTreeMap<K, V>) -> bool {
+        added.iter().any(|(key, value)| there.get(key).is_some_and(|other| other != value))
+    }
+    clash(&contents.endpoints, &added.endpoints)
+        || clash(&contents.locals, &added.locals)
+        || clash(&contents.limits, &added.limits)
+        || clash(&contents.rules, &added.rules)
 }
 
 #[cfg(test)]

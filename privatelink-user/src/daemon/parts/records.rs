@@ -13,7 +13,7 @@ use crate::{
         Batch, Clock, FlowSource, IndexNames, IntervalTick, Log, RecordCounts, Samples, Totals,
     },
     interface::types,
-    model::{FlowLog, Gateway, Model},
+    model::{FlowLog, Gateway, Model, Name},
     state::ids::Ids,
     timestamp::Timestamp,
 };
@@ -41,6 +41,15 @@ impl Records {
     /// Adds the names of a configuration.
     pub fn name(&mut self, model: &Model, ids: &Ids) {
         Arc::make_mut(&mut self.names).update(model, ids);
+    }
+
+    /// Notes the names behind the indices of endpoints that are new.
+    pub fn name_added(&mut self, model: &Model, ids: &Ids, added: &[Name]) {
+        let names = Arc::make_mut(&mut self.names);
+        added
+            .iter()
+            .filter_map(|name| model.endpoints().get(name))
+            .for_each(|endpoint| names.add(model, ids, endpoint));
     }
 
     /// Starts the log that the configuration asks for, unless it runs; returns what does not work.

@@ -48,15 +48,31 @@ impl Indices {
             }
             kept
         });
-        for key in keys {
-            if self.used.contains_key(&key) {
-                continue;
-            }
-            let index = self.take(limit, &mut freed).ok_or(Exhausted { what, limit })?;
-            self.used.insert(key, index);
-        }
+        self.add(keys, what, limit, &mut freed)?;
         self.freed.append(&mut freed);
         Ok(())
+    }
+
+    /// Gives an index to each of these that has none. Those that are `just_freed` come last.
+    pub fn add(
+        &mut self,
+        keys: BTreeSet<String>,
+        what: &'static str,
+        limit: u32,
+        just_freed: &mut Vec<u32>,
+    ) -> Result<(), Exhausted> {
+        for key in keys {
+            if !self.used.contains_key(&key) {
+                let index = self.take(limit, just_freed).ok_or(Exhausted { what, limit })?;
+                self.used.insert(key, index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this index was assigned at some time.
+    pub fn has_assigned(&self, index: u32) -> bool {
+        index < self.next
     }
 
     /// The indices of keys that did not have them in `before`, though they had been assigned by

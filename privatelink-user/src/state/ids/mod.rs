@@ -83,6 +83,22 @@ impl Ids {
         Ok(())
     }
 
+    /// What [`Self::assign`] would make of these endpoints, if nothing else has changed.
+    ///
+    /// # Errors
+    /// When there are more than indices.
+    pub fn adding(&self, endpoints: &[Endpoint]) -> Result<Self, Exhausted> {
+        let mut next = self.clone();
+        let keys = endpoints.iter().map(endpoint_key).collect();
+        next.endpoints.add(keys, "endpoints", maps::MAX_ENDPOINTS, &mut Vec::new())?;
+        Ok(next)
+    }
+
+    /// Whether this index was assigned to an endpoint at some time.
+    pub fn has_assigned(&self, endpoint: u32) -> bool {
+        self.endpoints.has_assigned(endpoint)
+    }
+
     /// The indices of endpoints that belonged to other endpoints before.
     pub fn reused_endpoints(&self, before: &Self) -> Vec<u32> {
         self.endpoints.reused_since(&before.endpoints)
@@ -159,7 +175,7 @@ fn source_pools(model: &Model) -> Vec<SourcePool> {
 
 /// An endpoint that is moved to another service or network is another endpoint: its flows end.
 fn endpoint_key(endpoint: &Endpoint) -> String {
-    format!("{} {} {}", endpoint.name, endpoint.service, endpoint.network)
+    [endpoint.name.as_str(), endpoint.service.as_str(), endpoint.network.as_str()].join(" ")
 }
 
 fn target_key(service: &Service, address: IpAddr) -> String {
@@ -167,5 +183,5 @@ fn target_key(service: &Service, address: IpAddr) -> String {
 }
 
 fn pool_key(service: &Service, family: Family) -> String {
-    format!("{} {}", service.name, family.suffix())
+    [service.name.as_str(), family.suffix()].join(" ")
 }

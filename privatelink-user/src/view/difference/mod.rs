@@ -51,6 +51,15 @@ pub fn changes(before: &Model, after: &Model) -> Vec<Change> {
     found
 }
 
+/// The line for an endpoint that the API adds.
+pub fn of_added(endpoint: &Endpoint) -> Change {
+    let name = endpoint.name.to_string();
+    Change {
+        source: Some("api".to_owned()),
+        ..change(Action::Added, Endpoint::KIND, name, endpoint.described())
+    }
+}
+
 /// An object of the configuration that has a name.
 trait Object {
     /// The kind, as changes name it.
