@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`timestamp`], [`chain`], [`supervision`], [`digest`] | moments; an error with its causes on one line; what panics, and runs again; SHA-256 |
 //! | [`framing`], [`confinement`] | frames to a process of the daemon's own; how that drops its rights |
+//! | [`etcd`] | a client of the store that gateways share |
 //! | [`model`] | the validated configuration |
 //! | [`interface`] | the contract of the API: types and paths, no behaviour |
 //! | [`host`] | interfaces, addresses and neighbours of this host; its certificates |
@@ -49,6 +50,8 @@ pub mod digest;
 pub mod framing;
 
 pub mod confinement;
+
+pub mod etcd;
 
 pub mod model;
 

@@ -46,6 +46,7 @@ const CRATES: [Rules; 3] = [
             "digest",
             "framing",
             "confinement",
+            "etcd",
             "model",
             "interface",
             "host",
