@@ -24,6 +24,7 @@ pub mod counter;
 pub mod crowd;
 pub mod daemon;
 pub mod demo;
+pub mod etcd;
 pub mod load;
 pub mod many;
 pub mod nameserver;
@@ -42,6 +43,7 @@ pub use self::{
     capture::{Capture, Captures},
     counter::{Counter, Sent},
     daemon::Daemon,
+    etcd::Etcd,
     load::Load,
     nameserver::NameServer,
     namespace::Namespace,

@@ -54,10 +54,11 @@ pub fn tools() -> Result<()> {
 /// left out without it.
 fn judges() {
     type Installation = fn() -> Result<()>;
-    let judges: [(&str, Installation); 7] = [
+    let judges: [(&str, Installation); 8] = [
         ("oracle", || packages::install_missing(&[packages::ORACLE])),
         ("packaging", || packages::install_missing(&[packages::SERVICE])),
         ("prometheus", || packages::install_missing(&[packages::PROMETHEUS])),
+        ("etcd", || packages::install_missing(&[packages::ETCD])),
         ("pages", || packages::install_missing(&[packages::PAGES])),
         ("flow_reader", flow_reader::install),
         ("conformance", || {

@@ -78,6 +78,13 @@ pub const PROMETHEUS: &[Need] = &[
     need("prometheus", Program("promtool"), "checks metrics, and tests alert rules"),
 ];
 
+/// The store that gateways share. Tests do without it, and say so.
+pub const ETCD: &[Need] = &[
+    need("etcd-server", Program("etcd"), "is the store of a fleet"),
+    need("etcd-client", Program("etcdctl"), "makes users and roles there"),
+    need("openssl", Program("openssl"), "signs the certificates of servers and callers"),
+];
+
 /// Other people's clients and tools, which judge conformance. Tests do without them, and say so.
 pub const JUDGES: &[Need] = &[
     need("bind9-dnsutils", Program("dig"), "asks for names"),

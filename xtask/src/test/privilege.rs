@@ -16,6 +16,8 @@ pub enum Privilege {
     FlowReader,
     /// mandoc and shellcheck, as judges of manual pages and scripts.
     Pages,
+    /// etcd, as the store that gateways share.
+    Etcd,
     /// systemd's tools, as an independent judge of the unit.
     Systemd,
     /// All of [`Privilege::Root`], and Python's schemathesis, which thinks of requests.
@@ -64,6 +66,10 @@ impl Privilege {
                 "needs Prometheus; as root: {command}"
             );
         }
+        if self == Self::Etcd {
+            let command = packages::install_command(packages::ETCD);
+            ensure!(packages::are_met(packages::ETCD), "needs etcd; as root: {command}");
+        }
         if self == Self::FlowReader {
             ensure!(flow_reader::program().exists(), "needs flowlogs-reader: cargo xtask setup");
         }
@@ -99,7 +105,12 @@ impl Privilege {
 
     fn capabilities(self) -> &'static [(u32, &'static str)] {
         match self {
-            Self::None | Self::FlowReader | Self::Scapy | Self::Systemd | Self::Pages => &[],
+            Self::None
+            | Self::FlowReader
+            | Self::Scapy
+            | Self::Systemd
+            | Self::Pages
+            | Self::Etcd => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
             Self::Root
             | Self::Previous

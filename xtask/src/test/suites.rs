@@ -30,6 +30,7 @@ pub const SUITES: &[Suite] = &[
     suite("oracle", Privilege::Scapy, false),
     suite("flow_reader", Privilege::FlowReader, false),
     suite("docs", Privilege::None, false),
+    suite("etcd", Privilege::Etcd, false),
     suite("packaging", Privilege::Systemd, false),
     suite("pages", Privilege::Pages, false),
     suite("verifier", Privilege::Bpf, true),
