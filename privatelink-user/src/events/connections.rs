@@ -92,7 +92,7 @@ mod tests {
         let now = Timestamp::from_millis(1_000);
         let none = Connections::new();
         let mut before = Connections::new();
-        connection::follow(&mut before, &model, now);
+        connection::follow(&mut before, &model, now, &crate::state::Beside::none());
         let words = |before: &Connections, after: &Connections| {
             let events = of_connections(before, after, ClockOffset::default());
             events.iter().map(|event| event.kind.word()).collect::<Vec<_>>()

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     host::HostFacts,
     model::{AddressPair, Endpoint, EndpointAddresses, Model, Name, Network, TargetAddress},
-    state::ids::Family,
+    state::{beside::Beside, ids::Family},
 };
 
 /// How many addresses at the start of an IPv6 subnet are assigned from.
@@ -47,6 +47,13 @@ pub struct Lease {
     pub v6: Option<Ipv6Addr>,
 }
 
+impl Lease {
+    /// Its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+}
+
 /// The addresses that were last assigned in a network, by family.
 pub type LastGiven = [Option<IpAddr>; 2];
 
@@ -76,18 +83,32 @@ impl Addresses {
     ///
     /// # Errors
     /// When a network has none left; nothing is changed then.
-    pub fn assign(&mut self, model: &Model, facts: &HostFacts) -> Result<(), NoAddress> {
+    pub fn assign(
+        &mut self,
+        model: &Model,
+        facts: &HostFacts,
+        beside: &Beside,
+    ) -> Result<(), NoAddress> {
         let mut wanting: BTreeMap<&Name, Vec<&Endpoint>> = BTreeMap::new();
         for endpoint in model.endpoints().values() {
             if endpoint.addresses == EndpointAddresses::Auto {
                 wanting.entry(&endpoint.network).or_default().push(endpoint);
             }
         }
-        let mut next = Self::default();
+        let is_known = |name: &Name| model.endpoints().contains_key(name);
+        let spared = self.leases.iter();
+        let spared = spared.filter(|(name, _)| !is_known(name) && beside.spares(name.as_str()));
+        let spared = spared.map(|(name, lease)| (name.clone(), lease.clone()));
+        let mut next = Self { leases: spared.collect(), latest: BTreeMap::new() };
+        if beside.spares_all() {
+            next.latest = self.latest.clone();
+        }
         for (name, endpoints) in wanting {
             let Some(network) = model.networks().get(name) else { continue };
             let mut room = Room::of(model, network, facts);
             room.latest = self.latest.get(name).copied().unwrap_or_default();
+            let others = next.leases.values().filter(|lease| lease.network == *name);
+            room.taken.extend(others.flat_map(Lease::addresses));
             let leases = self.leases_in(network, &endpoints, &mut room)?;
             next.leases.extend(leases);
             next.latest.insert(name.clone(), room.latest);
@@ -343,7 +364,9 @@ mod tests {
     #[test]
     fn what_somebody_has_is_not_given_out() {
         let mut addresses = Addresses::default();
-        addresses.assign(&model(&["a", "b", "c [\"10.1.0.9\"]"]), &facts()).unwrap();
+        addresses
+            .assign(&model(&["a", "b", "c [\"10.1.0.9\"]"]), &facts(), &Beside::none())
+            .unwrap();
         assert_eq!(given(&addresses), ["a 10.1.0.10 fd00:1::ffff", "b 10.1.0.8 fd00:1::fffe"]);
     }
 
@@ -351,19 +374,21 @@ mod tests {
     fn addresses_are_kept_and_used_again_as_late_as_possible() {
         let mut addresses = Addresses::default();
         let facts = facts();
-        addresses.assign(&model(&["a", "b"]), &facts).unwrap();
-        addresses.assign(&model(&["b", "c"]), &facts).unwrap();
+        addresses.assign(&model(&["a", "b"]), &facts, &Beside::none()).unwrap();
+        addresses.assign(&model(&["b", "c"]), &facts, &Beside::none()).unwrap();
         let b = "b 10.1.0.9 fd00:1::fffe";
         assert_eq!(given(&addresses), [b, "c 10.1.0.8 fd00:1::fffd"]);
         // Once around, what was given up is found again.
         let names = ["b", "c", "d", "e", "f", "g", "h", "i", "j"];
-        addresses.assign(&model(&names), &facts).unwrap();
+        addresses.assign(&model(&names), &facts, &Beside::none()).unwrap();
         assert_eq!(given(&addresses)[0], b);
         let v4: BTreeSet<_> = addresses.leases.values().map(|lease| lease.v4.unwrap()).collect();
         let expected = (2..=10).map(|last| Ipv4Addr::new(10, 1, 0, last)).collect();
         assert_eq!(v4, expected);
         let before = addresses.clone();
-        let error = addresses.assign(&model(&[&names[..], &["k"]].concat()), &facts).unwrap_err();
+        let error = addresses
+            .assign(&model(&[&names[..], &["k"]].concat()), &facts, &Beside::none())
+            .unwrap_err();
         let text = error.to_string();
         assert!(text.contains("`n`") && text.contains("IPv4") && text.contains("`k`"), "{text}");
         assert_eq!(addresses, before);
@@ -372,13 +397,19 @@ mod tests {
     #[test]
     fn what_is_declared_goes_before() {
         let mut addresses = Addresses::default();
-        addresses.assign(&model(&["a"]), &facts()).unwrap();
-        addresses.assign(&model(&["a", "b [\"10.1.0.10\"]"]), &facts()).unwrap();
+        addresses.assign(&model(&["a"]), &facts(), &Beside::none()).unwrap();
+        addresses.assign(&model(&["a", "b [\"10.1.0.10\"]"]), &facts(), &Beside::none()).unwrap();
         assert_eq!(given(&addresses), ["a 10.1.0.9 fd00:1::ffff"]);
         // A subnet that is no more.
-        addresses.assign(&model_of("\"10.1.0.0/28\", \"fd00:2::/112\"", &["a"]), &facts()).unwrap();
+        addresses
+            .assign(
+                &model_of("\"10.1.0.0/28\", \"fd00:2::/112\"", &["a"]),
+                &facts(),
+                &Beside::none(),
+            )
+            .unwrap();
         assert_eq!(given(&addresses), ["a 10.1.0.9 fd00:2::ffff"]);
-        addresses.assign(&model_of("\"10.1.0.0/28\"", &["a"]), &facts()).unwrap();
+        addresses.assign(&model_of("\"10.1.0.0/28\"", &["a"]), &facts(), &Beside::none()).unwrap();
         assert_eq!(addresses.leases[&"a".parse::<Name>().unwrap()].v6, None);
     }
 
@@ -408,7 +439,7 @@ mod tests {
                 let names: Vec<String> = step.iter().map(|number| format!("e{number}")).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let before = addresses.clone();
-                addresses.assign(&model(&names), &facts()).unwrap();
+                addresses.assign(&model(&names), &facts(), &Beside::none()).unwrap();
                 prop_assert_eq!(addresses.leases.len(), names.len());
                 let v4: BTreeSet<_> = addresses.leases.values().map(|lease| lease.v4).collect();
                 prop_assert_eq!(v4.len(), names.len());
@@ -416,7 +447,7 @@ mod tests {
                     prop_assert!(before.leases.get(name).is_none_or(|old| old == lease));
                 }
                 let same = addresses.clone();
-                addresses.assign(&model(&names), &facts()).unwrap();
+                addresses.assign(&model(&names), &facts(), &Beside::none()).unwrap();
                 prop_assert_eq!(same, addresses.clone());
             }
         }

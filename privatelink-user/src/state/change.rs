@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     addresses::{LastGiven, Lease},
     connection::Connection,
-    ids::Ids,
+    ids::{Ids, IndexKind, IndexUse, Sources},
     kept::State,
     keys::{Key, KeyId},
     objects::{Object, ObjectName, ReplyKey, StoredReply},
@@ -19,8 +19,12 @@ use crate::model::{DnsName, Name};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
-    /// All indices.
+    /// All indices, as older releases read them.
     Ids(Box<Ids>),
+    /// One index.
+    Index(IndexKind, u32, IndexUse),
+    /// The indices of all source addresses.
+    Sources(Box<Sources>),
     /// An endpoint's addresses.
     Lease(Name, Option<Lease>),
     /// The addresses that were last assigned in a network.
@@ -41,6 +45,8 @@ pub enum Change {
     Object(ObjectName, Option<Box<Object>>),
     /// The answer to a request that carried a key.
     Reply(ReplyKey, Option<Box<StoredReply>>),
+    /// Whether an endpoint was rejected here and nowhere else yet.
+    Unpushed(Name, Option<()>),
 }
 
 impl Change {
@@ -55,7 +61,9 @@ impl Change {
             | Self::Health(..)
             | Self::Resolved(..)
             | Self::Listed(..) => 2,
-            Self::Key(..) | Self::Object(..) | Self::Reply(..) => 3,
+            // An older daemon gets all indices at once instead.
+            Self::Index(..) | Self::Sources(_) => 2,
+            Self::Key(..) | Self::Object(..) | Self::Reply(..) | Self::Unpushed(..) => 3,
         }
     }
 }
@@ -65,6 +73,8 @@ impl State {
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Ids(ids) => self.ids = *ids,
+            Change::Index(kind, index, usage) => self.ids.apply(kind, index, usage),
+            Change::Sources(sources) => self.ids.set_source_table(*sources),
             Change::Lease(name, lease) => set(&mut self.addresses.leases, name, lease),
             Change::Latest(name, latest) => set(&mut self.addresses.latest, name, latest),
             Change::Connection(name, connection) => {
@@ -79,14 +89,18 @@ impl State {
                 set(&mut self.objects, name, object.map(Arc::from));
             }
             Change::Reply(key, reply) => set(&mut self.replies, key, reply.map(|reply| *reply)),
+            Change::Unpushed(name, Some(())) => drop(self.unpushed.insert(name)),
+            Change::Unpushed(name, None) => drop(self.unpushed.remove(&name)),
         }
     }
 
     /// The changes that turn this state into `next`.
     pub fn changes_to(&self, next: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
-        if self.ids != next.ids {
-            changes.push(Change::Ids(Box::new(next.ids.clone())));
+        let steps = self.ids.steps_to(&next.ids).into_iter();
+        changes.extend(steps.map(|(kind, index, usage)| Change::Index(kind, index, usage)));
+        if self.ids.source_table() != next.ids.source_table() {
+            changes.push(Change::Sources(Box::new(next.ids.source_table().clone())));
         }
         let (old, new) = (&self.addresses, &next.addresses);
         changes.extend(different(&old.leases, &new.leases, Change::Lease));
@@ -105,6 +119,10 @@ impl State {
         changes.extend(different(&self.replies, &next.replies, |key, reply| {
             Change::Reply(key, reply.map(Box::new))
         }));
+        let new = next.unpushed.difference(&self.unpushed);
+        changes.extend(new.map(|name| Change::Unpushed(name.clone(), Some(()))));
+        let gone = self.unpushed.difference(&next.unpushed);
+        changes.extend(gone.map(|name| Change::Unpushed(name.clone(), None)));
         changes
     }
 

@@ -11,8 +11,9 @@ use super::{
     change::Change,
     disk::{Disk, FileSystem, OpenFile},
     error::Error,
+    ids::Ids,
     kept::State,
-    record::{Header, Line, OLDEST, PLAIN, Record, VERSION, decode, encode},
+    record::{ENTRIES, Header, Line, OLDEST, PLAIN, Record, VERSION, decode, encode},
     store::Store,
 };
 
@@ -88,12 +89,6 @@ impl Journal {
         self
     }
 
-    /// Takes a state for what is kept, though the disk does not hold it. The next commit writes
-    /// all of it.
-    pub fn assume(&mut self, state: State) {
-        (self.state, self.file, self.behind) = (state, None, true);
-    }
-
     fn path(&self) -> PathBuf {
         self.directory.join(FILE)
     }
@@ -142,7 +137,8 @@ impl Journal {
     /// Appends changes to the file.
     fn append(&mut self, changes: &[Change]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
-        let record = Record { number: self.number + 1, changes: changes.to_vec() };
+        let changes = readable(changes, self.version, &self.state.ids);
+        let record = Record { number: self.number + 1, changes };
         let line = encode(&record)?;
         file.append(&line)?;
         file.sync()?;
@@ -158,7 +154,7 @@ impl Journal {
         let version = version_of(&changes);
         let mut content = encode(&Header::of(version))?;
         let mut number = 0;
-        for change in changes {
+        for change in readable(&changes, version, &Ids::default()) {
             number += 1;
             content.extend(encode(&Record { number, changes: vec![change] })?);
         }
@@ -197,6 +193,24 @@ fn version_of(changes: &[Change]) -> u32 {
     changes.iter().map(Change::version).max().unwrap_or(PLAIN).max(PLAIN)
 }
 
+/// The changes as a daemon of the file's version reads them: before [`ENTRIES`], all indices are
+/// written at once. `ids` are those before the changes.
+fn readable(changes: &[Change], version: u32, ids: &Ids) -> Vec<Change> {
+    if version >= ENTRIES {
+        return changes.to_vec();
+    }
+    let mut next = State { ids: ids.clone(), ..State::default() };
+    let mut others = Vec::new();
+    for change in changes {
+        match change {
+            Change::Index(..) | Change::Sources(_) => next.apply(change.clone()),
+            other => others.push(other.clone()),
+        }
+    }
+    let all = (next.ids != *ids).then(|| Change::Ids(Box::new(next.ids)));
+    all.into_iter().chain(others).collect()
+}
+
 impl Store for Journal {
     fn state(&self) -> &State {
         &self.state
@@ -227,6 +241,10 @@ impl Store for Journal {
 
     fn is_behind(&self) -> bool {
         self.behind
+    }
+
+    fn assume(&mut self, state: State) {
+        (self.state, self.file, self.behind) = (state, None, true);
     }
 }
 

@@ -1,14 +1,21 @@
 //! The state itself, and how it follows the configuration.
 
+use std::collections::BTreeSet;
+
 use super::{
     addresses::{Addresses, NoAddress},
+    beside::Beside,
     connection::{self, Connections},
     ids::{Exhausted, Ids},
     keys::Keys,
     objects::{Objects, Replies},
     targets::{Drains, Inputs, NoRoom, indexed},
 };
-use crate::{host::HostFacts, model::Model, timestamp::Timestamp};
+use crate::{
+    host::HostFacts,
+    model::{Model, Name},
+    timestamp::Timestamp,
+};
 
 /// Everything that is kept across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +37,9 @@ pub struct State {
     pub objects: Objects,
     /// Answers to requests that may be sent again.
     pub replies: Replies,
+    /// The endpoints that were rejected here while the store that gateways share could not be
+    /// reached: it has to learn that.
+    pub unpushed: BTreeSet<Name>,
 }
 
 /// A configuration asks for more than the gateway has room for.
@@ -59,15 +69,31 @@ impl State {
         inputs: &Inputs,
         now: Timestamp,
     ) -> Result<(), TooMuch> {
+        self.follow_beside(model, facts, inputs, now, &Beside::none())
+    }
+
+    /// As [`State::follow`], beside other gateways that share this state.
+    ///
+    /// # Errors
+    /// As [`State::follow`].
+    pub fn follow_beside(
+        &mut self,
+        model: &Model,
+        facts: &HostFacts,
+        inputs: &Inputs,
+        now: Timestamp,
+        beside: &Beside,
+    ) -> Result<(), TooMuch> {
         let mut addresses = self.addresses.clone();
-        addresses.assign(model, facts)?;
+        addresses.assign(model, facts, beside)?;
         let inputs = inputs.following(model, &self.ids, &self.drains, now);
         let mut drains = self.drains.clone();
         drains.follow(self.ids.targets(), model, &inputs, now);
-        self.ids.assign(model, indexed(model, &inputs, &drains))?;
+        self.ids.assign(model, indexed(model, &inputs, &drains), beside)?;
         self.addresses = addresses;
         (self.drains, self.inputs) = (drains, inputs);
-        connection::follow(&mut self.connections, model, now);
+        connection::follow(&mut self.connections, model, now, beside);
+        self.unpushed.retain(|name| self.connections.contains_key(name));
         Ok(())
     }
 }

@@ -10,6 +10,7 @@
 
 mod addition;
 pub mod addresses;
+mod beside;
 mod change;
 pub mod connection;
 mod disk;
@@ -26,6 +27,7 @@ mod store;
 pub mod targets;
 
 pub use addition::Addition;
+pub use beside::Beside;
 pub use change::Change;
 pub use error::Error;
 pub use journal::{FILE, Journal};

@@ -20,6 +20,9 @@ pub(super) const VERSION: u32 = 3;
 /// The version of a file that needs nothing newer: the release before reads it.
 pub(super) const PLAIN: u32 = 2;
 
+/// From this version on, each index is an entry of its own.
+pub(super) const ENTRIES: u32 = 3;
+
 /// The oldest version that this daemon reads as it was meant.
 pub(super) const OLDEST: u32 = 1;
 

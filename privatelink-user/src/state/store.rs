@@ -16,4 +16,8 @@ pub trait Store {
 
     /// Whether the last write failed. A commit, even of no changes, tries to make up for it.
     fn is_behind(&self) -> bool;
+
+    /// Takes a state for what is kept, though nothing holds it yet. The next commit keeps all of
+    /// it.
+    fn assume(&mut self, state: State);
 }

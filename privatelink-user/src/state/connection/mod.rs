@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, fmt};
 use privatelink_common::Admission;
 use serde::{Deserialize, Serialize};
 
-use super::key_holder::{Holder, KeyId};
+use super::{
+    beside::Beside,
+    key_holder::{Holder, KeyId},
+};
 use crate::{
     model::{Endpoint, Line, Model, Name, Url, redacted},
     timestamp::Timestamp,
@@ -164,8 +167,17 @@ impl Connection {
 
     /// Applies rules and time; returns whether they changed anything.
     pub fn settle(&mut self, rules: &Rules, now: Timestamp) -> bool {
+        self.settle_beside(rules, now, &Beside::none())
+    }
+
+    /// As [`Connection::settle`], beside other gateways: where they have other rules, only time
+    /// counts. Two gateways would otherwise move a connection to and fro. What packets meet
+    /// follows from the rules of the gateway that they reach even so.
+    pub fn settle_beside(&mut self, rules: &Rules, now: Timestamp, beside: &Beside) -> bool {
         let mut changed = false;
-        while let Some((standing, cause)) = self.standing.next(rules, now) {
+        while let Some((standing, cause)) = self.standing.next(rules, now)
+            && !(beside.spares_all() && cause.is_a_rule())
+        {
             self.enter(standing, rules, now, Author::Rule, cause.words().into());
             changed = true;
         }
@@ -260,8 +272,9 @@ impl Connection {
 
 /// Updates connections to the configuration and the clock: requests those of new endpoints,
 /// forgets those of removed endpoints, and settles the others.
-pub fn follow(connections: &mut Connections, model: &Model, now: Timestamp) {
-    connections.retain(|name, _| model.endpoints().contains_key(name));
+pub fn follow(connections: &mut Connections, model: &Model, now: Timestamp, beside: &Beside) {
+    let is_known = |name: &Name| model.endpoints().contains_key(name);
+    connections.retain(|name, _| is_known(name) || beside.spares(name.as_str()));
     for (name, endpoint) in model.endpoints() {
         let (Some(parties), Some((_, rules))) =
             (Parties::of(model, endpoint), rules_of(model, endpoint))
@@ -270,7 +283,7 @@ pub fn follow(connections: &mut Connections, model: &Model, now: Timestamp) {
         };
         match connections.get_mut(name) {
             Some(connection) if connection.parties == parties => {
-                connection.settle(&rules, now);
+                connection.settle_beside(&rules, now, beside);
             }
             Some(_) | None => {
                 let requested =

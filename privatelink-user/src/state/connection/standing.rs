@@ -90,6 +90,14 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether the configuration causes it, and not time.
+    pub const fn is_a_rule(self) -> bool {
+        match self {
+            Self::Unasked | Self::Disallowed | Self::AllowedAgain => true,
+            Self::GrantEnded | Self::RequestEnded => false,
+        }
+    }
+
     /// The reason as lists show it.
     pub const fn words(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::exhausted::Exhausted;
+use super::{exhausted::Exhausted, usage::IndexUse};
 
 /// The indices of one kind of thing.
 ///
@@ -33,16 +33,18 @@ impl Indices {
         self.used.keys().map(String::as_str)
     }
 
+    /// Gives an index to each key. Frees those of other keys, unless `spared` knows them.
     pub fn assign(
         &mut self,
         keys: impl Iterator<Item = String>,
+        spared: impl Fn(&str) -> bool,
         what: &'static str,
         limit: u32,
     ) -> Result<(), Exhausted> {
         let keys: BTreeSet<String> = keys.collect();
         let mut freed: Vec<u32> = Vec::new();
         self.used.retain(|key, index| {
-            let kept = keys.contains(key);
+            let kept = keys.contains(key) || spared(key);
             if !kept {
                 freed.push(*index);
             }
@@ -75,6 +77,46 @@ impl Indices {
         index < self.next
     }
 
+    /// What turns this into `next`, one step for each index. The steps are to be made in order.
+    pub fn steps_to(&self, next: &Self) -> Vec<(u32, IndexUse)> {
+        let lost = |key: &String, index: u32| next.used.get(key) != Some(&index);
+        let lost = self.used.iter().filter(|(key, index)| lost(key, **index));
+        let mut lost: BTreeMap<u32, &String> = lost.map(|(key, index)| (*index, key)).collect();
+        let was_free: BTreeSet<u32> = self.freed.iter().copied().collect();
+        let mut steps = Vec::new();
+        for index in next.freed.iter().filter(|index| !was_free.contains(index)) {
+            steps.push((*index, IndexUse::Freed(lost.remove(index).cloned())));
+        }
+        // These went to another thing at once.
+        steps.extend(
+            lost.into_iter().map(|(index, key)| (index, IndexUse::Freed(Some(key.clone())))),
+        );
+        let won = next.used.iter().filter(|(key, index)| self.used.get(*key) != Some(*index));
+        steps.extend(won.map(|(key, index)| (*index, IndexUse::Of(key.clone()))));
+        steps
+    }
+
+    /// Makes a step.
+    pub fn apply(&mut self, index: u32, step: IndexUse) {
+        self.next = self.next.max(index.saturating_add(1));
+        match step {
+            IndexUse::Of(key) => {
+                self.freed.retain(|free| *free != index);
+                self.used.insert(key, index);
+            }
+            IndexUse::Freed(key) => {
+                if let Some(key) = key
+                    && self.used.get(&key) == Some(&index)
+                {
+                    self.used.remove(&key);
+                }
+                if !self.freed.contains(&index) {
+                    self.freed.push(index);
+                }
+            }
+        }
+    }
+
     /// The indices of keys that did not have them in `before`, though they had been assigned by
     /// then.
     pub fn reused_since(&self, before: &Self) -> Vec<u32> {
@@ -98,7 +140,7 @@ mod tests {
     use super::*;
 
     fn assign(indices: &mut Indices, keys: &[&str], limit: u32) -> Result<Vec<u32>, Exhausted> {
-        indices.assign(keys.iter().map(ToString::to_string), "things", limit)?;
+        indices.assign(keys.iter().map(ToString::to_string), |_| false, "things", limit)?;
         Ok(keys.iter().filter_map(|key| indices.get(key)).collect())
     }
 
@@ -134,6 +176,39 @@ mod tests {
         assign(&mut indices, &["a", "d", "e"], 5).unwrap();
         assert_eq!(indices.reused_since(&before), [2], "`e` has that of `b`");
         assert!(indices.reused_since(&indices).is_empty());
+    }
+
+    #[test]
+    fn what_others_use_is_spared() {
+        let mut indices = Indices::default();
+        assign(&mut indices, &["a", "b"], 9).unwrap();
+        let keys = || ["c".to_owned()].into_iter();
+        indices.assign(keys(), |key| key == "a", "things", 9).unwrap();
+        assert_eq!(["a", "b", "c"].map(|key| indices.get(key)), [Some(1), None, Some(3)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_steps_between_two_states_lead_from_one_to_the_other(
+            sets in proptest::collection::vec(proptest::collection::btree_set(0..9u8, 0..5), 2..9)
+        ) {
+            let mut indices = Indices::default();
+            let mut journal = Indices::default();
+            for set in sets {
+                let keys: Vec<String> = set.iter().map(ToString::to_string).collect();
+                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                assign(&mut indices, &keys, 7).unwrap();
+                for (index, step) in journal.steps_to(&indices) {
+                    journal.apply(index, step);
+                }
+                proptest::prop_assert_eq!(&journal, &indices);
+                let mut anew = Indices::default();
+                for (index, step) in Indices::default().steps_to(&indices) {
+                    anew.apply(index, step);
+                }
+                proptest::prop_assert_eq!(&anew, &indices);
+            }
+        }
     }
 
     #[test]

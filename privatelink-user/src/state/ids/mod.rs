@@ -7,17 +7,21 @@
 mod exhausted;
 mod indices;
 mod sources;
+mod usage;
 
 use std::net::IpAddr;
 
 use privatelink_common::{Pool, maps};
 use serde::{Deserialize, Serialize};
 
+use super::beside::Beside;
 use crate::model::{Endpoint, Model, Network, Service};
 
 pub use exhausted::Exhausted;
 use indices::Indices;
-use sources::{SourcePool, Sources};
+use sources::SourcePool;
+pub use sources::Sources;
+pub use usage::{IndexKind, IndexUse};
 
 /// Every index that is assigned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +61,7 @@ impl Family {
 
 impl Ids {
     /// Gives an index to everything in the model and to these targets of its services, and frees
-    /// the indices of everything else.
+    /// the indices of everything else that no other gateway uses.
     ///
     /// What had an index before keeps it.
     ///
@@ -67,17 +71,20 @@ impl Ids {
         &mut self,
         model: &Model,
         targets: impl Iterator<Item = (&'a Service, IpAddr)>,
+        beside: &Beside,
     ) -> Result<(), Exhausted> {
         let mut next = self.clone();
         // A network's index shares a word with "not attached".
         let networks = model.networks().keys().map(ToString::to_string);
-        next.networks.assign(networks, "networks", maps::MAX_IFINDEX)?;
+        let spares = |_: &str| beside.spares_all();
+        next.networks.assign(networks, spares, "networks", maps::MAX_IFINDEX)?;
         let endpoints = model.endpoints().values().map(endpoint_key);
-        next.endpoints.assign(endpoints, "endpoints", maps::MAX_ENDPOINTS)?;
+        let spared = |key: &str| key.split(' ').next().is_some_and(|name| beside.spares(name));
+        next.endpoints.assign(endpoints, spared, "endpoints", maps::MAX_ENDPOINTS)?;
         let services = model.services().keys().map(ToString::to_string);
-        next.services.assign(services, "services", maps::MAX_SERVICES)?;
+        next.services.assign(services, spares, "services", maps::MAX_SERVICES)?;
         let targets = targets.map(|(service, address)| target_key(service, address));
-        next.targets.assign(targets, "targets", maps::MAX_TARGETS)?;
+        next.targets.assign(targets, |_| false, "targets", maps::MAX_TARGETS)?;
         next.sources.assign(source_pools(model))?;
         *self = next;
         Ok(())
@@ -97,6 +104,51 @@ impl Ids {
     /// Whether this index was assigned to an endpoint at some time.
     pub fn has_assigned(&self, endpoint: u32) -> bool {
         self.endpoints.has_assigned(endpoint)
+    }
+
+    /// What turns these indices, without those of sources, into `next`.
+    pub fn steps_to(&self, next: &Self) -> Vec<(IndexKind, u32, IndexUse)> {
+        let steps = IndexKind::ALL.into_iter().flat_map(|kind| {
+            let steps = self.of(kind).steps_to(next.of(kind)).into_iter();
+            steps.map(move |(index, usage)| (kind, index, usage))
+        });
+        steps.collect()
+    }
+
+    /// Makes a step of [`Self::steps_to`].
+    pub fn apply(&mut self, kind: IndexKind, index: u32, usage: IndexUse) {
+        let indices = match kind {
+            IndexKind::Network => &mut self.networks,
+            IndexKind::Endpoint => &mut self.endpoints,
+            IndexKind::Service => &mut self.services,
+            IndexKind::Target => &mut self.targets,
+        };
+        indices.apply(index, usage);
+    }
+
+    /// These indices, but none of the kinds that gateways share.
+    #[must_use]
+    pub fn own_part(&self) -> Self {
+        Self { targets: self.targets.clone(), sources: self.sources.clone(), ..Self::default() }
+    }
+
+    /// The indices of source addresses.
+    pub fn source_table(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Replaces the indices of source addresses.
+    pub fn set_source_table(&mut self, sources: Sources) {
+        self.sources = sources;
+    }
+
+    fn of(&self, kind: IndexKind) -> &Indices {
+        match kind {
+            IndexKind::Network => &self.networks,
+            IndexKind::Endpoint => &self.endpoints,
+            IndexKind::Service => &self.services,
+            IndexKind::Target => &self.targets,
+        }
     }
 
     /// The indices of endpoints that belonged to other endpoints before.

@@ -16,7 +16,7 @@ use crate::model::Name;
 
 /// The table of source addresses by index, and the ranges in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sources {
+pub struct Sources {
     entries: Vec<Option<Entry>>,
     pools: BTreeMap<String, Range>,
 }
@@ -48,13 +48,13 @@ type IndicesByAddress = BTreeMap<(String, IpAddr), Vec<u32>>;
 
 impl Sources {
     /// The range of these addresses.
-    pub fn pool(&self, key: &str) -> Pool {
+    pub(super) fn pool(&self, key: &str) -> Pool {
         let range = self.pools.get(key).copied().unwrap_or_default();
         Pool { first: range.first, count: range.count }
     }
 
     /// Every index that stands for an address.
-    pub fn entries(&self) -> impl Iterator<Item = (u32, &str, IpAddr)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &str, IpAddr)> {
         (0..).zip(&self.entries).filter_map(|(index, entry)| {
             entry.as_ref().map(|entry| (index, entry.network.as_str(), entry.address))
         })
@@ -63,7 +63,7 @@ impl Sources {
     /// Makes a range for each pool that has none.
     ///
     /// Other indices of an address that is still in some pool stay: flows may name them.
-    pub fn assign(&mut self, mut wanted: Vec<SourcePool>) -> Result<(), Exhausted> {
+    pub(super) fn assign(&mut self, mut wanted: Vec<SourcePool>) -> Result<(), Exhausted> {
         wanted.retain(|pool| !pool.addresses.is_empty());
         // The longest first: a shorter one may be part of it.
         wanted.sort_by_key(|pool| std::cmp::Reverse(pool.addresses.len()));
