@@ -63,7 +63,8 @@ impl Outcome {
         model.add(endpoints);
         let tables = desired_of_added(&model, &added.part, &host(), &names, NOW)?;
         let (mut state, mut maps) = (self.state.clone(), self.maps.clone());
-        State::default().changes_to(&added.part).into_iter().for_each(|one| state.apply(one));
+        let nothing = State { ids: state.ids.clone(), ..State::default() };
+        nothing.changes_to(&added.part).into_iter().for_each(|one| state.apply(one));
         let plan = Plan::adding(&maps, &tables);
         maps.extend(tables);
         let all = Plan::between(&self.maps, &maps);

@@ -116,7 +116,8 @@ impl Gateway {
         let replies = self.store.state().replies.clone();
         added.state.part.replies.clone_from(&replies);
         self.remember(&mut added.state.part.replies, caller, write, written)?;
-        let before = State { replies, ..State::default() };
+        let ids = self.store.state().ids.clone();
+        let before = State { ids, replies, ..State::default() };
         let ahead = self.clock.moment().ahead;
         let (store, datapath) = (self.store.as_mut(), &self.datapath);
         let events = commit_addition(store, datapath, &before, &added.state, ahead);
