@@ -9,7 +9,7 @@ const BURST: Duration = Duration::from_millis(10);
 /// Requests come in bursts as well. What can wait is done when none has come for this time, ...
 const LULL: Duration = Duration::from_millis(100);
 /// ... and after this time whatever comes.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often maps and interfaces are compared with what was written, in case another program
 /// writes there.
 const VERIFY: Duration = Duration::from_secs(30);
