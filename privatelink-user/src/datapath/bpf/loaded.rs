@@ -256,7 +256,7 @@ fn ring(maps: &Maps, name: &'static str) -> Result<Mutex<RingBuf<MapData>>, Erro
     ring.map(Mutex::new).map_err(Error::load(name))
 }
 
-fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {
+pub(super) fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<ProgramFd, Error> {
     let program = ebpf.program_mut(name).ok_or_else(|| no_program(name))?;
     let program: &mut Xdp = program.try_into().map_err(|_| no_program(name))?;
     program.load().map_err(Error::load("program"))?;

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// How many bytes an answer may be longer than the packet that caused it.
-const GROWTH: usize = 512;
+pub(super) const GROWTH: usize = 512;
 /// Places of fields in `struct __sk_buff`, in words.
 const IFINDEX: usize = 10;
 const GSO_SEGS: usize = 41;
@@ -86,7 +86,7 @@ impl Datapath {
     }
 }
 
-fn failure(packet: &[u8]) -> impl FnOnce(aya::programs::ProgramError) -> Error {
+pub(super) fn failure(packet: &[u8]) -> impl FnOnce(aya::programs::ProgramError) -> Error {
     let bytes = packet.len();
     move |error| Error::TestRun { bytes, source: Box::new(error) }
 }
