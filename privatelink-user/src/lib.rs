@@ -83,6 +83,8 @@ pub mod events;
 
 pub mod dns;
 
+pub mod trial;
+
 pub mod api;
 
 pub mod metrics;

@@ -71,6 +71,7 @@ impl Action {
             | Request::Connection(..)
             | Request::Events(..)
             | Request::Follow(_)
+            | Request::Test(..)
             | Request::Metrics(..)
             | Request::Plan(..)
             | Request::Keys(_)

@@ -17,10 +17,11 @@ use crate::{
     interface::types::{
         AccessKey, CatalogueEntry, Configuration, Connection, Difference, Endpoint, FlowQuery,
         MadeKey, Network, NetworkNames, NewKey, ObjectSet, Problem, Service, Status, Stopped,
-        Target, Written,
+        Target, TestQuery, Written,
     },
     objects::{Condition, Step},
     state::{connection::Decision, keys::KeyId},
+    trial::Trial,
     view::{
         flows::{Filter, Listing},
         whois::{Criteria, WhoisLookup},
@@ -63,6 +64,8 @@ pub enum Request {
     Service(String, TargetCounts, Reply<Service>),
     /// Show this endpoint, with what the API has written of it.
     Endpoint(String, Reply<Endpoint>),
+    /// Prepare a test of this endpoint's way.
+    Test(String, TestQuery, Reply<Trial>),
     /// List what the API has made.
     Objects(Reply<ObjectSet>),
     /// Make, change or delete objects.
@@ -117,6 +120,7 @@ impl Request {
             Self::Endpoints(to) => to.send(Err(why)),
             Self::Service(_, _, to) => to.send(Err(why)),
             Self::Endpoint(_, to) => to.send(Err(why)),
+            Self::Test(_, _, to) => to.send(Err(why)),
             Self::Objects(to) => to.send(Err(why)),
             Self::Write(_, to) => to.send(Err(why)),
             Self::Targets(_, to) => to.send(Err(why)),

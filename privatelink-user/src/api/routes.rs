@@ -8,6 +8,7 @@ mod gateway;
 mod keys;
 mod metrics;
 mod objects;
+mod test;
 mod writing;
 
 use std::time::Duration;
@@ -63,6 +64,7 @@ fn operations() -> OpenApiRouter<Calls> {
         .merge(gateway::routes())
         .merge(objects::routes())
         .merge(writing::routes())
+        .merge(test::routes())
         .merge(flows::routes())
         .merge(connections::routes())
         .merge(events::routes())

@@ -63,6 +63,17 @@ pub(super) fn of(command: &str) -> &'static [(&'static str, &'static str)] {
             "for this user",
         )],
         "man" => &[("privatelink man /usr/local/share/man", "writes all pages")],
+        _ => of_diagnosis(command),
+    }
+}
+
+/// The same of the commands that find out what is wrong.
+fn of_diagnosis(command: &str) -> &'static [(&'static str, &'static str)] {
+    match command {
+        "test" => &[
+            ("privatelink test acme-web", "which step fails, whose it is, what to do"),
+            ("privatelink test acme-web --from 10.1.0.7 --port 443", "for one client and port"),
+        ],
         _ => &[],
     }
 }

@@ -97,6 +97,9 @@ async fn carry_out(
         Request::Endpoint(name, to) => {
             to.send(caller.and_then(|one| now.endpoint(&one.rights, &name)));
         }
+        Request::Test(name, query, to) => {
+            to.send(caller.and_then(|one| gateway.prepare_trial(&one, &name, &query)));
+        }
         Request::Objects(to) => to.send(caller.map(|one| now.objects(&one.rights))),
         Request::Write(write, to) => {
             let written = match caller {

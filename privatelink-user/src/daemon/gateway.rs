@@ -5,6 +5,7 @@
 //! [`converge`](Gateway::converge).
 
 mod callers;
+mod trial;
 
 use std::{
     path::{Path, PathBuf},
@@ -30,7 +31,8 @@ use super::{
     parts::{
         AccessKeys, Announcements, Attachments, Conflicts, Deadlines, FIRST_TURN, Frames,
         HostGuard, Keeping, Maps, Pending, Publisher, Readiness, Records, Surroundings, Sweep,
-        SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, acceptance, capacity, listeners,
+        SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, Trials, acceptance, capacity,
+        listeners,
     },
     service_manager,
     snapshot::Snapshot,
@@ -114,6 +116,7 @@ pub(super) struct Gateway {
     dns: Feeder,
     front: FrontKeeper,
     readiness: Readiness,
+    trials: Trials,
 }
 
 impl Gateway {
@@ -136,6 +139,7 @@ impl Gateway {
         let host_guard = HostGuard::open(&model.gateway().state_dir);
         let (reader, totals) = (datapath.reader().clone(), records.totals().clone());
         let publisher = Publisher::new(reader, totals, events.clone(), dns.latest().clone());
+        let trials = Trials::new(model.gateway(), &datapath);
         let gateway = Self {
             config: config.to_owned(),
             socket: socket.to_owned(),
@@ -153,6 +157,7 @@ impl Gateway {
             panics: 0,
             changed: PacedCount::default(),
             maps: Maps::new(datapath.store()?),
+            trials,
             datapath,
             targets: Targets::new(clock.moment().now),
             clock,

@@ -22,6 +22,8 @@ pub const CATALOGUE_ENTRY: &str = "/v1/catalogue/{name}";
 pub const ENDPOINTS: &str = "/v1/endpoints";
 /// One endpoint.
 pub const ENDPOINT: &str = "/v1/endpoints/{name}";
+/// Walk an endpoint's way, and say which step fails.
+pub const ENDPOINT_TEST: &str = "/v1/endpoints/{name}/test";
 /// One target of a service that the API has made.
 pub const SERVICE_TARGET: &str = "/v1/services/{name}/targets/{address}";
 /// All that the API has made.

@@ -12,6 +12,7 @@ mod key;
 mod names;
 mod object;
 mod principal;
+mod test;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,7 @@ pub use object::{
 };
 
 pub use principal::{Owned, PrincipalQuota, PrincipalUse};
+pub use test::{EndpointTest, TestQuery, TestStep, TestWalk};
 
 /// The gateway and what it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

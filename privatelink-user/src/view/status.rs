@@ -162,7 +162,8 @@ impl Overview<'_> {
         endpoints.filter(|endpoint| self.rights.see_endpoint(self.model, endpoint))
     }
 
-    pub(super) fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
+    /// How many live flows go through an endpoint.
+    pub fn flows_through(&self, endpoint: &model::Endpoint) -> u64 {
         let index = self.state.ids.endpoint(endpoint);
         index.and_then(|index| self.flows.endpoints.get(&index).copied()).unwrap_or(0)
     }

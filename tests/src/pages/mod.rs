@@ -21,7 +21,7 @@ use std::{
 
 use crate::conformance;
 use anyhow::{Context, Result, bail};
-use privatelink_user::{config, events, flow_log, metrics, view::status};
+use privatelink_user::{config, events, flow_log, metrics, trial, view::status};
 
 /// Part of a page, and the code that writes it.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub struct Section {
 
 /// Every generated section.
 pub fn sections() -> Vec<Section> {
-    const FIXED: [Section; 7] = [
+    const FIXED: [Section; 8] = [
         Section { page: "docs/api.md", name: "paths", text: api::paths },
         Section { page: "docs/conformance.md", name: "requirements", text: conformance::table },
         Section { page: "docs/drop-reasons.md", name: "reasons", text: status::reasons },
@@ -44,6 +44,7 @@ pub fn sections() -> Vec<Section> {
         Section { page: "docs/events.md", name: "event-kinds", text: events::kinds_table },
         Section { page: "docs/flow-log.md", name: "vpc-fields", text: flow_log::fields_table },
         Section { page: "docs/metrics.md", name: "metrics", text: metrics::family::table },
+        Section { page: "docs/test.md", name: "steps", text: trial::steps_table },
     ];
     let reference = config::REFERENCE.iter().map(|table| Section {
         page: "docs/configuration.md",

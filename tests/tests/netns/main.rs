@@ -57,5 +57,6 @@ mod tutorial;
 mod unprivileged;
 mod upgrade;
 mod vlan;
+mod way;
 mod whois;
 mod without_daemon;

@@ -90,6 +90,11 @@ const ROWS: &[Row] = &[
     ("GET", "/v1/endpoints", None, [200, 200, 200, 200, 403]),
     ("GET", "/v1/endpoints/acme-pay", None, [200, 404, 200, 404, 403]),
     ("GET", "/v1/endpoints/none", None, [404, 404, 404, 404, 403]),
+    // Both parties test, each sees its own side; only the consumer chooses a client.
+    ("POST", "/v1/endpoints/acme-pay/test", Some(nothing), [200, 200, 200, 404, 403]),
+    ("POST", "/v1/endpoints/acme-pay/test?from=10.1.0.2", Some(nothing), [200, 403, 200, 404, 403]),
+    ("POST", "/v1/endpoints/acme-pay/test?from=10.0.0.2", Some(nothing), [409, 403, 409, 404, 403]),
+    ("POST", "/v1/endpoints/none/test", Some(nothing), [404, 404, 404, 404, 403]),
     ("PUT", "/v1/endpoints/acme-pay?dry_run=1", Some(endpoint), [200, 409, 200, 409, 403]),
     // To all others, neither the network nor the service is there.
     ("PUT", "/v1/endpoints/new?dry_run=1", Some(endpoint), [200, 422, 200, 422, 403]),

@@ -22,5 +22,6 @@ pub mod serve_https;
 mod show;
 pub mod status;
 mod table;
+pub mod test;
 pub mod write;
 mod written;

@@ -142,6 +142,12 @@ impl Conflicts {
         }
     }
 
+    /// The conflicts: the interface, the address, and the Ethernet address of the other host.
+    pub fn known(&self) -> Vec<(u32, IpAddr, String)> {
+        let known = self.known.iter();
+        known.map(|((ifindex, address), one)| (*ifindex, *address, shown(one.mac))).collect()
+    }
+
     /// The conflicts, for the list of problems.
     pub fn problems(&self, model: &Model, facts: &HostFacts) -> Vec<String> {
         let known = self.known.iter();

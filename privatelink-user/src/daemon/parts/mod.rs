@@ -28,6 +28,7 @@ mod records;
 mod surroundings;
 mod sweep;
 mod targets;
+mod trials;
 
 pub(super) use announcements::Announcements;
 pub(super) use attachments::Attachments;
@@ -47,3 +48,4 @@ pub(super) use records::Records;
 pub(super) use surroundings::Surroundings;
 pub(super) use sweep::{FIRST_TURN, Sweep, SweepScope, TURN};
 pub(super) use targets::Targets;
+pub(super) use trials::Trials;

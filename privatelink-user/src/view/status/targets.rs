@@ -39,7 +39,7 @@ impl Life {
 
 impl Overview<'_> {
     /// A service's targets, once for each range of ports that listeners lead to.
-    pub(super) fn targets(&self, service: &Service) -> Vec<types::Target> {
+    pub fn targets(&self, service: &Service) -> Vec<types::Target> {
         let mut served = targets::served(service, self.inputs);
         let weights = targets::addresses(service, self.inputs);
         let ports: BTreeSet<PortRange> =

@@ -62,6 +62,7 @@ const CRATES: [Rules; 3] = [
             "audit",
             "events",
             "dns",
+            "trial",
             "api",
             "metrics",
             "daemon",
