@@ -91,4 +91,6 @@ pub mod metrics;
 
 pub mod daemon;
 
+pub mod doctor;
+
 pub mod cli;

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::{
     commands::{
-        audit::AuditArgs, check::CheckArgs, connections, describe, dns::DnsArgs, down::DownArgs,
-        downgrade::DowngradeArgs, events::EventsArgs, flows, hook::RunHookArgs, key::KeyArgs,
-        metrics, objects, plan, run::RunArgs, serve_https, status, test::TestArgs, write,
+        audit::AuditArgs, check::CheckArgs, connections, describe, dns::DnsArgs,
+        doctor::DoctorArgs, down::DownArgs, downgrade::DowngradeArgs, events::EventsArgs, flows,
+        hook::RunHookArgs, key::KeyArgs, metrics, objects, plan, run::RunArgs, serve_https, status,
+        test::TestArgs, write,
     },
     examples::with_examples,
     exit::Exit,
@@ -41,6 +42,8 @@ enum Command {
     Plan(plan::Command),
     /// Show what the gateway is doing
     Status,
+    /// Say what is wrong with this host, and what to do
+    Doctor(DoctorArgs),
     /// Say which step of an endpoint's way does not let packets through, and whose it is
     Test(TestArgs),
     #[command(flatten)]
@@ -101,6 +104,7 @@ impl Cli {
             Command::Describe(command) => command.run(globals, Self::command(), out)?,
             Command::Plan(command) => return command.run(globals, out),
             Command::Status => status::run(globals, out)?,
+            Command::Doctor(args) => return args.run(globals, out),
             Command::Test(args) => return args.run(globals, out),
             Command::Objects(command) => command.run(globals, out)?,
             Command::Flows(command) => command.run(globals, out)?,

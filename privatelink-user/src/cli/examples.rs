@@ -70,6 +70,10 @@ pub(super) fn of(command: &str) -> &'static [(&'static str, &'static str)] {
 /// The same of the commands that find out what is wrong.
 fn of_diagnosis(command: &str) -> &'static [(&'static str, &'static str)] {
     match command {
+        "doctor" => &[
+            ("privatelink doctor", "what is wrong with this host, and what to do"),
+            ("privatelink doctor --deny-warnings --json gateway.toml", "before a deployment"),
+        ],
         "test" => &[
             ("privatelink test acme-web", "which step fails, whose it is, what to do"),
             ("privatelink test acme-web --from 10.1.0.7 --port 443", "for one client and port"),

@@ -12,6 +12,7 @@ mod crossing;
 mod cut;
 mod discovery;
 mod dns;
+mod doctor;
 mod endings;
 mod events;
 mod fairness;

@@ -7,6 +7,7 @@ mod create;
 pub mod describe;
 mod detail;
 pub mod dns;
+pub mod doctor;
 pub mod down;
 pub mod downgrade;
 pub mod events;

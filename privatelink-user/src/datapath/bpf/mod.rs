@@ -38,7 +38,7 @@ pub use error::Error;
 pub use frames::FrameSender;
 pub use loaded::{BPF_OBJECT, Datapath};
 pub use mode::Mode;
-pub use pins::{Removed, is_pinned, pinned_interfaces};
+pub use pins::{Removed, is_own_pin, is_pinned, pinned_interfaces};
 pub use read::Reader;
 pub use rehearsal::{Account, Rehearsal, Ruling};
 pub use settings::Adoption;

@@ -126,6 +126,15 @@ pub fn pinned_interfaces(pin_dir: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+/// Whether an entry of a directory of pins is one of privatelink's, by its name.
+pub fn is_own_pin(name: &str) -> bool {
+    let fixed = [settings::NAME, LINKS, STAGES];
+    fixed.contains(&name)
+        || maps::ALL.contains(&name)
+        || programs().any(|program| program == name)
+        || name.starts_with(BEFORE)
+}
+
 /// Whether a directory holds what keeps forwarding.
 pub fn is_pinned(pin_dir: &Path) -> bool {
     pin_dir.join(settings::NAME).exists() || pin_dir.join(LINKS).exists()

@@ -66,6 +66,7 @@ const CRATES: [Rules; 3] = [
             "api",
             "metrics",
             "daemon",
+            "doctor",
             "cli",
             "lib",
             "main",
