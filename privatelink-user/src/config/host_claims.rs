@@ -51,9 +51,11 @@ pub(super) fn is_free(model: &Model, endpoint: &Endpoint, own: &OwnAddresses<'_>
     !pair.iter().any(|address| own.contains(&address))
 }
 
-/// Networks whose interface the host does not have.
+/// Networks whose interface the host does not have; those of other sites are made by the daemon.
 pub fn missing_interfaces(model: &Model, own: &OwnAddresses<'_>) -> Vec<Warning> {
-    let missing = model.networks().values().filter(|network| own(&network.attachment).is_none());
+    let is_site = |name| model.backbone().is_some_and(|backbone| backbone.site_of(name).is_some());
+    let networks = model.networks().values().filter(|network| !is_site(&network.name));
+    let missing = networks.filter(|network| own(&network.attachment).is_none());
     let warning = |network: &Network| {
         let interface = &network.attachment.interface;
         let what = format!(

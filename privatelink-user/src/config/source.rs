@@ -62,6 +62,8 @@ pub(super) struct SourceObject {
 pub enum ObjectKind {
     /// `[gateway]`
     Gateway,
+    /// `[[site]]`
+    Site,
     /// `[[principal]]`
     Principal,
     /// `[[network]]`
@@ -77,6 +79,7 @@ impl ObjectKind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
+            Self::Site => "site",
             Self::Principal => "principal",
             Self::Network => "network",
             Self::Service => "service",

@@ -17,8 +17,8 @@ use super::{
     written::{bound, quoted},
 };
 use crate::model::{
-    DnsName, DnsPattern, Interface, Invalid, Line, Name, Number, Period, Port, PortRange, Quantity,
-    StatusCodes, WebhookUrl, Words,
+    DnsName, DnsPattern, Interface, Invalid, Line, Name, Namespace, Number, Period, Port,
+    PortRange, PublicKey, Quantity, StatusCodes, WebhookUrl, Words,
 };
 
 /// One label of a DNS name, as a regular expression.
@@ -64,6 +64,11 @@ from_text! {
         "name" "names", text("^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$");
     Interface: "an interface name in quotes", Interface::from_str,
         "interface name, 1 to 15 characters" "interface names", text("^[^/:\\s]{1,15}$");
+    Namespace: "the name of a network namespace in quotes", Namespace::from_str,
+        "name of a network namespace" "names of network namespaces",
+        text("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$");
+    PublicKey: "a public key in quotes", PublicKey::from_str,
+        "public key" "public keys", text("^[A-Za-z0-9+/]{43}=$");
     DnsName: "a DNS name in quotes", DnsName::from_str,
         "DNS name" "DNS names", dns_name("");
     DnsPattern: "a DNS name in quotes", DnsPattern::from_str,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    backbone::Backbone,
     endpoint::Endpoint,
     gateway::Gateway,
     name::Name,
@@ -14,6 +15,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     gateway: Gateway,
+    backbone: Option<Backbone>,
     principals: BTreeMap<Name, Principal>,
     networks: BTreeMap<Name, Network>,
     services: BTreeMap<Name, Service>,
@@ -29,7 +31,19 @@ impl Model {
         services: BTreeMap<Name, Service>,
         endpoints: BTreeMap<Name, Endpoint>,
     ) -> Self {
-        Self { gateway, principals, networks, services, endpoints }
+        let backbone = None;
+        Self { gateway, backbone, principals, networks, services, endpoints }
+    }
+
+    /// The same with links to other sites.
+    #[must_use]
+    pub(crate) fn with_backbone(self, backbone: Option<Backbone>) -> Self {
+        Self { backbone, ..self }
+    }
+
+    /// The links to other sites, if there are any.
+    pub fn backbone(&self) -> Option<&Backbone> {
+        self.backbone.as_ref()
     }
 
     /// Adds endpoints that `config` has validated against all the rest.

@@ -82,6 +82,12 @@ pub enum Invalid {
     /// A prefix whose address has bits set beyond its length.
     #[error("`{0}` has bits set beyond its prefix length")]
     HostBits(IpNet),
+    /// Text that is not a public key of WireGuard.
+    #[error("`{0}` is not a public key")]
+    PublicKey(String),
+    /// Text that cannot be the name of a network namespace.
+    #[error("`{0}` is not the name of a network namespace")]
+    Namespace(String),
     /// Text that is not an address with a port.
     #[error("`{0}` is not an address with a port")]
     SocketAddress(String),
@@ -158,6 +164,10 @@ impl Invalid {
             }
             Self::Address(_) => "use an address such as \"10.1.0.50\" or \"fd00:1::50\"",
             Self::Prefix(_) => "use a prefix such as \"10.1.0.0/24\" or \"fd00:1::/64\"",
+            Self::PublicKey(_) => {
+                "use what `privatelink site key` prints at the other site: 44 characters"
+            }
+            Self::Namespace(_) => "use letters, digits, `-`, `_` and `.`, at most 64",
             Self::SocketAddress(_) => "use an address and a port, such as \"127.0.0.1:9469\"",
             Self::Url(_) => {
                 "use an address such as \"https://events.example.net/privatelink\", without a user \

@@ -5,6 +5,7 @@
 //! that can be read but not built outside this crate. They do not know about files: `config`
 //! keeps the locations of values.
 
+mod backbone;
 mod configuration;
 mod description;
 mod dns;
@@ -25,6 +26,10 @@ mod service;
 mod webhook;
 mod word;
 
+pub use backbone::{
+    Backbone, Keepalive, Namespace, PublicKey, Site, TRANSIT_ROUTER, Transit, WireGuard,
+    offered_ports, report_address, tag,
+};
 pub use configuration::Model;
 pub use description::{Line, Tags};
 pub use dns::{DnsPattern, DnsTtl, DnsUnhealthy, seconds};

@@ -22,6 +22,28 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of another site's service: `SITE/SERVICE`. No object can be declared with it.
+    #[must_use]
+    pub fn at_site(&self, site: &Self) -> Self {
+        Self(format!("{site}/{self}"))
+    }
+
+    /// The site and the service that [`at_site`](Self::at_site) has joined.
+    pub fn site_and_service(&self) -> Option<(&str, &str)> {
+        self.0.split_once('/')
+    }
+
+    /// As `from_str`, but the name may be one of another site's service.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn of_service(text: &str) -> Result<Self, Invalid> {
+        match text.split_once('/') {
+            Some((site, service)) => Ok(service.parse::<Self>()?.at_site(&site.parse()?)),
+            None => text.parse(),
+        }
+    }
 }
 
 impl FromStr for Name {
@@ -45,7 +67,7 @@ impl TryFrom<String> for Name {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
+        Self::of_service(&text)
     }
 }
 
@@ -166,6 +188,16 @@ mod tests {
         }
         for bad in ["", "Acme", "-a", "a-", "a b", "a/b", "*", "é", &"x".repeat(64)] {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_service_of_another_site_is_named_with_it() {
+        let name = Name::of_service("site-b/payments").unwrap();
+        assert_eq!(name.site_and_service(), Some(("site-b", "payments")));
+        assert_eq!(Name::try_from(String::from(name.clone())), Ok(name));
+        for bad in ["site-b/", "/payments", "a/b/c", "a//b"] {
+            assert!(Name::of_service(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! One file.
 
 use super::{
+    backbone::{Backbone, Site},
     endpoint::Endpoint,
     gateway::{Api, Gateway},
     network::{Network, Principal},
@@ -26,6 +27,10 @@ section! {
         gateway: Gateway = optional "another file has it",
         /// HTTPS for callers on other hosts.
         api: Api = optional "none: only the control socket",
+        /// This host's part of the backbone: see [backbone](backbone.md).
+        backbone: Backbone = optional "none: no other sites",
+        /// Other sites.
+        site: List<Site> = optional "none",
         /// Which unix users act for a principal.
         principal: List<Principal> = optional "none",
         /// The segments that the gateway is attached to.

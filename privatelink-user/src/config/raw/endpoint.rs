@@ -1,6 +1,6 @@
 //! Endpoints: where consumers reach a service.
 
-use super::values::{Addresses, PrefixOrAddress};
+use super::values::{Addresses, PrefixOrAddress, ServiceName};
 use crate::{
     config::{
         decode::{Decode, OneOrMore},
@@ -18,8 +18,8 @@ section! {
     Endpoint "[[endpoint]]" {
         /// The endpoint.
         name: Name = required r#"name = "acme-payments""#,
-        /// The service that it leads to.
-        service: Name as "name of a service" = required r#"service = "payments""#,
+        /// The service that it leads to; `SITE/SERVICE` is one of another site.
+        service: ServiceName = required r#"service = "payments""#,
         /// The network in which consumers find it. The network's principal is the one that requests
         /// the connection.
         network: Name as "name of a network" = required r#"network = "acme""#,

@@ -3,6 +3,7 @@
 //! A key is declared in the table that it belongs to, with what it means: decoder, JSON schema and
 //! the reference `docs/configuration.md` come from there.
 
+mod backbone;
 mod document;
 mod endpoint;
 mod gateway;
@@ -10,6 +11,7 @@ mod network;
 mod service;
 mod values;
 
+pub(super) use backbone::{Backbone, Site, SiteService};
 pub(super) use document::Document;
 pub(super) use endpoint::{Endpoint, Limits, SecurityRule};
 pub(super) use gateway::{Api, FlowLog, Gateway};

@@ -47,6 +47,26 @@ impl Decode for PrefixOrAddress {
     }
 }
 
+/// The name of a service here, or `SITE/SERVICE`.
+#[derive(Debug, Clone)]
+pub(in crate::config) struct ServiceName(pub Name);
+
+impl Decode for ServiceName {
+    fn decode(value: &TomlValue<'_>, report: &mut Report) -> Option<Self> {
+        let text = value.text("a name in quotes", report)?;
+        value.accept(Name::of_service(text), report).map(Self)
+    }
+
+    fn schema() -> Value {
+        let name = "[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?";
+        text(&format!("^({name}/)?{name}$"))
+    }
+
+    fn kind() -> String {
+        "name of a service".to_owned()
+    }
+}
+
 /// A network's routers: one, or a list.
 #[derive(Debug)]
 pub(in crate::config) struct Routers(pub List<IpAddr>);

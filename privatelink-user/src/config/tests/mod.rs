@@ -1,6 +1,7 @@
 //! One valid configuration, what is made of it, and what is said of damaged ones.
 
 mod authority;
+mod backbone;
 mod names;
 mod pages;
 mod rules;

@@ -103,7 +103,7 @@ impl Authorities {
     }
 }
 
-/// The owner of each network, of whatever file.
+/// The owner of each network, those of other sites included, of whatever file.
 fn owners(documents: &[Document]) -> BTreeMap<&Name, &Name> {
     let networks = documents.iter().flat_map(|document| &document.network);
     let networks = networks.flat_map(|list| &list.value);
@@ -111,6 +111,12 @@ fn owners(documents: &[Document]) -> BTreeMap<&Name, &Name> {
     for network in networks {
         if let (Some(name), Some(owner)) = (&network.value.name, &network.value.principal) {
             // Of two with one name the first counts; the second is a fault of its own.
+            owners.entry(&name.value).or_insert(&owner.value);
+        }
+    }
+    for site in documents.iter().flat_map(|document| &document.site).flat_map(|list| &list.value) {
+        if let Some(name) = &site.value.name {
+            let owner = site.value.principal.as_ref().unwrap_or(name);
             owners.entry(&name.value).or_insert(&owner.value);
         }
     }
@@ -153,6 +159,11 @@ fn confine(
 ) {
     if let Some(gateway) = &document.gateway {
         refuse("the gateway's settings are the operator's".to_owned(), gateway.at);
+    }
+    let backbone = document.backbone.as_ref().map(|backbone| backbone.at);
+    let sites = document.site.iter().flat_map(|list| &list.value).map(|site| site.at);
+    for at in backbone.into_iter().chain(sites) {
+        refuse("links to other sites are the operator's".to_owned(), at);
     }
     if let Some(api) = &document.api {
         refuse("the HTTPS listener is the operator's".to_owned(), api.at);

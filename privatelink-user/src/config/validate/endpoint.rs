@@ -6,6 +6,7 @@ use privatelink_common::policy::MAX_RULES;
 
 use super::{
     address_claims::{AddressClaims, Role},
+    backbone,
     hosts::{is_host, list, reserved},
     scope::Scope,
 };
@@ -28,10 +29,17 @@ pub(super) fn validate(
     report: &mut Report,
 ) -> Option<Endpoint> {
     let raw = raw.value;
-    let service = raw.service.and_then(|service| scope.services.resolve(service, report));
+    let service = raw.service.map(|name| Located { value: name.value.0, at: name.at });
+    let linked = service.clone();
+    let service = service.and_then(|service| scope.services.resolve(service, report));
     let network = raw.network.and_then(|network| scope.networks.resolve(network, report));
     let attached = network.as_ref().and_then(|network| scope.attached.get(network));
+    let backbone = scope.backbone.as_ref();
+    let derived = network.as_ref().zip(linked.as_ref()).and_then(|linked| {
+        backbone::endpoint_addresses(backbone, name, linked, &raw.addresses, report)
+    });
     let addresses = match raw.addresses.value {
+        _ if derived.is_some() => derived.map(EndpointAddresses::Fixed),
         raw::Addresses::Auto => Some(EndpointAddresses::Auto),
         raw::Addresses::List(addresses) => {
             fixed(name, addresses.0, attached, claims, report).map(EndpointAddresses::Fixed)

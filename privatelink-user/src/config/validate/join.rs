@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{
     address_claims::AddressClaims,
-    authority, dns, endpoint, gateway, network, principal, quota,
+    authority, backbone, dns, endpoint, gateway, network, principal, quota,
     scope::{DefinedNames, Scope, unique},
     service,
 };
 use crate::{
     config::{
+        decode::List,
         diagnostic::Report,
         raw::{self, Document},
         source::{Located, ObjectKind, Sources},
@@ -24,21 +25,8 @@ pub(in crate::config) fn model(
     report: &mut Report,
 ) -> Option<Model> {
     authority::check(&documents, sources, report);
-    let mut gateways = Vec::new();
-    let mut apis = Vec::new();
-    let mut principals = Vec::new();
-    let mut networks = Vec::new();
-    let mut services = Vec::new();
-    let mut endpoints = Vec::new();
-    for document in documents {
-        gateways.extend(document.gateway);
-        apis.extend(document.api);
-        principals.extend(document.principal.into_iter().flat_map(|list| list.value));
-        networks.extend(document.network.into_iter().flat_map(|list| list.value));
-        services.extend(document.service.into_iter().flat_map(|list| list.value));
-        endpoints.extend(document.endpoint.into_iter().flat_map(|list| list.value));
-    }
-
+    let Parts { gateways, apis, backbones, sites, principals, networks, services, endpoints } =
+        Parts::of(documents);
     let gateway = gateway::validate(gateways, apis, report);
     let principals =
         valid(unique(principals, report), |name, raw| principal::validate(name, raw, report));
@@ -46,19 +34,27 @@ pub(in crate::config) fn model(
     let raw_services = unique(services, report);
     let raw_endpoints = unique(endpoints, report);
 
+    let sites = unique(sites, report);
+    let site_places = sites.iter().map(|(name, site)| (name.clone(), site.at)).collect();
+    let mut remote = backbone::validate(backbones, sites, report);
+
     let mut claims = AddressClaims::default();
     let (name_locations, places) = written(&raw_services, &raw_endpoints);
     let mut scope = Scope {
         networks: DefinedNames::of(ObjectKind::Network, &raw_networks),
         services: DefinedNames::of(ObjectKind::Service, &raw_services),
         attached: BTreeMap::new(),
+        backbone: remote.backbone.take(),
     };
     scope.attached = network::validate(raw_networks, &mut claims, report);
-    let services =
+    remote.join(&mut scope, &site_places, report);
+    let mut services =
         valid(raw_services, |name, raw| service::validate(name, raw, &scope, &mut claims, report));
+    services.append(&mut remote.services);
     let endpoints = valid(raw_endpoints, |name, raw| {
         endpoint::validate(name, raw, &scope, &mut claims, report)
     });
+    backbone::once_per_site(scope.backbone.as_ref(), &endpoints, &places.endpoints, report);
     claims.compare(report);
     let gateway = gateway?;
     for network in scope.attached.values_mut() {
@@ -78,7 +74,38 @@ pub(in crate::config) fn model(
         endpoints: &endpoints,
     };
     owners.check(&places, report);
-    Some(Model::from_checked(gateway, principals, scope.attached, services, endpoints))
+    let model = Model::from_checked(gateway, principals, scope.attached, services, endpoints);
+    Some(model.with_backbone(scope.backbone))
+}
+
+/// The tables of all files, by kind.
+#[derive(Default)]
+struct Parts {
+    gateways: Vec<Located<raw::Gateway>>,
+    apis: Vec<Located<raw::Api>>,
+    backbones: Vec<Located<raw::Backbone>>,
+    sites: List<raw::Site>,
+    principals: List<raw::Principal>,
+    networks: List<raw::Network>,
+    services: List<raw::Service>,
+    endpoints: List<raw::Endpoint>,
+}
+
+impl Parts {
+    fn of(documents: Vec<Document>) -> Self {
+        let mut parts = Self::default();
+        for document in documents {
+            parts.gateways.extend(document.gateway);
+            parts.apis.extend(document.api);
+            parts.backbones.extend(document.backbone);
+            parts.sites.extend(document.site.into_iter().flat_map(|list| list.value));
+            parts.principals.extend(document.principal.into_iter().flat_map(|list| list.value));
+            parts.networks.extend(document.network.into_iter().flat_map(|list| list.value));
+            parts.services.extend(document.service.into_iter().flat_map(|list| list.value));
+            parts.endpoints.extend(document.endpoint.into_iter().flat_map(|list| list.value));
+        }
+        parts
+    }
 }
 
 /// Where names of services and endpoints are written.

@@ -7,6 +7,7 @@ mod addition;
 mod address_claims;
 mod addresses;
 mod authority;
+mod backbone;
 mod dns;
 mod endpoint;
 mod flow_log;

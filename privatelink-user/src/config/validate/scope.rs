@@ -10,7 +10,7 @@ use crate::{
         source::{Located, ObjectKind},
         suggestion::suggestion,
     },
-    model::{Name, Network},
+    model::{Backbone, Name, Network},
 };
 
 /// What services and endpoints can refer to.
@@ -19,6 +19,8 @@ pub(super) struct Scope {
     pub services: DefinedNames,
     /// The networks without faults of their own.
     pub attached: BTreeMap<Name, Network>,
+    /// The links to other sites, without faults of their own.
+    pub backbone: Option<Backbone>,
 }
 
 /// The names of all objects of one kind.
@@ -32,10 +34,30 @@ impl DefinedNames {
         Self { kind, names: parts.keys().cloned().collect() }
     }
 
+    /// Defines further names, which come from another kind of object.
+    pub fn add(&mut self, names: impl IntoIterator<Item = Name>) {
+        self.names.extend(names);
+        self.names.sort();
+    }
+
     /// The name, if an object has it; otherwise it is reported.
     pub fn resolve(&self, name: Located<Name>, report: &mut Report) -> Option<Name> {
         if self.names.binary_search(&name.value).is_ok() {
             return Some(name.value);
+        }
+        if let Some((site, service)) = name.value.site_and_service() {
+            let known = self.names.iter().map(Name::as_str);
+            report.push(
+                Fault::new(format!("no [[site]] `{site}` has a service `{service}`"))
+                    .at(name.at)
+                    .help(suggestion(name.value.as_str(), known).unwrap_or_else(|| {
+                        format!(
+                            "add `[[site.service]]` with `name = \"{service}\"` to the [[site]] \
+                             `{site}`"
+                        )
+                    })),
+            );
+            return None;
         }
         let word = self.kind.word();
         let known = self.names.iter().map(Name::as_str);
@@ -67,7 +89,7 @@ macro_rules! named {
         }
     )*};
 }
-named! { Principal Network Service Endpoint }
+named! { Site Principal Network Service Endpoint }
 
 /// Orders objects by name, keeps the first of each name, and reports the others.
 pub(super) fn unique<T: Named>(parts: List<T>, report: &mut Report) -> BTreeMap<Name, Located<T>> {

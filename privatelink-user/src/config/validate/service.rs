@@ -124,7 +124,8 @@ fn offer(
     whole.then_some(Offer { sources: sources?, listeners: listeners?, targets })
 }
 
-fn principals(key: &str, list: &List<raw::Who>, report: &mut Report) -> Principals {
+/// The set of principals that a list means.
+pub(super) fn principals(key: &str, list: &List<raw::Who>, report: &mut Report) -> Principals {
     let anybody = list.iter().find(|who| matches!(who.value, raw::Who::Anybody));
     let Some(anybody) = anybody else {
         return Principals::Only(names(list).map(|name| name.value.clone()).collect());
