@@ -83,6 +83,7 @@ pub mod events;
 
 pub mod dns;
 
+pub mod backbone;
 pub mod trial;
 
 pub mod api;

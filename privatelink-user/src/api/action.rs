@@ -54,6 +54,11 @@ impl Action {
             Request::RevokeKey(id, _) => {
                 Some(Self { word: "key revoke", object: Some(id.to_string()), new: None })
             }
+            Request::RotateSiteKey(force, _) => Some(Self {
+                word: "site rotate",
+                object: None,
+                new: Some(json!({ "force": force })),
+            }),
             Request::Reader(_)
             | Request::Status(..)
             | Request::Networks(_)
@@ -75,6 +80,7 @@ impl Action {
             | Request::Metrics(..)
             | Request::Plan(..)
             | Request::Keys(_)
+            | Request::Sites(_)
             | Request::Audit(_) => None,
         }
     }

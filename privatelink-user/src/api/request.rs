@@ -15,9 +15,9 @@ use crate::{
     datapath::bpf::Reader,
     events,
     interface::types::{
-        AccessKey, CatalogueEntry, Configuration, Connection, Difference, Endpoint, FlowQuery,
-        MadeKey, Network, NetworkNames, NewKey, ObjectSet, Problem, Service, Status, Stopped,
-        Target, TestQuery, Written,
+        AccessKey, Backbone, CatalogueEntry, Configuration, Connection, Difference, Endpoint,
+        FlowQuery, MadeKey, Network, NetworkNames, NewKey, ObjectSet, Problem, Service,
+        SiteKeyRotation, Status, Stopped, Target, TestQuery, Written,
     },
     objects::{Condition, Step},
     state::{connection::Decision, keys::KeyId},
@@ -103,6 +103,10 @@ pub enum Request {
     MakeKey(NewKey, Reply<MadeKey>),
     /// Revoke this access key.
     RevokeKey(KeyId, Reply<AccessKey>),
+    /// Show this site and its links to others.
+    Sites(Reply<Backbone>),
+    /// Prepare this site's next key; if `true`, use it whoever lists it.
+    RotateSiteKey(bool, Reply<SiteKeyRotation>),
     /// Hand out what reads the audit log, and the caller's rights.
     Audit(Reply<(AuditReader, Rights)>),
 }
@@ -137,6 +141,8 @@ impl Request {
             Self::Keys(to) => to.send(Err(why)),
             Self::MakeKey(_, to) => to.send(Err(why)),
             Self::RevokeKey(_, to) => to.send(Err(why)),
+            Self::Sites(to) => to.send(Err(why)),
+            Self::RotateSiteKey(_, to) => to.send(Err(why)),
             Self::Audit(to) => to.send(Err(why)),
         }
     }

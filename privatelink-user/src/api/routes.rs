@@ -8,6 +8,7 @@ mod gateway;
 mod keys;
 mod metrics;
 mod objects;
+mod sites;
 mod test;
 mod writing;
 
@@ -70,6 +71,7 @@ fn operations() -> OpenApiRouter<Calls> {
         .merge(events::routes())
         .merge(metrics::routes())
         .merge(keys::routes())
+        .merge(sites::routes())
         .merge(audit::routes())
 }
 

@@ -10,8 +10,8 @@ use super::{
     commands::{
         audit::AuditArgs, check::CheckArgs, connections, describe, dns::DnsArgs,
         doctor::DoctorArgs, down::DownArgs, downgrade::DowngradeArgs, events::EventsArgs, flows,
-        hook::RunHookArgs, key::KeyArgs, metrics, objects, plan, run::RunArgs, serve_https, status,
-        test::TestArgs, write,
+        hook::RunHookArgs, key::KeyArgs, metrics, objects, plan, run::RunArgs, serve_https,
+        site::SiteArgs, status, test::TestArgs, write,
     },
     examples::with_examples,
     exit::Exit,
@@ -64,6 +64,8 @@ enum Command {
     Audit(AuditArgs),
     /// Make, list and revoke access keys
     Key(KeyArgs),
+    /// Show the links to other sites, and change this site's key
+    Site(SiteArgs),
     /// Run a program that events are delivered to, without any rights
     #[command(hide = true)]
     RunHook(RunHookArgs),
@@ -115,6 +117,7 @@ impl Cli {
             Command::Dns(args) => args.run(globals, out)?,
             Command::Audit(args) => return args.run(globals, out),
             Command::Key(args) => args.run(globals, out)?,
+            Command::Site(args) => args.run(globals, out)?,
             Command::RunHook(args) => args.run()?,
             Command::ServeHttps => serve_https::run()?,
             Command::Down(args) => args.run(globals, out)?,

@@ -131,7 +131,7 @@ fn hint(error: &io::Error) -> &'static str {
 /// # Errors
 /// When no object can have it.
 pub fn name(text: &str) -> Result<Name, Error> {
-    text.parse().map_err(|source| Error::Name { name: text.to_owned(), source })
+    Name::of_service(text).map_err(|source| Error::Name { name: text.to_owned(), source })
 }
 
 /// A path and the query string that asks for `query`: the keys that have a value. Names, numbers,

@@ -153,6 +153,16 @@ async fn carry_out(
         Request::Audit(to) => {
             to.send(caller.map(|caller| (gateway.audit_reader(), caller.rights)));
         }
+        Request::Sites(to) => {
+            to.send(administrator(caller).and_then(|()| now.backbone.describe(now.model)));
+        }
+        Request::RotateSiteKey(force, to) => {
+            let result = match administrator(caller) {
+                Ok(()) => now.backbone.rotate(force).await,
+                Err(refused) => Err(refused),
+            };
+            to.send(result);
+        }
         Request::Keys(to) => to.send(caller.map(|caller| gateway.access_keys(&caller))),
         Request::MakeKey(wanted, to) => {
             to.send(caller.and_then(|caller| gateway.make_key(&caller, from, &wanted)));

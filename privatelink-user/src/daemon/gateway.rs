@@ -29,7 +29,7 @@ use super::{
     opening::{self, Opened},
     paced_count::PacedCount,
     parts::{
-        AccessKeys, Announcements, Attachments, Conflicts, Deadlines, FIRST_TURN, Frames,
+        AccessKeys, Announcements, Attachments, Backbone, Conflicts, Deadlines, FIRST_TURN, Frames,
         HostGuard, Keeping, Maps, Pending, Publisher, Readiness, Records, Surroundings, Sweep,
         SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, Trials, acceptance, capacity,
         listeners,
@@ -115,6 +115,7 @@ pub(super) struct Gateway {
     publisher: Publisher,
     dns: Feeder,
     front: FrontKeeper,
+    backbone: Backbone,
     readiness: Readiness,
     trials: Trials,
 }
@@ -177,6 +178,7 @@ impl Gateway {
             publisher,
             dns,
             front: FrontKeeper::start(server),
+            backbone: Backbone::start(),
             readiness: Readiness::new(Instant::now()),
         };
         gateway.follow_keys();
@@ -211,6 +213,7 @@ impl Gateway {
         problems.extend(unkept);
         self.front.want(WantedFront::of(&self.model));
         problems.extend(self.front.problems());
+        problems.extend(self.backbone.reconcile(&self.model, self.store.state()));
         problems.extend(self.keeping.problem(self.store.as_ref()));
         problems.extend(self.targets.problems());
         problems.extend(self.publisher.reconcile(self.model.gateway()));
@@ -393,7 +396,9 @@ impl Gateway {
         let conflicts = self.look_for_conflicts();
         let panics = supervision::panics();
         let panicked = std::mem::replace(&mut self.panics, panics) != panics;
-        Ok(attached? || unkept || panicked || conflicts)
+        self.events.publish_all(self.backbone.events(&self.model));
+        let linked = self.backbone.has_news();
+        Ok(attached? || unkept || panicked || conflicts || linked)
     }
 
     /// Looks for other hosts that use an address of the gateway; `true` if there is news.
@@ -474,6 +479,7 @@ impl Gateway {
             datapath: &self.datapath,
             tables: self.maps.contents(),
             dns: &self.dns,
+            backbone: &self.backbone,
             records: &self.records,
             events: &self.events,
             publisher: &self.publisher,
@@ -498,6 +504,7 @@ impl Gateway {
             let error = Chain(&error);
             Refused::Failed(format!("decided, but not yet in force; retrying: {error}"))
         })?;
+        self.backbone.follow(&self.model, self.store.state());
         self.publish_metrics();
         self.snapshot().connections().describe(&caller.rights, endpoint)
     }
@@ -578,11 +585,12 @@ impl Gateway {
 
     /// Takes the programs off all interfaces, which are then as they were before the first start,
     /// and ends the name server.
-    pub async fn stop_forwarding(&self) -> Result<Stopped, bpf::Error> {
+    pub async fn stop_forwarding(&mut self) -> Result<Stopped, bpf::Error> {
         let gateway = self.model.gateway();
         let removed = Datapath::down(&gateway.pin_dir)?;
         host::restore(&gateway.state_dir).await.iter().for_each(|problem| warn!("{problem}"));
         self.dns.end();
+        self.backbone.remove().await.unwrap_or_else(|problem| warn!("{problem}"));
         Ok(stopped(&gateway.pin_dir, removed))
     }
 

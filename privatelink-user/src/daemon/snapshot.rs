@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use privatelink_common::EndpointCounters;
 
-use super::parts::{Connections, Publisher, Readiness, Records, Targets, capacity};
+use super::parts::{Backbone, Connections, Publisher, Readiness, Records, Targets, capacity};
 use crate::{
     access::{Caller, Rights},
     api::request::{Flows, Refused, TargetCounts},
@@ -59,6 +59,8 @@ pub(super) struct Snapshot<'a> {
     pub tables: Option<&'a MapTables>,
     /// The name server.
     pub dns: &'a Feeder,
+    /// The links to other sites.
+    pub backbone: &'a Backbone,
     /// The flow log.
     pub records: &'a Records,
     /// The events.
@@ -80,7 +82,8 @@ impl Snapshot<'_> {
 
     /// The connections.
     pub fn connections(&self) -> Connections<'_> {
-        Connections { model: self.model, all: &self.state.connections, at: self.at }
+        let (model, backbone) = (self.model, Some(self.backbone));
+        Connections { model, all: &self.state.connections, backbone, at: self.at }
     }
 
     /// What reads the flow table.

@@ -121,6 +121,10 @@ kinds! {
         "The name server has exited, cannot be started, or has no names left to serve.", Administrators;
     DnsServerStale = "dns-server-stale",
         "The name server has not accepted an update for ten seconds; it serves the previous names.", Administrators;
+    SiteUp = "site-up",
+        "Another site reports: the encrypted link stands ([backbone.md](backbone.md)).", Network;
+    SiteSilent = "site-silent",
+        "Another site has not reported for ten seconds.", Network;
     KeyCreated = "key-created",
         "An access key was made ([access.md](access.md)).", Principal;
     KeyRevoked = "key-revoked",

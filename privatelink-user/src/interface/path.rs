@@ -62,6 +62,10 @@ pub const DOWN: &str = "/v1/down";
 pub const KEYS: &str = "/v1/keys";
 /// One access key.
 pub const KEY: &str = "/v1/keys/{id}";
+/// This site, and its links to others.
+pub const SITES: &str = "/v1/sites";
+/// This site's next key.
+pub const ROTATE_SITE_KEY: &str = "/v1/sites/rotate-key";
 /// The audit log.
 pub const AUDIT: &str = "/v1/audit";
 /// Whether the audit log is whole.
@@ -74,7 +78,8 @@ pub fn of(path: &str, name: &Name) -> String {
     let parameter =
         path.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?)));
     match parameter {
-        Some((head, (_, tail))) => format!("{head}{name}{tail}"),
+        // The name of another site's service has a slash, which is no separator of the path.
+        Some((head, (_, tail))) => format!("{head}{}{tail}", name.as_str().replace('/', "%2F")),
         None => path.to_owned(),
     }
 }
@@ -89,5 +94,7 @@ mod tests {
         assert_eq!(of(ENDPOINT, &name), "/v1/endpoints/acme-web");
         assert_eq!(of(ACCEPT, &name), "/v1/connections/acme-web/accept");
         assert_eq!(of(STATUS, &name), STATUS);
+        let remote = Name::of_service("site-b/payments").unwrap();
+        assert_eq!(of(SERVICE, &remote), "/v1/services/site-b%2Fpayments");
     }
 }

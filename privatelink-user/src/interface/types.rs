@@ -12,6 +12,7 @@ mod key;
 mod names;
 mod object;
 mod principal;
+mod site;
 mod test;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub use object::{
 };
 
 pub use principal::{Owned, PrincipalQuota, PrincipalUse};
+pub use site::{Backbone, RotateSiteKey, Site, SiteKeyRotation, SiteService};
 pub use test::{EndpointTest, TestQuery, TestStep, TestWalk};
 
 /// The gateway and what it is doing.

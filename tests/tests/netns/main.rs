@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod access;
+mod backbone;
 mod bad_disk;
 mod clients;
 mod clock;

@@ -121,6 +121,9 @@ const ROWS: &[Row] = &[
     ("GET", "/v1/keys", None, [200, 200, 200, 200, 403]),
     ("POST", "/v1/keys", Some(key), [200, 403, 200, 403, 403]),
     ("DELETE", "/v1/keys/0123456789ab", None, [404, 404, 404, 404, 403]),
+    // Without a backbone there is nothing to show or to change, even to administrators.
+    ("GET", "/v1/sites", None, [409, 403, 403, 403, 403]),
+    ("POST", "/v1/sites/rotate-key", Some(nothing), [409, 403, 403, 403, 403]),
     ("GET", "/v1/audit", None, [200, 200, 200, 200, 403]),
     ("GET", "/v1/audit/check", None, [200, 403, 403, 403, 403]),
     ("POST", "/v1/plan", Some(nothing), [200, 403, 403, 403, 403]),

@@ -55,6 +55,12 @@ pub const TEST_TOOLS: &[Need] = &[
     need("iputils-ping", Program("ping"), "pings endpoints"),
     need("traceroute", Program("traceroute"), "shows the gateway as a hop"),
     need("iperf3", Program("iperf3"), "measures throughput through the gateway"),
+    need(
+        "wireguard-go",
+        Program("wireguard-go"),
+        "encrypts between sites where the kernel does not",
+    ),
+    need("wireguard-tools", Program("wg"), "judges keys, and is the peer of attackers"),
     need("nftables", Program("nft"), "is what the benchmark compares with"),
     need("clang", Program("clang"), "compiles the benchmark's reference in C"),
     need("llvm", Program("llvm-objdump"), "shows the BPF object's code"),
@@ -93,6 +99,12 @@ pub const JUDGES: &[Need] = &[
     need("unbound", Program("unbound"), "forwards queries to the gateway"),
     need("mandoc", Program("mandoc"), "reads manual pages"),
     need("shellcheck", Program("shellcheck"), "reads scripts"),
+    need(
+        "wireguard-go",
+        Program("wireguard-go"),
+        "encrypts between sites where the kernel does not",
+    ),
+    need("wireguard-tools", Program("wg"), "judges keys, and is the peer of attackers"),
     need("nftables", Program("nft"), "keeps a host's kernel silent"),
 ];
 

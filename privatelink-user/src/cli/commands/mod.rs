@@ -21,6 +21,7 @@ pub mod plan;
 pub mod run;
 pub mod serve_https;
 mod show;
+pub mod site;
 pub mod status;
 mod table;
 pub mod test;

@@ -44,7 +44,7 @@ pub(in crate::daemon) fn decide(
     at: Moment,
 ) -> Result<Vec<Event>, Refused> {
     let Moment { now, ahead } = at;
-    let connections = Connections { model, all: &store.state().connections, at };
+    let connections = Connections { model, all: &store.state().connections, backbone: None, at };
     let (name, connection) = connections.find(&caller.rights, endpoint)?;
     match decision {
         Decision::Accept { .. } | Decision::Reject => caller.decides(&connection.parties)?,

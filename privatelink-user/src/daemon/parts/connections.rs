@@ -2,6 +2,7 @@
 
 use privatelink_common::Admission;
 
+use super::backbone::Backbone;
 use crate::{
     access::Rights,
     api::request::Refused,
@@ -19,6 +20,8 @@ pub(in crate::daemon) struct Connections<'a> {
     pub model: &'a Model,
     /// The connections.
     pub all: &'a connection::Connections,
+    /// What other sites have decided; `None` where that is not asked for.
+    pub backbone: Option<&'a Backbone>,
     /// The time.
     pub at: Moment,
 }
@@ -63,11 +66,13 @@ impl<'a> Connections<'a> {
         let admission = rules.map(|rules| connection.admission(&rules, now));
         let last = connection.history.last();
         let message = self.model.endpoints().get(name).and_then(|one| one.message.as_ref());
+        let decided = self.backbone.and_then(|one| one.decision(&connection.parties.service));
         types::Connection {
             endpoint: name.to_string(),
             service: connection.parties.service.to_string(),
             principal: connection.parties.consumer.to_string(),
             state: connection.standing.acceptance().word().to_owned(),
+            site_state: decided.map(str::to_owned),
             since: ahead.shown(connection.since).to_string(),
             reason: connection.reason().to_owned(),
             message: message.map(|line| redacted(line.as_str(), Url::Query)),

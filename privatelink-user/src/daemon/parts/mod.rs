@@ -8,6 +8,7 @@ pub(super) mod acceptance;
 mod announcements;
 mod attachments;
 pub(super) mod audit;
+mod backbone;
 pub(super) mod capacity;
 mod conflicts;
 mod connections;
@@ -32,6 +33,7 @@ mod trials;
 
 pub(super) use announcements::Announcements;
 pub(super) use attachments::Attachments;
+pub(super) use backbone::Backbone;
 pub(super) use conflicts::Conflicts;
 pub(super) use connections::Connections;
 pub(super) use deadlines::Deadlines;

@@ -14,6 +14,10 @@ pub struct Connection {
     pub principal: String,
     /// `pending-acceptance`, `available`, `rejected` or `expired`.
     pub state: String,
+    /// What the site that has the service has decided, in the same words: packets pass if both are
+    /// `available`. Absent for services of this gateway, and while the site does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_state: Option<String>,
     /// Since when, in RFC 3339.
     pub since: String,
     /// The reason that was given for this state.

@@ -63,6 +63,7 @@ const CRATES: [Rules; 3] = [
             "events",
             "dns",
             "trial",
+            "backbone",
             "api",
             "metrics",
             "daemon",
