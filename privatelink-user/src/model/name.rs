@@ -26,7 +26,7 @@ impl Name {
     /// The name of another site's service: `SITE/SERVICE`. No object can be declared with it.
     #[must_use]
     pub fn at_site(&self, site: &Self) -> Self {
-        Self(format!("{site}/{self}"))
+        Self(format!("{site}/{self}").into())
     }
 
     /// The site and the service that [`at_site`](Self::at_site) has joined.

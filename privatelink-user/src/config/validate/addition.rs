@@ -36,6 +36,8 @@ pub(in crate::config) fn added(
         networks: DefinedNames::of(ObjectKind::Network, model.networks()),
         services: DefinedNames::of(ObjectKind::Service, model.services()),
         attached: model.networks().clone(),
+        // What leads to other sites is left to the validation of everything.
+        backbone: None,
     };
     let mut claims = AddressClaims::default();
     let added = raw.into_iter().map(|(name, raw)| {
@@ -45,10 +47,18 @@ pub(in crate::config) fn added(
     let added: Vec<Endpoint> = added.collect::<Option<_>>()?;
     claims.compare(&mut report);
     let fits = report.is_empty()
+        && !added.iter().any(|endpoint| is_linked(model, endpoint))
         && added.iter().all(|endpoint| addresses_are_free(model, endpoint))
         && names_are_free(model, &added)
         && within_quotas(model, &added);
     fits.then_some(added)
+}
+
+/// Whether an endpoint leads to another site, or is one's.
+fn is_linked(model: &Model, endpoint: &Endpoint) -> bool {
+    let backbone = model.backbone();
+    endpoint.service.site_and_service().is_some()
+        || backbone.is_some_and(|backbone| backbone.site_of(&endpoint.network).is_some())
 }
 
 /// Whether nothing else in the configuration has the endpoint's addresses.
