@@ -11,7 +11,7 @@ use super::{
         audit::AuditArgs, check::CheckArgs, connections, describe, dns::DnsArgs,
         doctor::DoctorArgs, down::DownArgs, downgrade::DowngradeArgs, events::EventsArgs, flows,
         hook::RunHookArgs, key::KeyArgs, metrics, objects, plan, run::RunArgs, serve_https,
-        site::SiteArgs, status, test::TestArgs, write,
+        site::SiteArgs, status, test::TestArgs, top::TopArgs, write,
     },
     examples::with_examples,
     exit::Exit,
@@ -46,6 +46,8 @@ enum Command {
     Doctor(DoctorArgs),
     /// Say which step of an endpoint's way does not let packets through, and whose it is
     Test(TestArgs),
+    /// Show live what carries how much, down to flows
+    Top(TopArgs),
     #[command(flatten)]
     Objects(objects::Command),
     #[command(flatten)]
@@ -108,6 +110,7 @@ impl Cli {
             Command::Status => status::run(globals, out)?,
             Command::Doctor(args) => return args.run(globals, out),
             Command::Test(args) => return args.run(globals, out),
+            Command::Top(args) => args.run(globals, out)?,
             Command::Objects(command) => command.run(globals, out)?,
             Command::Flows(command) => command.run(globals, out)?,
             Command::Connections(command) => command.run(globals, out)?,

@@ -74,6 +74,11 @@ fn of_diagnosis(command: &str) -> &'static [(&'static str, &'static str)] {
             ("privatelink doctor", "what is wrong with this host, and what to do"),
             ("privatelink doctor --deny-warnings --json gateway.toml", "before a deployment"),
         ],
+        "top" => &[
+            ("privatelink top", "the endpoints that carry most, live"),
+            ("privatelink top targets --sort flows", "the busiest targets"),
+            ("privatelink top --once --json", "rates over two seconds, for programs"),
+        ],
         "test" => &[
             ("privatelink test acme-web", "which step fails, whose it is, what to do"),
             ("privatelink test acme-web --from 10.1.0.7 --port 443", "for one client and port"),

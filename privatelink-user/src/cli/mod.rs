@@ -18,3 +18,4 @@ mod moment;
 mod order;
 mod print;
 mod terminal;
+mod top;

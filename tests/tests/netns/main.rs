@@ -53,6 +53,7 @@ mod snooping;
 mod strangers;
 mod sums;
 mod targets;
+mod top;
 mod torture;
 mod truth;
 mod tutorial;

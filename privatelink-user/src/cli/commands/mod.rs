@@ -25,5 +25,6 @@ pub mod site;
 pub mod status;
 mod table;
 pub mod test;
+pub mod top;
 pub mod write;
 mod written;
