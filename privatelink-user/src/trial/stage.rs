@@ -179,6 +179,7 @@ fn stuck(
         let Some(frame) = frame::build(&wire, walk.protocol, ends, Part::Large(length)) else {
             continue;
         };
+        rehearsal.restore_limits()?;
         if let Ruling::Refused(reason) = rehearsal.judge(ifindex, &frame)? {
             return Ok(Some((length, reason)));
         }
@@ -200,6 +201,7 @@ fn answer(
     let Some(frame) = frame::build(&wire, walk.protocol, ends, Part::Answer) else {
         return Ok((Answer::Astray, None));
     };
+    rehearsal.restore_limits()?;
     Ok(match rehearsal.judge(ifindex, &frame)? {
         Ruling::Refused(reason) => (Answer::Refused(reason), None),
         Ruling::Foreign => (Answer::Astray, None),

@@ -158,6 +158,9 @@ fn faults_of_the_consumer_are_named() {
         })
         .unwrap_or_else(|error| panic!("{limit}: {error}: {found:?}"));
     }
+    // A limit that is not used up is no fault, however low.
+    reload(daemon, &endpoint("limits = { packets_per_second = 5 }")).unwrap();
+    passes(daemon);
     // Who has only one family does not reach the other.
     reload(daemon, &CONFIG.replacen("[\"10.1.0.50\", \"fd00:1::50\"]", "[\"10.1.0.50\"]", 1))
         .unwrap();

@@ -208,13 +208,23 @@ impl Rehearsal {
     /// # Errors
     /// When a map cannot be written.
     pub fn begin_anew(&mut self) -> Result<(), Error> {
-        let (endpoint, meter, occupancy) = self.copied;
         for index in 0..REGION_SLOTS {
             self.slots.set(index, Flow::default(), 0).map_err(Error::load(SLOTS))?;
         }
         self.regions.set(0, Region::default(), 0).map_err(Error::load(REGIONS))?;
-        self.meters.set(endpoint, meter, 0).map_err(Error::load(METERS))?;
+        self.restore_limits()?;
+        let (.., occupancy) = self.copied;
         self.occupancy.set(0, occupancy, 0).map_err(Error::load(OCCUPANCY))
+    }
+
+    /// Gives back what earlier frames have spent of limits: on a network, time passes between the
+    /// packets of a flow.
+    ///
+    /// # Errors
+    /// When the map cannot be written.
+    pub fn restore_limits(&mut self) -> Result<(), Error> {
+        let (endpoint, meter, _) = self.copied;
+        self.meters.set(endpoint, meter, 0).map_err(Error::load(METERS))
     }
 
     /// Runs the programs on a frame that arrives on an interface of the calling thread's network
