@@ -46,7 +46,7 @@ pub enum Change {
     /// The answer to a request that carried a key.
     Reply(ReplyKey, Option<Box<StoredReply>>),
     /// Whether an endpoint was rejected here and nowhere else yet.
-    Unpushed(Name, Option<()>),
+    Unpushed(Name, bool),
 }
 
 impl Change {
@@ -89,8 +89,8 @@ impl State {
                 set(&mut self.objects, name, object.map(Arc::from));
             }
             Change::Reply(key, reply) => set(&mut self.replies, key, reply.map(|reply| *reply)),
-            Change::Unpushed(name, Some(())) => drop(self.unpushed.insert(name)),
-            Change::Unpushed(name, None) => drop(self.unpushed.remove(&name)),
+            Change::Unpushed(name, true) => drop(self.unpushed.insert(name)),
+            Change::Unpushed(name, false) => drop(self.unpushed.remove(&name)),
         }
     }
 
@@ -120,9 +120,9 @@ impl State {
             Change::Reply(key, reply.map(Box::new))
         }));
         let new = next.unpushed.difference(&self.unpushed);
-        changes.extend(new.map(|name| Change::Unpushed(name.clone(), Some(()))));
+        changes.extend(new.map(|name| Change::Unpushed(name.clone(), true)));
         let gone = self.unpushed.difference(&next.unpushed);
-        changes.extend(gone.map(|name| Change::Unpushed(name.clone(), None)));
+        changes.extend(gone.map(|name| Change::Unpushed(name.clone(), false)));
         changes
     }
 

@@ -56,4 +56,28 @@ pub enum Error {
         /// Version of its format.
         found: u32,
     },
+    /// Another gateway has changed the same things.
+    #[error("another gateway has just changed the same things: try again")]
+    Conflict,
+    /// The store of the fleet is not reached, and nothing was sent to it.
+    #[error(
+        "the store of the fleet is not reached, so nothing that it keeps can change, except that \
+         `privatelink reject` acts on this gateway at once: {0}"
+    )]
+    Unreachable(String),
+    /// The store of the fleet has not answered.
+    #[error(
+        "the store of the fleet has not answered, so the change may still be made: look again once \
+         it answers: {0}"
+    )]
+    Uncertain(String),
+    /// The store of the fleet refuses the change.
+    #[error("the store of the fleet refuses the change: {0}")]
+    Refused(String),
+    /// There is no local copy of the group's state, and its store is not reached.
+    #[error(
+        "this gateway has no copy of its group's state yet, and the store of the fleet is not \
+         reached: start it once the store answers: {0}"
+    )]
+    NeverReached(String),
 }

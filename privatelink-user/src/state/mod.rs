@@ -15,6 +15,7 @@ mod change;
 pub mod connection;
 mod disk;
 mod error;
+pub mod group;
 pub mod ids;
 mod journal;
 mod kept;

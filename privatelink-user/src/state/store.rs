@@ -1,6 +1,6 @@
 //! What keeps the state.
 
-use super::{change::Change, error::Error, kept::State};
+use super::{change::Change, error::Error, group::GroupStore, kept::State};
 
 /// Where the state is kept.
 pub trait Store {
@@ -20,4 +20,14 @@ pub trait Store {
     /// Takes a state for what is kept, though nothing holds it yet. The next commit keeps all of
     /// it.
     fn assume(&mut self, state: State);
+
+    /// The store that gateways share, if this is one.
+    fn group(&self) -> Option<&GroupStore> {
+        None
+    }
+
+    /// As [`Store::group`], to take in what others change.
+    fn group_mut(&mut self) -> Option<&mut GroupStore> {
+        None
+    }
 }

@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
 
 mod client;
+mod store;
