@@ -37,7 +37,10 @@ pub fn examine(host: &HostView, model: &Model) -> Vec<Finding> {
             found.extend(link(host, network, &sys));
             found.extend(carrying(host, network, &sys));
         }
-        found.extend(vlan(host, network));
+        // Only next hops to targets are looked up by the host's stack.
+        if model.services().values().any(|service| service.network == network.name) {
+            found.extend(vlan(host, network));
+        }
         found.extend(stack(host, network));
     }
     found.extend(neighbours(host, model));

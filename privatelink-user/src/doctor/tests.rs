@@ -291,6 +291,14 @@ fn interfaces_of_another_namespace_are_not_looked_at() {
     assert_eq!(host.examine(), []);
 }
 
+/// Packets of clients on a VLAN go back to where they come from.
+#[test]
+fn a_vlan_of_clients_needs_no_interface_of_its_own() {
+    let mut host = Planted::healthy();
+    host.configure("interface = \"eth1\"", "interface = \"eth1\"\nvlan = 9");
+    assert_eq!(host.examine(), []);
+}
+
 /// What is not there, as in a container, is no fault, but for what every gateway needs.
 #[test]
 fn a_host_without_files_does_not_panic() {

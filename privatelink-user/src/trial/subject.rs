@@ -215,8 +215,11 @@ fn trouble(around: &Surroundings<'_>, network: &Network) -> Option<[String; 2]> 
         let remedy = format!("run `ip link set {interface} up`");
         return Some([format!("{interface} is down"), remedy]);
     }
+    // Clients need none: packets go back to where they come from.
+    let mut services = around.view.model.services().values();
     if let Some(vlan) = vlan
         && facts.stack(&network.attachment).is_none()
+        && services.any(|service| service.network == network.name)
     {
         let remedy = format!(
             "run `ip link add link {interface} name {interface}.{vlan} type vlan id {vlan}`"

@@ -104,6 +104,8 @@ fn interfaces_of_every_kind_carry_packets_with_default_offloads() {
             panic!("{consumers:?} to {provider:?}: {error:?}: {status}")
         });
         assert_eq!(daemon.drops().unwrap(), 0);
+        let said = daemon.ask(&["test", "acme-web", "--json"]);
+        assert!(said.is_ok(), "{consumers:?} to {provider:?}: {said:?}");
     }
 }
 

@@ -57,6 +57,9 @@ fn consumers_on_a_vlan_and_beside_it_reach_everything() {
         tool::run(ping.args(["-c", "2", "-i", "0.2", "-W", "5", endpoint])).unwrap();
     }
     assert_eq!(daemon.drops().unwrap(), 0);
+    // So do the frames of a test.
+    let said = daemon.ask(&["test", "acme-web", "--json"]).unwrap();
+    assert_eq!((&said["passed"], said["walks"].as_array().map(Vec::len)), (&true.into(), Some(6)));
 }
 
 /// The flow on the VLAN is reset when the provider rejects it: the gateway's own frames are tagged.
