@@ -19,6 +19,7 @@ pub const REFERENCE: &[ReferenceTable] = &[
     ReferenceTable { name: "gateway", render: table::<raw::Gateway> },
     ReferenceTable { name: "flow_log", render: table::<raw::FlowLog> },
     ReferenceTable { name: "api", render: table::<raw::Api> },
+    ReferenceTable { name: "store", render: table::<raw::Store> },
     ReferenceTable { name: "backbone", render: table::<raw::Backbone> },
     ReferenceTable { name: "site", render: table::<raw::Site> },
     ReferenceTable { name: "site_service", render: table::<raw::SiteService> },

@@ -16,9 +16,12 @@ use super::{
     toml_value::TomlValue,
     written::{bound, quoted},
 };
-use crate::model::{
-    DnsName, DnsPattern, Interface, Invalid, Line, Name, Namespace, Number, Period, Port,
-    PortRange, PublicKey, Quantity, StatusCodes, WebhookUrl, Words,
+use crate::{
+    etcd::Endpoint,
+    model::{
+        DnsName, DnsPattern, Interface, Invalid, Line, Name, Namespace, Number, Period, Port,
+        PortRange, PublicKey, Quantity, StatusCodes, WebhookUrl, Words,
+    },
 };
 
 /// One label of a DNS name, as a regular expression.
@@ -85,6 +88,10 @@ from_text! {
         "address:port" "addresses with ports", text("^.+:[0-9]{1,5}$");
     WebhookUrl: "an http or https address in quotes", WebhookUrl::from_str,
         "http or https address" "http or https addresses", text("^https?://[^/@]+(/.*)?$");
+    Endpoint: "an address in quotes",
+        |text: &str| text.parse().map_err(|why| Invalid::Etcd(text.into(), why)),
+        "https address with a port" "https addresses with ports",
+        text("^https?://[^/@]+/?$");
     PathBuf: "a path in quotes",
         |text: &str| {
             let path = text.starts_with('/').then(|| text.into());

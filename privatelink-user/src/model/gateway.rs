@@ -10,6 +10,7 @@ use super::{
     flow_log::FlowLog,
     name::{DnsName, Name},
     number::Number,
+    store::SharedStore,
     webhook::Subscriptions,
     word::words,
 };
@@ -76,6 +77,8 @@ pub struct Gateway {
     pub log_level: LogLevel,
     /// HTTPS for callers on other hosts; `None` serves none.
     pub api: Option<Api>,
+    /// The store that it shares with other gateways; `None` is the directory for state alone.
+    pub store: Option<SharedStore>,
     /// Records of flows; `None` keeps none.
     pub flow_log: Option<FlowLog>,
     /// The programs and the URL that receive events.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::etcd::NoEndpoint;
+
 /// A value that is invalid in every configuration, whatever the other values are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
@@ -94,6 +96,9 @@ pub enum Invalid {
     /// Text that is not an address to post to.
     #[error("`{0}` is not an http or https address")]
     Url(String),
+    /// Text that is not the address of a member of etcd, and why.
+    #[error("`{0}` is not an address of etcd: {1}")]
+    Etcd(String, NoEndpoint),
     /// Text that is neither a path, a socket nor the standard output.
     #[error("`{0}` is not a destination for flow records")]
     Destination(String),
@@ -173,6 +178,7 @@ impl Invalid {
                 "use an address such as \"https://events.example.net/privatelink\", without a user \
                  or password"
             }
+            Self::Etcd(..) => "use an address such as \"https://10.9.0.11:2379\"",
             Self::Destination(_) => {
                 "use an absolute path, \"unix:/path\" of a socket, or \"stdout\""
             }

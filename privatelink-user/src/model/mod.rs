@@ -23,6 +23,7 @@ mod port;
 pub mod quota;
 mod secret;
 mod service;
+mod store;
 mod webhook;
 mod word;
 
@@ -50,6 +51,7 @@ pub use service::{
     AcceptancePolicy, Drain, IdleTimeout, Listener, OnDisallow, OnPending, OnReject, OnUnhealthy,
     Principals, RejectDrain, RequestExpiry, Service, Stickiness, Target, TargetAddress, Weight,
 };
+pub use store::{SharedStore, StoreTls};
 pub use webhook::{Subscriptions, WebhookUrl};
 pub use word::Words;
 pub(crate) use word::words;

@@ -3,7 +3,7 @@
 use super::{
     backbone::{Backbone, Site},
     endpoint::Endpoint,
-    gateway::{Api, Gateway},
+    gateway::{Api, Gateway, Store},
     network::{Network, Principal},
     service::Service,
 };
@@ -27,6 +27,8 @@ section! {
         gateway: Gateway = optional "another file has it",
         /// HTTPS for callers on other hosts.
         api: Api = optional "none: only the control socket",
+        /// The [store](fleet.md) that several gateways share.
+        store: Store = optional "none: the state is this gateway's alone",
         /// This host's part of the backbone: see [backbone](backbone.md).
         backbone: Backbone = optional "none: no other sites",
         /// Other sites.

@@ -15,6 +15,7 @@ use crate::{
         toml_value::TomlValue,
         written::{Written, quoted},
     },
+    etcd::Endpoint,
     model::{
         self, Destination, DnsName, DnsTtl, LogField, LogFiles, LogInterval, LogLevel, MaxFlows,
         Name, Quantity, WebhookUrl,
@@ -80,6 +81,26 @@ section! {
         key: PathBuf = required r#"key = "/etc/privatelink/api.key""#,
         /// Certificates in PEM of the authority whose client certificates act for administrators.
         client_ca: PathBuf = optional "none",
+    }
+}
+
+section! {
+    /// The store that several gateways share.
+    Store "[store]" {
+        /// The members of etcd. They are asked in this order, so gateways that begin with different
+        /// ones spread the load.
+        etcd: OneOrMore<Endpoint> = required r#"etcd = ["https://10.9.0.11:2379"]"#,
+        /// Certificates in PEM of the authority that has signed those of etcd. Required unless all
+        /// addresses are on this host.
+        ca: PathBuf = optional "none",
+        /// The gateway's certificate in PEM. Its common name is the gateway's user in etcd.
+        certificate: PathBuf = optional "none",
+        /// Private key of the certificate, in PEM.
+        key: PathBuf = optional "none",
+        /// The gateways that share their state, such as those of a zone.
+        group: Name = required r#"group = "east""#,
+        /// The gateway's name in the group, which no other gateway of it has.
+        name: Name = optional "the gateway's `name`",
     }
 }
 

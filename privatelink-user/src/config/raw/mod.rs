@@ -14,7 +14,7 @@ mod values;
 pub(super) use backbone::{Backbone, Site, SiteService};
 pub(super) use document::Document;
 pub(super) use endpoint::{Endpoint, Limits, SecurityRule};
-pub(super) use gateway::{Api, FlowLog, Gateway};
+pub(super) use gateway::{Api, FlowLog, Gateway, Store};
 pub(super) use network::{Network, Principal, Quota};
 pub(super) use service::{HealthCheck, Listener, Service, Target};
 pub(super) use values::{Addresses, FlowLogFormat, PrefixOrAddress, ProbeProtocol, Who};

@@ -15,6 +15,17 @@ macro_rules! refuses {
 }
 
 refuses! {
+    unknown_key_of_store: "[gateway]" => "[store]\netcd = [\"http://localhost\"]\ngroup = \"a\"\nstore = 1\n[gateway]",
+        ["[store] has no key `store`", "store"];
+    etcd_without_scheme: "[[network]]" => "[store]\netcd = [\"10.9.0.1:2379\"]\ngroup = \"a\"\n[[network]]",
+        ["`etcd`: `10.9.0.1:2379` is not an address of etcd: it does not begin with `https://`",
+         "\"10.9.0.1:2379\""];
+    etcd_in_clear_text: "[[network]]" => "[store]\netcd = [\"http://[::1]:1\", \"http://10.9.0.1\"]\ngroup = \"a\"\n[[network]]",
+        ["`http://10.9.0.1:2379` is another host, and is not reached by TLS", "\"http://10.9.0.1\""];
+    etcd_without_certificates: "[[network]]" => "[store]\netcd = [\"https://etcd\"]\nca = \"/ca\"\ngroup = \"a\"\n[[network]]",
+        ["[store] has no `certificate`", "[store]"], ["[store] has no `key`", "[store]"];
+    store_without_group: "[[network]]" => "[store]\netcd = [\"http://127.0.0.1\"]\n[[network]]",
+        ["[store] has no `group`", "[store]"];
     unknown_key: "port = 80"
         => "port = 80\nprot = 1",
         ["[[service.listener]] has no key `prot`", "prot"];

@@ -66,6 +66,7 @@ fn every_table_of_the_schema_is_in_the_reference() {
         "authority",
         "gateway",
         "api",
+        "store",
         "backbone",
         "site",
         "principal",

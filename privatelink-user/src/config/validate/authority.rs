@@ -168,6 +168,9 @@ fn confine(
     if let Some(api) = &document.api {
         refuse("the HTTPS listener is the operator's".to_owned(), api.at);
     }
+    if let Some(store) = &document.store {
+        refuse("the store of the fleet is the operator's".to_owned(), store.at);
+    }
     let is_other = |name: &Located<Name>| name.value != authority.value;
     for principal in document.principal.iter().flat_map(|list| &list.value) {
         if let Some(name) = principal.value.name.as_ref().filter(|name| is_other(name)) {

@@ -59,6 +59,7 @@ pub(super) fn validate(
         pin_dir: raw.pin_dir.value,
         log_level: raw.log_level.value,
         api,
+        store: None,
         flow_log,
         subscriptions: Subscriptions {
             hooks: raw.on_event.value.into_iter().map(|one| one.value).collect(),

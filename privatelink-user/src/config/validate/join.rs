@@ -6,7 +6,7 @@ use super::{
     address_claims::AddressClaims,
     authority, backbone, dns, endpoint, gateway, network, principal, quota,
     scope::{DefinedNames, Scope, unique},
-    service,
+    service, store,
 };
 use crate::{
     config::{
@@ -25,8 +25,17 @@ pub(in crate::config) fn model(
     report: &mut Report,
 ) -> Option<Model> {
     authority::check(&documents, sources, report);
-    let Parts { gateways, apis, backbones, sites, principals, networks, services, endpoints } =
-        Parts::of(documents);
+    let Parts {
+        gateways,
+        apis,
+        stores,
+        backbones,
+        sites,
+        principals,
+        networks,
+        services,
+        endpoints,
+    } = Parts::of(documents);
     let gateway = gateway::validate(gateways, apis, report);
     let principals =
         valid(unique(principals, report), |name, raw| principal::validate(name, raw, report));
@@ -56,7 +65,8 @@ pub(in crate::config) fn model(
     });
     backbone::once_per_site(scope.backbone.as_ref(), &endpoints, &places.endpoints, report);
     claims.compare(report);
-    let gateway = gateway?;
+    let mut gateway = gateway?;
+    gateway.store = store::validate(stores, &gateway.name, report);
     for network in scope.attached.values_mut() {
         network.dns_proven = gateway.dns_proof.is_some();
     }
@@ -83,6 +93,7 @@ pub(in crate::config) fn model(
 struct Parts {
     gateways: Vec<Located<raw::Gateway>>,
     apis: Vec<Located<raw::Api>>,
+    stores: Vec<Located<raw::Store>>,
     backbones: Vec<Located<raw::Backbone>>,
     sites: List<raw::Site>,
     principals: List<raw::Principal>,
@@ -97,6 +108,7 @@ impl Parts {
         for document in documents {
             parts.gateways.extend(document.gateway);
             parts.apis.extend(document.api);
+            parts.stores.extend(document.store);
             parts.backbones.extend(document.backbone);
             parts.sites.extend(document.site.into_iter().flat_map(|list| list.value));
             parts.principals.extend(document.principal.into_iter().flat_map(|list| list.value));

@@ -24,6 +24,7 @@ mod quota;
 mod reserved_names;
 mod scope;
 mod service;
+mod store;
 
 pub(super) use addition::added;
 pub(super) use join::model;
