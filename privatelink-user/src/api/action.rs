@@ -72,6 +72,7 @@ impl Action {
             | Request::Catalogue(_)
             | Request::Flows(..)
             | Request::Whois(..)
+            | Request::Fleet(_)
             | Request::Connections(_)
             | Request::Connection(..)
             | Request::Events(..)

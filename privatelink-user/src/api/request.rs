@@ -16,7 +16,7 @@ use crate::{
     events,
     interface::types::{
         AccessKey, Backbone, CatalogueEntry, Configuration, Connection, Difference, Endpoint,
-        FlowQuery, MadeKey, Network, NetworkNames, NewKey, ObjectSet, Problem, Service,
+        Fleet, FlowQuery, MadeKey, Network, NetworkNames, NewKey, ObjectSet, Problem, Service,
         SiteKeyRotation, Status, Stopped, Target, TestQuery, Written,
     },
     objects::{Condition, Step},
@@ -76,6 +76,8 @@ pub enum Request {
     Flows(FlowQuery, Filter, Reply<Flows>),
     /// Prepare a search for the client behind a source address.
     Whois(Criteria, Reply<(WhoisLookup, Arc<Reader>)>),
+    /// Show the gateways that share the store.
+    Fleet(Reply<Fleet>),
     /// List the connections.
     Connections(Reply<Vec<Connection>>),
     /// Show the connection of this endpoint, with its history.
@@ -130,6 +132,7 @@ impl Request {
             Self::Targets(_, to) => to.send(Err(why)),
             Self::Flows(_, _, to) => to.send(Err(why)),
             Self::Whois(_, to) => to.send(Err(why)),
+            Self::Fleet(to) => to.send(Err(why)),
             Self::Connections(to) => to.send(Err(why)),
             Self::Connection(_, to) | Self::Decide(_, _, _, to) => to.send(Err(why)),
             Self::Events(_, to) => to.send(Err(why)),

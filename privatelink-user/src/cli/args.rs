@@ -9,8 +9,8 @@ use serde_json::json;
 use super::{
     commands::{
         audit::AuditArgs, check::CheckArgs, connections, describe, dns::DnsArgs,
-        doctor::DoctorArgs, down::DownArgs, downgrade::DowngradeArgs, events::EventsArgs, flows,
-        hook::RunHookArgs, key::KeyArgs, metrics, objects, plan, run::RunArgs, serve_https,
+        doctor::DoctorArgs, down::DownArgs, downgrade::DowngradeArgs, events::EventsArgs, fleet,
+        flows, hook::RunHookArgs, key::KeyArgs, metrics, objects, plan, run::RunArgs, serve_https,
         site::SiteArgs, status, test::TestArgs, top::TopArgs, write,
     },
     examples::with_examples,
@@ -60,6 +60,8 @@ enum Command {
     Events(EventsArgs),
     /// Print the metrics, in the text format of Prometheus
     Metrics,
+    /// Show the gateways that share the store, and how far each has come
+    Fleet,
     /// Export private names for resolvers
     Dns(DnsArgs),
     /// Show who has changed what, and who was refused
@@ -117,6 +119,7 @@ impl Cli {
             Command::Write(command) => return command.run(globals, out),
             Command::Events(args) => args.run(globals, out)?,
             Command::Metrics => metrics::run(globals, out)?,
+            Command::Fleet => fleet::run(globals, out)?,
             Command::Dns(args) => args.run(globals, out)?,
             Command::Audit(args) => return args.run(globals, out),
             Command::Key(args) => args.run(globals, out)?,

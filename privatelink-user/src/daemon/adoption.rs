@@ -4,7 +4,7 @@ use std::path::Path;
 
 use log::warn;
 
-use super::{error::Error, snapshot::Snapshot};
+use super::{error::Error, joining, snapshot::Snapshot};
 use crate::{
     api::{
         missing_members,
@@ -21,7 +21,7 @@ use crate::{
     interface::types::{Action, Change, Difference},
     model::{Gateway, Model, Name, Network},
     state::{
-        State,
+        Beside, State,
         objects::{self, ObjectName, Objects},
     },
     timestamp::Timestamp,
@@ -56,7 +56,8 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Error> {
     lockout::review(&loaded)?;
     let missing = host_claims::missing_interfaces(&loaded.model, &addresses_at);
-    prepare_with(now, loaded, objects, missing)
+    let configuration = now.group.map(|_| joining::configuration(&loaded.model, &loaded.origins));
+    prepare_with(now, loaded, objects, (missing, configuration))
 }
 
 /// As [`prepare`], where only these objects of the API have changed: networks are files'.
@@ -65,21 +66,26 @@ pub(super) fn prepare_objects(
     loaded: Loaded,
     objects: Objects,
 ) -> Result<Prepared, Error> {
-    prepare_with(now, loaded, objects, Vec::new())
+    prepare_with(now, loaded, objects, (Vec::new(), None))
 }
 
 fn prepare_with(
     now: &Snapshot<'_>,
     loaded: Loaded,
     objects: Objects,
-    mut warnings: Vec<Warning>,
+    (mut warnings, configuration): (Vec<Warning>, Option<String>),
 ) -> Result<Prepared, Error> {
     warnings.extend(unsupported::review(&loaded)?);
     host_claims::review(&loaded, &addresses_at)?;
     let (model, facts) = (&loaded.model, now.facts);
     own_targets::review(&loaded, |network, ip| facts.is_gateway_itself(model, network, ip))?;
     let mut state = State { objects, ..now.state.clone() };
-    state.follow(&loaded.model, now.facts, now.inputs, now.at.now)?;
+    let gone = now.state.objects.keys().filter(|name| !state.objects.contains_key(name));
+    let gone = gone.filter(|name| name.kind == objects::Kind::Endpoint);
+    let removed = gone.map(|name| name.name.clone()).collect();
+    let beside =
+        now.group.map_or(Beside::none(), |group| group.beside(configuration.as_deref(), removed));
+    state.follow_beside(&loaded.model, now.facts, now.inputs, now.at.now, &beside)?;
     let pools = now.targets.rearranged(&loaded.model, &state, now.tables)?;
     let warnings = Warnings::new(warnings, &loaded.sources);
     Ok(Prepared { loaded, state, pools, warnings })

@@ -118,6 +118,9 @@ async fn carry_out(
         Request::Whois(asked, to) => {
             to.send(caller.and_then(|caller| now.whois(asked, caller.rights)));
         }
+        Request::Fleet(to) => {
+            to.send(administrator(caller).and_then(|()| gateway.fleet()));
+        }
         Request::Connections(to) => {
             to.send(caller.map(|caller| now.connections().list(&caller.rights)));
         }
@@ -135,7 +138,11 @@ async fn carry_out(
         }
         Request::Decide(name, decision, reason, to) => {
             let decide = |caller| gateway.decide(&caller, &name, decision, reason);
-            reply_once_in_force(to, caller.and_then(decide));
+            let decided = caller.and_then(decide);
+            match gateway.confirmation() {
+                Some(confirmation) => confirmation.reply(to, decided),
+                None => reply_once_in_force(to, decided),
+            }
         }
         Request::Reload(adopt, to) => {
             let result = match administrator(caller) {

@@ -34,6 +34,9 @@ pub enum Error {
     /// The maps cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The certificates of the store that gateways share cannot be used.
+    #[error("[store]: {0}")]
+    StoreCertificates(String),
     /// The control socket cannot be opened.
     #[error(transparent)]
     Socket(#[from] SocketError),

@@ -13,7 +13,7 @@ use super::{
     answers::{self, Next},
     error::Error,
     gateway::Gateway,
-    inbox::Inbox,
+    inbox::{self, Inbox},
     schedule::{Schedule, Timer},
     service_manager,
     signals::Signals,
@@ -38,6 +38,8 @@ enum Wakeup {
     Health(HealthReport),
     /// Discovery has found something.
     Found(Finding),
+    /// Other gateways have changed something.
+    Group,
     /// A client asks.
     Asked(Box<Call>),
     /// A timer is due.
@@ -109,6 +111,7 @@ impl<'a> EventLoop<'a> {
             event = self.inbox.events.next() => Wakeup::Host(event),
             Some(report) = self.inbox.reports.next() => Wakeup::Health(report),
             Some(finding) = self.inbox.findings.recv() => Wakeup::Found(finding),
+            () = inbox::rung(self.inbox.bell.as_deref()) => Wakeup::Group,
             Some(question) = self.questions.recv() => Wakeup::Asked(Box::new(question)),
             () = sleep_until(next) => Wakeup::Timer,
         }
@@ -136,6 +139,7 @@ impl<'a> EventLoop<'a> {
                 self.gateway.accept_finding(finding);
                 self.schedule.changed(Instant::now());
             }
+            Wakeup::Group => self.take_in()?,
             Wakeup::Asked(question) => {
                 match answers::answer(&mut self.gateway, *question).await {
                     Next::GoOn => {}
@@ -219,6 +223,21 @@ impl<'a> EventLoop<'a> {
             }
             result => result,
         }
+    }
+
+    /// Takes in what other gateways have changed. A write to the maps that fails is retried.
+    fn take_in(&mut self) -> Result<(), Error> {
+        match self.gateway.take_in() {
+            Ok(false) => {}
+            Ok(true) => self.schedule.hurry(Instant::now()),
+            Err(error @ (Error::Store(_) | Error::Datapath(_))) => {
+                error!("{}; retrying", Chain(&error));
+                self.schedule.retry(Instant::now());
+            }
+            Err(error) => return Err(error),
+        }
+        self.retry_if_behind();
+        Ok(())
     }
 
     /// Retries a write to the maps that failed outside a reconciliation.

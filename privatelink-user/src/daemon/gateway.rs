@@ -5,6 +5,7 @@
 //! [`converge`](Gateway::converge).
 
 mod callers;
+mod sharing;
 mod trial;
 
 use std::{
@@ -25,14 +26,15 @@ use super::{
     commit::commit,
     error::Error,
     inbox::Inbox,
+    joining,
     log_level::log_at,
     opening::{self, Opened},
     paced_count::PacedCount,
     parts::{
         AccessKeys, Announcements, Attachments, Backbone, Conflicts, Deadlines, FIRST_TURN, Frames,
-        HostGuard, Keeping, Maps, Pending, Publisher, Readiness, Records, Surroundings, Sweep,
-        SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, Trials, acceptance, capacity,
-        listeners,
+        HostGuard, Keeping, Maps, Pending, Publisher, Readiness, Records, Sharing, Surroundings,
+        Sweep, SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, Trials, Undecided,
+        acceptance, capacity, listeners,
     },
     service_manager,
     snapshot::Snapshot,
@@ -56,7 +58,7 @@ use crate::{
     metrics::Inventory,
     model::Model,
     state::{
-        Journal, Store,
+        self, GroupStore, Store,
         connection::Decision,
         targets::{Inputs, TargetKey},
     },
@@ -68,6 +70,9 @@ use crate::{
 
 mod adding;
 mod writing;
+
+/// How often a change is worked out anew because another gateway was faster.
+const ATTEMPTS: u32 = 64;
 
 /// Everything that the daemon owns.
 pub(super) struct Gateway {
@@ -84,6 +89,8 @@ pub(super) struct Gateway {
     store: Box<dyn Store>,
     host: Host,
     clock: Clock,
+    /// When the daemon began.
+    begun: Timestamp,
     inputs: Inputs,
     datapath: Datapath,
     events: Bus,
@@ -109,6 +116,7 @@ pub(super) struct Gateway {
     sweep: Sweep,
     frames: Frames,
     keeping: Keeping,
+    sharing: Sharing,
     keys: AccessKeys,
     deadlines: Deadlines,
     records: Records,
@@ -126,11 +134,15 @@ impl Gateway {
         (config, socket): (&Path, &Path),
         loaded: Loaded,
         (register, server): (watch::Sender<Register>, ServerSide),
-        (journal, audit): (Journal, Audit),
+        (mut store, audit): (Box<dyn Store>, Audit),
     ) -> Result<(Self, Inbox), Error> {
         let Loaded { model, sources, origins } = loaded;
         let clock = Clock::open(&model.gateway().state_dir);
-        let opened = opening::open(&model, journal, socket, clock.moment()).await?;
+        let begun = Timestamp::now();
+        if let Some(group) = store.group_mut() {
+            group.announce(joining::hello(&model, &origins, begun));
+        }
+        let opened = opening::open(&model, store, socket, clock.moment()).await?;
         let Opened { store, state, host, host_events, datapath, events } = opened;
         let (checks, reports) = health::Checks::start().map_err(Error::Checks)?;
         let (found, findings) = mpsc::unbounded_channel();
@@ -148,7 +160,8 @@ impl Gateway {
             model,
             sources,
             origins,
-            store: Box::new(store),
+            store,
+            begun,
             host,
             inputs: state.inputs,
             events,
@@ -172,6 +185,7 @@ impl Gateway {
             sweep: Sweep::default(),
             frames: Frames::open(),
             keeping: Keeping::default(),
+            sharing: Sharing::default(),
             keys: AccessKeys::default(),
             deadlines: Deadlines::default(),
             records,
@@ -182,7 +196,8 @@ impl Gateway {
             readiness: Readiness::new(Instant::now()),
         };
         gateway.follow_keys();
-        Ok((gateway, Inbox { events: host_events, reports, findings }))
+        let bell = gateway.store.group().map(GroupStore::bell);
+        Ok((gateway, Inbox { events: host_events, reports, findings, bell }))
     }
 
     /// Reconciles maps, interfaces and parts with configuration, state, host and clock.
@@ -215,6 +230,7 @@ impl Gateway {
         problems.extend(self.front.problems());
         problems.extend(self.backbone.reconcile(&self.model, self.store.state()));
         problems.extend(self.keeping.problem(self.store.as_ref()));
+        problems.extend(self.sharing.problems(self.store.as_ref()));
         problems.extend(self.targets.problems());
         problems.extend(self.publisher.reconcile(self.model.gateway()));
         problems.extend(unlogged);
@@ -226,6 +242,7 @@ impl Gateway {
         self.report(problems);
         self.publisher.converged(Timestamp::now());
         self.publish_metrics();
+        self.report_applied();
         Ok(())
     }
 
@@ -245,6 +262,8 @@ impl Gateway {
     fn settle_connections(&mut self, at: Moment) {
         match acceptance::settle(&self.model, self.store.as_mut(), at) {
             Ok(events) => self.events.publish_all(events),
+            // Another gateway has decided the same, or the store is a problem in the status.
+            Err(state::Error::Conflict | state::Error::Unreachable(_)) => {}
             // The maps obey the clock even where the disk refuses.
             Err(error) => error!("cannot keep what rules and time decided: {}", Chain(&error)),
         }
@@ -484,6 +503,7 @@ impl Gateway {
             events: &self.events,
             publisher: &self.publisher,
             readiness: &self.readiness,
+            group: self.store.group(),
             at: self.clock.moment(),
         }
     }
@@ -496,9 +516,20 @@ impl Gateway {
         decision: Decision,
         reason: String,
     ) -> Result<Connection, Refused> {
-        let (at, store) = (self.clock.moment(), self.store.as_mut());
-        let what = (decision, reason);
-        let events = acceptance::decide(&self.model, store, caller, endpoint, what, at)?;
+        let at = self.clock.moment();
+        let mut attempts = ATTEMPTS;
+        let events = loop {
+            let (store, what) = (self.store.as_mut(), (decision, reason.clone()));
+            match acceptance::decide(&self.model, store, caller, endpoint, what, at) {
+                Ok(events) => break events,
+                // The decision is about what the connection has become.
+                Err(Undecided::Unkept(state::Error::Conflict)) if attempts > 0 => {
+                    attempts -= 1;
+                    self.take_in().map_err(Refused::from)?;
+                }
+                Err(undecided) => return Err(undecided.into()),
+            }
+        };
         self.events.publish_all(events);
         self.write_maps(at.now).map_err(|error| {
             let error = Chain(&error);
@@ -535,6 +566,19 @@ impl Gateway {
     }
 
     async fn apply_configuration(&mut self, adopt: bool) -> Result<Difference, Error> {
+        let mut attempts = ATTEMPTS;
+        loop {
+            match self.apply_once(adopt).await {
+                Err(error) if attempts > 0 && sharing::is_conflict(&error) => {
+                    attempts -= 1;
+                    self.take_in()?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn apply_once(&mut self, adopt: bool) -> Result<Difference, Error> {
         let (loaded, objects) = if adopt {
             config::load_adopting(&self.config, self.objects())?
         } else {
@@ -543,6 +587,7 @@ impl Gateway {
         let next = adoption::prepare(&self.snapshot(), loaded, objects)?;
         let difference = adoption::compare(&self.snapshot(), &next);
         self.adopt(next)?;
+        self.announce();
         self.converge().await?;
         Ok(difference)
     }
@@ -575,6 +620,9 @@ impl Gateway {
         let Loaded { model, sources, origins } = next.loaded;
         (self.model, self.sources, self.origins) = (model, sources, origins);
         self.inputs = next.state.inputs;
+        if let Some(group) = self.store.group_mut() {
+            group.follow();
+        }
         let (model, state) = (&self.model, self.store.state());
         self.records.name(model, &state.ids);
         let mut events: Vec<Event> =

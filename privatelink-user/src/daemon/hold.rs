@@ -139,6 +139,7 @@ impl Hold<'_> {
             waiting: Vec::new(),
             partial: problem.is_none(),
             problems: problem.into_iter().collect(),
+            fleet: None,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `clock`, `paced_count` | the time by which grants and drains end; a count that is logged now and then |
 //! | `commit` | makes a computed state the one that is kept |
 //! | `parts/` | one concern each; none knows the gateway |
+//! | `joining`, `confirmation` | the store, alone or shared; what waits for other gateways |
 //! | `snapshot`, `adoption`, `opening`, `inbox` | what is read, adopted, begun with, and heard |
 //! | `gateway` | the one place that connects the parts |
 //! | `hold` | what is done while the state cannot be read |
@@ -18,11 +19,13 @@ mod adoption;
 mod answers;
 mod clock;
 mod commit;
+mod confirmation;
 mod error;
 mod event_loop;
 mod gateway;
 mod hold;
 mod inbox;
+mod joining;
 mod lock;
 mod log_level;
 mod opening;

@@ -1,6 +1,6 @@
 //! What a gateway begins with: what is kept on disk, pinned in the kernel, and there on the host.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use log::{error, info, warn};
 
@@ -11,14 +11,14 @@ use crate::{
     events::{Bus, Event, Kind},
     host::{Events, Host},
     model::Model,
-    state::{Journal, State, Store as _},
+    state::{Beside, State, Store},
     timestamp::Moment,
 };
 
 /// What a gateway begins with.
 pub(super) struct Opened {
     /// Where the state is kept.
-    pub store: Journal,
+    pub store: Box<dyn Store>,
     /// The state under the configuration, kept already.
     pub state: State,
     /// The host.
@@ -34,7 +34,7 @@ pub(super) struct Opened {
 /// Opens it all, and makes the state follow the configuration.
 pub(super) async fn open(
     model: &Model,
-    mut store: Journal,
+    mut store: Box<dyn Store>,
     socket: &Path,
     at: Moment,
 ) -> Result<Opened, Error> {
@@ -42,17 +42,18 @@ pub(super) async fn open(
     let (host, host_events) = Host::open().await?;
     let mut state = store.state().clone();
     let known = state.inputs.clone();
-    state.follow(model, host.facts(), &known, at.now)?;
+    let beside = store.group().map_or(Beside::none(), |group| group.beside(None, BTreeSet::new()));
+    state.follow_beside(model, host.facts(), &known, at.now, &beside)?;
     let datapath = open_datapath(model, store.state().ids.is_empty())?;
     let events = Bus::open(&gateway.state_dir);
     let text = format!("privatelink {} has started", env!("CARGO_PKG_VERSION"));
     events.subscribe(&gateway.subscriptions, socket);
     events.publish(Event::new(Kind::GatewayStarted, text));
-    match commit(&mut store, &datapath, &state, at.ahead) {
+    match commit(store.as_mut(), &datapath, &state, at.ahead) {
         Ok(changes) => events.publish_all(changes),
         Err(Error::State(error)) => {
             error!("starting from what can be read: {}", Chain(&error));
-            state = unkept(&mut store, state);
+            state = unkept(store.as_mut(), state);
         }
         Err(error) => return Err(error),
     }
@@ -64,7 +65,7 @@ pub(super) async fn open(
 /// Flows outlive the daemon and name things by index, so nothing is given an index that the next
 /// daemon would not know: what is new in the configuration waits. Where nothing at all is kept, the
 /// next daemon ends all flows (see [`open_datapath`]), so all indices may be new.
-fn unkept(store: &mut Journal, wanted: State) -> State {
+fn unkept(store: &mut dyn Store, wanted: State) -> State {
     if store.state().ids.is_empty() {
         store.assume(wanted.clone());
         return wanted;

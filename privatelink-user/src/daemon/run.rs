@@ -14,7 +14,7 @@ use super::{
     event_loop::{EventLoop, Outcome},
     gateway::Gateway,
     hold::Hold,
-    lock,
+    joining, lock,
     log_level::log_at,
     service_manager,
     signals::Signals,
@@ -78,12 +78,12 @@ pub async fn run(options: Options) -> Result<Outcome, Error> {
     let result = match hold.read_state().await {
         Ok(Some(journal)) => {
             let opened = async {
-                let is_other = journal.state().objects != objects;
-                let objects = &journal.state().objects;
-                let loaded =
-                    if is_other { config::load_with(&options.config, objects)? } else { loaded };
+                let store = joining::store(journal, loaded.model.gateway())?;
+                let is_other = store.state().objects != objects;
+                let again = || config::load_with(&options.config, &store.state().objects);
+                let loaded = if is_other { again()? } else { loaded };
                 let paths = (options.config.as_path(), socket.as_path());
-                Gateway::open(paths, loaded, (register, front), (journal, audit)).await
+                Gateway::open(paths, loaded, (register, front), (store, audit)).await
             };
             match opened.await {
                 Ok(opened) => EventLoop::new(opened, signals, questions, &server).run().await,

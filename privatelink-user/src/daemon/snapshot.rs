@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use privatelink_common::EndpointCounters;
 
-use super::parts::{Backbone, Connections, Publisher, Readiness, Records, Targets, capacity};
+use super::parts::{
+    Backbone, Connections, Publisher, Readiness, Records, Targets, capacity, sharing,
+};
 use crate::{
     access::{Caller, Rights},
     api::request::{Flows, Refused, TargetCounts},
@@ -22,7 +24,7 @@ use crate::{
     interface::types::{self, FlowQuery},
     model::{Destination, FlowLog, LogFormat, Model},
     state::{
-        State,
+        GroupStore, State,
         connection::Acceptance,
         objects::{Content, Kind, ObjectName},
         targets::Inputs,
@@ -69,6 +71,8 @@ pub(super) struct Snapshot<'a> {
     pub publisher: &'a Publisher,
     /// Whether packets can flow, and what does not work.
     pub readiness: &'a Readiness,
+    /// The group whose state it is; `None` if it is this gateway's alone.
+    pub group: Option<&'a GroupStore>,
     /// The time.
     pub at: Moment,
 }
@@ -210,6 +214,7 @@ impl Snapshot<'_> {
             flows: types::FlowTable { active, capacity },
             principals: view.principal_uses(),
             waiting,
+            fleet: if all { self.group.map(sharing::fleet) } else { None },
             flow_log: if all { self.records.status() } else { None },
             subscribers: if all { self.events.subscribers() } else { Vec::new() },
             left_out: self.left_out(&caller.rights),

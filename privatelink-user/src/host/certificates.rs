@@ -1,10 +1,11 @@
 //! Certificates that the host keeps in files.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
 /// Where distributions keep the certificates of authorities; the first file that exists is used.
@@ -31,4 +32,25 @@ pub fn certificates(file: &Path) -> Result<RootCertStore, String> {
         return Err(failed(&"it holds no certificate"));
     }
     Ok(store)
+}
+
+/// How a client proves who it is to servers whose certificates an authority has signed.
+///
+/// # Errors
+/// When a file cannot be read, or the key is not the certificate's; the text names the file.
+pub fn client_config(ca: &Path, certificate: &Path, key: &Path) -> Result<ClientConfig, String> {
+    let failed = |file: &Path, error: &dyn std::fmt::Display| {
+        format!("cannot read {}: {error}", file.display())
+    };
+    let roots = certificates(ca)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| failed(certificate, &error));
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, &error))?;
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain?, private)
+        .map_err(|error| failed(certificate, &error))
 }

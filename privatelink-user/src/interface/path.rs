@@ -34,6 +34,8 @@ pub const TARGETS: &str = "/v1/targets";
 pub const FLOWS: &str = "/v1/flows";
 /// The client behind a source address and port.
 pub const WHOIS: &str = "/v1/whois";
+/// The gateways that share a store.
+pub const FLEET: &str = "/v1/fleet";
 /// The connections.
 pub const CONNECTIONS: &str = "/v1/connections";
 /// One connection, with its history.

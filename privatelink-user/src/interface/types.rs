@@ -7,6 +7,7 @@ mod catalogue;
 mod connection;
 mod difference;
 mod event;
+mod fleet;
 mod flow;
 mod key;
 mod names;
@@ -25,6 +26,7 @@ pub use catalogue::{CatalogueConnection, CatalogueEntry};
 pub use connection::{Connection, Grant, Reasoned, Step};
 pub use difference::{Action, Change, Configuration, Difference, SourceText};
 pub use event::{About, Event, EventQuery, LeftOut, Subscriber};
+pub use fleet::{Fleet, FleetGateway};
 pub use flow::{Flow, FlowQuery, Whois, WhoisQuery};
 pub use key::{AccessKey, MadeKey, NewKey};
 pub use names::{NamesRecord, NamesZone, NetworkNames};
@@ -78,6 +80,10 @@ pub struct Status {
     /// The connections that wait for a decision of their provider.
     #[serde(default)]
     pub waiting: Vec<Connection>,
+    /// The group of gateways that this one belongs to; absent if it shares its state with none, or
+    /// if the caller does not administer it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Fleet>,
     /// What does not work, each with what to do about it, for people.
     pub problems: Vec<String>,
     /// Whether the caller sees only what is its own: drops and problems of the gateway are left out.

@@ -202,9 +202,10 @@ fn readable(changes: &[Change], version: u32, ids: &Ids) -> Vec<Change> {
     let mut next = State { ids: ids.clone(), ..State::default() };
     let mut others = Vec::new();
     for change in changes {
-        match change {
-            Change::Index(..) | Change::Sources(_) => next.apply(change.clone()),
-            other => others.push(other.clone()),
+        if matches!(change, Change::Index(..) | Change::Sources(_)) {
+            next.apply(change.clone());
+        } else {
+            others.push(change.clone());
         }
     }
     let all = (next.ids != *ids).then(|| Change::Ids(Box::new(next.ids)));

@@ -31,6 +31,7 @@ pub use addition::Addition;
 pub use beside::Beside;
 pub use change::Change;
 pub use error::Error;
+pub use group::GroupStore;
 pub use journal::{FILE, Journal};
 pub use kept::{State, TooMuch};
 pub use memory::MemoryStore;

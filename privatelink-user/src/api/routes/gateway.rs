@@ -14,13 +14,14 @@ use crate::{
     },
     interface::{
         path,
-        types::{Configuration, Difference, ReloadQuery, Status, Stopped},
+        types::{Configuration, Difference, Fleet, ReloadQuery, Status, Stopped},
     },
 };
 
 pub(super) fn routes() -> OpenApiRouter<Calls> {
     OpenApiRouter::new()
         .routes(routes!(status))
+        .routes(routes!(fleet))
         .routes(routes!(plan))
         .routes(routes!(reload))
         .routes(routes!(grow))
@@ -33,6 +34,14 @@ pub(super) fn routes() -> OpenApiRouter<Calls> {
 #[utoipa::path(get, path = path::STATUS, responses((status = OK, body = Status), Conflict))]
 async fn status(client: Client) -> Answer<Status> {
     Ok(Json(client.ask_with_counts(Request::Status).await?))
+}
+
+/// The gateways that share this one's store, and how far each has come
+///
+/// Administrators only; refused by a gateway that shares its state with none.
+#[utoipa::path(get, path = path::FLEET, responses((status = OK, body = Fleet), Conflict))]
+async fn fleet(client: Client) -> Answer<Fleet> {
+    Ok(Json(client.ask(Request::Fleet).await?))
 }
 
 /// What a configuration would change; nothing is applied

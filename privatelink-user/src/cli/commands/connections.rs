@@ -111,6 +111,12 @@ fn decide(
         let is_available = decided.state == Acceptance::Available.word();
         // It is no failure of the decision if its endpoint cannot be shown.
         let found = is_available.then(|| client::get::<Endpoint>(&daemon, &path).ok()).flatten();
-        show::decided(decided) + &found.as_ref().map(show::reached).unwrap_or_default()
+        let late = decided.unconfirmed.join(", ");
+        let late = if late.is_empty() {
+            String::new()
+        } else {
+            format!("not yet confirmed by {late}: see `privatelink fleet`\n")
+        };
+        show::decided(decided) + &late + &found.as_ref().map(show::reached).unwrap_or_default()
     })
 }

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod down;
 pub mod downgrade;
 pub mod events;
+pub mod fleet;
 pub mod flows;
 pub mod hook;
 pub mod key;

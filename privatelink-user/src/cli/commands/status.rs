@@ -6,6 +6,7 @@ use anyhow::Result;
 use privatelink_common::Reason;
 
 use super::{
+    fleet::headline,
     show::{endpoint_table, network_table, service_table},
     table::Table,
 };
@@ -57,6 +58,10 @@ fn screen(status: &Status) -> String {
     }
     if let Some(drops) = drops(status) {
         section(&mut text, "packets not forwarded", drops);
+    }
+    if let Some(fleet) = &status.fleet {
+        text.push('\n');
+        text.push_str(&headline(fleet));
     }
     // Writing to a string cannot fail.
     let _ = writeln!(text, "\nflows: {} of {}", status.flows.active, status.flows.capacity);
@@ -290,6 +295,7 @@ mod tests {
             services: Vec::new(),
             endpoints: Vec::new(),
             flows: FlowTable { active: 5, capacity: 100 },
+            fleet: None,
             subscribers: Vec::new(),
             flow_log: Some(FlowLog { to: "/f".into(), written: 7, lost: 1 }),
             left_out: vec![LeftOut {

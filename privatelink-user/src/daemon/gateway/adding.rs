@@ -44,7 +44,8 @@ impl Gateway {
     /// model from then on; [`Self::add`] takes them back if it fails.
     pub(super) fn try_adding(&mut self, writing: &Writing) -> Option<Added> {
         let objects = added_endpoints(writing)?;
-        if self.store.is_behind() {
+        // What gateways share another one may change meanwhile, and then all of it is worked out anew.
+        if self.store.is_behind() || self.store.group().is_some() {
             return None;
         }
         let Addition { endpoints, warnings } =

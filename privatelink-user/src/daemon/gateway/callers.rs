@@ -87,6 +87,7 @@ impl Gateway {
         let kept = self.store.commit(vec![change]);
         kept.map_err(|error| Refused::Failed(Chain(&error).to_string()))?;
         self.follow_keys();
+        self.report_applied();
         self.events.publish_all(event);
         Ok(())
     }

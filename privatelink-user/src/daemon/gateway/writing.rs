@@ -1,6 +1,6 @@
 //! Objects that the API makes, changes and deletes: from a request to what packets meet.
 
-use super::{Error, Gateway};
+use super::{ATTEMPTS, Error, Gateway, sharing::is_conflict};
 use crate::{
     access::{Caller, Rights},
     api::request::{Refused, Write},
@@ -27,30 +27,52 @@ impl Gateway {
 
     /// Writes objects. Once this returns, they are on disk and in the maps.
     pub async fn write(&mut self, caller: &Caller, write: Write) -> Result<Written, Refused> {
-        if let Some(answered) = self.answered(caller, &write) {
-            return answered;
+        let mut attempts = ATTEMPTS;
+        loop {
+            if let Some(written) = self.write_once(caller, &write, attempts == 0).await? {
+                return Ok(written);
+            }
+            // Another gateway was faster: the request is about what has become of the objects.
+            attempts -= 1;
+            self.take_in().map_err(Refused::from)?;
         }
-        let writing = self.work_out(caller, &write)?;
+    }
+
+    /// As [`Self::write`]; `None` if another gateway was faster, unless that is the last attempt.
+    async fn write_once(
+        &mut self,
+        caller: &Caller,
+        write: &Write,
+        is_last: bool,
+    ) -> Result<Option<Written>, Refused> {
+        if let Some(answered) = self.answered(caller, write) {
+            return answered.map(Some);
+        }
+        let writing = self.work_out(caller, write)?;
         let mut written = Written { dry_run: write.dry_run, ..Written::default() };
         written.objects = written_objects(&writing);
         if writing.is_empty() {
             written.waiting = self.waiting(caller, &writing);
-            return Ok(written);
+            return Ok(Some(written));
         }
         if !write.dry_run
             && let Some(added) = self.try_adding(&writing)
         {
-            let mut written = self.add(caller, &write, &writing, added, written)?;
+            let mut written = self.add(caller, write, &writing, added, written)?;
             written.waiting = self.waiting(caller, &writing);
-            return Ok(written);
+            return Ok(Some(written));
         }
         let mut next = self.prepare_objects(caller, &writing)?;
         written.difference = self.difference(caller, &writing, &next);
         if write.dry_run {
-            return Ok(written);
+            return Ok(Some(written));
         }
-        self.remember(&mut next.state.replies, caller, &write, &written)?;
-        self.adopt_objects(next).map_err(Refused::from)?;
+        self.remember(&mut next.state.replies, caller, write, &written)?;
+        match self.adopt_objects(next) {
+            Ok(()) => {}
+            Err(error) if !is_last && is_conflict(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
         let text = said(caller, &writing);
         self.events.publish(Event::new(EventKind::ConfigurationApplied, text));
         self.converge().await.map_err(|error| {
@@ -58,7 +80,7 @@ impl Gateway {
             Refused::Failed(format!("written, but not yet in force; retrying: {error}"))
         })?;
         written.waiting = self.waiting(caller, &writing);
-        Ok(written)
+        Ok(Some(written))
     }
 
     /// Which objects result from a request, if the caller may make it.

@@ -1,14 +1,16 @@
 //! What moves connections: rules, time, and the decisions of people.
 
+use std::collections::BTreeSet;
+
 use super::connections::{Connections, unknown};
 use crate::{
-    access::Caller,
+    access::{Caller, Denied},
     api::request::Refused,
     chain::Chain,
     events::{Event, of_connections},
     model::{Model, Name},
     state::{
-        self, Change, State, Store,
+        self, Beside, Change, State, Store,
         connection::{self, Acceptance, Connection, Decision, Impossible, Parties, rules_of},
     },
     timestamp::{ClockOffset, Moment, Timestamp},
@@ -21,17 +23,19 @@ pub(in crate::daemon) fn settle(
     at: Moment,
 ) -> Result<Vec<Event>, state::Error> {
     let now = at.now;
+    let beside = store.group().map_or(Beside::none(), |group| group.beside(None, BTreeSet::new()));
     let mut changed = Vec::new();
     for (name, connection) in &store.state().connections {
         let rules = model.endpoints().get(name).and_then(|endpoint| rules_of(model, endpoint));
         let Some((_, rules)) = rules else { continue };
         if connection.standing.next(&rules, now).is_some() {
             let mut settled = connection.clone();
-            settled.settle(&rules, now);
-            changed.push((name.clone(), settled));
+            if settled.settle_beside(&rules, now, &beside) {
+                changed.push((name.clone(), settled));
+            }
         }
     }
-    keep(store, changed, at.ahead)
+    keep(store, changed, at.ahead, |store, changes| store.commit(changes))
 }
 
 /// Applies a caller's decision about a connection, for a reason, and keeps the outcome.
@@ -42,7 +46,7 @@ pub(in crate::daemon) fn decide(
     endpoint: &str,
     (decision, reason): (Decision, String),
     at: Moment,
-) -> Result<Vec<Event>, Refused> {
+) -> Result<Vec<Event>, Undecided> {
     let Moment { now, ahead } = at;
     let connections = Connections { model, all: &store.state().connections, backbone: None, at };
     let (name, connection) = connections.find(&caller.rights, endpoint)?;
@@ -55,8 +59,55 @@ pub(in crate::daemon) fn decide(
     connection
         .decide(decision, caller.author.clone(), reason, &rules, now)
         .map_err(|impossible| Refused::Failed(explain(&name, &connection, impossible)))?;
-    let kept = keep(store, vec![(name, connection)], ahead);
-    kept.map_err(|error| Refused::Failed(Chain(&error).to_string()))
+    let changed = vec![(name, connection)];
+    match keep(store, changed.clone(), ahead, |store, changes| store.commit(changes)) {
+        // Denial is the safe direction: it acts here at once, and the group learns of it later.
+        Err(state::Error::Unreachable(_) | state::Error::Uncertain(_))
+            if decision == Decision::Reject =>
+        {
+            Ok(keep(store, changed, ahead, |store, changes| match store.group_mut() {
+                Some(group) => group.commit_here(changes),
+                None => store.commit(changes),
+            })?)
+        }
+        kept => Ok(kept?),
+    }
+}
+
+/// Why a decision was not made.
+#[derive(Debug)]
+pub(in crate::daemon) enum Undecided {
+    /// The caller may not, or it cannot be decided so.
+    Refused(Refused),
+    /// The store does not keep it.
+    Unkept(state::Error),
+}
+
+impl From<Refused> for Undecided {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Denied> for Undecided {
+    fn from(denied: Denied) -> Self {
+        Self::Refused(denied.into())
+    }
+}
+
+impl From<state::Error> for Undecided {
+    fn from(error: state::Error) -> Self {
+        Self::Unkept(error)
+    }
+}
+
+impl From<Undecided> for Refused {
+    fn from(undecided: Undecided) -> Self {
+        match undecided {
+            Undecided::Refused(refused) => refused,
+            Undecided::Unkept(error) => Self::Failed(Chain(&error).to_string()),
+        }
+    }
 }
 
 /// When time alone next changes what packets of some connection or draining target meet.
@@ -74,6 +125,7 @@ fn keep(
     store: &mut dyn Store,
     changed: Vec<(Name, Connection)>,
     ahead: ClockOffset,
+    commit: impl FnOnce(&mut dyn Store, Vec<Change>) -> Result<(), state::Error>,
 ) -> Result<Vec<Event>, state::Error> {
     if changed.is_empty() {
         return Ok(Vec::new());
@@ -85,7 +137,7 @@ fn keep(
     let changes = changed
         .into_iter()
         .map(|(name, connection)| Change::Connection(name, Some(Box::new(connection))));
-    store.commit(changes.collect())?;
+    commit(store, changes.collect())?;
     Ok(of_connections(&before, &after, ahead))
 }
 
@@ -151,8 +203,14 @@ mod tests {
             let what = (accept, "fine".to_owned());
             decide(&model, &mut store, &caller(who), "acme-web", what, at)
         };
-        assert!(matches!(decide("acme"), Err(Refused::Forbidden(_))), "only the provider may");
-        assert!(matches!(decide("globex"), Err(Refused::Unknown(_))), "it is not theirs to see");
+        assert!(
+            matches!(decide("acme"), Err(Undecided::Refused(Refused::Forbidden(_)))),
+            "only the provider may"
+        );
+        assert!(
+            matches!(decide("globex"), Err(Undecided::Refused(Refused::Unknown(_)))),
+            "it is not theirs to see"
+        );
         let events = decide("vendor").unwrap();
         assert_eq!(events.len(), 1, "{events:?}");
         let kept = store.state().connections.get("acme-web").unwrap();

@@ -82,6 +82,7 @@ impl<'a> Connections<'a> {
             until: until.map(|until| ahead.shown(until).to_string()),
             draining: admission == Some(Admission::Draining),
             history: Vec::new(),
+            unconfirmed: Vec::new(),
         }
     }
 }

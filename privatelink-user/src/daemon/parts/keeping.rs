@@ -1,6 +1,6 @@
 //! What the disk has refused to keep, until it keeps it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::{
     events::Event,
     host::HostFacts,
     model::Model,
-    state::{Store, targets::Inputs},
+    state::{Beside, Store, targets::Inputs},
     timestamp::Moment,
 };
 
@@ -89,7 +89,8 @@ fn keep(
     at: Moment,
 ) -> Result<Vec<Event>, Error> {
     let mut next = store.state().clone();
-    next.follow(model, facts, inputs, at.now)?;
+    let beside = store.group().map_or(Beside::none(), |group| group.beside(None, BTreeSet::new()));
+    next.follow_beside(model, facts, inputs, at.now, &beside)?;
     let events = commit(store, datapath, &next, at.ahead)?;
     *inputs = next.inputs;
     Ok(events)

@@ -1,5 +1,7 @@
 //! Targets: what is known of them is kept, new flows are spread over them, drains are followed.
 
+use std::collections::BTreeSet;
+
 use log::error;
 
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
     host::HostFacts,
     model::Model,
     state::{
-        State, Store, TooMuch,
+        Beside, State, Store, TooMuch,
         ids::Ids,
         targets::{Inputs, NoRoom},
     },
@@ -109,7 +111,9 @@ fn keep(
     if moved || state.drains.is_due(model, inputs, now) {
         let before = state.drains.clone();
         let mut next = state.clone();
-        next.follow(model, facts, inputs, now)?;
+        let beside =
+            store.group().map_or(Beside::none(), |group| group.beside(None, BTreeSet::new()));
+        next.follow_beside(model, facts, inputs, now, &beside)?;
         let mut events = commit(store, datapath, &next, at.ahead)?;
         *inputs = next.inputs;
         events.extend(of_drains(model, &before, &store.state().drains, at));

@@ -38,6 +38,10 @@ pub struct Connection {
     /// All changes of the state, the latest last; left out of lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Step>,
+    /// After a decision: the gateways of the group on which it may not be in force yet, because
+    /// they have not confirmed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<String>,
 }
 
 /// A change of a connection's state.

@@ -98,7 +98,17 @@ fn rank(change: &Change) -> u8 {
         Change::Index(..) => 4,
         Change::Lease(_, Some(_)) => 5,
         Change::Object(name, Some(_)) => 6 + u8::from(name.kind == Kind::Endpoint),
-        _ => 8,
+        Change::Connection(_, Some(_))
+        | Change::Key(..)
+        | Change::Reply(..)
+        | Change::Ids(_)
+        | Change::Sources(_)
+        | Change::Latest(..)
+        | Change::Drain(..)
+        | Change::Health(..)
+        | Change::Resolved(..)
+        | Change::Listed(..)
+        | Change::Unpushed(..) => 8,
     }
 }
 

@@ -11,10 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use log::{info, warn};
+use log::{debug, info, warn};
 use tokio::{
     sync::{Notify, mpsc},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -37,6 +37,8 @@ const LEASE: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(5);
 /// How long one attempt to reach etcd takes: a daemon that starts waits for the first one.
 const REACH: Duration = Duration::from_secs(2);
+/// The time before the first attempt after a loss.
+const AGAIN: Duration = Duration::from_millis(20);
 /// The time between two attempts to reach etcd.
 const RETRY: Duration = Duration::from_secs(1);
 /// The format that this release reads and writes.
@@ -161,14 +163,19 @@ impl Worker {
                     }
                     match self.serve(watch).await {
                         Ok(()) => return,
-                        Err(error) => error,
+                        // Another member may take over: nobody is told unless none does.
+                        Err(error) => {
+                            debug!("the store of the fleet: {}", Chain(&error));
+                            self.at = if is_gap(&error) { 0 } else { self.at };
+                            sleep(AGAIN).await;
+                            continue;
+                        }
                     }
                 }
                 Err(error) => error,
             };
-            if let Error::Compacted { .. } = lost {
+            if is_gap(&lost) {
                 self.at = 0;
-                continue;
             }
             let why = Chain(&lost).to_string();
             if why != last {
@@ -272,11 +279,14 @@ impl Worker {
                     Err(error) => {
                         let text = Chain(&error).to_string();
                         let passing = error.is_passing();
-                        let _ = answer.send(Err(match &error {
-                            Error::Connect { .. } => Failure::Unreachable(text),
-                            _ if passing => Failure::Uncertain(text),
-                            _ => Failure::Refused(text),
-                        }));
+                        let failure = if matches!(error, Error::Connect { .. }) {
+                            Failure::Unreachable(text)
+                        } else if passing {
+                            Failure::Uncertain(text)
+                        } else {
+                            Failure::Refused(text)
+                        };
+                        let _ = answer.send(Err(failure));
                         if passing {
                             return Err(error);
                         }
@@ -380,4 +390,9 @@ impl Worker {
         let mut last = self.last_contact.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(StdInstant::now());
     }
+}
+
+/// Whether etcd has forgotten what the watch would go on with.
+fn is_gap(error: &Error) -> bool {
+    matches!(error, Error::Compacted { .. })
 }

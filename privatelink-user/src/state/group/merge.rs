@@ -105,9 +105,9 @@ pub(super) fn connections_of(
     changes: &[Change],
     state: &State,
 ) -> BTreeMap<crate::model::Name, Connection> {
-    let names = changes.iter().filter_map(|change| match change {
-        Change::Connection(name, _) => state.connections.get_key_value(name),
-        _ => None,
+    let names = changes.iter().filter_map(|change| {
+        let Change::Connection(name, _) = change else { return None };
+        state.connections.get_key_value(name)
     });
     names.map(|(name, connection)| (name.clone(), connection.clone())).collect()
 }

@@ -65,6 +65,9 @@ pub struct TakenIn {
     pub state: bool,
     /// Whether gateways have come or gone.
     pub fellows: bool,
+    /// Whether something begins or ends that people want to know: etcd is away, or gateways have
+    /// different configurations.
+    pub standing: bool,
 }
 
 /// The state of a group of gateways, as this one knows it.
@@ -87,6 +90,8 @@ pub struct GroupStore {
     /// Whether a change was refused because etcd was not reached, or had other news.
     is_behind: bool,
     hello: Option<Hello>,
+    /// Whether the configuration in force has the objects that the group has.
+    is_followed: bool,
 }
 
 impl GroupStore {
@@ -111,6 +116,7 @@ impl GroupStore {
             down: Some("it has not answered yet".into()),
             is_behind: false,
             hello: None,
+            is_followed: true,
         };
         store.wait_for_news(Instant::now() + FIRST);
         store.take_in()?;
@@ -168,17 +174,35 @@ impl GroupStore {
         move || drop(orders.send(Order::Applied(revision)))
     }
 
-    /// What other gateways have of the configuration, and the endpoints that go for all.
-    pub fn beside(&self, removed: BTreeSet<Name>) -> Beside {
-        let own = self.hello.as_ref().map(|hello| hello.configuration.as_str());
-        let differ = own.is_some_and(|own| self.fellows.differ(&self.membership.name, own));
+    /// Whether the configuration in force has the objects that the group has.
+    pub fn is_followed(&self) -> bool {
+        self.is_followed
+    }
+
+    /// Notes that it has.
+    pub fn follow(&mut self) {
+        self.is_followed = true;
+    }
+
+    /// What has to outlast this configuration, apart from endpoints that go for all. `None` is the
+    /// configuration that was announced.
+    pub fn beside(&self, configuration: Option<&str>, removed: BTreeSet<Name>) -> Beside {
+        let configuration = configuration.or(self.configuration());
+        let differ =
+            configuration.is_some_and(|own| self.fellows.differ(&self.membership.name, own));
         // Nobody knows what the others have while etcd is away.
-        if differ || self.down.is_some() { Beside::others(removed) } else { Beside::none() }
+        let is_certain = self.down.is_none() && self.is_followed;
+        if differ || !is_certain { Beside::others(removed) } else { Beside::none() }
+    }
+
+    /// What tells this gateway's configuration from others.
+    pub fn configuration(&self) -> Option<&str> {
+        self.hello.as_ref().map(|hello| hello.configuration.as_str())
     }
 
     /// Whether another gateway has another configuration.
     pub fn differs(&self) -> bool {
-        let own = self.hello.as_ref().map(|hello| hello.configuration.as_str());
+        let own = self.configuration();
         own.is_some_and(|own| self.fellows.differ(&self.membership.name, own))
     }
 
@@ -187,9 +211,9 @@ impl GroupStore {
     /// # Errors
     /// When the disk refuses.
     pub fn commit_here(&mut self, changes: Vec<Change>) -> Result<(), Error> {
-        let names = changes.iter().filter_map(|change| match change {
-            Change::Connection(name, Some(_)) => Some(Change::Unpushed(name.clone(), true)),
-            _ => None,
+        let names = changes.iter().filter_map(|change| {
+            let Change::Connection(name, Some(_)) = change else { return None };
+            Some(Change::Unpushed(name.clone(), true))
         });
         let names: Vec<Change> = names.collect();
         self.journal.commit(changes.into_iter().chain(names).collect())
@@ -202,6 +226,7 @@ impl GroupStore {
     pub fn take_in(&mut self) -> Result<TakenIn, Error> {
         self.collect();
         let mut taken = TakenIn::default();
+        let before = (self.down.is_some(), self.differs());
         for news in std::mem::take(&mut self.waiting) {
             match news {
                 News::Snapshot(snapshot) => {
@@ -215,6 +240,10 @@ impl GroupStore {
         }
         if self.down.is_none() {
             self.push();
+        }
+        taken.standing = before != (self.down.is_some(), self.differs());
+        if taken.objects {
+            self.is_followed = false;
         }
         if taken.fellows {
             self.shown.send_replace(self.fellows.all());

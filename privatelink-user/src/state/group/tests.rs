@@ -83,10 +83,11 @@ fn chunks_are_small_and_what_refers_comes_after_what_it_refers_to() {
         assert!(transaction.guards.len() <= 128 && transaction.writes.len() <= 128);
         for write in &transaction.writes {
             let (Write::Put { key, .. } | Write::Delete { key }) = write;
-            if let Some(Place::Connection(name)) = layout.place(key) {
-                let lease = &many.addresses.leases[&name];
-                let address =
-                    Place::Address(lease.network.clone(), lease.addresses().next().unwrap());
+            if let Some(Place::Connection(name)) = layout.place(key)
+                && let Some(lease) = many.addresses.leases.get(&name)
+            {
+                let address = lease.addresses().next().unwrap();
+                let address = Place::Address(lease.network.clone(), address);
                 assert!(seen.contains(&layout.key(&address)), "{name}");
             }
             seen.insert(key.clone());
