@@ -9,10 +9,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use tempfile::TempDir;
 
 use super::{namespace::Namespace, process::Process, tool, wait_until};
@@ -54,12 +50,13 @@ impl Etcd {
         Self::launch(vec!["127.0.0.1".into(); members], None, Some(folder.to_owned()))
     }
 
-    /// Starts one member in a namespace, on an address there.
+    /// As [`Etcd::start_with_certificates`], but with one member, on an address of a namespace.
     ///
     /// # Errors
     /// As [`Etcd::start`].
-    pub fn start_in(namespace: &Namespace, address: &str) -> Result<Self> {
-        Self::launch(vec![address.to_owned()], Some(namespace.clone()), None)
+    pub fn start_in(namespace: &Namespace, address: &str, folder: &Path) -> Result<Self> {
+        let folder = Some(folder.to_owned());
+        Self::launch(vec![address.to_owned()], Some(namespace.clone()), folder)
     }
 
     fn launch(
@@ -138,8 +135,7 @@ impl Etcd {
     pub fn freeze(&self, number: usize, frozen: bool) -> Result<()> {
         let process = self.members.get(number).and_then(|member| member.process.as_ref());
         let id = process.context("that member does not run")?.id();
-        let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
-        Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?)
+        Process::signal(id, if frozen { "STOP" } else { "CONT" })
     }
 
     /// The member that leads.
@@ -213,11 +209,11 @@ fn free_ports() -> Result<[u16; 2]> {
 }
 
 /// Makes an authority `ca` in a folder, and a certificate with its key for each of these users and
-/// for the server `etcd` on the loopback.
+/// for the server `etcd` on the loopback and on these addresses.
 ///
 /// # Errors
 /// When `openssl` is not installed.
-pub fn certificates(folder: &Path, users: &[&str]) -> Result<()> {
+pub fn certificates(folder: &Path, users: &[&str], addresses: &[&str]) -> Result<()> {
     openssl(
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=ca \
          -keyout ca.key -out ca.pem",
@@ -225,7 +221,8 @@ pub fn certificates(folder: &Path, users: &[&str]) -> Result<()> {
     )?;
     for user in users.iter().chain(&["etcd"]) {
         let usage = "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n";
-        let names = "subjectAltName=IP:127.0.0.1,DNS:localhost\n";
+        let more: String = addresses.iter().map(|address| format!(",IP:{address}")).collect();
+        let names = format!("subjectAltName=IP:127.0.0.1,DNS:localhost{more}\n");
         fs::write(folder.join("extension"), format!("{usage}{names}"))?;
         openssl(
             &format!(

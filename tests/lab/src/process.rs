@@ -65,6 +65,15 @@ impl Process {
         let _reaped = self.child.wait();
     }
 
+    /// Sends a signal such as `STOP` to a process.
+    ///
+    /// # Errors
+    /// When there is no such process or signal.
+    pub fn signal(id: u32, name: &str) -> Result<()> {
+        let signal: Signal = format!("SIG{name}").parse()?;
+        Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?)
+    }
+
     /// Asks it to end (SIGTERM), and kills it if it does not.
     pub fn terminate(&mut self) {
         if self.ended().is_some() {

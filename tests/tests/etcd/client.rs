@@ -1,17 +1,13 @@
 //! The client of etcd: what it reads, writes and watches, and what it does when members fail.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use privatelink_tests::lab::{Etcd, etcd};
 use privatelink_user::{
     etcd::{Batch, Client, Committed, Error, Event, Guard, Transaction, Watch, Write},
-    host::certificates::certificates,
+    host::certificates::client_config,
 };
-use rustls::{
-    ClientConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
 /// What a request may take on a busy machine while etcd elects a leader.
@@ -210,15 +206,9 @@ async fn another_member_answers_when_one_dies_or_falls_silent() {
 }
 
 fn tls(folder: &Path, user: &str) -> ClientConfig {
-    let provider = Arc::new(ring::default_provider());
-    let chain = CertificateDer::from_pem_file(folder.join(format!("{user}.pem"))).unwrap();
-    let key = PrivateKeyDer::from_pem_file(folder.join(format!("{user}.key"))).unwrap();
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(certificates(&folder.join("ca.pem")).unwrap())
-        .with_client_auth_cert(vec![chain], key)
-        .unwrap()
+    let file = |name: String| folder.join(name);
+    let (certificate, key) = (file(format!("{user}.pem")), file(format!("{user}.key")));
+    client_config(&file("ca.pem".into()), &certificate, &key).unwrap()
 }
 
 #[tokio::test]
@@ -227,7 +217,7 @@ async fn a_certificate_names_the_user_and_its_role_ends_at_the_prefix() {
     let (ours, others) = (folder.path().join("ours"), folder.path().join("others"));
     for (folder, users) in [(&ours, &["root", "gw1"][..]), (&others, &["gw1"])] {
         fs::create_dir(folder).unwrap();
-        etcd::certificates(folder, users).unwrap();
+        etcd::certificates(folder, users, &[]).unwrap();
     }
     let cluster = Etcd::start_with_certificates(1, &ours).unwrap();
     for words in [
@@ -246,6 +236,9 @@ async fn a_certificate_names_the_user_and_its_role_ends_at_the_prefix() {
     assert_eq!(client.read("/pl/v1/", LIMIT).await.unwrap().entries.len(), 1);
     let mut watch = client.watch("/pl/v1/", 1, LIMIT).await.unwrap();
     assert_eq!(said(&next(&mut watch).await), [("/pl/v1/a", Some("1"))]);
+
+    let lease = client.grant(Duration::from_secs(5), LIMIT).await.unwrap();
+    assert!(client.keep_alive(lease.id, LIMIT).await.unwrap().is_some());
 
     let outside = Transaction { guards: Vec::new(), writes: vec![put("/other", "1")] };
     let error = client.commit(outside, LIMIT).await.unwrap_err();

@@ -109,6 +109,8 @@ const ROWS: &[Row] = &[
     ("GET", "/v1/targets?service=web", None, [200, 200, 404, 404, 403]),
     ("GET", "/v1/flows", None, [200, 403, 403, 403, 403]),
     ("GET", "/v1/whois?source=10.0.0.240:5", None, [200, 200, 200, 200, 403]),
+    // The gateway of this test shares its state with no other.
+    ("GET", "/v1/fleet", None, [409, 403, 403, 403, 403]),
     ("GET", "/v1/connections", None, [200, 200, 200, 200, 403]),
     ("GET", "/v1/connections/acme-pay", None, [200, 200, 200, 404, 403]),
     ("GET", "/v1/connections/none", None, [404, 404, 404, 404, 403]),

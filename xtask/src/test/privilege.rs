@@ -18,6 +18,8 @@ pub enum Privilege {
     Pages,
     /// etcd, as the store that gateways share.
     Etcd,
+    /// All of [`Privilege::Root`], and etcd.
+    Fleet,
     /// systemd's tools, as an independent judge of the unit.
     Systemd,
     /// All of [`Privilege::Root`], and Python's schemathesis, which thinks of requests.
@@ -66,7 +68,7 @@ impl Privilege {
                 "needs Prometheus; as root: {command}"
             );
         }
-        if self == Self::Etcd {
+        if self == Self::Etcd || self == Self::Fleet {
             let command = packages::install_command(packages::ETCD);
             ensure!(packages::are_met(packages::ETCD), "needs etcd; as root: {command}");
         }
@@ -113,6 +115,7 @@ impl Privilege {
             | Self::Etcd => &[],
             Self::Bpf => &[(BPF, "CAP_BPF"), (NET_ADMIN, "CAP_NET_ADMIN")],
             Self::Root
+            | Self::Fleet
             | Self::Previous
             | Self::Hour
             | Self::Prometheus

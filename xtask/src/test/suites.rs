@@ -40,6 +40,7 @@ pub const SUITES: &[Suite] = &[
     suite(super::upgrade::SUITE, Privilege::Previous, false),
     suite("hour", Privilege::Hour, false),
     suite("cut", Privilege::Hour, false),
+    suite("fleet", Privilege::Fleet, false),
     suite("prometheus", Privilege::Prometheus, false),
     suite("api", Privilege::Schemathesis, false),
     suite("conformance", Privilege::Conformance, false),
