@@ -31,6 +31,12 @@ fn named(lab: &Lab) -> String {
     String::from_utf8_lossy(&output).trim().to_owned()
 }
 
+/// Fails if a test of the endpoint's way does.
+fn passes(daemon: &Daemon) {
+    let said = daemon.ask(&["test", "acme-web", "--json"]);
+    assert!(said.is_ok(), "{said:?}");
+}
+
 #[test]
 fn the_units_capabilities_are_enough() {
     let lab = lay().unwrap();
@@ -39,6 +45,7 @@ fn the_units_capabilities_are_enough() {
     let flow = lab.host("acme").run(|| client::connect(at(ENDPOINT[0], 7), SOON)).unwrap();
     everything_works(lab.host("acme")).unwrap();
     assert_eq!(named(&lab), "10.1.0.50");
+    passes(&daemon);
     daemon
         .write_config(&config().replace("name = \"globex-web\"", "name = \"other-web\""))
         .unwrap();
@@ -51,6 +58,7 @@ fn the_units_capabilities_are_enough() {
     daemon.ask(&["reload", "--grow", "--json"]).unwrap();
     assert_eq!(daemon.status().unwrap()["flows"]["capacity"], 40_960);
     client::tcp_exchange(&flow, 10_000, 2).unwrap();
+    passes(&daemon);
     assert_eq!(named(&lab), "10.1.0.50");
     assert_eq!(daemon.status().unwrap()["problems"], serde_json::json!([]));
     assert_eq!(daemon.status().unwrap()["networks"][0]["xdp_mode"], "native");
