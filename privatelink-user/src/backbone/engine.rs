@@ -29,8 +29,8 @@ use crate::model::{Name, Namespace, PublicKey, WireGuard, report_address};
 
 /// How often `wireguard-go` is asked for its socket after its start, and how many times.
 const STARTING: (Duration, u32) = (Duration::from_millis(50), 100);
-/// How long a silent site may take before it is sought at its configured address again.
-const SEEK: Duration = Duration::from_secs(5);
+/// A site that has not reported for so long, of which it does every second, is sought.
+const QUIET: Duration = Duration::from_millis(1_500);
 
 /// A transport namespace with its interfaces, as this thread is in it.
 #[derive(Debug)]
@@ -46,10 +46,20 @@ pub(super) struct Transport {
     applied: Applied,
 }
 
+/// Where a site is sought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seek {
+    /// It is not.
+    No,
+    /// Where it was last heard.
+    WhereItWas,
+    /// Where the configuration says it is.
+    AtItsAddress,
+}
+
 /// What the kernel and WireGuard were last given.
 #[derive(Debug, Default)]
 struct Applied {
-    peers: BTreeMap<PublicKey, PeerChange>,
     /// The configured addresses.
     addresses: BTreeMap<Name, Option<SocketAddr>>,
     /// Pairs by interface, and routes into them.
@@ -229,45 +239,74 @@ impl Transport {
             listen: (present.listen != wanted.listen).then_some(wanted.listen),
             ..DeviceChange::default()
         };
-        let mut peers = BTreeMap::new();
+        let mut listed = BTreeSet::new();
         for site in &wanted.sites {
             let view = views.entry(site.name.clone()).or_default();
             let active = self.choose(site, &present);
+            self.applied.active.insert(site.name.clone(), active);
             view.public_key = Some(active);
             let peer = present.peers.get(&active).cloned().unwrap_or_default();
             (view.endpoint, view.handshake) = (peer.endpoint, peer.handshake);
             view.bytes = (peer.received, peer.sent);
-            let moved = self.applied.addresses.get(&site.name) != Some(&site.address);
-            let sought = self.is_to_be_sought(site, view, now);
+            let seeks = self.seeks(site, view, now);
             for key in &site.keys {
-                let known = present.peers.get(key).and_then(|peer| peer.endpoint);
-                let is_first = !self.applied.addresses.contains_key(&site.name);
-                // What a daemon before has learned is kept: the site may have moved since.
-                let endpoint = match known {
-                    Some(_) if !sought && (!moved || is_first) => None,
-                    Some(_) | None => site.address,
-                };
-                let mut allowed = vec![Ipv6Net::from(report_address(key))];
-                allowed.extend((*key == active).then_some(site.there));
-                let peer = PeerChange { endpoint, keepalive: site.keepalive, allowed };
-                let settled = PeerChange { endpoint: None, ..peer.clone() };
-                let is_there = present.peers.contains_key(key);
-                let changes = !is_there || endpoint.is_some() && endpoint != known;
-                if changes || self.applied.peers.get(key) != Some(&settled) {
-                    change.peers.push((*key, peer));
+                listed.insert(*key);
+                let peer = present.peers.get(key);
+                let endpoint = self.endpoint(site, peer.and_then(|peer| peer.endpoint), seeks);
+                let report = Ipv6Net::from(report_address(key));
+                let own = (*key == active).then_some(site.there);
+                let allowed: BTreeSet<Ipv6Net> = own.into_iter().chain([report]).collect();
+                let keepalive = site.keepalive;
+                // What is right is not written again: for a moment, its packets would be strangers'.
+                let is_right = peer.is_some_and(|peer| {
+                    peer.allowed == allowed && peer.keepalive == keepalive && endpoint.is_none()
+                });
+                if !is_right {
+                    change.peers.push((*key, PeerChange { endpoint, keepalive, allowed }));
                 }
-                peers.insert(*key, settled);
             }
-            self.applied.active.insert(site.name.clone(), active);
         }
-        change.removed.extend(present.peers.keys().filter(|key| !peers.contains_key(*key)));
+        change.removed.extend(present.peers.keys().filter(|key| !listed.contains(*key)));
         if change.listen.is_some() || !change.peers.is_empty() || !change.removed.is_empty() {
             self.device.apply(&change).map_err(|source| Error::Device { what: "set", source })?;
         }
-        self.applied.peers = peers;
         let addresses = wanted.sites.iter().map(|site| (site.name.clone(), site.address));
         self.applied.addresses = addresses.collect();
         Ok(())
+    }
+
+    /// Where a site is from now on; `None` leaves it where it was last heard.
+    fn endpoint(
+        &self,
+        site: &WantedSite,
+        known: Option<SocketAddr>,
+        seeks: Seek,
+    ) -> Option<SocketAddr> {
+        // What a daemon before has learned is kept: the site may have moved since.
+        let before = self.applied.addresses.get(&site.name);
+        let is_new = before.is_some_and(|before| *before != site.address);
+        match (known, seeks) {
+            (None, _) | (Some(_), Seek::AtItsAddress) => site.address,
+            (Some(_), Seek::No | Seek::WhereItWas) if is_new => site.address,
+            // Told again, WireGuard forgets from which of this host's addresses it has sent.
+            (Some(known), Seek::WhereItWas) => Some(known),
+            (Some(_), Seek::No) => None,
+        }
+    }
+
+    /// Whether a site that does not report is to be sought, and where.
+    fn seeks(&mut self, site: &WantedSite, view: &SiteView, now: Instant) -> Seek {
+        let last = view.heard.or(view.since);
+        let is_quiet = last.is_some_and(|last| now.duration_since(last) >= QUIET);
+        let sought = self.applied.sought.get(&site.name);
+        if !is_quiet || sought.is_some_and(|at| now.duration_since(*at) < QUIET) {
+            return Seek::No;
+        }
+        self.applied.sought.insert(site.name.clone(), now);
+        match view.silence(now) {
+            Some(_) if site.address.is_some() => Seek::AtItsAddress,
+            Some(_) | None => Seek::WhereItWas,
+        }
     }
 
     /// The key that a site uses: that of its latest handshake.
@@ -282,23 +321,6 @@ impl Transport {
         }
         // The model has at least one key for each site.
         chosen.unwrap_or(PublicKey::new([0; PublicKey::LENGTH]))
-    }
-
-    /// Whether a site with an address is silent where it was last heard, so that it may be back at
-    /// its address.
-    fn is_to_be_sought(&mut self, site: &WantedSite, view: &SiteView, now: Instant) -> bool {
-        let is_elsewhere = view.endpoint.is_some() && view.endpoint != site.address;
-        if site.address.is_none() || !is_elsewhere || view.silence(now).is_none() {
-            return false;
-        }
-        let last = self.applied.sought.insert(site.name.clone(), now);
-        match last {
-            Some(last) if now.duration_since(last) < SEEK => {
-                self.applied.sought.insert(site.name.clone(), last);
-                false
-            }
-            Some(_) | None => true,
-        }
     }
 
     /// Leaves everything as it is, for the next daemon.

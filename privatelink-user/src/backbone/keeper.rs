@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -16,7 +15,7 @@ use tokio::{
 
 use super::{
     engine::Transport,
-    seen::{Overview, SiteView, problems},
+    seen::{LatestOverview, Overview, SiteView, problems},
     wanted::Wanted,
 };
 use crate::{
@@ -37,7 +36,7 @@ const RETRY: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct BackboneKeeper {
     orders: mpsc::UnboundedSender<Order>,
-    known: Arc<Mutex<Overview>>,
+    known: LatestOverview,
     last: Option<Wanted>,
     /// Problems when the daemon last looked.
     looked: Vec<String>,
@@ -65,12 +64,12 @@ impl BackboneKeeper {
     /// Starts the thread.
     pub fn start() -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
-        let known = Arc::default();
+        let known = LatestOverview::default();
         let mut keeper = KeeperThread {
             wanted: None,
             transport: None,
             views: BTreeMap::new(),
-            known: Arc::clone(&known),
+            known: known.clone(),
         };
         let mut inbox = inbox;
         let spawned = thread::Builder::new().name("backbone".into()).spawn(move || {
@@ -96,15 +95,20 @@ impl BackboneKeeper {
         }
     }
 
+    /// What is known of all links, for those who read it at any time.
+    pub fn latest(&self) -> LatestOverview {
+        self.known.clone()
+    }
+
     /// What is known of all links.
     pub fn overview(&self) -> Overview {
-        lock(&self.known).clone()
+        self.known.read()
     }
 
     /// Whether problems have changed since the last call.
     pub fn has_news(&mut self) -> bool {
         // How long a site is silent is no news.
-        let problems = lock(&self.known).problems().into_iter();
+        let problems = self.known.read().problems().into_iter();
         let problems =
             problems.map(|text| text.replace(|c: char| c.is_ascii_digit(), "")).collect();
         std::mem::replace(&mut self.looked, problems) != self.looked
@@ -127,15 +131,11 @@ impl BackboneKeeper {
     }
 }
 
-fn lock(known: &Mutex<Overview>) -> MutexGuard<'_, Overview> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 struct KeeperThread {
     wanted: Option<Wanted>,
     transport: Option<Transport>,
     views: BTreeMap<Name, SiteView>,
-    known: Arc<Mutex<Overview>>,
+    known: LatestOverview,
 }
 
 impl KeeperThread {
@@ -319,12 +319,12 @@ impl KeeperThread {
                 problems(wanted, site, view, now)
             };
         }
-        *lock(&self.known) = Overview {
+        self.known.replace(Overview {
             implementation,
             public_key: keys.0,
             next_public_key: keys.1,
             sites: self.views.clone(),
             faults,
-        };
+        });
     }
 }

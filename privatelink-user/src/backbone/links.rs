@@ -225,8 +225,13 @@ pub(super) fn make_router() -> Result<(), Error> {
         ("ipv6/conf/default/forwarding", "1"),
         ("ipv4/ip_forward", "0"),
     ] {
-        fs::write(format!("/proc/sys/net/{setting}"), value)
-            .map_err(|source| Error::Setting { setting: setting.to_owned(), source })?;
+        let path = format!("/proc/sys/net/{setting}");
+        // Written again, a setting may make the kernel look at every interface anew.
+        let is_set = fs::read_to_string(&path).is_ok_and(|present| present.trim() == value);
+        if !is_set {
+            fs::write(&path, value)
+                .map_err(|source| Error::Setting { setting: setting.to_owned(), source })?;
+        }
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ mod seen;
 mod wanted;
 
 pub use keeper::{BackboneKeeper, Rotation};
-pub use seen::{Overview, SiteView};
+pub use seen::{LatestOverview, Overview, SiteView};
 pub use wanted::Wanted;
 
 use std::io;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,7 +20,7 @@ use crate::{
 pub(super) const SILENT: Duration = Duration::from_secs(10);
 
 /// What is known of all links.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
     /// What encrypts; `None` before there is an interface.
     pub implementation: Option<&'static str>,
@@ -33,8 +34,28 @@ pub struct Overview {
     pub(super) faults: Vec<String>,
 }
 
-/// What is known of one site.
+/// What is known of all links, whenever it is read. Clones are the same.
 #[derive(Clone, Debug, Default)]
+pub struct LatestOverview(Arc<Mutex<Overview>>);
+
+impl LatestOverview {
+    /// What is known now.
+    pub fn read(&self) -> Overview {
+        self.lock().clone()
+    }
+
+    /// Replaces what is known.
+    pub(super) fn replace(&self, overview: Overview) {
+        *self.lock() = overview;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Overview> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known of one site.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiteView {
     /// The key that it uses.
     pub public_key: Option<PublicKey>,

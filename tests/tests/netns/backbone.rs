@@ -2,6 +2,7 @@
 
 mod attacks;
 mod changes;
+mod page;
 mod scene;
 
 use std::{net::UdpSocket, time::Duration};

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ipnet::Ipv6Net;
+
 use super::state::{DeviceChange, DeviceState, PeerChange, PeerState};
 use crate::{
     backbone::generic_netlink::{
@@ -129,6 +131,15 @@ fn changed_peer(key: &PublicKey, peer: &PeerChange) -> Vec<u8> {
     body
 }
 
+/// A prefix of IPv6; one of IPv4, which nothing here gives, is left out.
+fn read_prefix(attributes: &[u8]) -> Option<Option<Ipv6Net>> {
+    let find = |wanted| Attributes(attributes).find(|(kind, _)| *kind == wanted);
+    let (_, address) = find(ALLOWED_ADDRESS)?;
+    let (_, length) = find(ALLOWED_LENGTH)?;
+    let Some(octets) = address.first_chunk::<16>() else { return Some(None) };
+    Some(Some(Ipv6Net::new((*octets).into(), *length.first()?).ok()?))
+}
+
 const fn family_of(is_v6: bool) -> u16 {
     if is_v6 { 10 } else { 2 }
 }
@@ -189,6 +200,15 @@ fn read_peer(attributes: &[u8], state: &mut DeviceState) -> Option<()> {
                 let since = Duration::new(seconds.try_into().ok()?, nanoseconds.try_into().ok()?);
                 peer.handshake = (!since.is_zero()).then(|| SystemTime::UNIX_EPOCH + since);
             }
+            PEER_KEEPALIVE => {
+                let seconds = u16::from_ne_bytes(*value.first_chunk()?);
+                peer.keepalive = Duration::from_secs(seconds.into());
+            }
+            PEER_ALLOWED => {
+                for (_, prefix) in Attributes(value) {
+                    peer.allowed.extend(read_prefix(prefix)?);
+                }
+            }
             PEER_RECEIVED => peer.received = u64::from_ne_bytes(*value.first_chunk()?),
             PEER_SENT => peer.sent = u64::from_ne_bytes(*value.first_chunk()?),
             _ => {}
@@ -209,11 +229,13 @@ mod tests {
             let peer = PeerChange {
                 endpoint: Some(endpoint),
                 keepalive: Duration::from_secs(25),
-                allowed: vec!["fd00::/64".parse().unwrap(), "fd01::1/128".parse().unwrap()],
+                allowed: ["fd00::/64".parse().unwrap(), "fd01::1/128".parse().unwrap()].into(),
             };
             let mut state = DeviceState::default();
             read_peer(&changed_peer(&key, &peer), &mut state).unwrap();
-            assert_eq!(state.peers[&key].endpoint, Some(endpoint));
+            let read = &state.peers[&key];
+            assert_eq!((read.endpoint, read.keepalive), (Some(endpoint), peer.keepalive));
+            assert_eq!(read.allowed, peer.allowed);
         }
     }
 
@@ -222,7 +244,7 @@ mod tests {
         let peer = PeerChange {
             endpoint: None,
             keepalive: Duration::ZERO,
-            allowed: vec!["fd00::/64".parse().unwrap()],
+            allowed: ["fd00::/64".parse().unwrap()].into(),
         };
         let body = changed_peer(&PublicKey::new([7; 32]), &peer);
         let (_, allowed) = Attributes(&body).find(|(kind, _)| *kind == PEER_ALLOWED).unwrap();

@@ -1,7 +1,7 @@
 //! What changes at a WireGuard interface, and what it tells of itself.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, SystemTime},
 };
@@ -31,7 +31,7 @@ pub(in crate::backbone) struct PeerChange {
     /// How often the link is kept open.
     pub keepalive: Duration,
     /// The addresses that are its, and no other peer's any more.
-    pub allowed: Vec<Ipv6Net>,
+    pub allowed: BTreeSet<Ipv6Net>,
 }
 
 /// What an interface tells of itself.
@@ -50,6 +50,10 @@ pub(in crate::backbone) struct PeerState {
     pub endpoint: Option<SocketAddr>,
     /// The last handshake.
     pub handshake: Option<SystemTime>,
+    /// How often its link is kept open.
+    pub keepalive: Duration,
+    /// The addresses that are its.
+    pub allowed: BTreeSet<Ipv6Net>,
     /// Bytes received from it.
     pub received: u64,
     /// Bytes sent to it.

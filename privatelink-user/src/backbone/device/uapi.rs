@@ -117,6 +117,10 @@ fn state(answer: &str) -> io::Result<DeviceState> {
         let Some(peer) = peer.and_then(|key| state.peers.get_mut(&key)) else { continue };
         match key {
             "endpoint" => peer.endpoint = Some(value.parse().map_err(|_| odd())?),
+            "persistent_keepalive_interval" => {
+                peer.keepalive = Duration::from_secs(value.parse().map_err(|_| odd())?);
+            }
+            "allowed_ip" => drop(peer.allowed.insert(value.parse().map_err(|_| odd())?)),
             "rx_bytes" => peer.received = value.parse().map_err(|_| odd())?,
             "tx_bytes" => peer.sent = value.parse().map_err(|_| odd())?,
             "last_handshake_time_sec" => handshake.0 = value.parse().map_err(|_| odd())?,
@@ -146,7 +150,7 @@ mod tests {
         let peer = PeerChange {
             endpoint: None,
             keepalive: Duration::from_secs(25),
-            allowed: vec!["fd00::/64".parse().unwrap()],
+            allowed: ["fd00::/64".parse().unwrap()].into(),
         };
         let change = DeviceChange { peers: vec![(key(), peer)], ..DeviceChange::default() };
         assert_eq!(
@@ -167,7 +171,7 @@ mod tests {
         // The example of the protocol's description, shortened.
         let answer = format!(
             "private_key=e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027a\n\
-             listen_port=12912\npublic_key={PEER}\npreshared_key=00\nallowed_ip=192.168.4.4/32\n\
+             listen_port=12912\npublic_key={PEER}\npreshared_key=00\nallowed_ip=fd00::4/128\n\
              endpoint=[abcd:23::33]:51820\nlast_handshake_time_sec=0\n\
              last_handshake_time_nsec=0\ntx_bytes=38333\nrx_bytes=2224\n\
              protocol_version=1\nerrno=0\n\n"
@@ -176,6 +180,7 @@ mod tests {
         assert_eq!(state.listen, 12_912);
         let peer = &state.peers[&key()];
         assert_eq!((peer.sent, peer.received, peer.handshake), (38_333, 2224, None));
+        assert_eq!(peer.allowed, ["fd00::4/128".parse().unwrap()].into());
         assert_eq!(peer.endpoint, Some("[abcd:23::33]:51820".parse().unwrap()));
     }
 

@@ -1,8 +1,8 @@
 //! `privatelink site`: the links to other sites, and this site's keys.
 
-use std::io::Write;
+use std::{io::Write, thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
 use super::table::Table;
@@ -13,6 +13,10 @@ use crate::{
         types::{Backbone, RotateSiteKey, Site, SiteKeyRotation},
     },
 };
+
+/// How often a key that is being made is asked for, and how many times.
+const PAUSE: Duration = Duration::from_millis(100);
+const ATTEMPTS: u32 = 100;
 
 #[derive(Debug, Args)]
 pub struct SiteArgs {
@@ -46,7 +50,7 @@ impl SiteArgs {
                 print(out, globals.json, &backbone, shown)
             }
             Command::Key => {
-                let backbone: Backbone = client::get(&daemon, path::SITES)?;
+                let backbone = with_key(|| Ok(client::get(&daemon, path::SITES)?))?;
                 print(out, globals.json, &backbone, keys)
             }
             Command::Rotate(args) => {
@@ -57,6 +61,18 @@ impl SiteArgs {
             }
         }
     }
+}
+
+/// Asks until there is a key: after the first `[backbone]`, it takes a moment.
+fn with_key(mut ask: impl FnMut() -> Result<Backbone>) -> Result<Backbone> {
+    for _ in 0..ATTEMPTS {
+        let backbone = ask()?;
+        if backbone.public_key.is_some() {
+            return Ok(backbone);
+        }
+        thread::sleep(PAUSE);
+    }
+    bail!("this site has no key yet; `privatelink status` says why")
 }
 
 fn keys(backbone: &Backbone) -> String {
@@ -150,6 +166,17 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.iter().any(|line| line.starts_with("site-b") && line.contains("7s ago")));
         assert!(lines.iter().any(|line| line.contains("silent for 30s")), "{text}");
+    }
+
+    #[test]
+    fn a_key_is_waited_for() {
+        let mut asked = 0;
+        let found = with_key(|| {
+            asked += 1;
+            let public_key = (asked == 3).then(|| "key".to_owned());
+            Ok(Backbone { public_key, ..Backbone::default() })
+        });
+        assert_eq!(found.unwrap().public_key.as_deref(), Some("key"));
     }
 
     #[test]

@@ -42,12 +42,21 @@ const SITES: [(&str, &str, &str); 2] =
 impl Scene {
     /// Lays both sites and the router, and starts both daemons: without links.
     pub fn start() -> Result<Self> {
+        Self::with(base)
+    }
+
+    /// The same with another configuration, by the name of a site and of its transport namespace.
+    pub fn with(config: fn(&str, &str) -> String) -> Result<Self> {
         let router = Namespace::create("router")?;
         for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             router.set(setting, "1")?;
         }
         let [a, b] = SITES;
-        Ok(Self { a: Site::start(a, &router)?, b: Site::start(b, &router)?, router })
+        Ok(Self {
+            a: Site::start(a, &router, config)?,
+            b: Site::start(b, &router, config)?,
+            router,
+        })
     }
 
     /// Links the sites: the consumer of `site-a` uses the provider of `site-b`.
@@ -59,17 +68,27 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Links the sites, accepts the connection, and waits until both gateways know.
+    /// Links the sites, accepts the connection, and waits until both gateways know, and have found
+    /// their next hops: until then a single datagram may be lost.
     pub fn accepted() -> Result<Self> {
         let scene = Self::linked()?;
         scene.b.accept("a-payments")?;
         scene.a.wait_for_state("available")?;
+        for site in [&scene.a, &scene.b] {
+            let works = || site.problems().is_ok_and(|problems| problems.is_empty());
+            wait_until(SOON, "nothing is wrong", works)
+                .with_context(|| format!("{}: {:?}", site.name, site.problems()))?;
+        }
         Ok(scene)
     }
 }
 
 impl Site {
-    fn start((name, own, router): (&'static str, &str, &str), way: &Namespace) -> Result<Self> {
+    fn start(
+        (name, own, router): (&'static str, &str, &str),
+        way: &Namespace,
+        config: fn(&str, &str) -> String,
+    ) -> Result<Self> {
         let lab = Lab::builder()
             .network(Network::consumer("acme"))
             .network(Network::provider("vendor").gateway(&["10.0.0.1/16", "fd00::1/64"]))
@@ -85,7 +104,7 @@ impl Site {
         lab.gateway().ip(&format!("route add default via {via} dev {UPLINK}"))?;
         let transport = format!("pl-{}-{name}", unique());
         let provider = Provider::start(lab.host("vendor"))?;
-        let daemon = Daemon::start(lab.gateway(), &base(name, &transport))?;
+        let daemon = Daemon::start(lab.gateway(), &config(name, &transport))?;
         let address = if name == "site-a" { "192.0.2.2:51820" } else { "198.51.100.2:51820" };
         Ok(Self { daemon, provider, lab, name, transport, address })
     }
@@ -169,14 +188,16 @@ impl Drop for Site {
 
 /// What a gateway has before it knows of other sites.
 pub fn base(name: &str, transport: &str) -> String {
+    let backbone = format!("[backbone]\nsite = \"{name}\"\nnamespace = \"{transport}\"\n");
+    networks(name, transport) + &backbone
+}
+
+/// What a gateway has that is in no site yet.
+pub fn networks(name: &str, _transport: &str) -> String {
     format!(
         r#"
 [gateway]
 name = "{name}"
-
-[backbone]
-site = "{name}"
-namespace = "{transport}"
 
 [[network]]
 name = "acme"
