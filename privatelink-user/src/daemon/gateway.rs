@@ -151,7 +151,9 @@ impl Gateway {
         let dns = Feeder::start(socket, events.clone());
         let host_guard = HostGuard::open(&model.gateway().state_dir);
         let (reader, totals) = (datapath.reader().clone(), records.totals().clone());
-        let publisher = Publisher::new(reader, totals, events.clone(), dns.latest().clone());
+        let backbone = Backbone::start();
+        let (names, links) = (dns.latest().clone(), backbone.latest());
+        let publisher = Publisher::new(reader, totals, events.clone(), names, links);
         let trials = Trials::new(model.gateway(), &datapath);
         let gateway = Self {
             config: config.to_owned(),
@@ -192,7 +194,7 @@ impl Gateway {
             publisher,
             dns,
             front: FrontKeeper::start(server),
-            backbone: Backbone::start(),
+            backbone,
             readiness: Readiness::new(Instant::now()),
         };
         gateway.follow_keys();

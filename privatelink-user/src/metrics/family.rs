@@ -148,6 +148,16 @@ families! {
            wait.";
     NETWORK_ATTACHED: Gauge "privatelink_network_attached" ["network", "interface", "mode"]
         = "Whether the network's packets are forwarded; mode is native, generic, tc or none.";
+    SITE_UP: Gauge "privatelink_site_up" ["site"]
+        = "Whether the other site reports."
+        + "So are all others that begin with `privatelink_site`: absent without \
+           [other sites](backbone.md).";
+    SITE_HANDSHAKE_AGE: Gauge "privatelink_site_handshake_age_seconds" ["site"]
+        = "Time since the last handshake with the other site."
+        + "While packets pass, there is one every two minutes; absent before the first.";
+    SITE_BYTES: Counter "privatelink_site_bytes_total" ["site", "direction"]
+        = "Encrypted bytes exchanged with the other site: in or out."
+        + "Counted from when the link was made, or the site's key changed.";
     EVENTS_LEFT_OUT: Counter "privatelink_events_left_out_total" ["principal"]
         = "Events of the principal beyond its budget: counted, not logged, stored or delivered."
         + "See [noise](events.md#noise). Counted from the start of the daemon.";

@@ -13,6 +13,7 @@ mod inventory;
 mod names;
 mod render;
 mod server;
+mod sites;
 mod source;
 mod text;
 mod token;

@@ -9,11 +9,12 @@ use super::{
     detail::Detail,
     family::{self, Family},
     inventory::{Endpoint, Inventory, Progress},
-    names,
+    names, sites,
     text::{Format, Page, labels},
 };
 use crate::{
     api::wrong_keys,
+    backbone::Overview,
     datapath::bpf::{self, Reader},
     desired::share::SourcePorts,
     dns,
@@ -54,6 +55,8 @@ pub struct Readings {
     pub left_out: Vec<LeftOut>,
     /// What the name server counts; absent if there are no names to serve.
     pub names: Option<dns::ServerStatus>,
+    /// The links to other sites.
+    pub links: Overview,
 }
 
 impl Readings {
@@ -78,6 +81,7 @@ impl Readings {
             records: RecordCounts::default(),
             left_out: Vec::new(),
             names: None,
+            links: Overview::default(),
         })
     }
 }
@@ -103,6 +107,7 @@ pub fn page(
         for network in &inventory.networks {
             attached.add(&[&network.labels], u8::from(network.attached));
         }
+        sites::add(&mut page, &readings.links, inventory);
         left_out(&mut page, inventory, &readings.left_out);
         principals(&mut page, inventory, readings);
         services(&mut page, inventory, census);
@@ -305,9 +310,36 @@ fn shares(page: &mut Page, inventory: &Inventory, readings: &Readings) {
 mod tests {
     use super::*;
     use crate::{
+        backbone::SiteView,
         dns::status::{NetworkCounters, QueryCounters, ServerStatus},
         metrics::inventory::tests::inventory,
     };
+
+    /// A network of the inventory, as if it were another site's; and one that it does not have.
+    fn links() -> Overview {
+        let mut links = Overview::default();
+        for name in ["acme", "elsewhere"] {
+            let view: &mut SiteView = links.sites.entry(name.parse().unwrap()).or_default();
+            view.heard = Some(std::time::Instant::now());
+            view.handshake = Some(std::time::SystemTime::now());
+            view.bytes = (17, 18);
+        }
+        links
+    }
+
+    #[test]
+    fn a_site_has_its_series_for_those_who_see_its_network() {
+        let page = everything(&inventory());
+        for line in [
+            "privatelink_site_up{site=\"acme\"} 1",
+            "privatelink_site_bytes_total{site=\"acme\",direction=\"in\"} 17",
+            "privatelink_site_bytes_total{site=\"acme\",direction=\"out\"} 18",
+        ] {
+            assert!(page.lines().any(|one| one == line), "{line}: {page}");
+        }
+        assert!(page.contains("privatelink_site_handshake_age_seconds{site=\"acme\"}"));
+        assert!(!page.contains("elsewhere"));
+    }
 
     fn status() -> ServerStatus {
         let answers = [0, 0, 0, 4, 0, 0, 0];
@@ -337,6 +369,7 @@ mod tests {
                 undelivered_events: 15,
             }],
             names: Some(status()),
+            links: links(),
             ..Readings::default()
         }
     }

@@ -16,6 +16,7 @@ use super::{
     text::Format,
 };
 use crate::{
+    backbone::LatestOverview,
     datapath::bpf::{self, Reader},
     dns,
     events::Bus,
@@ -38,6 +39,7 @@ pub struct Source {
     records: Arc<Totals>,
     events: Bus,
     names: dns::LatestStatus,
+    links: LatestOverview,
     inventory: watch::Sender<Option<Arc<Inventory>>>,
     census: watch::Sender<Arc<Census>>,
 }
@@ -60,9 +62,10 @@ impl Source {
         records: Arc<Totals>,
         events: Bus,
         names: dns::LatestStatus,
+        links: LatestOverview,
     ) -> Self {
         let (inventory, census) = (watch::Sender::default(), watch::Sender::default());
-        Self { reader, records, events, names, inventory, census }
+        Self { reader, records, events, names, links, inventory, census }
     }
 
     /// Publishes an inventory in place of the last one.
@@ -94,6 +97,7 @@ impl Source {
         readings.records = self.records.counts();
         readings.left_out = self.left_out();
         readings.names = self.names.status();
+        readings.links = self.links.read();
         Ok(page(format, inventory, &readings, &census, detail))
     }
 

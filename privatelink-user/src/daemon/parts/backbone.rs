@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::{
     api::request::Refused,
-    backbone::{BackboneKeeper, Overview, Rotation, SiteView, Wanted},
+    backbone::{BackboneKeeper, LatestOverview, Overview, Rotation, SiteView, Wanted},
     events::{Event, Kind},
     interface::types::{self, About, SiteKeyRotation},
     model::{self, Model, Name},
@@ -28,6 +28,11 @@ impl Backbone {
     /// Starts the thread.
     pub fn start() -> Self {
         Self { keeper: BackboneKeeper::start(), heard: BTreeMap::new() }
+    }
+
+    /// What is known of the links, for those who read it at any time.
+    pub fn latest(&self) -> LatestOverview {
+        self.keeper.latest()
     }
 
     /// Has the links be as configuration and decisions say; returns what does not work.

@@ -11,6 +11,7 @@ use privatelink_common::Reason;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    backbone::LatestOverview,
     chain::Chain,
     datapath::bpf::{self, Reader},
     dns,
@@ -51,8 +52,9 @@ impl Publisher {
         records: Arc<Totals>,
         events: Bus,
         names: dns::LatestStatus,
+        links: LatestOverview,
     ) -> Self {
-        let source = Arc::new(Source::new(reader, records, events, names));
+        let source = Arc::new(Source::new(reader, records, events, names, links));
         let counted = Arc::clone(&source);
         let census = tokio::spawn(async move {
             let begin = || metrics::keep_counting_ports(Arc::clone(&counted));
