@@ -21,7 +21,7 @@ use crate::{
     interface::types::{Action, Change, Difference},
     model::{Gateway, Model, Name, Network},
     state::{
-        Beside, State,
+        Beside, State, Store as _,
         objects::{self, ObjectName, Objects},
     },
     timestamp::Timestamp,

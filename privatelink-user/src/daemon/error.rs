@@ -54,6 +54,13 @@ pub enum Error {
     EventsEnded,
 }
 
+impl Error {
+    /// Whether another gateway was faster, so that all is to be worked out anew.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::State(state::Error::Conflict))
+    }
+}
+
 // Not a source: the report would be printed again as the cause of itself.
 impl From<Diagnostics> for Error {
     fn from(faults: Diagnostics) -> Self {

@@ -5,6 +5,8 @@
 //! [`converge`](Gateway::converge).
 
 mod callers;
+mod deciding;
+mod reloading;
 mod sharing;
 mod trial;
 
@@ -21,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    adoption::{self, Prepared},
+    adoption::Prepared,
     clock::Clock,
     commit::commit,
     error::Error,
@@ -33,33 +35,29 @@ use super::{
     parts::{
         AccessKeys, Announcements, Attachments, Backbone, Conflicts, Deadlines, FIRST_TURN, Frames,
         HostGuard, Keeping, Maps, Pending, Publisher, Readiness, Records, Sharing, Surroundings,
-        Sweep, SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, Trials, Undecided,
-        acceptance, capacity, listeners,
+        Sweep, SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, Trials, acceptance,
+        capacity, listeners,
     },
     service_manager,
     snapshot::Snapshot,
     stopped::stopped,
 };
 use crate::{
-    access::{Caller, Register, Rights},
-    api::{
-        front::keeper::{FrontKeeper, ServerSide, WantedFront},
-        request::Refused,
-    },
+    access::{Register, Rights},
+    api::front::keeper::{FrontKeeper, ServerSide, WantedFront},
     audit::Audit,
     chain::Chain,
-    config::{self, Loaded, Origins, Sources},
+    config::{Loaded, Origins, Sources},
     datapath::bpf::{self, Datapath, Kernel},
     desired::desired,
     dns::{self, Feeder},
     events::{Bus, Event, Kind, of_drains},
     host::{self, Host},
-    interface::types::{Connection, Difference, Stopped},
+    interface::types::Stopped,
     metrics::Inventory,
     model::Model,
     state::{
-        self, GroupStore, Store,
-        connection::Decision,
+        self, AnyStore, GroupStore,
         targets::{Inputs, TargetKey},
     },
     supervision,
@@ -86,7 +84,7 @@ pub(super) struct Gateway {
     sources: Sources,
     /// Where they declare what.
     origins: Origins,
-    store: Box<dyn Store>,
+    store: AnyStore,
     host: Host,
     clock: Clock,
     /// When the daemon began.
@@ -134,7 +132,7 @@ impl Gateway {
         (config, socket): (&Path, &Path),
         loaded: Loaded,
         (register, server): (watch::Sender<Register>, ServerSide),
-        (mut store, audit): (Box<dyn Store>, Audit),
+        (mut store, audit): (AnyStore, Audit),
     ) -> Result<(Self, Inbox), Error> {
         let Loaded { model, sources, origins } = loaded;
         let clock = Clock::open(&model.gateway().state_dir);
@@ -232,7 +230,7 @@ impl Gateway {
         problems.extend(self.front.problems());
         problems.extend(self.backbone.reconcile(&self.model, self.store.state()));
         problems.extend(self.keeping.problem(self.store.as_ref()));
-        problems.extend(self.sharing.problems(self.store.as_ref()));
+        problems.extend(self.sharing.problems(self.store.group()));
         problems.extend(self.targets.problems());
         problems.extend(self.publisher.reconcile(self.model.gateway()));
         problems.extend(unlogged);
@@ -508,90 +506,6 @@ impl Gateway {
             group: self.store.group(),
             at: self.clock.moment(),
         }
-    }
-
-    /// Applies a caller's decision. Once this returns, it is on disk and in the maps.
-    pub fn decide(
-        &mut self,
-        caller: &Caller,
-        endpoint: &str,
-        decision: Decision,
-        reason: String,
-    ) -> Result<Connection, Refused> {
-        let at = self.clock.moment();
-        let mut attempts = ATTEMPTS;
-        let events = loop {
-            let (store, what) = (self.store.as_mut(), (decision, reason.clone()));
-            match acceptance::decide(&self.model, store, caller, endpoint, what, at) {
-                Ok(events) => break events,
-                // The decision is about what the connection has become.
-                Err(Undecided::Unkept(state::Error::Conflict)) if attempts > 0 => {
-                    attempts -= 1;
-                    self.take_in().map_err(Refused::from)?;
-                }
-                Err(undecided) => return Err(undecided.into()),
-            }
-        };
-        self.events.publish_all(events);
-        self.write_maps(at.now).map_err(|error| {
-            let error = Chain(&error);
-            Refused::Failed(format!("decided, but not yet in force; retrying: {error}"))
-        })?;
-        self.backbone.follow(&self.model, self.store.state());
-        self.publish_metrics();
-        self.snapshot().connections().describe(&caller.rights, endpoint)
-    }
-
-    /// The configuration on disk, if it is sound.
-    pub fn read_configuration(&self) -> Result<Loaded, Error> {
-        Ok(config::load_with(&self.config, self.objects())?)
-    }
-
-    /// Applies the configuration on disk, and logs why if that fails. If `adopt`, the files take
-    /// over what they declare of the API's objects.
-    pub async fn reload(&mut self, adopt: bool) -> Result<Difference, Error> {
-        let begin = Instant::now();
-        self.records.reopen();
-        service_manager::reloading();
-        let result = self.apply_configuration(adopt).await;
-        if self.is_ready() {
-            service_manager::ready();
-        }
-        self.publisher.reloaded(result.is_ok(), begin.elapsed());
-        self.readiness.note_reload(result.as_ref().err().map(adoption::refused));
-        self.publish_metrics();
-        if let Err(error) = &result {
-            error!("the configuration was not applied, the previous one stays: {}", Chain(error));
-        }
-        self.events.publish(adoption::reloaded(&result));
-        result
-    }
-
-    async fn apply_configuration(&mut self, adopt: bool) -> Result<Difference, Error> {
-        let mut attempts = ATTEMPTS;
-        loop {
-            match self.apply_once(adopt).await {
-                Err(error) if attempts > 0 && sharing::is_conflict(&error) => {
-                    attempts -= 1;
-                    self.take_in()?;
-                }
-                result => return result,
-            }
-        }
-    }
-
-    async fn apply_once(&mut self, adopt: bool) -> Result<Difference, Error> {
-        let (loaded, objects) = if adopt {
-            config::load_adopting(&self.config, self.objects())?
-        } else {
-            (self.read_configuration()?, self.objects().clone())
-        };
-        let next = adoption::prepare(&self.snapshot(), loaded, objects)?;
-        let difference = adoption::compare(&self.snapshot(), &next);
-        self.adopt(next)?;
-        self.announce();
-        self.converge().await?;
-        Ok(difference)
     }
 
     fn adopt(&mut self, next: Prepared) -> Result<(), Error> {

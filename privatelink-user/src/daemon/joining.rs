@@ -9,7 +9,7 @@ use crate::{
     host::certificates::client_config,
     model::{Gateway, Model, SharedStore},
     state::{
-        Journal, Store,
+        AnyStore, Journal,
         group::{GroupStore, Hello, Membership},
         objects::{Kind, ObjectName},
     },
@@ -17,15 +17,15 @@ use crate::{
 };
 
 /// Opens the store of a gateway.
-pub(super) fn store(journal: Journal, gateway: &Gateway) -> Result<Box<dyn Store>, Error> {
+pub(super) fn store(journal: Journal, gateway: &Gateway) -> Result<AnyStore, Error> {
     let Some(SharedStore { etcd, tls, group, name, .. }) = &gateway.store else {
-        return Ok(Box::new(journal));
+        return Ok(AnyStore::Own(Box::new(journal)));
     };
     let tls = tls.as_ref().map(|tls| client_config(&tls.ca, &tls.certificate, &tls.key));
     let tls = tls.transpose().map_err(Error::StoreCertificates)?;
     let membership = Membership { group: group.clone(), name: name.clone() };
     let client = Client::new(etcd.clone(), tls);
-    Ok(Box::new(GroupStore::open(journal, client, membership)?))
+    Ok(AnyStore::Group(Box::new(GroupStore::open(journal, client, membership)?)))
 }
 
 /// What a gateway says of itself to the others.

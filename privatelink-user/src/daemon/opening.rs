@@ -11,14 +11,14 @@ use crate::{
     events::{Bus, Event, Kind},
     host::{Events, Host},
     model::Model,
-    state::{Beside, State, Store},
+    state::{AnyStore, State, Store},
     timestamp::Moment,
 };
 
 /// What a gateway begins with.
 pub(super) struct Opened {
     /// Where the state is kept.
-    pub store: Box<dyn Store>,
+    pub store: AnyStore,
     /// The state under the configuration, kept already.
     pub state: State,
     /// The host.
@@ -34,7 +34,7 @@ pub(super) struct Opened {
 /// Opens it all, and makes the state follow the configuration.
 pub(super) async fn open(
     model: &Model,
-    mut store: Box<dyn Store>,
+    mut store: AnyStore,
     socket: &Path,
     at: Moment,
 ) -> Result<Opened, Error> {
@@ -42,7 +42,7 @@ pub(super) async fn open(
     let (host, host_events) = Host::open().await?;
     let mut state = store.state().clone();
     let known = state.inputs.clone();
-    let beside = store.group().map_or(Beside::none(), |group| group.beside(None, BTreeSet::new()));
+    let beside = store.as_ref().beside(None, BTreeSet::new());
     state.follow_beside(model, host.facts(), &known, at.now, &beside)?;
     let datapath = open_datapath(model, store.state().ids.is_empty())?;
     let events = Bus::open(&gateway.state_dir);

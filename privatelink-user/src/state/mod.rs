@@ -10,6 +10,7 @@
 
 mod addition;
 pub mod addresses;
+mod any_store;
 mod beside;
 mod change;
 pub mod connection;
@@ -28,6 +29,7 @@ mod store;
 pub mod targets;
 
 pub use addition::Addition;
+pub use any_store::AnyStore;
 pub use beside::Beside;
 pub use change::Change;
 pub use error::Error;

@@ -1,6 +1,9 @@
 //! What keeps the state.
 
-use super::{change::Change, error::Error, group::GroupStore, kept::State};
+use std::collections::BTreeSet;
+
+use super::{beside::Beside, change::Change, error::Error, kept::State};
+use crate::model::Name;
 
 /// Where the state is kept.
 pub trait Store {
@@ -21,13 +24,17 @@ pub trait Store {
     /// it.
     fn assume(&mut self, state: State);
 
-    /// The store that gateways share, if this is one.
-    fn group(&self) -> Option<&GroupStore> {
-        None
+    /// What has to outlast a configuration because other gateways share the state; `removed` are
+    /// the endpoints that go for all. `None` is the configuration in force.
+    fn beside(&self, _configuration: Option<&str>, _removed: BTreeSet<Name>) -> Beside {
+        Beside::none()
     }
 
-    /// As [`Store::group`], to take in what others change.
-    fn group_mut(&mut self) -> Option<&mut GroupStore> {
-        None
+    /// Keeps rejections on this gateway alone, while the store that it shares is not reached.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn commit_here(&mut self, changes: Vec<Change>) -> Result<(), Error> {
+        self.commit(changes)
     }
 }

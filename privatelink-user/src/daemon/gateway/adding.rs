@@ -45,7 +45,7 @@ impl Gateway {
     pub(super) fn try_adding(&mut self, writing: &Writing) -> Option<Added> {
         let objects = added_endpoints(writing)?;
         // What gateways share another one may change meanwhile, and then all of it is worked out anew.
-        if self.store.is_behind() || self.store.group().is_some() {
+        if self.store.as_ref().is_behind() || self.store.group().is_some() {
             return None;
         }
         let Addition { endpoints, warnings } =

@@ -84,7 +84,7 @@ impl Gateway {
 
     fn keep_key(&mut self, change: Change, kind: Kind, by: &Author) -> Result<(), Refused> {
         let event = keys::event(&change, self.store.state(), kind, by);
-        let kept = self.store.commit(vec![change]);
+        let kept = self.store.as_mut().commit(vec![change]);
         kept.map_err(|error| Refused::Failed(Chain(&error).to_string()))?;
         self.follow_keys();
         self.report_applied();

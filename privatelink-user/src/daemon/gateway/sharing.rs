@@ -13,7 +13,6 @@ use crate::{
     datapath::bpf,
     events::of_connections,
     interface::types::Fleet,
-    state,
 };
 
 impl Gateway {
@@ -92,9 +91,4 @@ impl Gateway {
         };
         self.store.group().map(parts::sharing::fleet).ok_or_else(none)
     }
-}
-
-/// Whether another gateway was faster, so that all is to be worked out anew.
-pub(super) fn is_conflict(error: &Error) -> bool {
-    matches!(error, Error::State(state::Error::Conflict))
 }

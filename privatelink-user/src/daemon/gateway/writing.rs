@@ -1,6 +1,6 @@
 //! Objects that the API makes, changes and deletes: from a request to what packets meet.
 
-use super::{ATTEMPTS, Error, Gateway, sharing::is_conflict};
+use super::{ATTEMPTS, Error, Gateway};
 use crate::{
     access::{Caller, Rights},
     api::request::{Refused, Write},
@@ -70,7 +70,7 @@ impl Gateway {
         self.remember(&mut next.state.replies, caller, write, &written)?;
         match self.adopt_objects(next) {
             Ok(()) => {}
-            Err(error) if !is_last && is_conflict(&error) => return Ok(None),
+            Err(error) if !is_last && error.is_conflict() => return Ok(None),
             Err(error) => return Err(error.into()),
         }
         let text = said(caller, &writing);

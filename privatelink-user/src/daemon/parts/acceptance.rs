@@ -10,7 +10,7 @@ use crate::{
     events::{Event, of_connections},
     model::{Model, Name},
     state::{
-        self, Beside, Change, State, Store,
+        self, Change, State, Store,
         connection::{self, Acceptance, Connection, Decision, Impossible, Parties, rules_of},
     },
     timestamp::{ClockOffset, Moment, Timestamp},
@@ -23,7 +23,7 @@ pub(in crate::daemon) fn settle(
     at: Moment,
 ) -> Result<Vec<Event>, state::Error> {
     let now = at.now;
-    let beside = store.group().map_or(Beside::none(), |group| group.beside(None, BTreeSet::new()));
+    let beside = store.beside(None, BTreeSet::new());
     let mut changed = Vec::new();
     for (name, connection) in &store.state().connections {
         let rules = model.endpoints().get(name).and_then(|endpoint| rules_of(model, endpoint));
@@ -65,10 +65,7 @@ pub(in crate::daemon) fn decide(
         Err(state::Error::Unreachable(_) | state::Error::Uncertain(_))
             if decision == Decision::Reject =>
         {
-            Ok(keep(store, changed, ahead, |store, changes| match store.group_mut() {
-                Some(group) => group.commit_here(changes),
-                None => store.commit(changes),
-            })?)
+            Ok(keep(store, changed, ahead, |store, changes| store.commit_here(changes))?)
         }
         kept => Ok(kept?),
     }

@@ -11,7 +11,7 @@ use crate::{
     events::Event,
     host::HostFacts,
     model::Model,
-    state::{Beside, Store, targets::Inputs},
+    state::{Store, targets::Inputs},
     timestamp::Moment,
 };
 
@@ -89,7 +89,7 @@ fn keep(
     at: Moment,
 ) -> Result<Vec<Event>, Error> {
     let mut next = store.state().clone();
-    let beside = store.group().map_or(Beside::none(), |group| group.beside(None, BTreeSet::new()));
+    let beside = store.beside(None, BTreeSet::new());
     next.follow_beside(model, facts, inputs, at.now, &beside)?;
     let events = commit(store, datapath, &next, at.ahead)?;
     *inputs = next.inputs;

@@ -3,7 +3,7 @@
 use crate::{
     chain::Chain,
     interface::types::{Fleet, FleetGateway},
-    state::{Store, group::GroupStore},
+    state::GroupStore,
 };
 
 /// What of the group's state cannot be carried out here.
@@ -19,8 +19,8 @@ impl Sharing {
     }
 
     /// What does not work.
-    pub fn problems(&self, store: &dyn Store) -> Vec<String> {
-        let Some(group) = store.group() else { return Vec::new() };
+    pub fn problems(&self, group: Option<&GroupStore>) -> Vec<String> {
+        let Some(group) = group else { return Vec::new() };
         let mut problems = Vec::new();
         if let Some(why) = group.down() {
             let age = match group.age() {

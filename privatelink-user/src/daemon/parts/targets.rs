@@ -13,7 +13,7 @@ use crate::{
     host::HostFacts,
     model::Model,
     state::{
-        Beside, State, Store, TooMuch,
+        State, Store, TooMuch,
         ids::Ids,
         targets::{Inputs, NoRoom},
     },
@@ -111,8 +111,7 @@ fn keep(
     if moved || state.drains.is_due(model, inputs, now) {
         let before = state.drains.clone();
         let mut next = state.clone();
-        let beside =
-            store.group().map_or(Beside::none(), |group| group.beside(None, BTreeSet::new()));
+        let beside = store.beside(None, BTreeSet::new());
         next.follow_beside(model, facts, inputs, now, &beside)?;
         let mut events = commit(store, datapath, &next, at.ahead)?;
         *inputs = next.inputs;

@@ -265,16 +265,20 @@ impl Worker {
             Order::Commit { transaction, deadline, answer } => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    let _ =
-                        answer.send(Err(Failure::Unreachable("it was busy for too long".into())));
+                    let why = Failure::Unreachable("it was busy for too long".into());
+                    // Who asked may have ended.
+                    let _ = answer.send(Err(why));
+                    self.tell(News::Up);
                     return Ok(());
                 }
                 let result = self.client.commit(transaction, left).await;
                 match result {
                     Ok(committed) => {
                         self.touch();
-                        // Who asked may have ended.
-                        let _ = answer.send(Ok(committed));
+                        if answer.send(Ok(committed)).is_err() {
+                            // Whoever asked has given up, and takes the store for away.
+                            self.tell(News::Up);
+                        }
                     }
                     Err(error) => {
                         let text = Chain(&error).to_string();

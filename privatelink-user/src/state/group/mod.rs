@@ -22,6 +22,7 @@ mod layout;
 mod link;
 mod merge;
 mod store;
+mod taking_in;
 
 pub use fellows::{Fellow, Hello};
 pub use store::{GroupStore, Membership, TakenIn};

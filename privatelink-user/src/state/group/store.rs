@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use log::{info, warn};
+use log::warn;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -21,10 +21,9 @@ use super::{
     known::Known,
     layout::{Layout, Place},
     link::{Failure, Link, News, Order},
-    merge,
 };
 use crate::{
-    etcd::{Batch, Client, Committed, Entry, Event, Guard, Revision, Snapshot},
+    etcd::{Client, Committed, Entry, Event, Guard, Revision},
     model::Name,
     state::{
         beside::Beside, change::Change, connection::Connections, error::Error, journal::Journal,
@@ -73,25 +72,27 @@ pub struct TakenIn {
 /// The state of a group of gateways, as this one knows it.
 #[derive(Debug)]
 pub struct GroupStore {
-    journal: Journal,
-    link: Link,
-    layout: Layout,
-    membership: Membership,
-    known: Known,
-    fellows: Fellows,
+    pub(super) journal: Journal,
+    pub(super) link: Link,
+    pub(super) layout: Layout,
+    pub(super) membership: Membership,
+    pub(super) known: Known,
+    pub(super) fellows: Fellows,
     /// What `fellows` says, for those who wait until others have come so far.
-    shown: watch::Sender<BTreeMap<Name, Fellow>>,
+    pub(super) shown: watch::Sender<BTreeMap<Name, Fellow>>,
     /// News that have arrived and are not taken in.
-    waiting: Vec<News>,
+    pub(super) waiting: Vec<News>,
     /// The last change of the state that is known here.
-    revision: Revision,
+    pub(super) revision: Revision,
     /// Why etcd is not reached; `None` if it is.
-    down: Option<String>,
+    pub(super) down: Option<String>,
     /// Whether a change was refused because etcd was not reached, or had other news.
-    is_behind: bool,
-    hello: Option<Hello>,
+    pub(super) is_behind: bool,
+    pub(super) hello: Option<Hello>,
     /// Whether the configuration in force has the objects that the group has.
-    is_followed: bool,
+    pub(super) is_followed: bool,
+    /// Whether everything is still to be read.
+    pub(super) is_outdated: bool,
 }
 
 impl GroupStore {
@@ -117,9 +118,16 @@ impl GroupStore {
             is_behind: false,
             hello: None,
             is_followed: true,
+            is_outdated: true,
         };
-        store.wait_for_news(Instant::now() + FIRST);
-        store.take_in()?;
+        let deadline = Instant::now() + FIRST;
+        // Once, unless another gateway has begun the group at the same time.
+        while store.is_outdated && store.wait_for_news(deadline) {
+            store.take_in()?;
+            if store.down.is_some() {
+                break;
+            }
+        }
         if let Some(why) = &store.down {
             if *store.journal.state() == State::default() {
                 return Err(Error::NeverReached(why.clone()));
@@ -184,17 +192,6 @@ impl GroupStore {
         self.is_followed = true;
     }
 
-    /// What has to outlast this configuration, apart from endpoints that go for all. `None` is the
-    /// configuration that was announced.
-    pub fn beside(&self, configuration: Option<&str>, removed: BTreeSet<Name>) -> Beside {
-        let configuration = configuration.or(self.configuration());
-        let differ =
-            configuration.is_some_and(|own| self.fellows.differ(&self.membership.name, own));
-        // Nobody knows what the others have while etcd is away.
-        let is_certain = self.down.is_none() && self.is_followed;
-        if differ || !is_certain { Beside::others(removed) } else { Beside::none() }
-    }
-
     /// What tells this gateway's configuration from others.
     pub fn configuration(&self) -> Option<&str> {
         self.hello.as_ref().map(|hello| hello.configuration.as_str())
@@ -206,153 +203,8 @@ impl GroupStore {
         own.is_some_and(|own| self.fellows.differ(&self.membership.name, own))
     }
 
-    /// Keeps rejections here alone, because etcd is away. The group learns of them later.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn commit_here(&mut self, changes: Vec<Change>) -> Result<(), Error> {
-        let names = changes.iter().filter_map(|change| {
-            let Change::Connection(name, Some(_)) = change else { return None };
-            Some(Change::Unpushed(name.clone(), true))
-        });
-        let names: Vec<Change> = names.collect();
-        self.journal.commit(changes.into_iter().chain(names).collect())
-    }
-
-    /// Takes in what others have changed.
-    ///
-    /// # Errors
-    /// When the disk refuses to keep it.
-    pub fn take_in(&mut self) -> Result<TakenIn, Error> {
-        self.collect();
-        let mut taken = TakenIn::default();
-        let before = (self.down.is_some(), self.differs());
-        for news in std::mem::take(&mut self.waiting) {
-            match news {
-                News::Snapshot(snapshot) => {
-                    self.down = None;
-                    self.take_whole(&snapshot, &mut taken)?;
-                }
-                News::Changes(batch) => self.take_changes(batch, &mut taken)?,
-                News::Up => self.down = None,
-                News::Down(why) => self.down = Some(why),
-            }
-        }
-        if self.down.is_none() {
-            self.push();
-        }
-        taken.standing = before != (self.down.is_some(), self.differs());
-        if taken.objects {
-            self.is_followed = false;
-        }
-        if taken.fellows {
-            self.shown.send_replace(self.fellows.all());
-        }
-        Ok(taken)
-    }
-
-    fn take_whole(&mut self, snapshot: &Snapshot, taken: &mut TakenIn) -> Result<(), Error> {
-        let entries = &snapshot.entries;
-        self.known.replace(entries.iter().map(|entry| (entry.key.as_str(), entry.revision)));
-        self.fellows = Fellows::default();
-        taken.fellows = true;
-        for entry in entries {
-            self.note_fellow(&entry.key, Some(&entry.value));
-        }
-        let is_new = !self.known.has(&self.layout.key(&Place::Structure));
-        let state = self.journal.state();
-        if is_new {
-            // The first gateway of a group brings what it has.
-            let own = State { ids: state.ids.own_part(), ..State::default() };
-            let changes: Vec<Change> = own.changes_to(state);
-            let (chunks, _) = self.divided(changes)?;
-            if !chunks.is_empty() {
-                info!(
-                    "the group `{}` begins with the state of this gateway",
-                    self.membership.group
-                );
-                return self.send(chunks).inspect_err(|_| self.order(Order::Resync));
-            }
-            return Ok(());
-        }
-        let next = merge::whole(&self.layout, entries, state);
-        let changes = state.changes_to(&next);
-        self.revision = self.revision.max(last_of(entries, &self.layout));
-        self.adopt(changes, taken)
-    }
-
-    fn take_changes(&mut self, batch: Batch, taken: &mut TakenIn) -> Result<(), Error> {
-        let Batch { revision, mut events } = batch;
-        events.retain(|event| {
-            let (key, is_there, at) = match event {
-                Event::Put(entry) => (&entry.key, true, entry.revision),
-                Event::Deleted { key, revision } => (key, false, *revision),
-            };
-            self.known.learn(key, is_there, at)
-        });
-        self.known.reached(revision);
-        for event in &events {
-            let (key, value, at) = match event {
-                Event::Put(entry) => (&entry.key, Some(&entry.value[..]), entry.revision),
-                Event::Deleted { key, revision } => (key, None, *revision),
-            };
-            let is_fellow = self.note_fellow(key, value);
-            taken.fellows |= is_fellow;
-            if !is_fellow {
-                self.revision = self.revision.max(at);
-            }
-        }
-        let changes = merge::changes(&self.layout, &events, self.journal.state());
-        self.adopt(changes, taken)
-    }
-
-    /// Keeps what others have changed.
-    fn adopt(&mut self, changes: Vec<Change>, taken: &mut TakenIn) -> Result<(), Error> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        taken.state = true;
-        taken.objects |= changes.iter().any(|change| matches!(change, Change::Object(..)));
-        taken.keys |= changes.iter().any(|change| matches!(change, Change::Key(..)));
-        for (name, connection) in merge::connections_of(&changes, self.journal.state()) {
-            taken.before.entry(name).or_insert(connection);
-        }
-        let about = changes.clone();
-        self.keep(changes);
-        taken.after.extend(merge::connections_of(&about, self.journal.state()));
-        let state = self.journal.state();
-        taken.after.retain(|name, _| state.connections.contains_key(name));
-        Ok(())
-    }
-
-    fn note_fellow(&mut self, key: &str, value: Option<&[u8]>) -> bool {
-        match self.layout.place(key) {
-            Some(Place::Hello(gateway)) => self.fellows.hello(gateway, value),
-            Some(Place::Applied(gateway)) => self.fellows.applied(gateway, value),
-            _ => return false,
-        }
-        true
-    }
-
-    /// Tells the group what was rejected while it was away.
-    fn push(&mut self) {
-        for name in self.journal.state().unpushed.clone() {
-            let connection = self.journal.state().connections.get(&name).cloned();
-            let mut changes = vec![Change::Unpushed(name.clone(), false)];
-            let key = self.layout.key(&Place::Connection(name.clone()));
-            if let Some(connection) = connection.filter(|_| self.known.has(&key)) {
-                changes.push(Change::Connection(name.clone(), Some(Box::new(connection))));
-            }
-            match self.commit(changes) {
-                Ok(()) => info!("the group has learned that `{name}` was rejected here"),
-                // It is tried again with the next news.
-                Err(error) => warn!("cannot tell the group that `{name}` was rejected: {error}"),
-            }
-        }
-    }
-
     /// Keeps changes on the disk. The group has them, so they count even if the disk refuses.
-    fn keep(&mut self, changes: Vec<Change>) {
+    pub(super) fn keep(&mut self, changes: Vec<Change>) {
         if let Err(error) = self.journal.commit(changes.clone()) {
             warn!("{error}");
             let mut next = self.journal.state().clone();
@@ -361,12 +213,12 @@ impl GroupStore {
         }
     }
 
-    fn divided(&self, changes: Vec<Change>) -> Result<(Vec<Chunk>, Vec<Change>), Error> {
+    pub(super) fn divided(&self, changes: Vec<Change>) -> Result<(Vec<Chunk>, Vec<Change>), Error> {
         let addresses = &self.journal.state().addresses;
         divide(changes, &self.layout, addresses).map_err(|error| Error::Refused(error.to_string()))
     }
 
-    fn send(&mut self, chunks: Vec<Chunk>) -> Result<(), Error> {
+    pub(super) fn send(&mut self, chunks: Vec<Chunk>) -> Result<(), Error> {
         for chunk in chunks {
             let transaction = chunk.transaction(&self.layout, &self.known);
             let guards = transaction.guards.clone();
@@ -458,14 +310,14 @@ impl GroupStore {
         has_arrived
     }
 
-    fn collect(&mut self) {
+    pub(super) fn collect(&mut self) {
         let news = self.link.news.lock().unwrap_or_else(PoisonError::into_inner);
         let arrived: Vec<News> = news.try_iter().collect();
         drop(news);
         self.waiting.extend(arrived);
     }
 
-    fn order(&self, order: Order) {
+    pub(super) fn order(&self, order: Order) {
         // The thread ends only with this store.
         let _ = self.link.orders.send(order);
     }
@@ -501,19 +353,21 @@ impl Store for GroupStore {
         self.journal.assume(state);
     }
 
-    fn group(&self) -> Option<&GroupStore> {
-        Some(self)
+    fn beside(&self, configuration: Option<&str>, removed: BTreeSet<Name>) -> Beside {
+        let configuration = configuration.or(self.configuration());
+        let differ =
+            configuration.is_some_and(|own| self.fellows.differ(&self.membership.name, own));
+        // Nobody knows what the others have while etcd is away.
+        let is_certain = self.down.is_none() && self.is_followed;
+        if differ || !is_certain { Beside::others(removed) } else { Beside::none() }
     }
 
-    fn group_mut(&mut self) -> Option<&mut GroupStore> {
-        Some(self)
+    fn commit_here(&mut self, changes: Vec<Change>) -> Result<(), Error> {
+        let names = changes.iter().filter_map(|change| {
+            let Change::Connection(name, Some(_)) = change else { return None };
+            Some(Change::Unpushed(name.clone(), true))
+        });
+        let names: Vec<Change> = names.collect();
+        self.journal.commit(changes.into_iter().chain(names).collect())
     }
-}
-
-/// The last change of the state among these keys.
-fn last_of(entries: &[Entry], layout: &Layout) -> Revision {
-    let is_state = |entry: &&Entry| {
-        !matches!(layout.place(&entry.key), Some(Place::Hello(_) | Place::Applied(_)))
-    };
-    entries.iter().filter(is_state).map(|entry| entry.revision).max().unwrap_or_default()
 }
