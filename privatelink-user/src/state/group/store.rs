@@ -26,8 +26,8 @@ use crate::{
     etcd::{Client, Committed, Entry, Event, Guard, Revision},
     model::Name,
     state::{
-        beside::Beside, change::Change, connection::Connections, error::Error, journal::Journal,
-        kept::State, store::Store,
+        addresses::Addresses, beside::Beside, change::Change, connection::Connections,
+        error::Error, journal::Journal, kept::State, store::Store,
     },
 };
 
@@ -213,8 +213,12 @@ impl GroupStore {
         }
     }
 
-    pub(super) fn divided(&self, changes: Vec<Change>) -> Result<(Vec<Chunk>, Vec<Change>), Error> {
-        let addresses = &self.journal.state().addresses;
+    /// The changes in chunks; `addresses` are those that the store has.
+    pub(super) fn divided(
+        &self,
+        changes: Vec<Change>,
+        addresses: &Addresses,
+    ) -> Result<(Vec<Chunk>, Vec<Change>), Error> {
         divide(changes, &self.layout, addresses).map_err(|error| Error::Refused(error.to_string()))
     }
 
@@ -329,7 +333,7 @@ impl Store for GroupStore {
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), Error> {
-        let (chunks, own) = self.divided(changes)?;
+        let (chunks, own) = self.divided(changes, &self.journal.state().addresses)?;
         if chunks.is_empty() {
             self.journal.commit(own)?;
             self.is_behind &= self.down.is_some();

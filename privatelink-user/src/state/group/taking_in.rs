@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     etcd::{Batch, Entry, Event, Revision, Snapshot},
-    state::{change::Change, error::Error, kept::State, store::Store as _},
+    state::{addresses::Addresses, change::Change, error::Error, kept::State, store::Store as _},
 };
 
 impl GroupStore {
@@ -61,7 +61,8 @@ impl GroupStore {
             // The first gateway of a group brings what it has.
             let own = State { ids: state.ids.own_part(), ..State::default() };
             let changes: Vec<Change> = own.changes_to(state);
-            let (chunks, _) = self.divided(changes)?;
+            // None of its addresses is in the store yet.
+            let (chunks, _) = self.divided(changes, &Addresses::default())?;
             if !chunks.is_empty() {
                 info!(
                     "the group `{}` begins with the state of this gateway",
