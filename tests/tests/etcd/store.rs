@@ -308,3 +308,38 @@ fn how_long_commits_and_watches_take() {
         println!("{what}: p50 {:?}, p99 {:?}", times[100], times[197]);
     }
 }
+
+#[test]
+fn of_two_that_begin_a_group_at_once_one_brings_its_state() {
+    let (etcd, folder) = (Etcd::start(1).unwrap(), tempfile::tempdir().unwrap());
+    for gateway in ["a", "b"] {
+        let mut journal = Journal::open(&folder.path().join(gateway)).unwrap();
+        let mut state = State::default();
+        state.objects.extend([endpoint(&format!("of-{gateway}"))]);
+        let model = model(&state.objects);
+        state.follow(&model, &HostFacts::default(), &Inputs::default(), NOW).unwrap();
+        journal.commit(State::default().changes_to(&state)).unwrap();
+    }
+    let mut stores: Vec<GroupStore> = thread::scope(|scope| {
+        let begin = |gateway| {
+            let (etcd, folder) = (&etcd, folder.path());
+            scope.spawn(move || open(etcd, folder, gateway).unwrap())
+        };
+        let both = [begin("a"), begin("b")];
+        both.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let [a, b] = stores.as_mut_slice() else { panic!("two gateways") };
+    let same = |a: &GroupStore, b: &GroupStore| {
+        let (a, b) = (a.state(), b.state());
+        (&a.objects, &a.addresses.leases) == (&b.objects, &b.addresses.leases)
+    };
+    wait_until(SOON, "both have the same", || {
+        a.take_in().unwrap();
+        b.take_in().unwrap();
+        same(a, b)
+    })
+    .unwrap();
+    assert_eq!(a.state().objects.len(), 1, "the other one's are dropped");
+    make(b, &["later".into()]);
+    wait_for(a, "what comes later", |it| it.state().objects.len() == 2);
+}
