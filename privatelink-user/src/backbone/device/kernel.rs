@@ -239,6 +239,62 @@ mod tests {
         }
     }
 
+    /// In a network namespace of the test's own; without root or the module there is nothing to ask.
+    #[test]
+    fn the_kernel_takes_what_is_written_and_tells_it() {
+        let outcome = std::thread::spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).ok()?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let added = runtime.block_on(async {
+                crate::backbone::links::Side::open().unwrap().add_wireguard("wg-test").await
+            });
+            if !added.unwrap() {
+                return None;
+            }
+            let device = KernelDevice::new("wg-test").unwrap();
+            let directory = tempfile::TempDir::new().unwrap();
+            let keys = crate::backbone::keys::Keys::open(directory.path()).unwrap();
+            let peer = |number: u8| PeerChange {
+                endpoint: Some(SocketAddr::from(([192, 0, 2, number], 51_820))),
+                keepalive: Duration::from_secs(25),
+                allowed: [
+                    Ipv6Net::new([0xfd00, number.into(), 0, 0, 0, 0, 0, 0].into(), 64).unwrap()
+                ]
+                .into(),
+            };
+            let key = |number: u8| PublicKey::new([number; 32]);
+            // More than fit into one message, of either direction.
+            let peers: Vec<_> = (1..=250).map(|number| (key(number), peer(number))).collect();
+            let private_key = Some(keys.present());
+            let change =
+                DeviceChange { private_key, listen: Some(4_711), peers, removed: Vec::new() };
+            device.apply(&change).unwrap();
+            let state = device.read().unwrap();
+            assert_eq!((state.listen, state.peers.len()), (4_711, 250));
+            for (key, peer) in &change.peers {
+                let told = &state.peers[key];
+                assert_eq!((told.endpoint, told.keepalive), (peer.endpoint, peer.keepalive));
+                assert_eq!((&told.allowed, told.handshake), (&peer.allowed, None));
+            }
+            let taken = PeerChange { endpoint: None, ..peer(1) };
+            let change = DeviceChange {
+                peers: vec![(key(2), taken)],
+                removed: vec![key(3)],
+                ..DeviceChange::default()
+            };
+            device.apply(&change).unwrap();
+            let state = device.read().unwrap();
+            assert_eq!(state.peers.len(), 249);
+            assert!(state.peers[&key(1)].allowed.is_empty(), "a prefix is one peer's");
+            assert_eq!(state.peers[&key(2)].endpoint, peer(2).endpoint);
+            Some(())
+        });
+        if outcome.join().unwrap().is_none() {
+            eprintln!("skipped: this needs root, and a kernel with WireGuard");
+        }
+    }
+
     #[test]
     fn prefixes_are_nested_as_the_kernel_has_them() {
         let peer = PeerChange {
