@@ -143,7 +143,7 @@ pub(super) fn connections(connections: &[Connection], wide: bool) -> String {
             one.endpoint.clone(),
             one.service.clone(),
             one.principal.clone(),
-            if one.draining { format!("{}, draining", one.state) } else { one.state.clone() },
+            state(one),
             age(&one.since, now),
             one.until.as_ref().map_or_else(|| "-".into(), |until| age(until, now)),
             one.by.clone(),
@@ -153,6 +153,15 @@ pub(super) fn connections(connections: &[Connection], wide: bool) -> String {
         ]);
     }
     table.without(if wide { &[] } else { &[8, 9] }).render(0)
+}
+
+/// The state of a connection; of another site's service, what that site has decided as well.
+fn state(one: &Connection) -> String {
+    let own = if one.draining { format!("{}, draining", one.state) } else { one.state.clone() };
+    match &one.site_state {
+        Some(other) if *other != one.state => format!("{own}, there {other}"),
+        Some(_) | None => own,
+    }
 }
 
 /// The state of a connection after a decision, in a sentence.
@@ -307,6 +316,18 @@ pub(super) fn amount(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_site_has_decided_is_shown_where_it_differs() {
+        let one = |other: Option<&str>| Connection {
+            state: "available".into(),
+            site_state: other.map(str::to_owned),
+            ..Connection::default()
+        };
+        assert_eq!(state(&one(Some("pending-acceptance"))), "available, there pending-acceptance");
+        assert_eq!(state(&one(Some("available"))), "available");
+        assert_eq!(state(&one(None)), "available");
+    }
 
     #[test]
     fn amounts_are_short() {
