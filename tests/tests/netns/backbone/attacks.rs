@@ -1,5 +1,7 @@
 //! What an untrusted network sees and can do, and what a site can that its owner has lost.
 
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
 use std::{
     fs,
     net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket},

@@ -1,5 +1,7 @@
 //! What changes under live flows: keys, addresses, the way between the sites, daemons.
 
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
 use std::{
     fs,
     net::UdpSocket,

@@ -1,5 +1,7 @@
 //! `docs/backbone.md`, from its own text.
 
+#![expect(clippy::unwrap_used, reason = "a failure in what tests share is a failure of the test")]
+
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command};
 
 use privatelink_tests::lab::tool;
