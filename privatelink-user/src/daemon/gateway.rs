@@ -4,11 +4,14 @@
 //! published, reported or passed on here. A new concern is a new part, a field, and one line in
 //! [`converge`](Gateway::converge).
 
+mod adding;
 mod callers;
 mod deciding;
 mod reloading;
+mod rounds;
 mod sharing;
 mod trial;
+mod writing;
 
 use std::{
     path::{Path, PathBuf},
@@ -35,8 +38,8 @@ use super::{
     parts::{
         AccessKeys, Announcements, Attachments, Backbone, Conflicts, Deadlines, FIRST_TURN, Frames,
         HostGuard, Keeping, Maps, Pending, Publisher, Readiness, Records, Sharing, Surroundings,
-        Sweep, SweepScope, TURN, TargetDiscovery, TargetHealth, Targets, Trials, acceptance,
-        capacity, listeners,
+        Sweep, SweepScope, TargetDiscovery, TargetHealth, Targets, Trials, acceptance, capacity,
+        listeners,
     },
     service_manager,
     snapshot::Snapshot,
@@ -65,9 +68,6 @@ use crate::{
     view::flows::FlowCounts,
     watch::{discovery::Finding, health},
 };
-
-mod adding;
-mod writing;
 
 /// How often a change is worked out anew because another gateway was faster.
 const ATTEMPTS: u32 = 64;
@@ -136,27 +136,23 @@ impl Gateway {
     ) -> Result<(Self, Inbox), Error> {
         let Loaded { model, sources, origins } = loaded;
         let clock = Clock::open(&model.gateway().state_dir);
-        let begun = Timestamp::now();
-        if let Some(group) = store.group_mut() {
-            group.announce(joining::hello(&model, &origins, begun));
-        }
+        let begun = introduce(&mut store, &model, &origins);
         let opened = opening::open(&model, store, socket, clock.moment()).await?;
         let Opened { store, state, host, host_events, datapath, events } = opened;
         let (checks, reports) = health::Checks::start().map_err(Error::Checks)?;
         let (found, findings) = mpsc::unbounded_channel();
-        let mut records = Records::default();
-        records.name(&model, &state.ids);
+        let records = Records::of(&model, &state.ids);
         let dns = Feeder::start(socket, events.clone());
-        let host_guard = HostGuard::open(&model.gateway().state_dir);
         let (reader, totals) = (datapath.reader().clone(), records.totals().clone());
         let backbone = Backbone::start();
         let (names, links) = (dns.latest().clone(), backbone.latest());
         let publisher = Publisher::new(reader, totals, events.clone(), names, links);
-        let trials = Trials::new(model.gateway(), &datapath);
         let gateway = Self {
             config: config.to_owned(),
             socket: socket.to_owned(),
             register,
+            trials: Trials::new(model.gateway(), &datapath),
+            host_guard: HostGuard::open(&model.gateway().state_dir),
             model,
             sources,
             origins,
@@ -171,13 +167,11 @@ impl Gateway {
             panics: 0,
             changed: PacedCount::default(),
             maps: Maps::new(datapath.store()?),
-            trials,
             datapath,
             targets: Targets::new(clock.moment().now),
             clock,
             health: TargetHealth::new(checks),
             discovery: TargetDiscovery::new(found),
-            host_guard,
             attachments: Attachments::default(),
             surroundings: Surroundings::default(),
             announcements: Announcements::default(),
@@ -358,79 +352,6 @@ impl Gateway {
         self.publisher.publish(inventory);
     }
 
-    /// Sweeps the next part of the flow table, and logs what ended, was refused, or is live.
-    /// `true` if the maps are to be reconciled now.
-    pub fn sweep_flows(&mut self) -> Result<bool, bpf::Error> {
-        self.sweep.part_is_due(self.datapath.regions());
-        self.records.log_others(&self.datapath, self.maps.contents());
-        let swept = self.go_on_sweeping()?;
-        let obeyed = self.deadlines.have_been_obeyed(&self.datapath)?;
-        if obeyed {
-            self.maps.forget();
-        }
-        Ok(swept || obeyed)
-    }
-
-    /// Whether the sweep has more to do.
-    pub fn is_sweeping(&mut self) -> bool {
-        self.sweep.is_busy(self.maps.passes())
-    }
-
-    /// The sweep has failed: it goes on when the next part is due.
-    pub fn pause_sweeping(&mut self) {
-        self.sweep.pause();
-    }
-
-    /// Sweeps for a moment. `true` if entries of the maps can be removed now.
-    pub fn go_on_sweeping(&mut self) -> Result<bool, bpf::Error> {
-        let (datapath, frames, records) = (&self.datapath, &self.frames, &mut self.records);
-        let endpoints = self.deadlines.endpoints();
-        self.sweep.take_turn(
-            TURN,
-            self.maps.passes(),
-            SweepScope { datapath, frames, endpoints, records },
-        )
-    }
-
-    /// Looks how new flows to targets go, and checks those at once where they go badly.
-    pub fn look_for_symptoms(&mut self) -> Result<(), bpf::Error> {
-        self.health.suspect_by_flows(&self.datapath)
-    }
-
-    /// Looks for what no message reports. `Ok(true)` if an interface has lost the program, if the disk
-    /// is to be tried again, or if something has panicked.
-    pub fn look_around(&mut self) -> Result<bool, String> {
-        self.publisher.note_drops(self.datapath.reader(), std::time::Instant::now());
-        let (endpoints, ids) = (self.model.endpoints().values(), &self.store.state().ids);
-        let indices: Vec<u32> = endpoints.filter_map(|endpoint| ids.endpoint(endpoint)).collect();
-        let reader = self.datapath.reader();
-        self.publisher.note_refusals(reader, &indices, std::time::Instant::now());
-        self.events.publish_all(self.records.lost(Instant::now()));
-        self.events.publish_all(self.surroundings.flapping());
-        self.events.report_left_out(std::time::Instant::now());
-        self.keys.write_uses(self.store.as_mut(), Instant::now());
-        let unkept = self.keeping.is_due(self.store.as_ref(), Instant::now());
-        let attached =
-            self.attachments.are_incomplete(&self.model, self.host.facts(), &self.datapath);
-        let conflicts = self.look_for_conflicts();
-        let panics = supervision::panics();
-        let panicked = std::mem::replace(&mut self.panics, panics) != panics;
-        self.events.publish_all(self.backbone.events(&self.model));
-        let linked = self.backbone.has_news();
-        Ok(attached? || unkept || panicked || conflicts || linked)
-    }
-
-    /// Looks for other hosts that use an address of the gateway; `true` if there is news.
-    fn look_for_conflicts(&mut self) -> bool {
-        let (facts, tables, sender) =
-            (self.host.facts(), self.maps.contents(), self.frames.sender());
-        let events =
-            self.conflicts.look(&self.model, facts, tables, sender, std::time::Instant::now());
-        let is_news = !events.is_empty();
-        self.events.publish_all(events);
-        is_news
-    }
-
     /// Forgets what the maps hold, so that the next convergence compares them with the kernel's.
     pub fn forget_maps(&mut self) {
         self.maps.forget();
@@ -562,4 +483,14 @@ impl Gateway {
     pub fn publish_end(&self, text: &str) {
         self.events.publish(Event::new(Kind::GatewayEnding, text));
     }
+}
+
+/// Tells the group that this gateway belongs to, if there is one, what configuration it has, and since
+/// when it runs, which is now.
+fn introduce(store: &mut AnyStore, model: &Model, origins: &Origins) -> Timestamp {
+    let begun = Timestamp::now();
+    if let Some(group) = store.group_mut() {
+        group.announce(joining::hello(model, origins, begun));
+    }
+    begun
 }

@@ -38,6 +38,13 @@ pub(in crate::daemon) struct Records {
 }
 
 impl Records {
+    /// No log yet, and the names of a configuration.
+    pub fn of(model: &Model, ids: &Ids) -> Self {
+        let mut records = Self::default();
+        records.name(model, ids);
+        records
+    }
+
     /// Adds the names of a configuration.
     pub fn name(&mut self, model: &Model, ids: &Ids) {
         Arc::make_mut(&mut self.names).update(model, ids);
