@@ -7,10 +7,13 @@ mod scene;
 
 use std::{net::UdpSocket, time::Duration};
 
-use privatelink_tests::lab::{client, wait_until};
+use privatelink_tests::lab::{client, tool, wait_until};
 
 use self::scene::{SOON, Scene, consumer, provider};
-use crate::fixture::{ENDPOINT, at};
+use crate::{
+    fixture::{ENDPOINT, at},
+    metrics::described,
+};
 
 #[test]
 fn a_consumer_reaches_the_service_of_another_site_once_its_provider_accepts() {
@@ -33,6 +36,12 @@ fn a_consumer_reaches_the_service_of_another_site_once_its_provider_accepts() {
     assert_eq!(scene.b.provider.seen().len(), 6);
     assert_eq!(scene.a.problems().unwrap(), [""; 0]);
     assert_eq!(scene.b.problems().unwrap(), [""; 0]);
+    let metrics = tool::run(scene.a.daemon.cli().arg("metrics")).unwrap();
+    let described = described(|name| name.starts_with("privatelink_site_"));
+    assert_eq!(described.len(), 3);
+    for name in described.keys() {
+        assert!(metrics.contains(&format!("\n{name}{{site=\"site-b\"")), "{name}: {metrics}");
+    }
     scene.b.decide("reject", "a-payments").unwrap();
     acme.run(|| client::http_get(at(ENDPOINT[0], 80), SOON)).unwrap_err();
     scene.a.wait_for_state("rejected").unwrap();
