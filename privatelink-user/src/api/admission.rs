@@ -6,8 +6,8 @@
 use axum::{
     extract::{DefaultBodyLimit, FromRequestParts, Request, State},
     http::{
-        HeaderValue, StatusCode,
-        header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER},
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
         request::Parts,
     },
     middleware::Next,
@@ -34,6 +34,16 @@ const LARGEST: usize = 32 << 20;
 const LONGEST_ACTION: usize = 200;
 /// The largest request body of anyone else: a decision and its reason.
 const LARGEST_OF_OTHERS: usize = 64 << 10;
+
+/// Refusals that may follow from the head alone. The body is not read then, so nothing can follow it
+/// on the connection.
+const FROM_HEADS: [StatusCode; 5] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::FORBIDDEN,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+];
 
 /// [`admit`], and records what is refused.
 pub(super) async fn admit_on_record(
@@ -104,6 +114,7 @@ async fn admit(doorkeeper: &Doorkeeper, mut request: Request, next: Next) -> Res
         return farewell(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error));
     }
     DefaultBodyLimit::max(largest).apply(&mut request);
+    let has_body = has_body(request.headers());
     let known = request.extensions().get::<Identity>().cloned();
     let known = known.map(|identity| (identity, Some(caller.clone())));
     request.extensions_mut().insert(caller);
@@ -117,7 +128,15 @@ async fn admit(doorkeeper: &Doorkeeper, mut request: Request, next: Next) -> Res
     if let Some(known) = known {
         response.extensions_mut().insert(known);
     }
+    if has_body && FROM_HEADS.contains(&response.status()) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
 /// Finds who asks, and what the user may do.

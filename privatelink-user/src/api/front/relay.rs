@@ -162,6 +162,7 @@ mod tests {
         assert!(!got.contains("upgrade") && !got.contains("trailers"), "{got}");
         assert!(got.contains("x-own: 1\r\n"), "{got}");
         assert!(said.starts_with("HTTP/1.1 200 OK") && said.ends_with("[]"), "{said}");
+        assert!(said.contains("connection: close\r\n"), "{said}");
     }
 
     #[tokio::test]

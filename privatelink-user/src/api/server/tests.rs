@@ -114,6 +114,17 @@ fn what_is_too_large_is_refused_without_being_read() {
 }
 
 #[test]
+fn a_refusal_by_the_head_ends_the_connection() {
+    let served = Served::start();
+    for (line, code) in [("PATCH /v1/endpoints", 405), ("POST /v1/objects?dry_run=x", 400)] {
+        let head = "host: x\r\ncontent-type: application/json\r\ncontent-length: 2";
+        let answer = served.say(&format!("{line} HTTP/1.1\r\n{head}\r\n\r\n{{}}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{line}: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{line}: {answer}");
+    }
+}
+
+#[test]
 fn every_refusal_says_why() {
     let served = Served::start();
     for (line, code) in [
