@@ -107,7 +107,7 @@ pub enum Request {
     RevokeKey(KeyId, Reply<AccessKey>),
     /// Show this site and its links to others.
     Sites(Reply<Backbone>),
-    /// Prepare this site's next key; if `true`, use it whoever lists it.
+    /// Prepare this site's next key; if `true`, use it although some sites do not list it.
     RotateSiteKey(bool, Reply<SiteKeyRotation>),
     /// Hand out what reads the audit log, and the caller's rights.
     Audit(Reply<(AuditReader, Rights)>),

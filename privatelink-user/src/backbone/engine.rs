@@ -330,7 +330,7 @@ impl Transport {
         }
     }
 
-    /// Removes everything.
+    /// Removes links, interfaces and namespace.
     pub async fn remove(self, wanted: Option<&Wanted>) -> Result<(), Error> {
         let Self { namespace, interface, entered, outside, inside, .. } = self;
         // `wireguard-go` ends with its interface.

@@ -37,7 +37,7 @@ impl Exchange {
         Ok(Self { socket, buffer: vec![0; LONGEST + 1] })
     }
 
-    /// Sends a report to whoever has this key. One that cannot be sent is like one that is lost:
+    /// Sends a report to the site that has this key. One that cannot be sent is like one that is lost:
     /// the next follows.
     pub fn send(&self, to: &PublicKey, report: &[u8]) {
         let address = SocketAddr::from((report_address(to), PORT));

@@ -1,7 +1,7 @@
 //! What sites report to each other, inside the link.
 //!
 //! A report is a hint for people, never a permission: each gateway obeys its own configuration and
-//! decisions alone. A site that lies in its reports deceives whoever reads of it, and no packet.
+//! decisions alone. A site that lies in its reports deceives the people who read them, and no packet.
 
 use serde::{Deserialize, Serialize};
 

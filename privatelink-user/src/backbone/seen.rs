@@ -93,7 +93,7 @@ impl SiteView {
         offers.iter().find(|offer| offer.service.as_str() == service)
     }
 
-    /// The state of a service of the site in one word; `None` if the site has not told.
+    /// The state of a service of the site in one word; `None` if the site has not said.
     pub fn decision(&self, service: &str) -> Option<&'static str> {
         self.offer(service).map(|offer| offer.state.word())
     }

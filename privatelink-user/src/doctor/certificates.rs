@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use super::{Finding, HostView};
 use crate::{model::Model, timestamp::Timestamp};
 
-/// Time that whoever renews a certificate needs.
+/// How long before its end a certificate should be renewed.
 const SOON: u64 = 14 * DAY;
 const DAY: u64 = 24 * 60 * 60;
 

@@ -73,7 +73,7 @@ fn directory(host: &HostView, path: &Path, what: &str) -> Vec<Finding> {
         found.push(Finding::error(
             "disk-files",
             format!("the file system of {shown}, for {what}, takes {} more files", room.files),
-            "remove files that nobody needs: `df -i` shows how many there are",
+            "remove files that are not needed: `df -i` shows how many there are",
         ));
     }
     found

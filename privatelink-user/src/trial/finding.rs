@@ -57,11 +57,11 @@ pub enum Side {
 /// Who can mend a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Whoever owns the endpoint's network.
+    /// The owner of the endpoint's network.
     Consumer,
-    /// Whoever administers the gateway.
+    /// The gateway's operator.
     Operator,
-    /// Whoever provides the service.
+    /// The service's provider.
     Provider,
 }
 

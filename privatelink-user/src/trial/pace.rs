@@ -16,7 +16,7 @@ const RATE: Rate = Rate { burst: 10, refill: Duration::from_secs(3) };
 pub struct Pace(BTreeMap<String, TokenBucket>);
 
 impl Pace {
-    /// Whether whoever acts for `whom` may test now; if so, the test counts.
+    /// Whether a caller who acts for `whom` may test now; if so, the test counts.
     pub fn admits(&mut self, whom: String, now: Instant) -> bool {
         self.0.retain(|_, bucket| !bucket.is_full(RATE, now));
         self.0.entry(whom).or_insert_with(|| TokenBucket::full(now)).take(RATE, now)

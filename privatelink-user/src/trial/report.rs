@@ -13,7 +13,7 @@ use crate::interface::types::{EndpointTest, TestStep, TestWalk};
 /// Whose view a report is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Viewer {
-    /// That of whoever may see both sides.
+    /// That of a caller who may see both sides.
     Both,
     /// The consumer's.
     Consumer,

@@ -99,12 +99,6 @@ pub const JUDGES: &[Need] = &[
     need("unbound", Program("unbound"), "forwards queries to the gateway"),
     need("mandoc", Program("mandoc"), "reads manual pages"),
     need("shellcheck", Program("shellcheck"), "reads scripts"),
-    need(
-        "wireguard-go",
-        Program("wireguard-go"),
-        "encrypts between sites where the kernel does not",
-    ),
-    need("wireguard-tools", Program("wg"), "judges keys, and is the peer of attackers"),
     need("nftables", Program("nft"), "keeps a host's kernel silent"),
 ];
 

@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::{
     address_claims::AddressClaims,
     authority, endpoint,
+    quota::flows_of,
     scope::{DefinedNames, Scope, unique},
 };
 use crate::{
@@ -128,7 +129,6 @@ fn within_quotas(model: &Model, added: &[Endpoint]) -> bool {
             return true;
         }
         let all = model.endpoints().values().chain(added).filter(|one| owner(one) == Some(name));
-        let flows_of = |one: &Endpoint| one.limits.flows.map_or(1, |limit| limit.get());
         let (count, flows) =
             all.fold((0, 0), |(count, flows), one| (count + 1, flows + flows_of(one)));
         quota.endpoints.is_none_or(|most| count <= u64::from(most.get()))

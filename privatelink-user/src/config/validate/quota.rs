@@ -53,12 +53,16 @@ impl Owners<'_> {
             beyond("targets", targets.map(count), of_targets);
             let of_endpoints = endpoints.iter().map(|(at, _)| (*at, 1)).collect();
             beyond("endpoints", most_endpoints.map(count), of_endpoints);
-            // An endpoint without a limit of its own gets a part of what others leave.
-            let flows_of = |one: &Endpoint| one.limits.flows.map_or(1, |limit| limit.get());
             let of_flows = endpoints.iter().map(|(at, one)| (*at, flows_of(one))).collect();
             beyond("flows", flows.map(|quota| quota.get()), of_flows);
         }
     }
+}
+
+/// What an endpoint takes of its principal's quota of flows. Without a limit of its own it gets a part
+/// of what others leave.
+pub(super) fn flows_of(endpoint: &Endpoint) -> u64 {
+    endpoint.limits.flows.map_or(1, |limit| limit.get())
 }
 
 /// Reports the first place at which a sum exceeds a quota.

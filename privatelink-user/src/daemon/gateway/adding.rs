@@ -52,7 +52,7 @@ impl Gateway {
             config::addition(&self.model, &objects, &addresses_at)?;
         let (facts, now) = (self.host.facts(), self.clock.moment().now);
         let mut state = self.store.state().adding(&self.model, &endpoints, facts, now)?;
-        // The kernel is told of such an end before anything else.
+        // Such an end is written for the kernel before anything else.
         let ends = |endpoint: &Endpoint| {
             let rules = rules_of(&self.model, endpoint).map(|(_, rules)| rules);
             let connection = state.part.connections.get(&endpoint.name);

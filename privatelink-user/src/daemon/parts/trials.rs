@@ -25,7 +25,7 @@ impl Trials {
         Self { pace: Pace::default(), stage: Arc::new(stage) }
     }
 
-    /// Whether whoever has these rights may test now; if so, the test counts.
+    /// Whether a caller with these rights may test now; if so, the test counts.
     pub fn admit(&mut self, rights: &Rights) -> bool {
         let Rights::Of(principals) = rights else { return true };
         let whom = principals.iter().map(Name::as_str).collect::<Vec<_>>().join(" ");

@@ -57,7 +57,7 @@ const SHARED: [&str; 16] = [
     DEVICES,
 ];
 
-/// Maps that nobody reads here, with as few entries as the kernel allows.
+/// Maps that are not read here, with as few entries as the kernel allows.
 const UNREAD: [(&str, u32); 7] = [
     (ENDPOINT_COUNTERS, 1),
     (TARGET_COUNTERS, 1),
@@ -81,7 +81,7 @@ const PASS: u32 = 2;
 /// The programs, attached to nothing.
 pub struct Rehearsal {
     ebpf: Ebpf,
-    /// The kernel empties the map of the stages once nobody has it open.
+    /// The kernel empties the map of the stages once no process has it open.
     _maps: Maps,
     /// Maps of its own that packets change.
     slots: Array<MapData, Flow>,
@@ -192,7 +192,7 @@ impl Rehearsal {
     }
 
     /// Copies a block. The table of a rehearsal does not have the flows in it, so one in which all
-    /// ports are in use towards all targets is made one in which nobody finds a port.
+    /// ports are in use towards all targets is made one in which no endpoint finds a port.
     fn copy_block(&mut self, index: u32, targets: u32) -> Result<(), Error> {
         let Some(live) = self.live_blocks.value::<u64>(index) else { return Ok(()) };
         let in_use = Block(live).flows() >= BLOCK_PORTS.saturating_mul(targets.max(1));

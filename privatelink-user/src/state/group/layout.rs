@@ -222,7 +222,7 @@ impl Layout {
     }
 }
 
-/// What follows from an address that an endpoint gets, or that nobody has any more.
+/// What follows from an address that an endpoint gets, or gives up.
 fn given(
     network: &Name,
     address: IpAddr,

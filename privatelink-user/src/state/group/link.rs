@@ -276,7 +276,7 @@ impl Worker {
                     Ok(committed) => {
                         self.touch();
                         if answer.send(Ok(committed)).is_err() {
-                            // Whoever asked has given up, and takes the store for away.
+                            // The caller has given up, and takes the store for away.
                             self.tell(News::Up);
                         }
                     }
